@@ -1,0 +1,5 @@
+"""`python -m proof`."""
+
+from proof.main import cli
+
+cli()

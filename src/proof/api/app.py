@@ -1,0 +1,82 @@
+"""The ASGI application: edge, router, endpoints."""
+
+import gc
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+
+from starlette.routing import Route, Router
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from proof.api.edge import BaseUrls, EdgeApp, not_found
+from proof.api.endpoint import Endpoint
+from proof.api.openapi import document
+from proof.api.operations import Operation
+from proof.api.routes import routes
+from proof.api.services import Services
+from proof.partners.types import Environment, Network
+
+Opening = Callable[[], AbstractAsyncContextManager[Services]]
+
+# Collections walk every long-lived object; what is there after the start stays for good.
+_GC_THRESHOLD = 50_000
+
+
+class Application:
+    """Opens its services when the server starts, closes them when it stops."""
+
+    def __init__(
+        self,
+        open_services: Opening,
+        base_urls: BaseUrls,
+        proxies: tuple[Network, ...],
+        pages: Sequence[Route] = (),
+    ) -> None:
+        self._open_services = open_services
+        self._base_urls = base_urls
+        self._proxies = proxies
+        self._pages = pages
+        self._edge: ASGIApp | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+        elif self._edge is not None and scope["type"] == "http":
+            await self._edge(scope, receive, send)
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        await receive()
+        async with self._open_services() as services:
+            self._edge = self._edge_app(services)
+            gc.collect()
+            gc.freeze()
+            gc.set_threshold(_GC_THRESHOLD)
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    def _edge_app(self, services: Services) -> EdgeApp:
+        operations = routes(services, document(routes(services)))
+        routers: dict[Environment, ASGIApp] = {
+            environment: Router(
+                endpoints(operations, environment, services)
+                + (list(self._pages) if environment is Environment.PRODUCTION else []),
+                redirect_slashes=False,
+                default=not_found,
+            )
+            for environment in Environment
+        }
+        return EdgeApp(routers, self._base_urls, self._proxies)
+
+
+def endpoints(
+    operations: Sequence[Operation], environment: Environment, services: Services
+) -> list[Route]:
+    """One route for each path, in the order of the list."""
+    by_path: dict[str, dict[str, Operation]] = {}
+    for operation in operations:
+        if operation.in_sandbox or environment is Environment.PRODUCTION:
+            by_path.setdefault(operation.path, {})[operation.method] = operation
+    return [
+        Route(path, Endpoint(methods, services.directory, services.clock))
+        for path, methods in by_path.items()
+    ]

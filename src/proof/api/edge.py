@@ -1,0 +1,97 @@
+"""The outermost layer: request id, environment, client address. Pure ASGI, one object a process."""
+
+import secrets
+from urllib.parse import urlsplit
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from proof.api.address import client_address
+from proof.api.errors import error_reply, message_reply
+from proof.api.http import Edge, send_reply
+from proof.partners.types import Environment, Network
+
+_ID_BYTES = 12
+
+
+class BaseUrls:
+    """Which environment a request is for. The base URL alone decides."""
+
+    def __init__(self, production: str, sandbox: str) -> None:
+        self._production = urlsplit(production)
+        self._sandbox = urlsplit(sandbox)
+        self._own_host = self._production.netloc != self._sandbox.netloc
+
+    def resolve(self, host: str, path: str) -> tuple[Environment, str] | None:
+        """The environment and the path below its base URL; None when the path is below neither.
+
+        When the sandbox has a host of its own, that host is the sandbox and every other is production,
+        since a proxy or a health check may use a name we do not know.
+        """
+        if self._own_host:
+            at_sandbox = host.lower() == self._sandbox.netloc.lower()
+            candidates = [Environment.SANDBOX if at_sandbox else Environment.PRODUCTION]
+        else:
+            candidates = [Environment.SANDBOX, Environment.PRODUCTION]
+        for environment in candidates:
+            rest = _below(self._prefix(environment), path)
+            if rest is not None:
+                return environment, rest
+        return None
+
+    def _prefix(self, environment: Environment) -> str:
+        base = self._production if environment is Environment.PRODUCTION else self._sandbox
+        return base.path.rstrip("/")
+
+
+class EdgeApp:
+    """Establishes what every later layer relies on, then hands on to the environment's router."""
+
+    def __init__(
+        self, routers: dict[Environment, ASGIApp], base_urls: BaseUrls, proxies: tuple[Network, ...]
+    ) -> None:
+        self._routers = routers
+        self._base_urls = base_urls
+        self._proxies = proxies
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request_id = "req_" + secrets.token_hex(_ID_BYTES)
+        resolved = self._base_urls.resolve(_header(scope, b"host"), scope["path"])
+        if resolved is None:
+            await send_reply(message_reply(404, "there is nothing here"), request_id, send)
+            return
+        environment, path = resolved
+        peer = scope["client"][0] if scope["client"] else None
+        forwarded = [
+            value.decode("latin-1")
+            for name, value in scope["headers"]
+            if name == b"x-forwarded-for"
+        ]
+        address = client_address(peer, forwarded, self._proxies)
+        inner = {**scope, "path": path, "proof": Edge(request_id, environment, address)}
+        try:
+            await self._routers[environment](inner, receive, send)
+        except Exception as error:  # noqa: BLE001 - the last resort; it is logged
+            await send_reply(error_reply(error, request_id), request_id, send)
+
+
+async def not_found(scope: Scope, _receive: Receive, send: Send) -> None:
+    """The answer where no route matches."""
+    edge: Edge = scope["proof"]
+    reply = message_reply(404, f"there is nothing at {scope['path'][:200]}")
+    await send_reply(reply, edge.request_id, send)
+
+
+def _below(prefix: str, path: str) -> str | None:
+    if not prefix:
+        return path
+    if path == prefix or path.startswith(prefix + "/"):
+        return path[len(prefix) :] or "/"
+    return None
+
+
+def _header(scope: Scope, wanted: bytes) -> str:
+    for name, value in scope["headers"]:
+        if name == wanted:
+            text: str = value.decode("latin-1")
+            return text
+    return ""

@@ -1,0 +1,120 @@
+"""The OpenAPI document, made from the route list."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from proof import __version__
+from proof.api.operations import Answer, Operation
+from proof.api.wire import Message
+from proof.partners.types import CredentialKind
+
+_REFUSALS = {
+    400: "invalid or missing fields; the message says what and where",
+    401: "credential missing, unknown or of the other environment",
+    403: "credential of the wrong kind, or an address that is not allowed",
+    404: "unknown here",
+    405: "the path has no such method",
+    413: "body too large",
+    425: "not yet available",
+    429: "a rate or quota is reached",
+    500: "our failure; the message names the request id it is logged under",
+}
+_REF = "#/components/schemas/{name}"
+
+
+def document(operations: Sequence[Operation]) -> bytes:
+    """OpenAPI 3.1 as indented JSON with sorted keys, so that a diff shows what changed."""
+    listed = [operation for operation in operations if operation.listed]
+    types = {kind for operation in listed for kind in _types(operation)} | {Message}
+    ordered = sorted(types, key=lambda kind: kind.__name__)
+    schemas, components = msgspec.json.schema_components(ordered, ref_template=_REF)
+    references = dict(zip(ordered, schemas, strict=True))
+    paths: dict[str, dict[str, Any]] = {}
+    for operation in listed:
+        path = operation.path.replace(":path}", "}")
+        paths.setdefault(path, {})[operation.method.lower()] = _operation(operation, references)
+    return (
+        json.dumps(
+            {
+                "openapi": "3.1.0",
+                "info": {
+                    "title": "Proof",
+                    "version": __version__,
+                    "description": "Timestamps that anybody verifies without us. The sandbox has the"
+                    " same paths below its own base URL.",
+                },
+                "servers": [{"url": "/"}, {"url": "/sandbox"}],
+                "paths": paths,
+                "components": {"schemas": components, "securitySchemes": _schemes()},
+            },
+            indent=1,
+            sort_keys=True,
+        ).encode()
+        + b"\n"
+    )
+
+
+def _operation(operation: Operation, references: dict[type, Any]) -> dict[str, Any]:
+    described: dict[str, Any] = {
+        "operationId": operation.handler.__qualname__.replace("Handlers.", "_"),
+        "summary": operation.summary,
+        "tags": [operation.tag],
+        "responses": {
+            str(status): _answer(answer, references) for status, answer in operation.answers.items()
+        },
+    }
+    for status in _refused(operation):
+        described["responses"][str(status)] = {
+            "description": _REFUSALS[status],
+            "content": {"application/json": {"schema": references[Message]}},
+        }
+    if operation.credential is not None:
+        described["security"] = [{f"{operation.credential}_bearer": []}, {operation.credential: []}]
+    if operation.body is not None:
+        schema = references[operation.body]
+        described["requestBody"] = {
+            "required": True,
+            "content": {"application/json": {"schema": schema}},
+        }
+    if operation.parameters:
+        described["parameters"] = [
+            {
+                "name": parameter.name,
+                "in": parameter.place,
+                "required": parameter.required,
+                "description": parameter.description,
+                "schema": parameter.schema,
+            }
+            for parameter in operation.parameters
+        ]
+    return described
+
+
+def _refused(operation: Operation) -> list[int]:
+    gate = (401, 403) if operation.credential is not None else ()
+    return sorted({*operation.refuses, *gate, 405, 500})
+
+
+def _answer(answer: Answer, references: dict[type, Any]) -> dict[str, Any]:
+    described: dict[str, Any] = {"description": answer.description}
+    if answer.body is not None:
+        described["content"] = {answer.content_type: {"schema": references[answer.body]}}
+    elif answer.content_type != "application/json":
+        described["content"] = {answer.content_type: {}}
+    return described
+
+
+def _types(operation: Operation) -> list[type]:
+    bodies = [answer.body for answer in operation.answers.values() if answer.body is not None]
+    return bodies + ([operation.body] if operation.body is not None else [])
+
+
+def _schemes() -> dict[str, Any]:
+    schemes: dict[str, Any] = {}
+    for kind in CredentialKind:
+        schemes[kind] = {"type": "apiKey", "in": "header", "name": "x-api-key"}
+        schemes[f"{kind}_bearer"] = {"type": "http", "scheme": "bearer"}
+    return schemes

@@ -1,0 +1,58 @@
+"""What a route is: everything the router, the gate and the OpenAPI document need to know of it."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from proof.api.http import Call, Reply
+from proof.partners.types import CredentialKind
+
+Handler = Callable[[Call], Awaitable[Reply]]
+
+DEFAULT_BODY_LIMIT = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A path or query parameter, for the document; the handler checks it."""
+
+    name: str
+    place: str
+    description: str
+    schema: dict[str, Any]
+    required: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One status a route answers with; `body` is the type of its JSON, None for an empty one."""
+
+    description: str
+    body: Any = None
+    content_type: str = "application/json"
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One method of one path.
+
+    `credential` None lets anybody in. `in_sandbox` False: the route exists without prefix only.
+    `refuses` lists the statuses of errors it can answer with, beside those of the gate.
+    """
+
+    method: str
+    path: str
+    handler: Handler
+    summary: str
+    answers: dict[int, Answer]
+    tag: str
+    credential: CredentialKind | None = None
+    body: type[msgspec.Struct] | None = None
+    body_limit: int = DEFAULT_BODY_LIMIT
+    parameters: tuple[Parameter, ...] = ()
+    refuses: tuple[int, ...] = ()
+    in_sandbox: bool = True
+    listed: bool = True
+    description: str = field(default="")

@@ -1,0 +1,28 @@
+"""What the handlers delegate to."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+from proof.core.clock import Clock
+from proof.db import Connection, Database
+from proof.outbound import OutboundClient, OutboundPolicy
+from proof.partners.directory import Directory
+from proof.timestamps.proofs.service import Proofs
+from proof.timestamps.submissions.service import Submissions
+from proof.timestamps.submissions.usage import Meter
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The slices' services of one process."""
+
+    database: Database
+    clock: Clock
+    directory: Directory
+    submissions: Submissions
+    proofs: Proofs
+    meter: Meter
+    outbound: OutboundClient
+    policy: OutboundPolicy
+    webhook_secrets: Callable[[Connection, int], Awaitable[Sequence[bytes]]]
+    readiness: Callable[[], Awaitable[Sequence[str]]]

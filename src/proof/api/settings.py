@@ -1,0 +1,102 @@
+"""/v1/api-key and /v1/webhook: where notices go, what was used, examples."""
+
+from importlib.resources import files
+
+import msgspec
+from msgspec import UNSET
+
+from proof.api.http import Call, Reply
+from proof.api.services import Services
+from proof.api.wire import (
+    ExampleRequest,
+    NotificationBody,
+    SettingAnswer,
+    SettingRequest,
+    TargetBody,
+    TreeTarget,
+    TreeTargetBody,
+    UsageAnswer,
+    UsageReport,
+    UsageRequest,
+)
+from proof.db import Connection
+from proof.partners.types import PartnerEnvironment
+from proof.timestamps.anchors.notices import TREE_EVENT, notified, set_notified
+from proof.timestamps.proofs.service import PROOF_EVENT, enabled_currency
+from proof.timestamps.submissions.usage import UNLIMITED
+from proof.webhooks.service import endpoints, set_endpoint
+from proof.webhooks.trial import post_once
+
+_encode = msgspec.json.Encoder().encode
+
+
+class SettingHandlers:
+    """The handlers of an API key's settings."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    async def patch(self, call: Call) -> Reply:
+        """PATCH /v1/api-key/setting: what is omitted stays, an empty target switches off."""
+        body: SettingRequest = call.body
+        async with self._services.database.transaction() as tx:
+            if body.notification is not UNSET:
+                if body.notification.proof is not UNSET:
+                    await self._target(tx, call.caller, PROOF_EVENT, body.notification.proof.target)
+                if body.notification.tree is not UNSET:
+                    await self._tree(tx, call.caller, body.notification.tree)
+            answer = await _setting(tx, call.caller)
+        return Reply(200, _encode(answer))
+
+    async def usage(self, call: Call) -> Reply:
+        """POST /v1/api-key/usage."""
+        body: UsageRequest = call.body
+        months = await self._services.meter.report(call.caller, body.year, body.month)
+        timestamps, proofs, status = (
+            UNLIMITED if limit is None else limit for limit in call.caller.limits.all()
+        )
+        reports = [UsageReport(*month) for month in months]
+        answer = UsageAnswer(timestamps, proofs, status, reports)
+        return Reply(200, _encode(answer))
+
+    async def proof_example(self, call: Call) -> Reply:
+        """POST /v1/webhook/proof/example."""
+        return await self._example(call, "proof.json")
+
+    async def tree_example(self, call: Call) -> Reply:
+        """POST /v1/webhook/tree/example."""
+        return await self._example(call, "tree.json")
+
+    async def _example(self, call: Call, name: str) -> Reply:
+        body: ExampleRequest = call.body
+        example = files("proof.timestamps.proofs.examples").joinpath(name).read_bytes()
+        async with self._services.database.connection() as connection:
+            secrets = await self._services.webhook_secrets(connection, call.caller.id)
+        services = self._services
+        outcome = await post_once(
+            services.outbound, services.policy, services.clock, secrets, body.target, example
+        )
+        return Reply(200, example, headers=((b"x-webhook-outcome", outcome.encode()),))
+
+    async def _target(
+        self, tx: Connection, owner: PartnerEnvironment, purpose: str, target: object
+    ) -> None:
+        if isinstance(target, str):
+            await set_endpoint(tx, self._services.policy, owner.id, purpose, target)
+
+    async def _tree(self, tx: Connection, owner: PartnerEnvironment, wanted: TreeTarget) -> None:
+        await self._target(tx, owner, TREE_EVENT, wanted.target)
+        if wanted.currency_ids is not UNSET:
+            chosen = dict.fromkeys(map(enabled_currency, wanted.currency_ids))
+            await set_notified(tx, owner.id, list(chosen))
+
+
+async def _setting(connection: Connection, owner: PartnerEnvironment) -> SettingAnswer:
+    targets = await endpoints(connection, owner.id)
+    chains = await notified(connection, owner.id)
+    return SettingAnswer(
+        NotificationBody(
+            TargetBody(targets.get(PROOF_EVENT, "")),
+            TreeTargetBody(targets.get(TREE_EVENT, ""), [int(currency) for currency in chains]),
+        )
+    )

@@ -1,0 +1,123 @@
+"""/v1: hashes in, their state, their proofs."""
+
+from uuid import UUID
+
+import msgspec
+
+from proof.api.http import Call, Reply
+from proof.api.services import Services
+from proof.api.wire import (
+    HashStatusAnswer,
+    ProofRequest,
+    TimestampAnswer,
+    TimestampData,
+    TimestampRequest,
+    TreeRefBody,
+    TreeStatusRequest,
+)
+from proof.core.clock import milliseconds
+from proof.core.errors import InvalidInputError
+from proof.timestamps.proofs.service import PROOF_EVENT, enabled_currency
+from proof.timestamps.submissions.service import parse_digest, parse_digests
+from proof.timestamps.submissions.usage import UsageKind
+from proof.timestamps.types import Currency, SubmitStatus, Tree
+from proof.webhooks.service import endpoints
+
+_encode = msgspec.json.Encoder().encode
+
+
+class TimestampHandlers:
+    """The handlers of the timestamp product."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    async def submit(self, call: Call) -> Reply:
+        """POST /v1/timestamp."""
+        body: TimestampRequest = call.body
+        receipt = await self._services.submissions.submit(call.caller, parse_digests(body.sha256))
+        answer = TimestampAnswer(
+            [digest.hex() for digest in receipt.new],
+            milliseconds(receipt.created_at),
+            [
+                TreeRefBody(str(tree.tree_id), tree.currency, tree.currency.name)
+                for tree in receipt.trees
+            ],
+            [digest.hex() for digest in receipt.existing],
+        )
+        return Reply(200 if receipt.new else 202, _encode(answer))
+
+    async def hash_status(self, call: Call) -> Reply:
+        """GET /v1/timestamp/{sha256}."""
+        digest = parse_digest(call.path["sha256"])
+        await self._services.meter.count(call.caller, UsageKind.STATUS)
+        status = await self._services.proofs.status(call.caller, digest)
+        answer = HashStatusAnswer(
+            milliseconds(status.created_at), list(map(tree_body, status.trees))
+        )
+        return Reply(200, _encode(answer))
+
+    async def tree(self, call: Call) -> Reply:
+        """GET /v1/tree/{treeId}."""
+        return await self._tree(call, call.path["treeId"])
+
+    async def tree_status(self, call: Call) -> Reply:
+        """POST /v1/tree/status."""
+        body: TreeStatusRequest = call.body
+        return await self._tree(call, body.tree_id)
+
+    async def request_proof(self, call: Call) -> Reply:
+        """POST /v1/proof."""
+        body: ProofRequest = call.body
+        digest, currency = parse_digest(body.sha256), enabled_currency(body.currency_id)
+        await self._services.meter.require(call.caller, UsageKind.PROOFS)
+        async with self._services.database.connection() as connection:
+            targets = await endpoints(connection, call.caller.id)
+        if PROOF_EVENT not in targets:
+            raise InvalidInputError(
+                "no proof webhook is configured: set notification.proof.target with"
+                " PATCH /v1/api-key/setting, or fetch the proof with GET /v1/proof/{sha256}"
+            )
+        await self._services.proofs.send_proof(call.caller, digest, currency)
+        return Reply(202)
+
+    async def proof(self, call: Call) -> Reply:
+        """GET /v1/proof/{sha256}."""
+        digest = parse_digest(call.path["sha256"])
+        currency = enabled_currency(
+            _currency_id(call.query.get("currencyId", str(int(Currency.LOG))))
+        )
+        if call.query.get("format", "json") != "json":
+            raise InvalidInputError("format: json is the format of this proof")
+        await self._services.meter.count(call.caller, UsageKind.PROOFS)
+        return Reply(200, await self._services.proofs.proof(call.caller, digest, currency))
+
+    async def _tree(self, call: Call, text: str) -> Reply:
+        try:
+            tree_id = UUID(text)
+        except ValueError:
+            raise InvalidInputError("treeId: a UUID is required") from None
+        await self._services.meter.count(call.caller, UsageKind.STATUS)
+        tree = await self._services.proofs.tree(call.caller, tree_id)
+        return Reply(200, _encode(tree_body(tree)))
+
+
+def tree_body(tree: Tree) -> TimestampData:
+    """TimestampData of the contract."""
+    data = TimestampData(str(tree.tree_id), tree.currency, tree.currency.name, tree.status)
+    if (
+        tree.status is SubmitStatus.VERIFIED
+        and tree.root
+        and tree.timestamp_ms
+        and tree.transaction
+    ):
+        data.timestamp = tree.timestamp_ms
+        data.root_sha256 = tree.root.hex()
+        data.transaction = tree.transaction
+    return data
+
+
+def _currency_id(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or len(text) > 9:
+        raise InvalidInputError("currencyId: a whole number is required")
+    return int(text)

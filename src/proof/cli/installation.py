@@ -1,0 +1,69 @@
+"""What the commands of an operator need of an installation; the composition root provides it."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from proof.core.secrets import Vault
+from proof.db import Database
+from proof.outbound import OutboundPolicy
+from proof.partners.types import Environment
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class ServerOptions:
+    """What a command's own options say; None leaves it to the settings."""
+
+    data_dir: Path | None = None
+    host: str | None = None
+    port: int | None = None
+    processes: int | None = None
+
+
+class Installation(Protocol):
+    """One Proof: its settings, database and keys."""
+
+    def serve(self) -> int:
+        """Run everything until told to stop; the exit code."""
+        ...
+
+    def api(self) -> None:
+        """Run one HTTP process until told to stop."""
+        ...
+
+    def worker(self) -> None:
+        """Run one worker process until told to stop."""
+        ...
+
+    def migrate(self) -> str:
+        """Bring the schema up to date; the revision it is at."""
+        ...
+
+    def with_database(self, action: Callable[[Database], Awaitable[T]]) -> T:
+        """Run `action` on the database, which is brought up for its duration when it does not run."""
+        ...
+
+    def vault(self) -> Vault:
+        """Seals and opens secrets."""
+        ...
+
+    def policy(self) -> OutboundPolicy:
+        """Which webhook targets are allowed."""
+        ...
+
+    def base_url(self, environment: Environment) -> str:
+        """Where an environment's API starts."""
+        ...
+
+    def report(self) -> list[dict[str, Any]]:
+        """Every setting in force: name, value, variable, and whether it was set."""
+        ...
+
+
+class Opener(Protocol):
+    """Reads the settings with a command's options over them. Raises ProofError."""
+
+    def __call__(self, options: ServerOptions) -> Installation: ...

@@ -1,0 +1,41 @@
+"""How commands speak: to people with rich, to machines with JSON."""
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from proof.core.errors import ProofError
+
+# Exit codes: 0 done · 1 refused or failed · 2 wrong usage or settings · 3 consistent but not tied to
+# anything trusted, or not available yet · 4 the server cannot be reached or does not let us in.
+FAILED, USAGE, OPEN, UNREACHABLE = 1, 2, 3, 4
+
+out = Console(soft_wrap=True, highlight=False)
+err = Console(stderr=True, soft_wrap=True, highlight=False)
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs instead of text.")]
+
+
+def print_json(value: Any) -> None:
+    """One JSON document on standard output."""
+    sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+
+
+def fail(message: str, code: int) -> typer.Exit:
+    """Print an error to standard error; raise what it returns."""
+    err.print(f"proof: {message}", markup=False, style="red")
+    return typer.Exit(code)
+
+
+@contextmanager
+def stated_errors(code: int = USAGE) -> Iterator[None]:
+    """Turn a stated failure into its message and an exit code."""
+    try:
+        yield
+    except ProofError as error:
+        raise fail(error.message, code) from None

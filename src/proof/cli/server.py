@@ -1,0 +1,80 @@
+"""proof serve, api, worker, db, config: running an installation."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from proof.cli.installation import Opener, ServerOptions
+from proof.cli.output import Json, out, print_json, stated_errors
+
+Data = Annotated[
+    Path | None,
+    typer.Option("--data", help="Folder of keys and database. [PROOF_DATA_DIR, default: data]"),
+]
+Host = Annotated[str | None, typer.Option(help="Address to listen on. [PROOF_HOST]")]
+Port = Annotated[int | None, typer.Option(help="Port to listen on; 0 picks one. [PROOF_PORT]")]
+
+
+def register(app: typer.Typer, open_installation: Opener) -> None:
+    """Add the commands."""
+
+    @app.command()
+    def serve(
+        host: Host = None,
+        port: Port = None,
+        data: Data = None,
+        processes: Annotated[
+            int | None,
+            typer.Option(help="HTTP processes. [PROOF_PROCESSES, default: half the cores]"),
+        ] = None,
+    ) -> None:
+        """Run everything: API, worker and, unless PROOF_DATABASE_URL is set, PostgreSQL.
+
+        Stops in order on Ctrl-C or SIGTERM, finishing what was accepted.
+        """
+        with stated_errors():
+            code = open_installation(ServerOptions(data, host, port, processes)).serve()
+        raise typer.Exit(code)
+
+    @app.command()
+    def api(host: Host = None, port: Port = None, data: Data = None) -> None:
+        """Run one HTTP process. Many may share a port and a database."""
+        with stated_errors():
+            open_installation(ServerOptions(data, host, port)).api()
+
+    @app.command()
+    def worker(data: Data = None) -> None:
+        """Run one worker: sealing, log, webhooks. Many may share a database."""
+        with stated_errors():
+            open_installation(ServerOptions(data)).worker()
+
+    db = typer.Typer(no_args_is_help=True, help="The database.")
+    app.add_typer(db, name="db")
+
+    @db.command()
+    def migrate(data: Data = None) -> None:
+        """Bring the schema up to date. `proof serve` does so by itself."""
+        with stated_errors():
+            revision = open_installation(ServerOptions(data)).migrate()
+        out.print(f"the database is at revision {revision}")
+
+    config = typer.Typer(no_args_is_help=True, help="The settings.")
+    app.add_typer(config, name="config")
+
+    @config.command()
+    def check(data: Data = None, as_json: Json = False) -> None:
+        """Check the settings and print what is in force, secrets left out.
+
+        Exits 2 naming the setting when one is wrong.
+        """
+        with stated_errors():
+            rows = open_installation(ServerOptions(data)).report()
+        if as_json:
+            print_json(rows)
+            return
+        table = Table("setting", "value", "from")
+        for row in rows:
+            table.add_row(row["name"], str(row["value"]), row["source"])
+        out.print(table)

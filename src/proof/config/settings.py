@@ -1,0 +1,147 @@
+"""Read settings: the default file, then PROOF_<NAME> from the environment."""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+import msgspec
+
+from proof.core.errors import ProofError
+from proof.partners.types import Environment, Network
+
+_DEFAULTS = Path(__file__).with_name("defaults.toml")
+
+
+class SettingsError(ProofError):
+    """A setting is unknown, malformed or not allowed in this mode; the message says which."""
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """All settings as `defaults.toml` explains them, checked and resolved."""
+
+    mode: Literal["development", "live"]
+    data_dir: Path
+    host: str
+    port: int
+    public_url: str
+    sandbox_public_url: str
+    trusted_proxies: tuple[str, ...]
+    processes: int
+    database_url: str
+    database_owner_url: str
+    key_encryption_key_file: str
+    unsafe_outbound_networks: tuple[str, ...]
+    log_origin: str
+
+    def __repr__(self) -> str:
+        return f"Settings(mode={self.mode!r}, data_dir={str(self.data_dir)!r})"
+
+    def base_url(self, environment: Environment) -> str:
+        """Where an environment's API starts, without a trailing slash."""
+        # A URL names a host; an address one listens on everywhere is no name.
+        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self.host, self.host)  # noqa: S104
+        production = (self.public_url or f"http://{host}:{self.port}").rstrip("/")
+        if environment is Environment.PRODUCTION:
+            return production
+        return (self.sandbox_public_url or f"{production}/sandbox").rstrip("/")
+
+    def origin_of_log(self, environment: Environment) -> str:
+        """The log's name at its first start."""
+        parts = urlsplit(self.base_url(Environment.PRODUCTION))
+        production = self.log_origin or f"{parts.netloc}{parts.path}/log"
+        return production if environment is Environment.PRODUCTION else f"{production}/sandbox"
+
+    def proxies(self) -> tuple[Network, ...]:
+        return _networks("trusted_proxies", self.trusted_proxies)
+
+    def opened_networks(self) -> tuple[Network, ...]:
+        return _networks("unsafe_outbound_networks", self.unsafe_outbound_networks)
+
+
+def load_settings(environment: Mapping[str, str], **overrides: object) -> Settings:
+    """Settings from the defaults, the environment and a command's own options (None: not given).
+
+    Raises SettingsError.
+    """
+    values: dict[str, Any] = tomllib.loads(_DEFAULTS.read_text())
+    for name, default in values.items():
+        given = environment.get(f"PROOF_{name.upper()}")
+        if given is not None:
+            values[name] = _split(given) if isinstance(default, list) else given
+    values |= {name: value for name, value in overrides.items() if value is not None}
+    try:
+        settings = msgspec.convert(values, Settings, strict=False, dec_hook=_decode)
+    except msgspec.ValidationError as error:
+        raise SettingsError(f"setting {_name_in(str(error))}: {error}") from None
+    _check(settings)
+    return msgspec.structs.replace(settings, data_dir=settings.data_dir.expanduser().absolute())
+
+
+def known_variables() -> list[str]:
+    """The environment variables that are settings."""
+    return [f"PROOF_{name.upper()}" for name in tomllib.loads(_DEFAULTS.read_text())]
+
+
+def default_processes() -> int:
+    """Half the cores this process may use, at least one."""
+    return max(1, len(os.sched_getaffinity(0)) // 2)
+
+
+def _check(settings: Settings) -> None:
+    settings.proxies()
+    settings.opened_networks()
+    if not 0 <= settings.port < 1 << 16:
+        raise SettingsError(f"setting port: {settings.port} is not a port")
+    for name in ("public_url", "sandbox_public_url"):
+        _check_url(name, getattr(settings, name))
+    if settings.mode == "live":
+        _check_live(settings)
+
+
+def _check_url(name: str, url: str) -> None:
+    parts = urlsplit(url)
+    plain = not (parts.query or parts.fragment or "@" in parts.netloc)
+    if url and (parts.scheme not in {"http", "https"} or not parts.hostname or not plain):
+        raise SettingsError(f"setting {name}: {url!r} is not an http(s) URL of host and path")
+
+
+def _check_live(settings: Settings) -> None:
+    problems = [
+        f"{name} must be an https URL"
+        for name in ("public_url", "sandbox_public_url")
+        if not (getattr(settings, name) or settings.base_url(Environment.SANDBOX)).startswith(
+            "https:"
+        )
+    ]
+    if not settings.key_encryption_key_file:
+        problems.append("key_encryption_key_file must name the operator's own key")
+    if settings.unsafe_outbound_networks:
+        problems.append("unsafe_outbound_networks must be empty")
+    if problems:
+        raise SettingsError("mode live refuses to start: " + "; ".join(problems))
+
+
+def _networks(name: str, texts: tuple[str, ...]) -> tuple[Network, ...]:
+    try:
+        return tuple(map(ip_network, texts))
+    except ValueError as error:
+        raise SettingsError(f"setting {name}: {error}") from None
+
+
+def _split(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _decode(wanted: type, value: object) -> object:
+    if wanted is Path:
+        return Path(str(value))
+    raise NotImplementedError(f"no setting is a {wanted}")
+
+
+def _name_in(message: str) -> str:
+    _, found, name = message.rpartition("$.")
+    return name.rstrip("`") if found else "values"

@@ -1,0 +1,1 @@
+"""Ids, clock, errors, secrets and canonical bytes: no settings, no I/O."""

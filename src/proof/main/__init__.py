@@ -1,0 +1,16 @@
+"""The composition roots: what reads settings and puts the parts together."""
+
+
+def cli() -> None:
+    """The `proof` command."""
+    try:
+        from proof.main.commands import application
+    except ModuleNotFoundError as error:
+        raise SystemExit(
+            f"proof: {error.name} is missing; install the server with: pip install 'proof[server]'\n"
+            "(the verifier alone needs nothing: python -m proof.verify --help)"
+        ) from None
+    application()()
+
+
+__all__ = ["cli"]

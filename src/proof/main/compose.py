@@ -1,0 +1,160 @@
+"""The parts of each process, put together."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+
+import structlog
+from starlette.types import ASGIApp
+
+from proof.api.app import Application
+from proof.api.edge import BaseUrls
+from proof.api.services import Services
+from proof.config import Settings
+from proof.core.clock import SystemClock
+from proof.core.secrets import Vault
+from proof.db import Connection, Database
+from proof.main import database as databases
+from proof.main.keys import keys_folder, open_vault
+from proof.outbound import OutboundClient, OutboundPolicy
+from proof.partners.directory import Directory
+from proof.partners.service import webhook_secrets
+from proof.partners.types import Environment
+from proof.timestamps.anchors.log.service import LogWriter, ensure_log
+from proof.timestamps.anchors.log.witness import HighWaterMark
+from proof.timestamps.proofs.service import Proofs
+from proof.timestamps.submissions.committer import Committer
+from proof.timestamps.submissions.service import Submissions
+from proof.timestamps.submissions.usage import Meter
+from proof.webhooks.delivery import Deliverer
+from proof.worker.run import Worker
+
+_FLUSH_USAGE_S = 1.0
+
+
+def configure_logging() -> None:
+    """JSON lines on standard error, one an event."""
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.dict_tracebacks,
+            structlog.processors.JSONRenderer(),
+        ],
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+
+
+def asgi(settings: Settings) -> ASGIApp:
+    """The HTTP application of one process."""
+
+    @asynccontextmanager
+    async def open_services() -> AsyncIterator[Services]:
+        async with (
+            databases.opened(settings) as database,
+            _services(settings, database) as services,
+        ):
+            yield services
+
+    urls = BaseUrls(
+        settings.base_url(Environment.PRODUCTION), settings.base_url(Environment.SANDBOX)
+    )
+    return Application(open_services, urls, settings.proxies())
+
+
+async def prepare(settings: Settings) -> None:
+    """What must be there before any process serves: schema, keys, logs."""
+    await databases.upgrade(settings)
+    vault = open_vault(settings)
+    async with databases.opened(settings) as database:
+        for environment in Environment:
+            origin = settings.origin_of_log(environment)
+            await ensure_log(database, vault, environment, origin)
+
+
+async def run_worker(settings: Settings, stop: asyncio.Event) -> None:
+    """The worker of one process, until `stop`."""
+    vault, clock = open_vault(settings), SystemClock()
+    client = OutboundClient(_policy(settings))
+    try:
+        async with databases.opened(settings) as database:
+            deliverer = Deliverer(database, client, _secret_ring(vault), clock)
+            writers = [
+                LogWriter(
+                    database,
+                    vault,
+                    clock,
+                    environment,
+                    HighWaterMark(keys_folder(settings), environment),
+                )
+                for environment in Environment
+            ]
+            await Worker(database, writers, deliverer).run(stop)
+    finally:
+        await client.aclose()
+
+
+@asynccontextmanager
+async def _services(settings: Settings, database: Database) -> AsyncIterator[Services]:
+    clock, policy, vault = SystemClock(), _policy(settings), open_vault(settings)
+    committer, directory = Committer(database), Directory(database)
+    meter, client = Meter(database, clock), OutboundClient(policy)
+
+    async def readiness() -> Sequence[str]:
+        return await databases.readiness(database)
+
+    committer.start()
+    background = [
+        asyncio.create_task(directory.run()),
+        asyncio.create_task(_flush_usage(meter)),
+    ]
+    try:
+        yield Services(
+            database=database,
+            clock=clock,
+            directory=directory,
+            submissions=Submissions(database, committer, meter),
+            proofs=Proofs(database, clock),
+            meter=meter,
+            outbound=client,
+            policy=policy,
+            webhook_secrets=_secret_ring(vault),
+            readiness=readiness,
+        )
+    finally:
+        await committer.close()
+        for task in background:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+        await meter.flush()
+        await client.aclose()
+
+
+async def _flush_usage(meter: Meter) -> None:
+    log = structlog.get_logger()
+    while True:
+        await asyncio.sleep(_FLUSH_USAGE_S)
+        try:
+            await meter.flush()
+        except Exception as error:  # noqa: BLE001 - tried again in a second
+            log.warning("usage.flush_failed", error=repr(error))
+
+
+class _SecretRing:
+    def __init__(self, vault: Vault) -> None:
+        self._vault = vault
+
+    async def __call__(
+        self, connection: Connection, partner_environment_id: int
+    ) -> Sequence[bytes]:
+        return await webhook_secrets(connection, self._vault, partner_environment_id)
+
+
+def _secret_ring(vault: Vault) -> _SecretRing:
+    return _SecretRing(vault)
+
+
+def _policy(settings: Settings) -> OutboundPolicy:
+    return OutboundPolicy(settings.opened_networks())

@@ -1,0 +1,118 @@
+"""Which PostgreSQL, and bringing it up."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import asdict
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import asyncpg
+
+from proof.config import Settings, SettingsError
+from proof.core.errors import DatabaseUnavailableError
+from proof.db import Database
+from proof.db.embedded import EmbeddedCluster, KeysMissingError, RunningCluster
+from proof.db.migrate import current_revision, migrate, newest_revision
+
+# How long a command waits for an embedded server that another process is just starting.
+_STARTING_S = 10.0
+
+
+def arguments(settings: Settings, role: str) -> dict[str, Any]:
+    """asyncpg's arguments to connect as `owner` or `app`. Raises SettingsError when there is none."""
+    if settings.database_url:
+        owner = role == "owner" and settings.database_owner_url
+        return {"dsn": settings.database_owner_url if owner else settings.database_url}
+    cluster = EmbeddedCluster(settings.data_dir)
+    try:
+        return asdict(cluster.connection("owner" if role == "owner" else "app"))
+    except KeysMissingError:
+        raise SettingsError(
+            f"there is no database in {settings.data_dir} yet; run `proof serve` first,"
+            " or set PROOF_DATABASE_URL"
+        ) from None
+
+
+@contextmanager
+def started(settings: Settings) -> Iterator[RunningCluster | None]:
+    """Run the embedded server for the duration; nothing to do when another is named."""
+    if settings.database_url:
+        yield None
+        return
+    settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with EmbeddedCluster(settings.data_dir).start() as running:
+        yield running
+
+
+@contextmanager
+def available(settings: Settings) -> Iterator[None]:
+    """A database for one command: the running one, or the embedded one started for its duration."""
+    if settings.database_url or EmbeddedCluster(settings.data_dir).is_running():
+        yield
+        return
+    with started(settings):
+        yield
+
+
+@asynccontextmanager
+async def opened(settings: Settings, max_connections: int = 10) -> AsyncIterator[Database]:
+    """The database as the application role, at the revision this program expects."""
+    database = await _connect(settings, max_connections)
+    try:
+        await require_revision(database)
+        yield database
+    finally:
+        await database.close()
+
+
+async def upgrade(settings: Settings) -> None:
+    """Migrate to the newest revision and grant the application role its rights."""
+    await migrate(arguments(settings, "owner"), _user(arguments(settings, "app")))
+
+
+async def require_revision(database: Database) -> None:
+    """Raises SettingsError when the schema is not the one this program was written for."""
+    connection = await database.dedicated()
+    try:
+        found = await current_revision(connection)
+    except asyncpg.InsufficientPrivilegeError:
+        found = None
+    finally:
+        await connection.close()
+    if found != newest_revision():
+        raise SettingsError(
+            f"the database is at revision {found}, this program needs {newest_revision()};"
+            " run `proof db migrate`"
+        )
+
+
+async def readiness(database: Database) -> list[str]:
+    """What keeps this process from serving, in words; empty when nothing does."""
+    try:
+        async with database.connection() as connection:
+            commit = await connection.fetchval("SHOW synchronous_commit")
+    except DatabaseUnavailableError as error:
+        return [error.message]
+    # Weaker settings acknowledge what a crash can still lose.
+    if commit not in {"on", "remote_apply"}:
+        return [f"synchronous_commit is {commit}; acknowledged hashes would not be durable"]
+    return []
+
+
+async def _connect(settings: Settings, max_connections: int) -> Database:
+    deadline = time.monotonic() + _STARTING_S
+    while True:
+        try:
+            return await Database.open(arguments(settings, "app"), max_connections)
+        except (DatabaseUnavailableError, SettingsError):
+            if settings.database_url or time.monotonic() > deadline:
+                raise
+            await asyncio.sleep(0.1)
+
+
+def _user(connection: dict[str, Any]) -> str:
+    if "user" in connection:
+        return str(connection["user"])
+    return unquote(urlsplit(connection["dsn"]).username or "")

@@ -1,0 +1,45 @@
+"""What is in force, for `proof config check`."""
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+
+from proof.config import Settings
+from proof.db.embedded import current_settings
+
+_URLS_WITH_PASSWORDS = ("database_url", "database_owner_url")
+
+
+def settings_report(settings: Settings, environment: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Each setting with its value and where it is from; then the embedded server's tuning."""
+    rows = [
+        {
+            "name": name,
+            "value": _shown(name, value),
+            "variable": f"PROOF_{name.upper()}",
+            "source": "environment" if f"PROOF_{name.upper()}" in environment else "default",
+        }
+        for name, value in msgspec.structs.asdict(settings).items()
+    ]
+    if not settings.database_url:
+        rows += [
+            {
+                "name": f"postgresql.{item.name}",
+                "value": item.value,
+                "variable": "",
+                "source": item.reason,
+            }
+            for item in current_settings()
+        ]
+    return rows
+
+
+def _shown(name: str, value: Any) -> Any:
+    if name in _URLS_WITH_PASSWORDS and value:
+        parts = urlsplit(value)
+        return f"{parts.scheme}://{parts.hostname}{parts.path}"
+    if isinstance(value, tuple):
+        return list(value)
+    return value if isinstance(value, int) else str(value)

@@ -1,0 +1,165 @@
+"""`proof serve`: the embedded database, HTTP processes and a worker, kept running and stopped in order.
+
+On SIGTERM or SIGINT the HTTP processes finish what they accepted, then the worker finishes what it
+started, then the database stops. A process that ends by itself is started again. If this process is
+killed, the kernel ends the others.
+"""
+
+import asyncio
+import ctypes
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import msgspec
+import structlog
+
+from proof.config import Settings, SettingsError
+from proof.config.settings import default_processes
+from proof.db.embedded import RunningCluster
+from proof.main.compose import prepare
+from proof.main.database import started
+from proof.partners.types import Environment
+
+_PARENT = "PROOF_SUPERVISOR_PID"
+_STOP_S = 40.0
+_RESTART_PAUSE_S = 1.0
+_LOOK_S = 0.2
+_PR_SET_PDEATHSIG = 1
+
+_log = structlog.get_logger()
+
+
+@dataclass
+class _Child:
+    command: str
+    process: "subprocess.Popen[bytes]"
+    started_at: float
+
+
+class Supervisor:
+    """Starts the processes of one Proof and watches over them."""
+
+    def __init__(self, settings: Settings, announce: Callable[[Settings], None]) -> None:
+        self._settings = settings
+        self._announce = announce
+        self._stopping = False
+        self._children: list[_Child] = []
+
+    def run(self) -> int:
+        """Serve until told to stop; the exit code."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._stop)
+        with reserved_port(self._settings) as port, started(self._settings) as cluster:
+            settings = msgspec.structs.replace(self._settings, port=port)
+            asyncio.run(prepare(settings))
+            environment = _environment(settings)
+            count = settings.processes or default_processes()
+            self._children = [_start(name, environment) for name in ["api"] * count + ["worker"]]
+            self._announce(settings)
+            try:
+                return self._watch(cluster, environment)
+            finally:
+                self._stop_children("api")
+                self._stop_children("worker")
+
+    def _watch(self, cluster: RunningCluster | None, environment: dict[str, str]) -> int:
+        while not self._stopping:
+            time.sleep(_LOOK_S)
+            if cluster is not None and cluster.poll() is not None:
+                _log.error("postgresql.ended", code=cluster.poll())
+                return 1
+            self._children = [self._alive(child, environment) for child in self._children]
+        return 0
+
+    def _alive(self, child: _Child, environment: dict[str, str]) -> _Child:
+        code = child.process.poll()
+        if code is None or self._stopping:
+            return child
+        if time.monotonic() - child.started_at < _RESTART_PAUSE_S:
+            return child
+        _log.error("process.ended", command=child.command, code=code, restarting=True)
+        return _start(child.command, environment)
+
+    def _stop(self, _number: int, _frame: object) -> None:
+        self._stopping = True
+
+    def _stop_children(self, command: str) -> None:
+        stopping = [child.process for child in self._children if child.command == command]
+        for process in stopping:
+            if process.poll() is None:
+                process.terminate()
+        deadline = time.monotonic() + _STOP_S
+        for process in stopping:
+            try:
+                process.wait(max(0.1, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def end_with_supervisor() -> None:
+    """In a child of `proof serve`: be told to stop when it is gone, even by SIGKILL."""
+    parent = os.environ.pop(_PARENT, None)
+    if parent is None:
+        return
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    if os.getppid() != int(parent):
+        raise SystemExit("the supervisor ended before this process began")
+
+
+@contextmanager
+def reserved_port(settings: Settings) -> Iterator[int]:
+    """The port to serve on, kept for our processes; port 0 picks a free one.
+
+    Raises SettingsError when somebody else listens there.
+    """
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    port = settings.port
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((settings.host, port))
+        except OSError as error:
+            raise SettingsError(
+                f"cannot listen on {settings.host} port {port}: {error.strerror};"
+                " choose another with --port"
+            ) from None
+        port = probe.getsockname()[1]
+    with listening_socket(settings.host, port) as reserved:
+        yield reserved.getsockname()[1]
+
+
+def listening_socket(host: str, port: int) -> socket.socket:
+    """A bound socket that shares its port with our other processes; the kernel spreads the callers."""
+    bound = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    bound.bind((host, port))
+    return bound
+
+
+def _environment(settings: Settings) -> dict[str, str]:
+    return {
+        **os.environ,
+        "PROOF_DATA_DIR": str(settings.data_dir),
+        "PROOF_HOST": settings.host,
+        "PROOF_PORT": str(settings.port),
+        "PROOF_PUBLIC_URL": settings.base_url(Environment.PRODUCTION),
+        "PROOF_SANDBOX_PUBLIC_URL": settings.base_url(Environment.SANDBOX),
+        _PARENT: str(os.getpid()),
+    }
+
+
+def _start(command: str, environment: dict[str, str]) -> _Child:
+    # A session of its own: Ctrl-C is for the supervisor, who stops the others in order.
+    process = subprocess.Popen(
+        [sys.executable, "-m", "proof", command], env=environment, start_new_session=True
+    )
+    return _Child(command, process, time.monotonic())

@@ -1,0 +1,135 @@
+"""The HTTP client for addresses named by others."""
+
+import socket
+import ssl
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import aiohttp
+from aiohappyeyeballs import AddrInfoType
+from yarl import URL
+
+from proof.outbound.errors import ForbiddenAddressError, OutboundError, Reason
+from proof.outbound.policy import OutboundPolicy
+from proof.outbound.resolver import ThreadResolver
+
+# Node and uvicorn close an idle connection after 5 s; a body sent into a closing one is lost.
+_KEEPALIVE_S = 4
+
+_REASONS: tuple[tuple[type[Exception], Reason], ...] = (
+    (aiohttp.ClientConnectorDNSError, Reason.DNS),
+    (ssl.SSLError, Reason.TLS),
+    (aiohttp.ClientSSLError, Reason.TLS),
+    (TimeoutError, Reason.TIMEOUT),
+    (aiohttp.ClientConnectorError, Reason.CONNECT),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class OutboundReply:
+    """What came back. `truncated`: the body went over the cap, stalled or broke off."""
+
+    status: int
+    body: bytes
+    truncated: bool
+    elapsed_s: float
+
+
+class _RefusedAddressError(OSError):
+    """How a refusal travels through the connector, which tries the name's next address.
+
+    Always one text: of errors that differ the connector keeps only a joined message.
+    """
+
+
+class OutboundClient:
+    """Posts to targets the policy allows. Made and closed on one running event loop.
+
+    No redirects, no proxies or credentials from the environment, no cookies, nothing decompressed;
+    TLS verified against the system's authorities. The caller bounds how many calls run at once.
+    """
+
+    def __init__(
+        self,
+        policy: OutboundPolicy,
+        connect_timeout_s: float = 5,
+        timeout_s: float = 10,
+        max_response_bytes: int = 16_384,
+    ) -> None:
+        self.timeout_s = timeout_s
+        self._policy = policy
+        self._max_response_bytes = max_response_bytes
+        self._resolver = ThreadResolver()
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(
+                socket_factory=self._socket,
+                resolver=self._resolver,
+                ssl=ssl.create_default_context(),
+                limit=0,
+                keepalive_timeout=_KEEPALIVE_S,
+            ),
+            # The threshold keeps aiohttp from rounding the limit up to a whole second of its clock.
+            timeout=aiohttp.ClientTimeout(
+                total=timeout_s, sock_connect=connect_timeout_s, ceil_threshold=timeout_s + 1
+            ),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+            trust_env=False,
+            headers={"accept-encoding": "identity"},
+        )
+
+    async def aclose(self) -> None:
+        """Close every connection."""
+        await self._session.close()
+        await self._resolver.close()
+
+    async def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> OutboundReply:
+        """POST `body` as it is and read the reply, all within `timeout_s`.
+
+        Raises InvalidTargetError when the policy refuses the URL, OutboundError when no status
+        came. A status that came counts, whatever happens to the body after it.
+        """
+        self._policy.check_url(url)
+        target = URL(url, encoded=True)
+        started = time.perf_counter()
+        try:
+            async with self._session.post(
+                target, data=body, headers=headers, allow_redirects=False
+            ) as response:
+                text, truncated = await self._read(response)
+                if truncated:
+                    response.close()
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            # Not chained: aiohttp's errors quote the whole URL.
+            raise OutboundError(target.raw_host or "", _reason(error)) from None
+        return OutboundReply(response.status, text, truncated, time.perf_counter() - started)
+
+    async def _read(self, response: aiohttp.ClientResponse) -> tuple[bytes, bool]:
+        text, limit = bytearray(), self._max_response_bytes
+        try:
+            while len(text) <= limit:
+                chunk = await response.content.read(limit + 1 - len(text))
+                if not chunk:
+                    return bytes(text), False
+                text += chunk
+        except (aiohttp.ClientError, TimeoutError, OSError):
+            pass
+        return bytes(text[:limit]), True
+
+    def _socket(self, addr_info: AddrInfoType) -> socket.socket:
+        """The connector's last step before connect(): the address here is the one dialled."""
+        family, kind, protocol, _, address = addr_info
+        try:
+            self._policy.check_address(str(address[0]), int(address[1]))
+        except ForbiddenAddressError as error:
+            raise _RefusedAddressError("refused address") from error
+        return socket.socket(family=family, type=kind, proto=protocol)
+
+
+def _reason(error: Exception) -> Reason:
+    if isinstance(error, aiohttp.ClientConnectorError) and isinstance(
+        error.os_error, _RefusedAddressError
+    ):
+        return Reason.ADDRESS
+    return next((reason for kind, reason in _REASONS if isinstance(error, kind)), Reason.PROTOCOL)

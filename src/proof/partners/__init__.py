@@ -1,0 +1,1 @@
+"""Partners: records, environments, credentials, allowlists, signing secrets, audit."""

@@ -1,0 +1,32 @@
+"""Why the gate refuses."""
+
+from proof.core.errors import CallerError, OtherSideError
+
+
+class MissingTokenError(CallerError):
+    code = "missing_token"
+
+
+class InvalidTokenError(CallerError):
+    """Unknown, malformed, expired, revoked or of the other environment: one answer for all, because
+    a caller without a valid token learns nothing."""
+
+    code = "invalid_token"
+
+
+class ScopeError(CallerError):
+    """A valid credential of the wrong kind, or of a suspended partner."""
+
+    code = "scope_missing"
+
+
+class AddressNotAllowedError(CallerError):
+    """A valid credential from an address its allowlist does not hold; the message names the address."""
+
+    code = "ip_not_allowed"
+
+
+class DirectoryStaleError(OtherSideError):
+    """Credentials could not be re-read in time, so none is trusted."""
+
+    code = "token_error"

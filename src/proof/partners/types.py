@@ -1,0 +1,92 @@
+"""What a partner is."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from ipaddress import IPv4Network, IPv6Network
+
+Network = IPv4Network | IPv6Network
+
+
+class Environment(StrEnum):
+    """Where a call belongs. Nothing crosses from one to the other."""
+
+    PRODUCTION = "production"
+    SANDBOX = "sandbox"
+
+
+class CredentialKind(StrEnum):
+    """What a credential is good for: the ramp (`client_token`) or timestamps (`api_key`)."""
+
+    CLIENT_TOKEN = "client_token"  # noqa: S105 - the name of a kind, not a token
+    API_KEY = "api_key"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Monthly limits of one environment; None is unlimited."""
+
+    timestamps: int | None = None
+    proofs: int | None = None
+    status: int | None = None
+
+    def all(self) -> tuple[int | None, int | None, int | None]:
+        """The limits in the order above."""
+        return self.timestamps, self.proofs, self.status
+
+
+@dataclass(frozen=True, slots=True)
+class PartnerEnvironment:
+    """One partner's side of one environment: the owner of all its data there."""
+
+    id: int
+    partner_id: str
+    environment: Environment
+    limits: Limits
+    suspended: bool
+    allowlists: dict[CredentialKind, tuple[Network, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """A credential as stored: the token itself is known to the partner only."""
+
+    key_id: str
+    kind: CredentialKind
+    token_sha256: bytes = field(repr=False)
+    expires_at: datetime | None
+    revoked_at: datetime | None
+    owner: PartnerEnvironment
+
+
+@dataclass(frozen=True, slots=True)
+class NewPartner:
+    """What the operator enters to onboard a partner."""
+
+    name: str
+    contact_email: str
+    production_networks: tuple[Network, ...]
+    sandbox_networks: tuple[Network, ...] = ()
+    timestamp_networks: tuple[Network, ...] = ()
+    off_ramp: bool = False
+    widget_origins: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class IssuedEnvironment:
+    """What a partner is handed for one environment. Shown once: only hashes of it are kept."""
+
+    partner_environment_id: int
+    environment: Environment
+    widget_id: str
+    client_token: str = field(repr=False)
+    api_key: str = field(repr=False)
+    webhook_secret: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class OnboardedPartner:
+    """A new partner and its secrets, one set per environment."""
+
+    partner_id: str
+    environments: tuple[IssuedEnvironment, ...]

@@ -1,0 +1,1 @@
+"""Hashes become durable, rounds are sealed, roots are anchored, proofs are given."""

@@ -1,0 +1,165 @@
+"""The log's one writer, in crash order.
+
+1. `append`: head row locked; entries, tiles and head in one transaction. Stopped before its commit,
+   nothing happened; after it, the log has grown and nobody was told.
+2. `publish`: what is committed gets signed. The size is written to the high-water mark before the
+   signature leaves this function. Stopped after that, the same size is signed again: same root,
+   later time.
+3. In one transaction: the checkpoint, the trees it verifies and their events. Stopped before its
+   commit, no reader ever saw that checkpoint.
+"""
+
+import asyncio
+import math
+from datetime import UTC, datetime
+
+from proof.core.clock import Clock
+from proof.core.errors import ProofError
+from proof.core.secrets import Vault
+from proof.db import Connection, Database
+from proof.events import publish as publish_events
+from proof.timestamps.anchors.log import keys, queries
+from proof.timestamps.anchors.log.tree import (
+    TileName,
+    append,
+    consistency_path,
+    edge,
+    inclusion_path,
+    reader,
+    root,
+    tiles_read,
+)
+from proof.timestamps.anchors.log.witness import HighWaterMark, LogRolledBackError, Signed
+from proof.timestamps.anchors.notices import tree_events
+from proof.timestamps.types import Currency, SubmitStatus, Tree
+from proof.verify.rfc6962 import EMPTY_ROOT, leaf_hash
+
+_APPEND_AT_ONCE = 1_000
+
+
+class ClockBehindError(ProofError):
+    """The clock shows a time before the newest checkpoint's."""
+
+
+async def ensure_log(database: Database, vault: Vault, environment: str, origin: str) -> None:
+    """Create an environment's log at the first start. The origin is fixed from then on."""
+    async with database.transaction() as tx:
+        await queries.create_head(tx, environment, origin, EMPTY_ROOT)
+        fixed = await queries.head(tx, environment, lock=True)
+        await keys.ensure(tx, vault, environment, fixed.origin)
+
+
+class LogWriter:
+    """Appends sealed rounds to one environment's log and signs what it holds."""
+
+    def __init__(
+        self, database: Database, vault: Vault, clock: Clock, environment: str, mark: HighWaterMark
+    ) -> None:
+        self._database = database
+        self._vault = vault
+        self._clock = clock
+        self._environment = environment
+        self._mark = mark
+        self._signer: keys.CheckpointSigner | None = None
+
+    async def append(self) -> int:
+        """Append sealed rounds to the log; answers how many."""
+        async with self._database.transaction() as tx:
+            head = await queries.head(tx, self._environment, lock=True)
+            rounds = await queries.unlogged_rounds(tx, self._environment, _APPEND_AT_ONCE)
+            if not rounds:
+                return 0
+            before = await queries.tiles(tx, self._environment, edge(head.size))
+            changed = append(head.size, before, [leaf_hash(row["root"]) for row in rounds])
+            size = head.size + len(rounds)
+            new_root = root(size, reader({**before, **changed}))
+            await queries.store_entries(tx, self._environment, head.size, rounds)
+            await queries.store_tiles(tx, self._environment, changed)
+            await queries.store_head(tx, self._environment, size, new_root)
+        return len(rounds)
+
+    async def publish(self) -> bool:
+        """Sign the head if nobody has, and tell whom it verifies; False when there is nothing new.
+
+        Raises LogRolledBackError or ClockBehindError: then nothing was signed.
+        """
+        async with self._database.transaction() as tx:
+            head = await queries.head(tx, self._environment, lock=True)
+            newest = await queries.newest_checkpoint(tx, self._environment)
+            signed_size = newest["size"] if newest else 0
+            if head.size == signed_size:
+                return False
+            await self._require_continuation(tx, head)
+            at = self._time_to_sign(newest["signed_at"] if newest else None)
+            note = (await self._keys(tx)).sign(head.size, head.root, int(at.timestamp()))
+            await asyncio.to_thread(self._mark.write, Signed(head.size, head.root))
+            await queries.store_checkpoint(tx, self._environment, head.size, note, at)
+            await self._announce(tx, signed_size, head.size, at)
+        return True
+
+    async def _announce(self, tx: Connection, first: int, end: int, at: datetime) -> None:
+        rows = await queries.verify_trees(
+            tx, self._environment, Currency.LOG, first, end, int(at.timestamp()) * 1000
+        )
+        verified = [
+            (
+                row["partner_environment_id"],
+                Tree(
+                    row["id"],
+                    Currency(row["currency_id"]),
+                    SubmitStatus(row["status"]),
+                    row["timestamp_ms"],
+                    row["root"],
+                    row["transaction"],
+                ),
+            )
+            for row in rows
+        ]
+        await publish_events(tx, await tree_events(tx, verified))
+
+    async def _keys(self, connection: Connection) -> keys.CheckpointSigner:
+        if self._signer is None:
+            self._signer = await keys.signer(connection, self._vault, self._environment)
+        return self._signer
+
+    def _time_to_sign(self, newest: datetime | None) -> datetime:
+        # Rounded up: a checkpoint never claims that its entries existed earlier than they did.
+        at = datetime.fromtimestamp(math.ceil(self._clock.now().timestamp()), UTC)
+        if newest is not None and at < newest:
+            raise ClockBehindError(f"the clock shows {at}, before the newest checkpoint's {newest}")
+        return at
+
+    async def _require_continuation(self, connection: Connection, head: queries.Head) -> None:
+        signed = await asyncio.to_thread(self._mark.read)
+        if head.size < signed.size:
+            raise LogRolledBackError(
+                f"the {self._environment} log holds {head.size} entries, but {signed.size} were"
+                f" signed ({self._mark.path}); restore the newest backup, nothing is signed until then"
+            )
+        if signed.size and await root_at(connection, self._environment, signed.size) != signed.root:
+            raise LogRolledBackError(
+                f"the first {signed.size} entries of the {self._environment} log are not those that"
+                f" were signed ({self._mark.path}); restore the newest backup, nothing is signed"
+            )
+
+
+async def root_at(connection: Connection, environment: str, size: int) -> bytes:
+    """The root of the first `size` entries, from the stored tiles."""
+    names = tiles_read(lambda node: root(size, node))
+    return root(size, reader(await queries.tiles(connection, environment, names)))
+
+
+async def inclusion(
+    connection: Connection, environment: str, position: int, size: int
+) -> list[bytes]:
+    """The inclusion path of an entry in the log of `size` entries."""
+    names = tiles_read(lambda node: inclusion_path(position, size, node))
+    tiles = await queries.tiles(connection, environment, names)
+    return inclusion_path(position, size, reader(tiles))
+
+
+async def consistency(connection: Connection, environment: str, old: int, new: int) -> list[bytes]:
+    """The path that shows the log of `new` entries to extend that of `old` entries."""
+    names: set[TileName] = tiles_read(lambda node: consistency_path(old, new, node))
+    tiles = await queries.tiles(connection, environment, names)
+    return consistency_path(old, new, reader(tiles))

@@ -1,0 +1,61 @@
+"""The highest signed size, remembered outside the database.
+
+A database restored from an older backup would otherwise let the log sign a second, different
+history. What is in this file was signed; a log that no longer holds it stops signing.
+"""
+
+import json
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+from proof.core.errors import ProofError
+
+
+class LogRolledBackError(ProofError):
+    """The log in the database does not continue what was signed before."""
+
+
+class MarkUnwritableError(ProofError):
+    """The high-water mark cannot be kept, so nothing may be signed."""
+
+
+class Signed(NamedTuple):
+    size: int
+    root: bytes
+
+
+class HighWaterMark:
+    """One file an environment: the size and root that were signed last."""
+
+    def __init__(self, folder: Path, environment: str) -> None:
+        self.path = folder / f"{environment}-log.json"
+
+    def read(self) -> Signed:
+        """What was signed last; size 0 when nothing was."""
+        try:
+            stored = json.loads(self.path.read_text())
+        except FileNotFoundError:
+            return Signed(0, b"")
+        return Signed(int(stored["size"]), bytes.fromhex(stored["root"]))
+
+    def write(self, signed: Signed) -> None:
+        """Replace the file; on disk when this returns. Raises MarkUnwritableError."""
+        try:
+            self._replace(signed)
+        except OSError as error:
+            raise MarkUnwritableError(f"{self.path} cannot be written: {error.strerror}") from error
+
+    def _replace(self, signed: Signed) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        partial = self.path.with_suffix(".partial")
+        with partial.open("w") as file:
+            json.dump({"size": signed.size, "root": signed.root.hex()}, file)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(self.path)
+        folder = os.open(self.path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)

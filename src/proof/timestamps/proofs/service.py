@@ -1,0 +1,164 @@
+"""What is known of a hash, and its proof.
+
+A proof of a round in the log joins three things: the path from leaf to round root (from the round's
+tiles), the path from there to the log's root (from the log's tiles), and the checkpoint that gave the
+entry its time. It is run through the verifier with our own public keys before anybody gets it.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from proof.core.canonical import canonical_json
+from proof.core.clock import Clock
+from proof.db import Connection, Database
+from proof.events import Event
+from proof.events import publish as publish_events
+from proof.partners.types import PartnerEnvironment
+from proof.timestamps.anchors.log import queries as log_queries
+from proof.timestamps.anchors.log.keys import verifier_keys
+from proof.timestamps.anchors.log.service import inclusion
+from proof.timestamps.proofs import queries
+from proof.timestamps.proofs.errors import (
+    ProofNotYetError,
+    UnknownCurrencyError,
+    UnknownHashError,
+    UnknownTreeError,
+    UnsoundProofError,
+)
+from proof.timestamps.proofs.payload import payload
+from proof.timestamps.submissions import usage
+from proof.timestamps.trees import sealing
+from proof.timestamps.types import Currency, SubmitStatus, Tree
+from proof.verify import RefusedError, parse_verifier_key, verify_payload
+from proof.verify.note import VerifierKey
+
+PROOF_EVENT = "timestamp.proof"
+
+
+class HashStatus(NamedTuple):
+    """When a hash came, and the trees it is in."""
+
+    created_at: datetime
+    trees: tuple[Tree, ...]
+
+
+class Proofs:
+    """Answers for one process."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+        self._keys: dict[str, Sequence[VerifierKey]] = {}
+
+    async def status(self, owner: PartnerEnvironment, digest: bytes) -> HashStatus:
+        """Raises UnknownHashError."""
+        async with self._database.connection() as connection:
+            rows = await queries.trees_of_hash(connection, owner.id, digest)
+        if not rows:
+            raise _unknown(digest)
+        return HashStatus(rows[0]["created_at"], tuple(map(queries.tree_from, rows)))
+
+    async def tree(self, owner: PartnerEnvironment, tree_id: UUID) -> Tree:
+        """Raises UnknownTreeError, also for a tree that holds nothing of this owner."""
+        async with self._database.connection() as connection:
+            found = await queries.tree(connection, owner.id, tree_id)
+        if found is None:
+            raise UnknownTreeError(f"treeId: there is no tree {tree_id} with hashes of yours")
+        return found
+
+    async def proof(self, owner: PartnerEnvironment, digest: bytes, currency: Currency) -> bytes:
+        """The payload as RFC 8785 bytes, verified. Raises UnknownHashError or ProofNotYetError."""
+        async with self._database.connection() as connection:
+            return await self._proof(connection, owner, digest, currency)
+
+    async def send_proof(
+        self, owner: PartnerEnvironment, digest: bytes, currency: Currency
+    ) -> None:
+        """Have the proof delivered to the owner's proof webhook.
+
+        The event and the count of its use are durable on return. Raises as `proof` does.
+        """
+        async with self._database.transaction() as tx:
+            body = await self._proof(tx, owner, digest, currency)
+            await publish_events(tx, [Event(owner.id, PROOF_EVENT, digest.hex(), body)])
+            await usage.add(tx, usage.proof_request(owner, self._clock.now()))
+
+    async def _proof(
+        self, connection: Connection, owner: PartnerEnvironment, digest: bytes, currency: Currency
+    ) -> bytes:
+        rows = await queries.trees_of_hash(connection, owner.id, digest)
+        if not rows:
+            raise _unknown(digest)
+        row = next(row for row in rows if row["currency_id"] == currency)
+        tree = queries.tree_from(row)
+        if tree.status is not SubmitStatus.VERIFIED:
+            raise ProofNotYetError(
+                f"the {currency.name} tree {tree.tree_id} is not verified yet"
+                f" (submitStatus {int(tree.status)}); ask again later"
+            )
+        steps = await sealing.path(connection, row["round_id"], digest)
+        evidence = await _log_evidence(connection, owner.environment, tree)
+        found = payload(digest, tree, steps, evidence)
+        await self._require_sound(connection, owner, found)
+        return canonical_json(found)
+
+    async def _require_sound(
+        self, connection: Connection, owner: PartnerEnvironment, found: dict[str, object]
+    ) -> None:
+        if owner.environment not in self._keys:
+            texts = await verifier_keys(connection, owner.environment)
+            self._keys[owner.environment] = tuple(map(parse_verifier_key, texts))
+        try:
+            established = verify_payload(
+                found, log_keys=self._keys[owner.environment], ed25519_verify=_ed25519_verify
+            )
+        except RefusedError as error:
+            raise UnsoundProofError(
+                f"the proof of {found['sha256']} is refused: {error}"
+            ) from error
+        if not established.tied:
+            raise UnsoundProofError(f"the proof of {found['sha256']} is not tied to our keys")
+
+
+def enabled_currency(currency_id: int) -> Currency:
+    """The chain of a currencyId. Raises UnknownCurrencyError naming those that are enabled."""
+    try:
+        return Currency(currency_id)
+    except ValueError:
+        enabled = ", ".join(f"{int(currency)} ({currency.name})" for currency in Currency)
+        raise UnknownCurrencyError(
+            f"currencyId: {currency_id} is not enabled here; enabled: {enabled}"
+        ) from None
+
+
+async def _log_evidence(connection: Connection, environment: str, tree: Tree) -> dict[str, object]:
+    position = int(tree.transaction or "")
+    checkpoint = await log_queries.first_checkpoint_over(connection, environment, position)
+    head = await log_queries.head(connection, environment)
+    path = await inclusion(connection, environment, position, checkpoint["size"])
+    return {
+        "type": "log",
+        "origin": head.origin,
+        "index": position,
+        "inclusion": [node.hex() for node in path],
+        "checkpoint": checkpoint["note"],
+    }
+
+
+def _unknown(digest: bytes) -> UnknownHashError:
+    return UnknownHashError(
+        f"sha256: {digest.hex()} was not submitted here; POST /v1/timestamp first"
+    )
+
+
+def _ed25519_verify(public_key: bytes, message: bytes, signature: bytes) -> bool:
+    try:
+        Ed25519PublicKey.from_public_bytes(public_key).verify(signature, message)
+    except (InvalidSignature, ValueError):
+        return False
+    return True

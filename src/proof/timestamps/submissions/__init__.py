@@ -1,0 +1,1 @@
+"""Hashes come in, and are durable before anybody is told so."""

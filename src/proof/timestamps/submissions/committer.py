@@ -1,0 +1,166 @@
+"""Group commit: requests that wait while a commit runs share the next one.
+
+No delay is added; the batch forms by itself. Two lanes keep one commit's flush and the next one's
+insertion apart, and large requests have a lane of their own, so that ten thousand hashes do not hold
+a single one back. A request is answered only after the commit that holds all of it.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Iterable
+
+import asyncpg
+import structlog
+
+from proof.core.errors import DatabaseUnavailableError
+from proof.db import Connection, Database
+from proof.db.pool import UNAVAILABLE
+from proof.timestamps.submissions import queries
+from proof.timestamps.submissions.rounds import OpenRounds
+from proof.timestamps.submissions.types import Committed, OpenRound, Pending
+
+MAX_ROWS = 5_000
+# A request above this many hashes takes the large requests' lane.
+LARGE_REQUEST = 500
+_LANES = 2
+_LARGE_LANES = 1
+
+_log = structlog.get_logger()
+
+
+class Committer:
+    """Commits the hashes of one process. `start` before use, `close` finishes what was accepted."""
+
+    def __init__(self, database: Database) -> None:
+        self._rounds = OpenRounds()
+        self._small = Lane(database, self._rounds, _LANES)
+        self._large = Lane(database, self._rounds, _LARGE_LANES)
+
+    def start(self) -> None:
+        self._small.start()
+        self._large.start()
+
+    async def close(self) -> None:
+        await self._small.close()
+        await self._large.close()
+
+    async def commit(
+        self, partner_environment_id: int, environment: str, digests: list[bytes]
+    ) -> Committed:
+        """Make distinct digests durable; returns after the commit.
+
+        Raises DatabaseUnavailableError when the outcome is unknown or nothing was written; sending
+        the same digests again is always safe.
+        """
+        done: asyncio.Future[Committed] = asyncio.get_running_loop().create_future()
+        lane = self._large if len(digests) > LARGE_REQUEST else self._small
+        lane.put(Pending(partner_environment_id, environment, digests, done))
+        return await done
+
+
+class Lane:
+    """A queue and the connections that commit it."""
+
+    def __init__(self, database: Database, rounds: OpenRounds, connections: int) -> None:
+        self._database = database
+        self._rounds = rounds
+        self._connections = connections
+        self._queue: deque[Pending] = deque()
+        self._arrived = asyncio.Event()
+        self._closing = False
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        self._tasks = [asyncio.create_task(self._run()) for _ in range(self._connections)]
+
+    def put(self, pending: Pending) -> None:
+        self._queue.append(pending)
+        self._arrived.set()
+
+    async def close(self) -> None:
+        self._closing = True
+        self._arrived.set()
+        await asyncio.gather(*self._tasks)
+
+    async def _run(self) -> None:
+        connection: asyncpg.Connection[asyncpg.Record] | None = None
+        while batch := await self._take():
+            try:
+                if connection is None or connection.is_closed():
+                    connection = await self._database.dedicated()
+                await self._commit(connection, batch)
+            except (*UNAVAILABLE, DatabaseUnavailableError) as error:
+                _log.warning("submissions.commit_failed", error=repr(error), requests=len(batch))
+                _fail(
+                    batch, DatabaseUnavailableError("the database did not confirm; send it again")
+                )
+            except Exception as error:  # noqa: BLE001 - handed to those who wait, and logged
+                _log.exception("submissions.commit_broken", requests=len(batch))
+                _fail(batch, error)
+        if connection is not None:
+            await connection.close()
+
+    async def _take(self) -> list[Pending]:
+        while not self._queue and not self._closing:
+            self._arrived.clear()
+            await self._arrived.wait()
+        batch: list[Pending] = []
+        rows = 0
+        while self._queue and (not batch or rows + len(self._queue[0].digests) <= MAX_ROWS):
+            batch.append(self._queue.popleft())
+            rows += len(batch[-1].digests)
+        return batch
+
+    async def _commit(self, connection: Connection, batch: list[Pending]) -> None:
+        remaining = batch
+        while remaining:
+            by_round = await self._assign(connection, remaining)
+            blobs = [_sorted_blob(requests) for requests in by_round.values()]
+            rows = await queries.commit(connection, [r.id for r in by_round], blobs)
+            # Stopping here loses only answers: the hashes are durable, and known when sent again.
+            answered = {row["id"]: row for row in rows}
+            remaining = []
+            for (current, requests), blob in zip(by_round.items(), blobs, strict=True):
+                if current.id in answered:
+                    _answer(current, requests, blob, answered[current.id])
+                else:
+                    self._rounds.forget(requests[0].partner_environment_id, current)
+                    remaining += requests
+
+    async def _assign(
+        self, connection: Connection, batch: Iterable[Pending]
+    ) -> dict[OpenRound, list[Pending]]:
+        by_round: dict[OpenRound, list[Pending]] = {}
+        for pending in batch:
+            current = await self._rounds.of(connection, pending)
+            by_round.setdefault(current, []).append(pending)
+        return by_round
+
+
+def _sorted_blob(requests: list[Pending]) -> bytes:
+    if len(requests) == 1:
+        return b"".join(sorted(requests[0].digests))
+    return b"".join(sorted({digest for pending in requests for digest in pending.digests}))
+
+
+def _answer(
+    current: OpenRound, requests: list[Pending], blob: bytes, row: "asyncpg.Record"
+) -> None:
+    all_new = row["new"] * 32 == len(blob)
+    seen = set() if all_new else _split(blob) - _split(row["digests"] or b"")
+    # Two requests of one batch with the same hash: the first has it as new, later ones as existing.
+    for pending in requests:
+        known = frozenset(seen.intersection(pending.digests))
+        seen.update(pending.digests)
+        if not pending.done.done():
+            pending.done.set_result(Committed(current, row["created_at"], known))
+
+
+def _split(blob: bytes) -> set[bytes]:
+    return {blob[i : i + 32] for i in range(0, len(blob), 32)}
+
+
+def _fail(batch: list[Pending], error: Exception) -> None:
+    for pending in batch:
+        if not pending.done.done():
+            pending.done.set_exception(error)

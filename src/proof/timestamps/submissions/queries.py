@@ -1,0 +1,103 @@
+"""The SQL of submissions and of opening rounds."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from proof.db import Connection
+
+# One statement, so one round trip and one commit. The fence comes first: FOR SHARE waits for whoever
+# closes the round and then finds the row gone, so nothing is ever added to a closed one. The digests
+# arrive as one bytea a round, cut up here; the insertion order is the primary key's, or two processes
+# with overlapping sets would deadlock. Usage rows are sharded by backend, so that lanes never wait for
+# each other over a counter.
+_COMMIT = """
+WITH fence AS MATERIALIZED (
+    SELECT id, partner_environment_id FROM rounds
+    WHERE id = ANY($1::bigint[]) AND closed_at IS NULL ORDER BY id FOR SHARE
+), rows AS (
+    SELECT f.partner_environment_id, substr(blob.digests, 1 + 32 * n, 32) AS digest, f.id AS round_id
+    FROM unnest($1::bigint[], $2::bytea[]) AS blob (round_id, digests)
+    JOIN fence f ON f.id = blob.round_id
+    CROSS JOIN LATERAL generate_series(0, length(blob.digests) / 32 - 1) AS n
+    ORDER BY 1, 2
+), added AS (
+    INSERT INTO submissions (partner_environment_id, digest, round_id, created_at)
+    SELECT partner_environment_id, digest, round_id, now() FROM rows
+    ON CONFLICT DO NOTHING
+    RETURNING round_id, digest
+), counted AS (
+    SELECT round_id, count(*) AS new, string_agg(digest, ''::bytea) AS digests FROM added GROUP BY 1
+), used AS (
+    INSERT INTO timestamp_usage (partner_environment_id, month, kind, shard, used)
+    SELECT f.partner_environment_id, date_trunc('month', now() AT TIME ZONE 'UTC'), 'timestamps',
+           pg_backend_pid() % 64, c.new
+    FROM counted c JOIN fence f ON f.id = c.round_id
+    ORDER BY 1
+    ON CONFLICT (partner_environment_id, month, kind, shard)
+    DO UPDATE SET used = timestamp_usage.used + excluded.used
+)
+SELECT f.id, now() AS created_at, coalesce(c.new, 0) AS new, c.digests
+FROM fence f LEFT JOIN counted c ON c.round_id = f.id
+"""
+
+_OPEN_ROUND = """
+WITH round AS (
+    INSERT INTO rounds (partner_environment_id, environment, blinding)
+    VALUES ($1, $2, $3) RETURNING id
+), tree AS (
+    INSERT INTO trees (id, environment, currency_id) VALUES ($4, $2, $5) RETURNING id
+)
+INSERT INTO round_trees (round_id, tree_id) SELECT round.id, tree.id FROM round, tree
+RETURNING round_id
+"""
+
+_EARLIEST = """
+SELECT s.created_at, t.id AS tree_id, t.currency_id
+FROM (SELECT created_at, round_id FROM submissions
+      WHERE partner_environment_id = $1 AND digest = ANY($2)
+      ORDER BY created_at, round_id LIMIT 1) s
+JOIN round_trees USING (round_id) JOIN trees t ON t.id = tree_id
+ORDER BY t.currency_id
+"""
+
+
+async def commit(
+    connection: Connection, round_ids: Sequence[int], blobs: Sequence[bytes]
+) -> list[Any]:
+    """Insert each round's digests (32 bytes each, concatenated). A round missing in the answer was
+    closed: nothing of it was written. `digests` holds the new ones of a round, concatenated."""
+    return await connection.fetch(_COMMIT, round_ids, blobs)
+
+
+async def open_round(
+    connection: Connection,
+    partner_environment_id: int,
+    environment: str,
+    blinding: bytes,
+    log_tree_id: UUID,
+    log_currency_id: int,
+) -> int:
+    identity: int = await connection.fetchval(
+        _OPEN_ROUND, partner_environment_id, environment, blinding, log_tree_id, log_currency_id
+    )
+    return identity
+
+
+async def earliest(
+    connection: Connection, partner_environment_id: int, digests: Sequence[bytes]
+) -> list[Any]:
+    """When the earliest of these digests came, one row for each of its trees."""
+    return await connection.fetch(_EARLIEST, partner_environment_id, digests)
+
+
+async def created_at(
+    connection: Connection, partner_environment_id: int, digest: bytes
+) -> datetime | None:
+    moment: datetime | None = await connection.fetchval(
+        "SELECT created_at FROM submissions WHERE partner_environment_id = $1 AND digest = $2",
+        partner_environment_id,
+        digest,
+    )
+    return moment

@@ -1,0 +1,1 @@
+"""Rounds become Merkle trees."""

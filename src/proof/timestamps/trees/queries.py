@@ -1,0 +1,89 @@
+"""The SQL of sealing."""
+
+from typing import Any
+
+from proof.db import Connection
+
+# Whoever is adding to a round right now is not waited for: the next look finds it free, because its
+# process leaves it at the same age.
+_CLOSE = """
+UPDATE rounds SET closed_at = now() WHERE id IN (
+    SELECT id FROM rounds
+    WHERE sealed_at IS NULL AND closed_at IS NULL AND opened_at <= now() - make_interval(secs => $1)
+    ORDER BY id FOR UPDATE SKIP LOCKED
+)
+"""
+
+_CLAIM = """
+SELECT id, environment, partner_environment_id FROM rounds
+WHERE sealed_at IS NULL AND closed_at IS NOT NULL
+ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED
+"""
+
+_LEAVES = """
+SELECT string_agg(digest, ''::bytea ORDER BY digest) AS leaves FROM (
+    SELECT digest FROM submissions WHERE round_id = $1
+    UNION ALL SELECT blinding FROM rounds WHERE id = $1
+) AS leaf
+"""
+
+_DISCARD = """
+WITH gone AS (DELETE FROM round_trees WHERE round_id = $1 RETURNING tree_id),
+     trees AS (DELETE FROM trees WHERE id IN (SELECT tree_id FROM gone) AND currency_id = $2)
+SELECT
+"""
+
+
+async def close_due(connection: Connection, age_s: float) -> None:
+    await connection.execute(_CLOSE, age_s)
+
+
+async def claim_closed(tx: Connection) -> Any:
+    """Lock the oldest closed round nobody else is sealing; None when there is none."""
+    return await tx.fetchrow(_CLAIM)
+
+
+async def leaves(connection: Connection, round_id: int) -> bytes:
+    """All leaves of a round, the blinding one included, ascending, concatenated."""
+    found: bytes = await connection.fetchval(_LEAVES, round_id)
+    return found
+
+
+async def store_tree(
+    tx: Connection, round_id: int, root: bytes, leaf_count: int, tiles: list[tuple[int, int, bytes]]
+) -> None:
+    await tx.copy_records_to_table(
+        "round_tiles",
+        records=[(round_id, level, at, hashes[:32], hashes) for level, at, hashes in tiles],
+        columns=["round_id", "level", "position", "first_hash", "hashes"],
+    )
+    await tx.execute(
+        "UPDATE rounds SET sealed_at = now(), root = $2, leaf_count = $3 WHERE id = $1",
+        round_id,
+        root,
+        leaf_count,
+    )
+
+
+async def discard(tx: Connection, round_id: int, own_currency_id: int) -> None:
+    """Remove a round nothing was put into, and the tree that was its alone."""
+    await tx.execute(_DISCARD, round_id, own_currency_id)
+    await tx.execute("DELETE FROM rounds WHERE id = $1", round_id)
+
+
+async def tiles_above(connection: Connection, round_id: int, leaf: bytes) -> list[Any]:
+    """The tile that would hold this leaf and those above it, from below: three at a million."""
+    return await connection.fetch(
+        """
+        WITH leaf AS (
+            SELECT position FROM round_tiles
+            WHERE round_id = $1 AND level = 0 AND first_hash <= $2
+            ORDER BY first_hash DESC LIMIT 1
+        )
+        SELECT level, t.position, hashes FROM round_tiles t, leaf
+        WHERE round_id = $1 AND t.position = leaf.position >> (8 * level)
+        ORDER BY level
+        """,
+        round_id,
+        leaf,
+    )

@@ -1,0 +1,71 @@
+"""The words of the timestamp product."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import IntEnum
+from uuid import UUID
+
+
+class Currency(IntEnum):
+    """The chains a root can enter, by the contract's currencyId."""
+
+    LOG = 900
+
+
+class SubmitStatus(IntEnum):
+    """How far a tree is; only a verified one has a proof."""
+
+    UNSUBMITTED = 0
+    SUBMITTED = 1
+    INCLUDED = 2
+    VERIFIED = 3
+
+
+@dataclass(frozen=True, slots=True)
+class TreeRef:
+    """A tree a hash belongs to, named before it is closed."""
+
+    tree_id: UUID
+    currency: Currency
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """What the contract calls TimestampData; root, transaction and time exist once verified."""
+
+    tree_id: UUID
+    currency: Currency
+    status: SubmitStatus
+    timestamp_ms: int | None
+    root: bytes | None
+    transaction: str | None
+
+    def wire(self) -> dict[str, object]:
+        """TimestampData as the contract spells it."""
+        data: dict[str, object] = {
+            "treeId": str(self.tree_id),
+            "currencyId": int(self.currency),
+            "currency": self.currency.name,
+            "submitStatus": int(self.status),
+        }
+        if self.status is SubmitStatus.VERIFIED and self.root is not None:
+            data |= {
+                "timestamp": self.timestamp_ms,
+                "rootSha256": self.root.hex(),
+                "transaction": self.transaction,
+            }
+        return data
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """The durable outcome of one submission.
+
+    `new` and `existing` keep the order of the request; `created_at` and `trees` are those of the new
+    hashes, or of the earliest known one when none is new.
+    """
+
+    new: tuple[bytes, ...]
+    existing: tuple[bytes, ...]
+    created_at: datetime
+    trees: tuple[TreeRef, ...]

@@ -1,0 +1,8 @@
+"""`python -m proof.verify`, and the entry of `proof-verify.pyz`."""
+
+import sys
+
+from proof.verify.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,123 @@
+"""What the verifier tells: an account in steps for people, facts in JSON for programs."""
+
+import json
+from dataclasses import dataclass
+from typing import TextIO
+
+from proof.verify.errors import RefusedError, quoted
+from proof.verify.payload import Established, utc_text
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What the proof was compared with: a file's path, a SHA-256 in hex, or nothing."""
+
+    path: str | None
+    sha256: str | None
+
+
+def write(stream: TextIO, text: str) -> None:
+    """Print a line, escaping what the stream's encoding lacks instead of failing on it."""
+    encoding = stream.encoding or "utf-8"
+    stream.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+
+
+def text(established: Established, subject: Subject) -> str:
+    """The numbered account: what was checked, what is established, what remains."""
+    lines = [f" {number}. {line}" for number, line in enumerate(_steps(established, subject), 1)]
+    lines += ["", f"Established: {_sentence(established, subject)}"]
+    lines += [f"Not established: {sentence}" for sentence in established.remaining]
+    return "\n".join(lines)
+
+
+def as_json(established: Established, subject: Subject, exit_code: int) -> str:
+    """The same facts as one JSON object; hashes in hex, times in milliseconds since 1970 UTC."""
+    inclusion, claimed = established.inclusion, established.claimed
+    log = inclusion and {
+        "origin": inclusion.origin,
+        "index": inclusion.index,
+        "size": inclusion.size,
+        "rootSha256": inclusion.root.hex(),
+    }
+    facts = {
+        "result": "tied" if established.tied else "untied",
+        "exitCode": exit_code,
+        "sha256": established.leaf.hex(),
+        "rootSha256": established.root.hex(),
+        "levels": established.levels,
+        "log": log,
+        "signedBy": established.signed_by,
+        "timestamp": established.timestamp_ms,
+        "compared": subject.sha256 is not None,
+        "remaining": list(established.remaining),
+        "claimed": {
+            "treeId": claimed.tree_id,
+            "currencyId": claimed.currency_id,
+            "currency": claimed.currency,
+            "timestamp": claimed.timestamp_ms,
+            "transaction": claimed.transaction,
+        },
+    }
+    return json.dumps(facts, indent=2)
+
+
+def refused(error: RefusedError, exit_code: int, *, as_json: bool) -> str:
+    """The refusal: its kind is the error's class name, its reason one sentence."""
+    if not as_json:
+        return f"Refused: {error}."
+    kind = type(error).__name__
+    facts = {"result": "refused", "exitCode": exit_code, "error": kind, "reason": str(error)}
+    return json.dumps(facts, indent=2)
+
+
+def _steps(established: Established, subject: Subject) -> list[str]:
+    root, leaf = established.root.hex(), established.leaf.hex()
+    return [
+        "ok  The proof is strict JSON.",
+        "ok  It names a hash, a branch and a tree that is verified (submitStatus 3).",
+        f"ok  Every hash of its {established.levels} levels, recomputed, is right.",
+        f"ok  They lead from the root {root}\n             down to the leaf {leaf}.",
+        _inclusion_step(established),
+        _signature_step(established),
+        _time_step(established),
+        _subject_step(subject),
+    ]
+
+
+def _inclusion_step(established: Established) -> str:
+    log = established.inclusion
+    if log is None:
+        return "--  No evidence was checked that the root is in a log or a chain."
+    return f"ok  The root is entry {log.index} of {log.size} in the log {quoted(log.origin)}."
+
+
+def _signature_step(established: Established) -> str:
+    if established.signed_by is None:
+        return "--  No signature was checked under a key you gave."
+    return f"ok  The log's root is signed by the key you gave for {quoted(established.signed_by)}."
+
+
+def _time_step(established: Established) -> str:
+    if established.timestamp_ms is None:
+        return "--  No time was checked under a key you gave."
+    return f"ok  The time {utc_text(established.timestamp_ms)} is signed by a cosigner you gave."
+
+
+def _subject_step(subject: Subject) -> str:
+    if subject.sha256 is None:
+        return "--  No file was compared with the proof."
+    name = quoted(subject.path) if subject.path is not None else "The hash you gave"
+    return f"ok  {name} is what the proof is about."
+
+
+def _sentence(established: Established, subject: Subject) -> str:
+    hashed = f"SHA-256 {established.leaf.hex()}"
+    name = "what has " + hashed if subject.path is None else f"{quoted(subject.path)} ({hashed})"
+    if established.timestamp_ms is not None and established.signed_by is not None:
+        when, log = utc_text(established.timestamp_ms), quoted(established.signed_by)
+        return f"{name} existed by {when}, as the log {log} recorded."
+    if established.signed_by is not None:
+        return (
+            f"{name} is recorded in the log {quoted(established.signed_by)}, at an unproved time."
+        )
+    return f"{name} is in the tree under the root above."

@@ -1,0 +1,1 @@
+"""The work nobody waits for: sealing, the log, deliveries."""

@@ -1,0 +1,56 @@
+"""One worker process: its loops, and stopping them in order."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+
+from proof.core.loop import Loop
+from proof.db import Database
+from proof.timestamps.anchors.log.service import LogWriter
+from proof.timestamps.submissions.rounds import ROUND_AGE_S
+from proof.timestamps.trees.sealing import close_due, seal_next
+from proof.webhooks.delivery import Deliverer
+
+# How long a due round or an unsigned head may go unnoticed.
+_LOOK_S = 0.1
+
+
+class Worker:
+    """Seals rounds, writes the logs, delivers webhooks. Any number of workers may run at once: rows
+    are claimed, heads are locked."""
+
+    def __init__(
+        self, database: Database, writers: Sequence[LogWriter], deliverer: Deliverer
+    ) -> None:
+        self._database = database
+        self._deliverer = deliverer
+        # A log that refuses to sign holds up neither sealing nor the other environment's log.
+        self._logs = [Loop("log", _log_step(writer), _LOOK_S) for writer in writers]
+        self._sealing = Loop("sealing", self._seal, _LOOK_S)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until `stop`; what is under way is finished."""
+        loops = [self._sealing, *self._logs]
+        tasks = [asyncio.create_task(loop.run()) for loop in loops]
+        delivering = asyncio.create_task(self._deliverer.run(stop))
+        await stop.wait()
+        for loop in loops:
+            loop.stop()
+        await asyncio.gather(*tasks, delivering)
+
+    async def _seal(self) -> bool:
+        await close_due(self._database, ROUND_AGE_S)
+        sealed = False
+        while await seal_next(self._database):
+            sealed = True
+        if sealed:
+            for log in self._logs:
+                log.wake()
+        return False
+
+
+def _log_step(writer: LogWriter) -> Callable[[], Awaitable[bool]]:
+    async def step() -> bool:
+        appended = await writer.append()
+        return await writer.publish() or appended > 0
+
+    return step

@@ -1,0 +1,157 @@
+"""What the webhook tests are set in: a clock to turn, a client with faults, events and their rows."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_network
+from typing import Any
+from urllib.parse import urlsplit
+
+from proof.core.errors import DatabaseUnavailableError
+from proof.db import Connection, Database
+from proof.events import Event, publish, relay
+from proof.outbound import OutboundPolicy, OutboundReply
+from proof.webhooks import Deliverer, Limits, Schedule, fan_out, set_endpoint
+
+POLICY = OutboundPolicy((ip_network("127.0.0.0/8"),))
+SECRETS = (b"n" * 32, b"o" * 32)
+STEADY = Schedule(random=lambda: 0.5)
+
+
+class TurnedClock:
+    """Starts a second from now, so that rows the database dated are due, and moves when told."""
+
+    def __init__(self) -> None:
+        self.moment = datetime.now(UTC) + timedelta(seconds=1)
+
+    def now(self) -> datetime:
+        return self.moment
+
+    def turn(self, seconds: float) -> None:
+        self.moment += timedelta(seconds=seconds)
+
+
+@dataclass
+class FakeClient:
+    """Answers each host with a status, an error, or a wait; keeps what was sent."""
+
+    timeout_s: float = 10
+    answers: dict[str, int | Exception | asyncio.Event] = field(default_factory=dict)
+    sent: list[tuple[str, bytes, dict[str, str]]] = field(default_factory=list)
+    open: dict[str, int] = field(default_factory=dict)
+    most_open: dict[str, int] = field(default_factory=dict)
+
+    async def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> OutboundReply:
+        host = urlsplit(url).hostname or ""
+        self.sent.append((host, body, dict(headers)))
+        self.open[host] = self.open.get(host, 0) + 1
+        self.most_open[host] = max(self.open[host], self.most_open.get(host, 0))
+        try:
+            return await self._answer(self.answers.get(host, 200))
+        finally:
+            self.open[host] -= 1
+
+    async def _answer(self, answer: int | Exception | asyncio.Event) -> OutboundReply:
+        await asyncio.sleep(0)
+        if isinstance(answer, Exception):
+            raise answer
+        if isinstance(answer, asyncio.Event):
+            await answer.wait()
+            return OutboundReply(200, b"", False, 0)
+        return OutboundReply(answer, b"", False, 0)
+
+    def bodies(self, host: str) -> list[bytes]:
+        return [body for to, body, _ in self.sent if to == host]
+
+
+class FaultyDatabase(Database):
+    """A database that is away when `fails` says so, before (False) or after (True) it acted."""
+
+    def __init__(self, real: Database, fails: Callable[[], bool | None]) -> None:
+        super().__init__(real._pool, real._arguments)
+        self._fails = fails
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Connection]:
+        fails = self._fails()
+        if fails is False:
+            raise DatabaseUnavailableError("away")
+        async with super().connection() as connection:
+            yield connection
+        if fails:
+            raise DatabaseUnavailableError("away after it acted")
+
+
+async def ring(_: Connection, __: int) -> Sequence[bytes]:
+    """The same two secrets for everybody."""
+    return SECRETS
+
+
+def deliverer(database: Database, client: Any, clock: TurnedClock, **how: Any) -> Deliverer:
+    how = {"secrets": ring, "schedule": STEADY, **how}
+    return Deliverer(database, client, clock=clock, **how)
+
+
+async def endpoint(
+    database: Database, url: str, purpose: str = "timestamp.proof", to: int = 1
+) -> None:
+    async with database.transaction() as tx:
+        await set_endpoint(tx, POLICY, to, purpose, url)
+
+
+async def happen(
+    database: Database,
+    count: int = 1,
+    type: str = "timestamp.proof",  # noqa: A002 - an event's own word
+    to: int = 1,
+) -> list[Event]:
+    """Publish events; their bodies are distinct."""
+    events = [Event(to, type, f"s{n}", b'{"to":%d,"n":%d}' % (to, n)) for n in range(count)]
+    async with database.transaction() as tx:
+        await publish(tx, events)
+    return events
+
+
+async def relay_all(database: Database) -> int:
+    async with database.transaction() as tx:
+        return await fan_out(tx, await relay(tx, 100_000))
+
+
+async def deliveries(database: Database) -> list[Any]:
+    async with database.connection() as connection:
+        return await connection.fetch("SELECT * FROM webhook_deliveries ORDER BY id")
+
+
+async def states(database: Database) -> dict[str, int]:
+    async with database.connection() as connection:
+        rows = await connection.fetch(
+            "SELECT state, count(*) AS count FROM webhook_deliveries GROUP BY state"
+        )
+    return {row["state"]: row["count"] for row in rows}
+
+
+async def until(condition: Callable[[], Any], timeout_s: float = 20) -> None:
+    """Poll a plain or asynchronous condition until it is true; TimeoutError at the deadline."""
+    async with asyncio.timeout(timeout_s):
+        while True:
+            held = condition()
+            if await held if asyncio.iscoroutine(held) else held:
+                return
+            await asyncio.sleep(0.01)
+
+
+@asynccontextmanager
+async def running(one: Deliverer) -> AsyncIterator[asyncio.Event]:
+    """The deliverer's loop, stopped at the end; yields its stop event."""
+    stop = asyncio.Event()
+    task = asyncio.create_task(one.run(stop))
+    try:
+        yield stop
+    finally:
+        stop.set()
+        await task
+
+
+QUICK = Limits(idle_s=0.02)

@@ -1,0 +1,120 @@
+"""Many deliveries and several workers: bounds, fairness, and nothing sent twice without need."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from tests.db.webhooks.scene import (
+    QUICK,
+    FakeClient,
+    TurnedClock,
+    deliverer,
+    deliveries,
+    endpoint,
+    happen,
+    relay_all,
+    running,
+    states,
+    until,
+)
+
+from proof.db import Database
+from proof.webhooks import Limits
+
+Run = Callable[[Any], Any]
+
+
+async def peopled(database: Database, environments: int, events: int) -> None:
+    for to in range(1, environments + 1):
+        await endpoint(database, f"https://e{to}.example/", to=to)
+        await happen(database, events, to=to)
+
+
+def test_one_claim_is_bounded_and_shared_fairly(run: Run, database: Database) -> None:
+    async def scene() -> None:
+        client = FakeClient()
+        await peopled(database, environments=4, events=20)
+        await relay_all(database)
+        limits = Limits(in_flight=10, per_endpoint=3)
+        assert await deliverer(database, client, TurnedClock(), limits=limits).run_once() == 10
+        assert sorted(client.most_open.values()) == [2, 2, 3, 3]
+
+    run(scene())
+
+
+def test_a_stuck_endpoint_holds_nobody_back(run: Run, database: Database) -> None:
+    async def scene() -> None:
+        stuck = asyncio.Event()
+        client = FakeClient(answers={"e1.example": stuck})
+        await peopled(database, environments=3, events=200)
+        limits = Limits(in_flight=24, per_endpoint=8, idle_s=0.02)
+        async with running(deliverer(database, client, TurnedClock(), limits=limits)):
+            await until(
+                lambda: len(client.bodies("e2.example") + client.bodies("e3.example")) == 400
+            )
+            assert len(client.bodies("e1.example")) == client.most_open["e1.example"] == 8
+            stuck.set()
+            await until(lambda: len(client.bodies("e1.example")) == 200)
+        assert await states(database) == {"delivered": 600}
+        assert max(client.most_open.values()) <= 8
+
+    run(scene())
+
+
+def test_two_workers_send_each_event_once(run: Run, database: Database) -> None:
+    async def scene() -> None:
+        clients = FakeClient(), FakeClient()
+        await peopled(database, environments=5, events=60)
+        clock = TurnedClock()
+        first, second = (deliverer(database, one, clock, limits=QUICK) for one in clients)
+
+        async def done() -> bool:
+            return await states(database) == {"delivered": 300}
+
+        async with running(first), running(second):
+            await until(done)
+        bodies = [body for client in clients for _, body, _ in client.sent]
+        assert len(bodies) == len(set(bodies)) == 300
+        assert {row["attempts"] for row in await deliveries(database)} == {1}
+
+    run(scene())
+
+
+def test_an_event_is_relayed_and_sent_when_woken(run: Run, database: Database) -> None:
+    async def scene() -> None:
+        client, clock = FakeClient(), TurnedClock()
+        await endpoint(database, "https://e1.example/")
+        one = deliverer(database, client, clock, limits=Limits(idle_s=600))
+        async with running(one):
+            await until(lambda: database._pool.get_idle_size() == database._pool.get_size())
+            await happen(database)
+            clock.turn(1)
+            one.wake()
+            await until(lambda: client.sent)
+        assert await states(database) == {"delivered": 1}
+
+    run(scene())
+
+
+def test_stopping_finishes_what_is_in_flight_and_begins_nothing(
+    run: Run, database: Database
+) -> None:
+    async def scene() -> None:
+        held = asyncio.Event()
+        client = FakeClient(answers={"e1.example": held})
+        await peopled(database, environments=1, events=5)
+        limits = Limits(per_endpoint=3, idle_s=0.02)
+        stop = asyncio.Event()
+        task = asyncio.create_task(
+            deliverer(database, client, TurnedClock(), limits=limits).run(stop)
+        )
+        await until(lambda: len(client.sent) == 3)
+        stop.set()
+        done, _ = await asyncio.wait({task}, timeout=0.2)
+        assert not done
+        held.set()
+        await task
+        assert len(client.sent) == 3
+        assert await states(database) == {"delivered": 3, "pending": 2}
+
+    run(scene())

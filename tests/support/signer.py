@@ -1,0 +1,177 @@
+"""A log in a few lines, for tests of the verifier: naive trees, real keys, payloads to forge.
+
+It shares no tree or signing code with the product except the note encoders, which have their own
+tests.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+from proof.verify import note
+
+ORIGIN = "log.example/test"
+COSIGNER = "cosigner.example/test"
+TIME_S = 1_770_000_000
+
+
+def openssl_verify(public_key: bytes, message: bytes, signature: bytes) -> bool:
+    """The reference for `proof.verify.ed25519.verify`."""
+    try:
+        Ed25519PublicKey.from_public_bytes(public_key).verify(signature, message)
+    except (InvalidSignature, ValueError):
+        return False
+    return True
+
+
+@dataclass(frozen=True)
+class Signer:
+    """A key with its name and signature type, made from a text so that a test repeats."""
+
+    name: str
+    key_type: int
+    private: Ed25519PrivateKey
+
+    @classmethod
+    def named(cls, name: str, key_type: int, seed: str = "") -> "Signer":
+        secret = sha256(f"{name} {key_type} {seed}".encode()).digest()
+        return cls(name, key_type, Ed25519PrivateKey.from_private_bytes(secret))
+
+    @property
+    def public(self) -> bytes:
+        return self.private.public_key().public_bytes_raw()
+
+    @property
+    def text(self) -> str:
+        return note.verifier_key(self.name, self.key_type, self.public)
+
+    @property
+    def key(self) -> note.VerifierKey:
+        return note.parse_verifier_key(self.text)
+
+    def line(self, body: bytes, time_s: int = TIME_S) -> bytes:
+        payload = self.private.sign(body)
+        if self.key_type == note.COSIGNER_KEY:
+            signature = self.private.sign(note.cosignature_message(time_s, body))
+            payload = note.cosignature_payload(time_s, signature)
+        return note.signature_line(self.name, self.key.key_hash, payload)
+
+
+LOG = Signer.named(ORIGIN, note.LOG_KEY)
+WITNESS = Signer.named(COSIGNER, note.COSIGNER_KEY)
+KEYS = (LOG.key, WITNESS.key)
+
+
+def log_root(leaves: Sequence[bytes]) -> bytes:
+    """MTH of RFC 6962 section 2.1 over leaf hashes, as its recursion reads."""
+    if not leaves:
+        return sha256(b"").digest()
+    if len(leaves) == 1:
+        return leaves[0]
+    k = _split(len(leaves))
+    return sha256(b"\x01" + log_root(leaves[:k]) + log_root(leaves[k:])).digest()
+
+
+def inclusion_path(index: int, leaves: Sequence[bytes]) -> list[bytes]:
+    """PATH(m, D[n]) of RFC 6962 section 2.1.1."""
+    if len(leaves) == 1:
+        return []
+    k = _split(len(leaves))
+    if index < k:
+        return [*inclusion_path(index, leaves[:k]), log_root(leaves[k:])]
+    return [*inclusion_path(index - k, leaves[k:]), log_root(leaves[:k])]
+
+
+def consistency_path(old_size: int, leaves: Sequence[bytes]) -> list[bytes]:
+    """PROOF(m, D[n]) of RFC 6962 section 2.1.2."""
+    return _subproof(old_size, leaves, known=True)
+
+
+def _subproof(m: int, leaves: Sequence[bytes], *, known: bool) -> list[bytes]:
+    if m == len(leaves):
+        return [] if known else [log_root(leaves)]
+    k = _split(len(leaves))
+    if m <= k:
+        return [*_subproof(m, leaves[:k], known=known), log_root(leaves[k:])]
+    return [*_subproof(m - k, leaves[k:], known=False), log_root(leaves[:k])]
+
+
+def _split(n: int) -> int:
+    """The largest power of two smaller than n."""
+    return 1 << (n - 1).bit_length() - 1
+
+
+def merkle_levels(leaves: Sequence[str]) -> list[list[str]]:
+    """All levels of the contract's tree in hex, leaves first."""
+    levels = [list(leaves)]
+    while len(levels[-1]) > 1:
+        level = levels[-1] + levels[-1][-1:] * (len(levels[-1]) % 2)
+        pairs = zip(level[::2], level[1::2], strict=True)
+        levels.append([sha256((a + b).encode()).hexdigest() for a, b in pairs])
+    return levels
+
+
+def branch(leaves: Sequence[str], index: int) -> dict[str, Any]:
+    """The contract's nested branch from the root to leaf `index`."""
+    levels = merkle_levels(leaves)
+    depth = len(levels) - 1
+    node: dict[str, Any] = {"sha256": leaves[index], "depth": depth}
+    for height in range(depth):
+        level, position = levels[height], index >> height
+        left = position & ~1
+        right = min(left + 1, len(level) - 1)
+        side = "right" if position & 1 else "left"
+        node = {
+            "sha256": levels[height + 1][position >> 1],
+            "depth": depth - height - 1,
+            "leftSha256": level[left],
+            "rightSha256": level[right],
+            side: node,
+        }
+    return node
+
+
+def checkpoint(
+    size: int, root: bytes, signers: Sequence[Signer] = (LOG, WITNESS), origin: str = ORIGIN
+) -> str:
+    body = note.checkpoint_body(origin, size, root)
+    return note.signed_note(body, [signer.line(body) for signer in signers]).decode()
+
+
+def payload(
+    leaf_count: int = 5,
+    leaf_index: int = 2,
+    log_size: int = 11,
+    log_index: int = 6,
+    signers: Sequence[Signer] = (LOG, WITNESS),
+) -> dict[str, Any]:
+    """A whole valid payload with `log` evidence; tests alter it."""
+    leaves = sorted(sha256(str(n).encode()).hexdigest() for n in range(leaf_count))
+    node = branch(leaves, leaf_index)
+    entries = [sha256(b"entry %d" % n).digest() for n in range(log_size)]
+    entries[log_index] = bytes.fromhex(node["sha256"])
+    hashes = [sha256(b"\x00" + entry).digest() for entry in entries]
+    return {
+        "sha256": leaves[leaf_index],
+        "tree": {
+            "treeId": "eada2ff6-dc26-4c50-ba47-b5865d1ca6bd",
+            "currencyId": 900,
+            "currency": "LOG",
+            "submitStatus": 3,
+            "timestamp": TIME_S * 1000,
+            "rootSha256": node["sha256"],
+            "transaction": str(log_index),
+        },
+        "branch": node,
+        "evidence": {
+            "type": "log",
+            "origin": ORIGIN,
+            "index": log_index,
+            "inclusion": [h.hex() for h in inclusion_path(log_index, hashes)],
+            "checkpoint": checkpoint(log_size, log_root(hashes), signers),
+        },
+    }

@@ -1,0 +1,228 @@
+"""The program: exit codes, words and JSON, run as people run it, isolated and as one file."""
+
+import json
+import subprocess
+import sys
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.support import signer
+from tests.support.signer import LOG, WITNESS
+
+from proof.verify.cli import main
+
+ROOT = Path(__file__).parents[3]
+SEED = ROOT / "tests" / "vectors" / "seed_proof.json"
+CONTENT = b"0"  # a leaf of every tree the signer builds
+
+
+@pytest.fixture(scope="session")
+def pyz(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    target = tmp_path_factory.mktemp("build") / "deep" / "proof-verify.pyz"
+    script = ROOT / "scripts" / "build_verifier.py"
+    subprocess.run([sys.executable, script, target], check=True, capture_output=True)
+    return target
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A file, its proof and the log's keys."""
+    leaves = sorted(sha256(str(n).encode()).hexdigest() for n in range(5))
+    payload = signer.payload(leaf_index=leaves.index(sha256(CONTENT).hexdigest()))
+    (tmp_path / "report.pdf").write_bytes(CONTENT)
+    (tmp_path / "proof.json").write_text(json.dumps(payload))
+    (tmp_path / "log.key").write_text(f"# the test log\n\n{LOG.text}\n  {WITNESS.text}\n")
+    (tmp_path / "log-only.key").write_text(LOG.text)
+    return tmp_path
+
+
+def run(folder: Path, pyz: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-I", "-S", str(pyz), *arguments]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60)
+    assert "Traceback" not in done.stderr
+    return done
+
+
+def test_tied(folder: Path, pyz: Path) -> None:
+    done = run(folder, pyz, "report.pdf", "proof.json", "--log-key", "log.key")
+    assert done.returncode == 0
+    assert "'report.pdf' (SHA-256 " in done.stdout
+    assert "existed by 2026-02-02T02:40:00Z" in done.stdout
+    assert "Not established" not in done.stdout
+
+
+def test_other_forms_of_the_subject(folder: Path, pyz: Path) -> None:
+    digest = sha256(CONTENT).hexdigest()
+    for subject in (
+        ["--file", "report.pdf"],
+        ["--sha256", digest],
+        ["--sha256", digest.upper()],
+        [],
+    ):
+        done = run(folder, pyz, "proof.json", *subject, "--log-key", "log.key")
+        assert done.returncode == 0, subject
+
+
+def test_json(folder: Path, pyz: Path) -> None:
+    done = run(folder, pyz, "report.pdf", "proof.json", "--log-key", "log.key", "--json")
+    facts: dict[str, Any] = json.loads(done.stdout)
+    assert (facts["result"], facts["exitCode"], facts["compared"]) == ("tied", 0, True)
+    assert facts["sha256"] == sha256(CONTENT).hexdigest()
+    assert facts["log"]["index"] == 6
+    assert facts["timestamp"] == signer.TIME_S * 1000
+    assert facts["remaining"] == []
+
+
+def test_untied_without_key(folder: Path, pyz: Path) -> None:
+    done = run(folder, pyz, "report.pdf", "proof.json")
+    assert done.returncode == 3
+    assert "Not established: No key of the log" in done.stdout
+
+
+def test_untied_without_cosigner(folder: Path, pyz: Path) -> None:
+    done = run(folder, pyz, "report.pdf", "proof.json", "--log-key", "log-only.key")
+    assert done.returncode == 3
+    assert "Not established: The log" in done.stdout
+    keys = ["--log-key", "log-only.key", "--log-key", "log.key"]
+    assert run(folder, pyz, "report.pdf", "proof.json", *keys).returncode == 0
+
+
+def test_seed_example(folder: Path, pyz: Path) -> None:
+    done = run(folder, pyz, str(SEED), "--json")
+    facts = json.loads(done.stdout)
+    assert done.returncode == facts["exitCode"] == 3
+    assert facts["result"] == "untied"
+    assert facts["remaining"]
+
+
+def test_another_file_is_refused(folder: Path, pyz: Path) -> None:
+    (folder / "other.pdf").write_bytes(b"other")
+    done = run(folder, pyz, "other.pdf", "proof.json", "--log-key", "log.key")
+    assert done.returncode == 1
+    assert done.stdout.startswith("Refused: the proof is about ")
+
+
+def test_altered_proof_is_refused(folder: Path, pyz: Path) -> None:
+    proof = folder / "proof.json"
+    proof.write_text(proof.read_text().replace('"rightSha256": "', '"rightSha256": "f', 1))
+    done = run(folder, pyz, "report.pdf", "proof.json", "--json")
+    facts = json.loads(done.stdout)
+    assert done.returncode == facts["exitCode"] == 1
+    assert (facts["result"], facts["error"]) == ("refused", "HexError")
+
+
+def test_huge_proof_is_refused_before_it_is_read_whole(folder: Path, pyz: Path) -> None:
+    with (folder / "huge.json").open("wb") as file:
+        file.truncate(1 << 40)
+    assert run(folder, pyz, "huge.json").returncode == 1
+
+
+def test_large_file_is_hashed_in_pieces(folder: Path, pyz: Path) -> None:
+    with (folder / "large").open("wb") as file:
+        file.truncate(64 << 20)
+    done = run(folder, pyz, "large", "proof.json")
+    assert done.returncode == 1
+    assert sha256(bytes(64 << 20)).hexdigest() in done.stdout
+
+
+USAGE = {
+    "nothing": [],
+    "three paths": ["a", "b", "c"],
+    "file twice": ["report.pdf", "proof.json", "--file", "report.pdf"],
+    "file and hash": ["proof.json", "--file", "report.pdf", "--sha256", "0" * 64],
+    "short hash": ["proof.json", "--sha256", "00"],
+    "no hex": ["proof.json", "--sha256", "g" * 64],
+    "unknown option": ["proof.json", "--trust-me"],
+    "abbreviated option": ["proof.json", "--js"],
+    "missing proof": ["nowhere.json"],
+    "proof is a folder": ["."],
+    "missing file": ["nowhere", "proof.json"],
+    "missing key": ["proof.json", "--log-key", "nowhere"],
+}
+
+
+@pytest.mark.parametrize("fault", USAGE)
+def test_wrong_usage(folder: Path, pyz: Path, fault: str) -> None:
+    done = run(folder, pyz, *USAGE[fault])
+    assert done.returncode == 2
+    assert done.stderr
+    assert not done.stdout
+
+
+KEY_FILES = {
+    "malformed": (f"{LOG.text}\nnonsense\n".encode(), "line 2"),
+    "wrong hash": (LOG.text.replace("+", "+0", 1).encode(), "line 1"),
+    "not text": (b"\n\xff\n", "line 2: not UTF-8"),
+    "empty": (b"", "holds no key"),
+    "only comments": (b"# nothing\n", "holds no key"),
+    "too long": (b"#" * 70_000, "bytes long"),
+}
+
+
+@pytest.mark.parametrize("fault", KEY_FILES)
+def test_faulty_key_file_names_its_line(folder: Path, pyz: Path, fault: str) -> None:
+    content, expected = KEY_FILES[fault]
+    (folder / "bad.key").write_bytes(content)
+    done = run(folder, pyz, "proof.json", "--log-key", "bad.key")
+    assert done.returncode == 2
+    assert expected in done.stderr
+
+
+def test_help_teaches(folder: Path, pyz: Path) -> None:
+    done = run(folder, pyz, "--help")
+    assert done.returncode == 0
+    for word in ("examples:", "exit codes:", "--log-key", "--sha256", "--json"):
+        assert word in done.stdout
+
+
+def test_module_form_needs_the_standard_library_only(folder: Path) -> None:
+    code = (
+        "import sys, runpy; sys.path.insert(0, sys.argv.pop(1)); "
+        "runpy.run_module('proof.verify', run_name='__main__', alter_sys=True)"
+    )
+    arguments = [str(ROOT / "src"), "report.pdf", "proof.json", "--log-key", "log.key"]
+    command = [sys.executable, "-I", "-S", "-c", code, *arguments]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+
+
+def test_closed_output_is_no_traceback(folder: Path, pyz: Path) -> None:
+    command = [sys.executable, "-I", "-S", str(pyz), str(SEED)]
+    reader = subprocess.Popen([sys.executable, "-c", ""], stdin=subprocess.PIPE)
+    reader.wait()
+    done = subprocess.run(command, stdout=reader.stdin, stderr=subprocess.PIPE, text=True)
+    assert reader.stdin is not None
+    reader.stdin.close()
+    assert done.returncode == 3
+    assert not done.stderr
+
+
+def test_output_of_a_narrow_terminal(folder: Path, pyz: Path) -> None:
+    (folder / "отчёт.pdf").write_bytes(CONTENT)
+    done = run(folder, pyz, "отчёт.pdf", "proof.json")
+    assert done.returncode == 3
+    assert done.stdout.isascii()
+
+
+def test_build_is_reproducible(pyz: Path, tmp_path: Path) -> None:
+    again = tmp_path / "again.pyz"
+    script = ROOT / "scripts" / "build_verifier.py"
+    subprocess.run([sys.executable, script, again], check=True, capture_output=True)
+    assert again.read_bytes() == pyz.read_bytes()
+    assert again.stat().st_mode & 0o111
+
+
+def test_main_returns_codes_and_raises_nothing(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    proof = str(folder / "proof.json")
+    assert main([proof]) == 3
+    assert main(["--help"], prog="proof verify") == 0
+    assert "proof verify" in capsys.readouterr().out
+    assert main([]) == 2
+    assert main(["a\0b"]) == 2
+    assert main([proof, "--file", "a\0b"]) == 2
+    assert main([proof, "--file", "\udcff"]) == 2
+    assert capsys.readouterr().err

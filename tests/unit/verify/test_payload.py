@@ -1,0 +1,381 @@
+"""Whole payloads: what is established, what remains, and what a forger meets."""
+
+import copy
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from tests.support import signer
+from tests.support.signer import COSIGNER, KEYS, LOG, ORIGIN, TIME_S, WITNESS, Signer
+
+from proof.verify import Established, RefusedError, errors, note, verify_payload
+from proof.verify.payload import utc_text
+from proof.verify.strict_json import MAX_BYTES, MAX_NESTING, parse_json
+
+Payload = dict[str, Any]
+
+SEED = (Path(__file__).parents[2] / "vectors" / "seed_proof.json").read_bytes()
+
+
+def dump(payload: Payload) -> bytes:
+    return json.dumps(payload, ensure_ascii=False).encode()
+
+
+VALID = signer.payload()
+RAW = dump(VALID)
+ESTABLISHED = verify_payload(RAW, log_keys=KEYS)
+
+
+def verify_quickly(raw: bytes) -> Established:
+    return verify_payload(raw, log_keys=KEYS, ed25519_verify=signer.openssl_verify)
+
+
+def test_payload_with_both_keys_is_tied() -> None:
+    assert ESTABLISHED.tied
+    assert ESTABLISHED.leaf.hex() == VALID["sha256"]
+    assert ESTABLISHED.root.hex() == VALID["tree"]["rootSha256"]
+    assert ESTABLISHED.levels == 3
+    assert ESTABLISHED.signed_by == ORIGIN
+    assert ESTABLISHED.timestamp_ms == TIME_S * 1000
+    assert ESTABLISHED.remaining == ()
+    assert ESTABLISHED.inclusion is not None
+    assert (ESTABLISHED.inclusion.index, ESTABLISHED.inclusion.size) == (6, 11)
+    assert ESTABLISHED.claimed.currency == "LOG"
+
+
+def test_parsed_payload_is_the_same() -> None:
+    assert verify_payload(copy.deepcopy(VALID), log_keys=KEYS) == ESTABLISHED
+
+
+def test_result_is_frozen() -> None:
+    with pytest.raises(AttributeError):
+        ESTABLISHED.timestamp_ms = 1  # type: ignore[misc]
+
+
+def test_seed_example_is_consistent_and_untied() -> None:
+    established = verify_payload(SEED, log_keys=KEYS)
+    assert not established.tied
+    assert established.levels == 2
+    assert established.leaf.hex().startswith("b75fbead")
+    assert established.timestamp_ms is None
+    (remaining,) = established.remaining
+    assert "no evidence" in remaining
+    assert "'BTC'" in remaining
+    assert "2024-03-09T16:00:00Z" in remaining
+
+
+@pytest.mark.parametrize("keys", [(), (WITNESS.key,)], ids=["no key", "cosigner only"])
+def test_without_the_log_key_nothing_is_tied(keys: tuple[note.VerifierKey, ...]) -> None:
+    established = verify_payload(RAW, log_keys=keys)
+    assert not established.tied
+    assert established.signed_by is None
+    assert established.inclusion == ESTABLISHED.inclusion
+    assert "No key of the log" in established.remaining[0]
+
+
+def test_without_the_cosigner_key_the_time_remains() -> None:
+    established = verify_payload(RAW, log_keys=[LOG.key])
+    assert not established.tied
+    assert (established.signed_by, established.timestamp_ms) == (ORIGIN, None)
+    assert "no key was given that signed a time" in established.remaining[0]
+
+
+def test_key_of_another_log_ties_nothing() -> None:
+    other = Signer.named("other.example", note.LOG_KEY)
+    assert verify_payload(RAW, log_keys=[other.key]).signed_by is None
+
+
+def test_unknown_evidence_is_named() -> None:
+    payload = {**VALID, "evidence": {"type": "bitcoin", "height": 1}}
+    established = verify_payload(dump(payload), log_keys=KEYS)
+    assert not established.tied
+    assert "'bitcoin'" in established.remaining[0]
+
+
+def test_unknown_members_are_ignored() -> None:
+    payload = copy.deepcopy(VALID) | {"later": {"x": [1, None, True]}}
+    payload["tree"]["later"] = 1
+    payload["evidence"]["later"] = 1
+    assert verify_payload(dump(payload), log_keys=KEYS) == ESTABLISHED
+
+
+def test_log_of_one_entry() -> None:
+    payload = signer.payload(log_size=1, log_index=0)
+    assert verify_payload(dump(payload), log_keys=KEYS).tied
+
+
+@pytest.mark.parametrize("leaf_index", range(5))
+@pytest.mark.parametrize("log_index", [0, 3, 9, 10])
+def test_every_place_in_tree_and_log(leaf_index: int, log_index: int) -> None:
+    payload = signer.payload(leaf_index=leaf_index, log_index=log_index)
+    established = verify_quickly(dump(payload))
+    assert established.inclusion is not None
+    assert established.inclusion.index == log_index
+    assert established.tied
+
+
+def test_text_of_a_stranger_is_escaped() -> None:
+    payload = {**VALID, "evidence": {"type": "\x1b[2Jevil" + "x" * 500}}
+    (remaining,) = verify_payload(dump(payload)).remaining
+    assert "\x1b" not in remaining
+    assert len(remaining) < 500
+
+
+Change = Callable[[Payload], object]
+
+
+def evidence(**members: object) -> Change:
+    return lambda payload: payload["evidence"].update(members)
+
+
+def tree(**members: object) -> Change:
+    return lambda payload: payload["tree"].update(members)
+
+
+def resigned(size: int, signers: tuple[Signer, ...], root: bytes = bytes(32)) -> str:
+    return signer.checkpoint(size, root, signers)
+
+
+IMPOSTOR = Signer.named(ORIGIN, note.LOG_KEY, seed="impostor")
+OTHER_ORIGIN = VALID["evidence"]["checkpoint"].replace(ORIGIN, "log.example/tesT", 1)
+
+FORGERIES: dict[str, tuple[type[RefusedError], Change]] = {
+    "another leaf": (errors.LeafMismatchError, lambda p: p.update(sha256="0" * 64)),
+    "upper case leaf": (errors.HexError, lambda p: p.update(sha256=p["sha256"].upper())),
+    "no leaf": (errors.HexError, lambda p: p.pop("sha256")),
+    "another root": (errors.RootMismatchError, tree(rootSha256="0" * 64)),
+    "no root": (errors.HexError, lambda p: p["tree"].pop("rootSha256")),
+    "no tree": (errors.MemberError, lambda p: p.pop("tree")),
+    "tree as list": (errors.MemberError, lambda p: p.update(tree=[])),
+    "no branch": (errors.NodeShapeError, lambda p: p.pop("branch")),
+    "branch of another tree": (
+        errors.LeafMismatchError,
+        lambda p: p.update(branch=signer.payload(leaf_index=3)["branch"]),
+    ),
+    "unverified tree": (errors.SubmitStatusError, tree(submitStatus=2)),
+    "status beyond": (errors.MemberError, tree(submitStatus=4)),
+    "status as true": (errors.MemberError, tree(submitStatus=True)),
+    "status as text": (errors.MemberError, tree(submitStatus="3")),
+    "no treeId": (errors.MemberError, lambda p: p["tree"].pop("treeId")),
+    "empty transaction": (errors.MemberError, tree(transaction="")),
+    "endless transaction": (errors.MemberError, tree(transaction="1" * 1025)),
+    "negative time": (errors.MemberError, tree(timestamp=-1)),
+    "time beyond the year 9999": (errors.MemberError, tree(timestamp=253_402_300_800_000)),
+    "another time": (errors.TimestampMismatchError, tree(timestamp=TIME_S * 1000 - 1000)),
+    "another millisecond": (errors.TimestampMismatchError, tree(timestamp=TIME_S * 1000 + 1)),
+    "log proof sold as Bitcoin's": (
+        errors.CurrencyMismatchError,
+        tree(currencyId=0, currency="BTC"),
+    ),
+    "log proof labelled BTC": (errors.CurrencyMismatchError, tree(currency="BTC")),
+    "another transaction": (errors.TransactionMismatchError, tree(transaction="7")),
+    "transaction with a zero": (errors.TransactionMismatchError, tree(transaction="06")),
+    "evidence as null": (errors.MemberError, lambda p: p.update(evidence=None)),
+    "evidence without type": (errors.MemberError, lambda p: p["evidence"].pop("type")),
+    "evidence of another log": (errors.OriginMismatchError, evidence(origin="other.example")),
+    "evidence without origin": (errors.MemberError, lambda p: p["evidence"].pop("origin")),
+    "another index": (errors.LogRootMismatchError, evidence(index=7)),
+    "index beyond the log": (errors.LogIndexError, evidence(index=11)),
+    "negative index": (errors.MemberError, evidence(index=-1)),
+    "index as text": (errors.MemberError, evidence(index="6")),
+    "path cut": (errors.PathTooShortError, lambda p: p["evidence"]["inclusion"].pop()),
+    "path lengthened": (
+        errors.PathTooLongError,
+        lambda p: p["evidence"]["inclusion"].append("0" * 64),
+    ),
+    "path reversed": (
+        errors.LogRootMismatchError,
+        lambda p: p["evidence"]["inclusion"].reverse(),
+    ),
+    "path in upper case": (
+        errors.HexError,
+        lambda p: p["evidence"].update(inclusion=[h.upper() for h in p["evidence"]["inclusion"]]),
+    ),
+    "path of numbers": (errors.HexError, evidence(inclusion=[1, 2, 3, 4])),
+    "path of 64": (errors.MemberError, evidence(inclusion=["0" * 64] * 64)),
+    "no path": (errors.MemberError, evidence(inclusion=None)),
+    "no checkpoint": (errors.MemberError, lambda p: p["evidence"].pop("checkpoint")),
+    "checkpoint with half a pair": (errors.MemberError, evidence(checkpoint="\ud800")),
+    "checkpoint that is no note": (errors.NoteFormatError, evidence(checkpoint="x")),
+    "checkpoint of another root": (
+        errors.LogRootMismatchError,
+        evidence(checkpoint=resigned(11, (LOG, WITNESS))),
+    ),
+    "checkpoint of another size": (
+        errors.PathTooShortError,
+        evidence(checkpoint=resigned(1000, (LOG, WITNESS))),
+    ),
+    "checkpoint signed by an impostor": (
+        errors.NotSignedByLogKeyError,
+        evidence(checkpoint=resigned(11, (IMPOSTOR, WITNESS))),
+    ),
+    "checkpoint moved to another origin": (
+        errors.SignatureError,
+        evidence(checkpoint=OTHER_ORIGIN, origin="log.example/tesT"),
+    ),
+}
+
+
+@pytest.mark.parametrize("attack", FORGERIES)
+def test_forged_payload_is_refused(attack: str) -> None:
+    expected, change = FORGERIES[attack]
+    payload = copy.deepcopy(VALID)
+    change(payload)
+    with pytest.raises(expected):
+        verify_payload(json.dumps(payload).encode(), log_keys=KEYS)
+
+
+def test_two_logs_cannot_lend_each_other_a_checkpoint() -> None:
+    """A trusted key of another log signs a checkpoint that names the first log."""
+    other = Signer.named("other.example", note.LOG_KEY)
+    payload = signer.payload(signers=(other, WITNESS))
+    with pytest.raises(errors.NotSignedByLogKeyError):
+        verify_payload(dump(payload), log_keys=[*KEYS, other.key])
+
+
+def test_inner_node_as_leaf_claims_nothing_of_a_file() -> None:
+    payload = copy.deepcopy(VALID)
+    inner = payload["branch"]["left"]
+    payload["branch"]["left"] = {"sha256": inner["sha256"], "depth": 1}
+    payload["sha256"] = inner["sha256"]
+    established = verify_payload(dump(payload), log_keys=KEYS)
+    assert established.leaf.hex() == inner["sha256"]
+    assert established.levels == 1
+
+
+TEXTS: dict[str, tuple[type[RefusedError], bytes]] = {
+    "empty": (errors.JsonError, b""),
+    "blank": (errors.JsonError, b"  \n"),
+    "cut": (errors.JsonError, RAW[:-1]),
+    "two documents": (errors.JsonError, RAW + RAW),
+    "comment": (errors.JsonError, RAW + b"// x"),
+    "byte order mark": (errors.JsonError, b"\xef\xbb\xbf" + RAW),
+    "UTF-16": (errors.EncodingError, RAW.decode().encode("utf-16")),
+    "broken UTF-8": (errors.EncodingError, RAW.replace("—".encode(), b"\xe2\x80")),
+    "control character in text": (errors.JsonError, b'{"a": "\n"}'),
+    "list": (errors.MemberError, b"[]"),
+    "number": (errors.MemberError, b"3"),
+    "null": (errors.MemberError, b"null"),
+    "leaf named twice": (errors.DuplicateMemberError, b'{"sha256": "00", ' + RAW[1:]),
+    "depth named twice": (
+        errors.DuplicateMemberError,
+        RAW.replace(b'"depth": 1', b'"depth": 1, "depth": 1'),
+    ),
+    "twice under another spelling": (
+        errors.DuplicateMemberError,
+        b'{"sh\\u0061256": "00", ' + RAW[1:],
+    ),
+    "fraction": (errors.NumberError, RAW.replace(b'"depth": 1', b'"depth": 1.0')),
+    "exponent": (errors.NumberError, RAW.replace(b'"depth": 1', b'"depth": 1e0')),
+    "not a number": (errors.NumberError, RAW.replace(b'"depth": 1', b'"depth": NaN')),
+    "infinity": (errors.NumberError, b'{"a": -Infinity}'),
+    "5,000 digits": (errors.NumberError, b'{"a": ' + b"1" * 5000 + b"}"),
+    "over 1 MiB": (errors.PayloadTooLargeError, RAW + b" " * MAX_BYTES),
+    "nested objects": (errors.NestingError, b'{"a":' * 100_000),
+    "nested lists": (errors.NestingError, b"[" * 500_000 + b"]" * 500_000),
+    "nested past a string of brackets": (
+        errors.NestingError,
+        b'{"a\\"]]]": "}}}", "b": ' + b"[" * (MAX_NESTING + 1),
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", TEXTS)
+def test_malformed_text_is_refused(fault: str) -> None:
+    expected, raw = TEXTS[fault]
+    with pytest.raises(expected):
+        verify_payload(raw, log_keys=KEYS)
+
+
+def test_brackets_in_strings_and_many_flat_objects_are_not_nesting() -> None:
+    flat = json.dumps({"a": [{}] * 5000, "b": "[" * 5000, "c": '\\"{' * 5000}).encode()
+    assert isinstance(parse_json(flat), dict)
+    deepest = b"[" * MAX_NESTING + b"]" * MAX_NESTING
+    assert isinstance(parse_json(deepest), list)
+
+
+def test_time_of_parsing_does_not_explode() -> None:
+    """Texts that are quadratic for a careless scanner; the suite's own limit is the clock."""
+    for raw in (b'"\\"' * 300_000, b'{"a":"' + b'\\"[' * 300_000, b'{"\\' * 300_000):
+        with pytest.raises(RefusedError):
+            parse_json(raw)
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(),
+        lambda c: st.lists(c) | st.dictionaries(st.text(), c),
+    )
+)
+def test_strict_json_reads_what_json_reads(value: object) -> None:
+    try:
+        raw = json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raw = json.dumps(value).encode()
+    assert parse_json(raw) == value
+
+
+@given(st.binary(max_size=300))
+def test_any_bytes_are_refused(raw: bytes) -> None:
+    with pytest.raises(RefusedError):
+        verify_payload(raw)
+
+
+def no_more_than_established(raw: bytes) -> None:
+    """Refused, or the same facts, or fewer; `claimed` is the sender's word and may change."""
+    try:
+        facts = verify_quickly(raw)
+    except RefusedError:
+        return
+    if facts.tied:
+        assert replace(facts, claimed=ESTABLISHED.claimed) == ESTABLISHED
+    else:
+        assert facts.timestamp_ms is None
+        assert facts.remaining
+        assert (facts.leaf, facts.root) == (ESTABLISHED.leaf, ESTABLISHED.root)
+
+
+@given(st.integers(0, len(RAW) - 1), st.integers(0, 255))
+@example(RAW.index(b"evidence"), ord("E"))
+@example(RAW.index(COSIGNER.encode()), ord("C"))
+@example(RAW.index(b"log", RAW.index(b'"type"')), ord("L"))
+def test_any_byte_altered(index: int, value: int) -> None:
+    no_more_than_established(RAW[:index] + bytes([value]) + RAW[index + 1 :])
+
+
+@given(st.integers(0, len(RAW) - 1))
+def test_any_truncation_is_refused(length: int) -> None:
+    with pytest.raises(RefusedError):
+        verify_quickly(RAW[:length])
+
+
+@given(st.integers(0, len(RAW)), st.binary(min_size=1, max_size=4))
+def test_any_insertion(index: int, inserted: bytes) -> None:
+    no_more_than_established(RAW[:index] + inserted + RAW[index:])
+
+
+@given(st.integers(0, len(RAW)), st.integers(1, 300))
+def test_any_deletion(index: int, length: int) -> None:
+    no_more_than_established(RAW[:index] + RAW[index + length :])
+
+
+def test_every_bit_of_the_payload() -> None:
+    for index, byte in enumerate(RAW):
+        no_more_than_established(RAW[:index] + bytes([byte ^ 1]) + RAW[index + 1 :])
+
+
+@pytest.mark.parametrize(
+    ("ms", "text"),
+    [
+        (0, "1970-01-01T00:00:00Z"),
+        (1_770_000_000_001, "2026-02-02T02:40:00.001Z"),
+        (253_402_300_799_999, "9999-12-31T23:59:59.999Z"),
+    ],
+)
+def test_utc_text(ms: int, text: str) -> None:
+    assert utc_text(ms) == text

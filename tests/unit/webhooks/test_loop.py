@@ -1,0 +1,72 @@
+"""A loop outlives its step's failures and stops when told."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from proof.core.errors import DatabaseUnavailableError
+from proof.webhooks.loop import Loop
+
+
+def drive(step: Callable[[Loop], Awaitable[bool]], idle_s: float) -> None:
+    async def run() -> None:
+        async def bound() -> bool:
+            return await step(loop)
+
+        loop = Loop("step", bound, idle_s)
+        async with asyncio.timeout(10):
+            await loop.run()
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("error", [DatabaseUnavailableError("away"), RuntimeError("a fault")])
+def test_a_step_that_raises_is_tried_again(
+    error: Exception, capsys: pytest.CaptureFixture[str]
+) -> None:
+    times: list[float] = []
+
+    async def step(loop: Loop) -> bool:
+        times.append(time.monotonic())
+        if len(times) < 3:
+            raise error
+        loop.stop()
+        return False
+
+    drive(step, idle_s=30)
+    first, second, third = times
+    assert second - first >= 0.1
+    assert third - second >= 0.2
+    assert capsys.readouterr().out.count("step failed") == 2
+
+
+def test_more_work_is_done_at_once_and_a_wake_during_a_step_is_kept() -> None:
+    count = 0
+
+    async def step(loop: Loop) -> bool:
+        nonlocal count
+        count += 1
+        if count == 2:
+            loop.wake()
+        if count == 3:
+            loop.stop()
+        return count == 1
+
+    drive(step, idle_s=30)
+    assert count == 3
+
+
+def test_unasked_after_its_interval() -> None:
+    count = 0
+
+    async def step(loop: Loop) -> bool:
+        nonlocal count
+        count += 1
+        if count == 3:
+            loop.stop()
+        return False
+
+    drive(step, idle_s=0.01)
+    assert count == 3

@@ -1,0 +1,76 @@
+"""Signatures, checked by the package that receivers use."""
+
+import time
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from standardwebhooks import Webhook, WebhookVerificationError
+
+from proof.core.errors import InvalidInputError
+from proof.webhooks.signing import parse_secret, secret_text, webhook_headers, x_signature
+
+EVENT = UUID("01234567-89ab-cdef-0123-456789abcdef")
+OLD, NEW = bytes(range(32)), bytes(range(1, 33))
+BODY = '{"a":"ü"}'.encode()
+
+
+def test_the_receivers_package_accepts_each_live_secret() -> None:
+    headers = webhook_headers(EVENT, int(time.time()), BODY, [NEW, OLD])
+    for secret in (NEW, OLD):
+        assert Webhook(secret_text(secret)).verify(BODY, headers) == {"a": "ü"}
+    with pytest.raises(WebhookVerificationError, match="No matching signature"):
+        Webhook(secret_text(bytes(24))).verify(BODY, headers)
+
+
+@pytest.mark.parametrize("part", ["webhook-id", "webhook-timestamp", "body"])
+def test_the_signature_covers_id_time_and_body(part: str) -> None:
+    now = int(time.time())
+    sent = {**webhook_headers(EVENT, now, BODY, [NEW]), "body": BODY.decode()}
+    sent[part] = str(now + 1) if part == "webhook-timestamp" else sent[part] + " "
+    with pytest.raises(WebhookVerificationError, match="No matching signature"):
+        Webhook(secret_text(NEW)).verify(sent.pop("body"), sent, json_parse=False)
+
+
+def test_header_forms() -> None:
+    headers = webhook_headers(EVENT, 1_700_000_000, BODY, [NEW, OLD])
+    assert headers["webhook-id"] == "msg_0123456789abcdef0123456789abcdef"
+    assert headers["webhook-timestamp"] == "1700000000"
+    assert [one[:3] for one in headers["webhook-signature"].split(" ")] == ["v1,", "v1,"]
+
+
+def test_nothing_is_sent_unsigned() -> None:
+    with pytest.raises(ValueError, match="at least one secret"):
+        webhook_headers(EVENT, 0, BODY, [])
+
+
+def test_x_signature_is_hex_hmac_sha256() -> None:
+    """RFC 4231, test case 2."""
+    assert x_signature(b"Jefe", b"what do ya want for nothing?") == (
+        "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"
+    )
+
+
+@given(st.binary(min_size=24, max_size=64))
+def test_a_secret_survives_its_text(raw: bytes) -> None:
+    assert parse_secret(secret_text(raw)) == raw
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "begins with whsec_"),
+        ("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", "begins with whsec_"),
+        ("whsec_", "24 to 64 bytes, not 0"),
+        (secret_text(bytes(23)), "not 23"),
+        (secret_text(bytes(65)), "not 65"),
+        ("whsec_AAAA AAAA", "base64"),
+        ("whsec_AAA", "base64"),
+        ("whsec_üüüü", "base64"),
+    ],
+)
+def test_a_malformed_secret_is_refused_unquoted(text: str, says: str) -> None:
+    with pytest.raises(InvalidInputError, match=says) as refusal:
+        parse_secret(text)
+    assert "AAA" not in refusal.value.message
