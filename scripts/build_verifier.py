@@ -12,7 +12,7 @@ from zipfile import ZIP_STORED, ZipFile, ZipInfo
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = ROOT / "src"
 SHEBANG = b"#!/usr/bin/env python3\n"
-ENTRY = b"import sys\n\nfrom proof.verify.cli import main\n\nsys.exit(main())\n"
+ENTRY = b"import sys\n\nfrom proof.verify.cli import run\n\nsys.exit(run())\n"
 UNIX = 3
 DATE = (1980, 1, 1, 0, 0, 0)  # the earliest a zip file can carry
 

@@ -54,8 +54,8 @@ class Installation(Protocol):
         """Which webhook targets are allowed."""
         ...
 
-    def base_url(self, environment: Environment) -> str:
-        """Where an environment's API starts."""
+    def base_url(self, environment: Environment) -> str | None:
+        """Where an environment's API starts, when the settings say so."""
         ...
 
     def report(self) -> list[dict[str, Any]]:

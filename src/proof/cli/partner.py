@@ -1,5 +1,6 @@
 """proof partner: onboarding."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
@@ -9,7 +10,7 @@ from proof.cli.output import Json, out, print_json, stated_errors
 from proof.cli.server import Data
 from proof.db import Database
 from proof.partners.networks import parse_network
-from proof.partners.service import add_partner
+from proof.partners.service import add_partner, base_urls
 from proof.partners.types import Environment, NewPartner, OnboardedPartner
 from proof.webhooks.service import set_endpoint
 
@@ -59,10 +60,9 @@ def register(app: typer.Typer, open_installation: Opener) -> None:
             )
             webhooks = {Environment.PRODUCTION: webhook, Environment.SANDBOX: sandbox_webhook}
             installation = open_installation(ServerOptions(data))
-            onboarded = installation.with_database(
+            sheet = installation.with_database(
                 lambda database: _add(installation, database, new, webhooks)
             )
-        sheet = _sheet(installation, onboarded)
         if as_json:
             print_json(sheet)
         else:
@@ -74,7 +74,7 @@ async def _add(
     database: Database,
     new: NewPartner,
     webhooks: dict[Environment, str],
-) -> OnboardedPartner:
+) -> dict[str, Any]:
     async with database.transaction() as tx:
         onboarded = await add_partner(tx, installation.vault(), new, actor="cli")
         for issued in onboarded.environments:
@@ -82,14 +82,17 @@ async def _add(
             await set_endpoint(
                 tx, installation.policy(), issued.partner_environment_id, _TRANSACTION_EVENT, url
             )
-    return onboarded
+        served = await base_urls(tx)
+    return _sheet(
+        onboarded, {each: installation.base_url(each) or served[each] for each in Environment}
+    )
 
 
-def _sheet(installation: Installation, onboarded: OnboardedPartner) -> dict[str, Any]:
+def _sheet(onboarded: OnboardedPartner, urls: Mapping[Environment, str]) -> dict[str, Any]:
     sheet: dict[str, Any] = {"partner_id": onboarded.partner_id}
     for issued in onboarded.environments:
         sheet[issued.environment] = {
-            "base_url": installation.base_url(issued.environment),
+            "base_url": urls[issued.environment],
             "client_token": issued.client_token,
             "api_key": issued.api_key,
             "widget_id": issued.widget_id,

@@ -10,7 +10,7 @@ import typer
 import uvicorn
 
 from proof import __version__
-from proof.cli import partner, server
+from proof.cli import fsck, partner, server
 from proof.cli.installation import ServerOptions
 from proof.cli.output import err
 from proof.config import Settings, load_settings
@@ -93,8 +93,8 @@ class LocalInstallation:
     def policy(self) -> OutboundPolicy:
         return OutboundPolicy(self._settings.opened_networks())
 
-    def base_url(self, environment: Environment) -> str:
-        return self._settings.base_url(environment)
+    def base_url(self, environment: Environment) -> str | None:
+        return self._settings.base_url(environment) if self._settings.public_url else None
 
     def report(self) -> list[dict[str, Any]]:
         return settings_report(self._settings, os.environ)
@@ -123,6 +123,7 @@ def application() -> typer.Typer:
 
     server.register(app, LocalInstallation)
     partner.register(app, LocalInstallation)
+    fsck.register(app, LocalInstallation)
     return app
 
 

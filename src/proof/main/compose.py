@@ -19,7 +19,7 @@ from proof.main import database as databases
 from proof.main.keys import keys_folder, open_vault
 from proof.outbound import OutboundClient, OutboundPolicy
 from proof.partners.directory import Directory
-from proof.partners.service import webhook_secrets
+from proof.partners.service import announce_base_urls, webhook_secrets
 from proof.partners.types import Environment
 from proof.timestamps.anchors.log.service import LogWriter, ensure_log
 from proof.timestamps.anchors.log.witness import HighWaterMark
@@ -68,6 +68,8 @@ async def prepare(settings: Settings) -> None:
     await databases.upgrade(settings)
     vault = open_vault(settings)
     async with databases.opened(settings) as database:
+        async with database.transaction() as tx:
+            await announce_base_urls(tx, {each: settings.base_url(each) for each in Environment})
         for environment in Environment:
             origin = settings.origin_of_log(environment)
             await ensure_log(database, vault, environment, origin)

@@ -146,6 +146,20 @@ async def live_webhook_secrets(
     return [(row["id"], row["sealed"]) for row in rows]
 
 
+async def put_base_url(tx: Connection, environment: Environment, url: str) -> None:
+    await tx.execute(
+        "INSERT INTO base_urls (environment, url) VALUES ($1, $2)"
+        " ON CONFLICT (environment) DO UPDATE SET url = excluded.url",
+        environment,
+        url,
+    )
+
+
+async def base_urls(connection: Connection) -> dict[Environment, str]:
+    rows = await connection.fetch("SELECT environment, url FROM base_urls")
+    return {Environment(row["environment"]): row["url"] for row in rows}
+
+
 async def insert_audit(
     tx: Connection, actor: str, action: str, partner_id: str | None, details: dict[str, Any]
 ) -> None:

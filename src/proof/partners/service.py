@@ -3,7 +3,7 @@
 import re
 import secrets
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from urllib.parse import urlsplit
 from uuid import UUID, uuid4
 
@@ -51,6 +51,17 @@ async def add_partner(
     }
     await queries.insert_audit(tx, actor, "partner.add", partner_id, details)
     return OnboardedPartner(partner_id, tuple(issued))
+
+
+async def announce_base_urls(tx: Connection, urls: Mapping[Environment, str]) -> None:
+    """Remember where each environment is served, for what is handed to partners."""
+    for environment, url in urls.items():
+        await queries.put_base_url(tx, environment, url)
+
+
+async def base_urls(connection: Connection) -> dict[Environment, str]:
+    """Where each environment was last served; empty before the first start."""
+    return await queries.base_urls(connection)
 
 
 async def webhook_secrets(

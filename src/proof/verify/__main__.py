@@ -2,7 +2,7 @@
 
 import sys
 
-from proof.verify.cli import main
+from proof.verify.cli import run
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run())

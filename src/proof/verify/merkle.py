@@ -27,10 +27,10 @@ from proof.verify.errors import (
 
 MAX_LEVELS: Final = 64
 
-_LEAF: Final = frozenset({"sha256", "depth"})
-_INNER: Final = _LEAF | {"leftSha256", "rightSha256"}
-_EXPANDS_ONE: Final = _INNER | {"left"}  # or "right"
+_INNER: Final = frozenset({"sha256", "depth", "leftSha256", "rightSha256"})
 _KNOWN: Final = _INNER | {"left", "right"}
+_LEAF_MEMBERS: Final = 2
+_INNER_MEMBERS: Final = 5
 _HASH_BYTES: Final = 32
 _hex_hash = re.compile(r"[0-9a-f]{64}").fullmatch
 _hex_pair = re.compile(r"[0-9a-f]{128}").fullmatch
@@ -79,39 +79,40 @@ def verify_branch(branch: object) -> Branch:
     for depth in range(MAX_LEVELS + 1):
         if type(node) is not dict:
             raise NodeShapeError(f"the node at depth {depth} is not an object")
-        if "sha256" not in node or "depth" not in node:
+        if "depth" not in node or "sha256" not in node:
             _refuse_shape(node, depth)
-        if type(node["depth"]) is not int or node["depth"] != depth:
+        if node["depth"] != depth or type(node["depth"]) is not int:
             raise DepthError(f"the node at depth {depth} does not say so")
         if named is not None and node["sha256"] != named:
             raise ChildHashError(f"the node at depth {depth} is not the one its parent names")
-        if len(node) == len(_LEAF):
+        if len(node) == _LEAF_MEMBERS:
             root = hex_hash(branch["sha256"], "branch.sha256")  # type: ignore[index] # a dict by now
             return Branch(bytes.fromhex(named or root), bytes.fromhex(root), depth)
-        named = _named_child(node, depth)
-        node = node["left"] if "left" in node else node["right"]
+        node, named = _expanded_child(node, depth)
     raise TooManyLevelsError(f"the branch has more than {MAX_LEVELS} levels")
 
 
-def _named_child(node: dict[str, object], depth: int) -> str:
-    """Check one inner node against its two children; return the hash of the expanded one."""
-    expands_left = "left" in node
-    if len(node) != len(_EXPANDS_ONE) or expands_left is ("right" in node):
+def _expanded_child(node: dict[str, object], depth: int) -> tuple[object, str]:
+    """Check one inner node against its two children; return the expanded one and its hash."""
+    if len(node) != _INNER_MEMBERS or ("left" in node) is ("right" in node):
         _refuse_shape(node, depth)
-    left, right = node.get("leftSha256"), node.get("rightSha256")
+    try:
+        left, right = node["leftSha256"], node["rightSha256"]
+    except KeyError:
+        _refuse_shape(node, depth)
     if type(left) is not str or type(right) is not str or len(left) != len(right):
-        raise HexError(f"leftSha256 or rightSha256 at depth {depth} is missing or no hash")
+        raise HexError(f"the children at depth {depth} are not 64 lower-case hex digits each")
     pair = left + right
     if not _hex_pair(pair):
         raise HexError(f"the children at depth {depth} are not 64 lower-case hex digits each")
     if sha256(pair.encode()).hexdigest() != node["sha256"]:
         raise ParentHashError(f"sha256 at depth {depth} is not the hash of the two children")
-    if expands_left:
-        return left
+    if "left" in node:
+        return node["left"], left
     if left == right:
         # The right copy is no node of the tree; a path through it would give one leaf two places.
         raise SelfPairError(f"the self-pair at depth {depth} expands right instead of left")
-    return right
+    return node["right"], right
 
 
 def _refuse_shape(node: dict[str, object], depth: int) -> NoReturn:

@@ -1,6 +1,7 @@
 """What the verifier tells: an account in steps for people, facts in JSON for programs."""
 
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TextIO
 
@@ -17,9 +18,13 @@ class Subject:
 
 
 def write(stream: TextIO, text: str) -> None:
-    """Print a line, escaping what the stream's encoding lacks instead of failing on it."""
+    """Print a line, escaping what the stream's encoding lacks instead of failing on it.
+
+    A stream that cannot be written to is left: the exit code still tells the result.
+    """
     encoding = stream.encoding or "utf-8"
-    stream.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+    with suppress(OSError):
+        stream.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
 
 
 def text(established: Established, subject: Subject) -> str:

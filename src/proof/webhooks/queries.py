@@ -39,9 +39,10 @@ ORDER BY event.place
 FOR SHARE OF endpoint
 """
 
-# Endpoints with work are found by skipping through the index, one probe each, and at most
-# `per_endpoint` rows of each are looked at: ten thousand rows of a dead endpoint cost as much as
-# sixteen. Whoever has least in flight comes first.
+# Endpoints with work are found by skipping through the index, one probe each, and only the first few
+# rows of each are read: ten thousand rows of a dead endpoint cost as much as sixteen. Whoever has
+# least in flight comes first. Only what is chosen is locked, and looked at again once it is: another
+# worker may have chosen the same.
 _CLAIM = """
 WITH RECURSIVE waiting AS (
     (SELECT endpoint_id FROM webhook_deliveries WHERE state = 'pending'
@@ -60,8 +61,8 @@ WITH RECURSIVE waiting AS (
     CROSS JOIN LATERAL (
         SELECT id, next_attempt_at FROM webhook_deliveries
         WHERE endpoint_id = waiting.endpoint_id AND state = 'pending' AND next_attempt_at <= $1
-        ORDER BY next_attempt_at LIMIT greatest($4 - coalesce(busy.in_flight, 0), 0)
-        FOR UPDATE SKIP LOCKED
+        ORDER BY next_attempt_at
+        LIMIT greatest(least($4 - coalesce(busy.in_flight, 0), $5), 0)
     ) AS head
     WHERE waiting.endpoint_id IS NOT NULL
 ), chosen AS (
@@ -69,10 +70,14 @@ WITH RECURSIVE waiting AS (
     ORDER BY in_flight + row_number() OVER (PARTITION BY endpoint_id ORDER BY next_attempt_at),
              next_attempt_at
     LIMIT $5
+), locked AS (
+    SELECT delivery.id FROM webhook_deliveries delivery JOIN chosen USING (id)
+    WHERE delivery.state = 'pending' AND delivery.next_attempt_at <= $1
+    FOR UPDATE OF delivery SKIP LOCKED
 )
 UPDATE webhook_deliveries delivery SET attempts = attempts + 1, next_attempt_at = $6
-FROM chosen, webhook_endpoints endpoint, outbox event
-WHERE delivery.id = chosen.id
+FROM locked, webhook_endpoints endpoint, outbox event
+WHERE delivery.id = locked.id
   AND endpoint.id = delivery.endpoint_id AND event.id = delivery.event_id
 RETURNING delivery.id, delivery.attempts AS attempt, delivery.endpoint_id, endpoint.url,
           event.partner_environment_id, event.id AS event_id, event.type AS event_type, event.body
@@ -82,10 +87,10 @@ RETURNING delivery.id, delivery.attempts AS attempt, delivery.endpoint_id, endpo
 # lease ran out does not overrule the one that followed it, except by having been delivered.
 _RECORD = """
 WITH outcome AS (
-    SELECT * FROM unnest($1::bigint[], $2::smallint[], $3::text[], $4::text[], $5::timestamptz[])
-        AS outcome (id, attempt, state, text, at)
-), locked AS (
-    SELECT delivery.id FROM webhook_deliveries delivery JOIN outcome USING (id)
+    SELECT outcome.*
+    FROM unnest($1::bigint[], $2::smallint[], $3::text[], $4::text[], $5::timestamptz[])
+        AS outcome (delivery_id, attempt, state, text, at)
+    JOIN webhook_deliveries delivery ON delivery.id = outcome.delivery_id
     ORDER BY delivery.id FOR UPDATE OF delivery
 )
 UPDATE webhook_deliveries delivery
@@ -93,8 +98,8 @@ SET state = outcome.state, last_outcome = outcome.text,
     next_attempt_at = CASE outcome.state
                       WHEN 'pending' THEN outcome.at ELSE delivery.next_attempt_at END,
     delivered_at = CASE outcome.state WHEN 'delivered' THEN outcome.at END
-FROM outcome JOIN locked USING (id)
-WHERE delivery.id = outcome.id
+FROM outcome
+WHERE delivery.id = outcome.delivery_id
   AND (delivery.state = 'pending' AND delivery.attempts = outcome.attempt
        OR delivery.state <> 'delivered' AND outcome.state = 'delivered')
 """

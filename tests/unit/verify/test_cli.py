@@ -102,6 +102,9 @@ def test_another_file_is_refused(folder: Path, pyz: Path) -> None:
     done = run(folder, pyz, "other.pdf", "proof.json", "--log-key", "log.key")
     assert done.returncode == 1
     assert done.stdout.startswith("Refused: the proof is about ")
+    for subject in (["--file", "other.pdf"], ["--sha256", "0" * 64]):
+        facts = json.loads(run(folder, pyz, "proof.json", *subject, "--json").stdout)
+        assert facts["error"] == "SubjectMismatchError"
 
 
 def test_altered_proof_is_refused(folder: Path, pyz: Path) -> None:
@@ -195,6 +198,14 @@ def test_closed_output_is_no_traceback(folder: Path, pyz: Path) -> None:
     done = subprocess.run(command, stdout=reader.stdin, stderr=subprocess.PIPE, text=True)
     assert reader.stdin is not None
     reader.stdin.close()
+    assert done.returncode == 3
+    assert not done.stderr
+
+
+def test_full_disk_is_no_traceback(folder: Path, pyz: Path) -> None:
+    command = [sys.executable, "-I", "-S", str(pyz), str(SEED)]
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
     assert done.returncode == 3
     assert not done.stderr
 

@@ -66,6 +66,11 @@ CREATE TABLE audit_log (
     details    jsonb NOT NULL
 );
 
+CREATE TABLE base_urls (
+    environment text PRIMARY KEY,
+    url         text NOT NULL
+);
+
 CREATE TABLE directory_version (
     singleton boolean PRIMARY KEY DEFAULT true CHECK (singleton),
     version   bigint NOT NULL

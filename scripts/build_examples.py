@@ -1,0 +1,73 @@
+"""Build the static webhook examples, and the keys they verify under.
+
+    python scripts/build_examples.py
+
+The keys are made from fixed, public seeds: an example proves that a receiver and a verifier work, and
+nothing else.
+"""
+
+from hashlib import sha256
+from pathlib import Path
+from uuid import UUID
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+import proof.timestamps.proofs.examples as package
+from proof.core.canonical import canonical_json
+from proof.timestamps.anchors.log.keys import CheckpointSigner, SigningKey
+from proof.timestamps.anchors.log.tree import append, inclusion_path, reader, root
+from proof.timestamps.proofs.payload import payload
+from proof.timestamps.trees.merkle import build, tile_path
+from proof.timestamps.types import Currency, SubmitStatus, Tree
+from proof.verify.note import COSIGNER_KEY, LOG_KEY, verifier_key
+from proof.verify.rfc6962 import leaf_hash
+
+ORIGIN = "example.org/log"
+SIGNED_AT_S = 1_767_225_600
+LEAF = sha256(b"an example of a timestamped document").digest()
+OTHERS = [sha256(b"another leaf, %d" % number).digest() for number in range(4)]
+OTHER_ROUNDS = [sha256(b"the root of another round, %d" % number).digest() for number in range(2)]
+
+
+def main() -> None:
+    """Write proof.json, tree.json and log-key.txt beside the package's `__init__`."""
+    folder = Path(package.__file__).parent
+    leaves = sorted([LEAF, *OTHERS])
+    tree = build(b"".join(leaves))
+    entries = [*OTHER_ROUNDS, tree.root]
+    node = reader(append(0, {}, [leaf_hash(entry) for entry in entries]))
+    signer = CheckpointSigner(
+        ORIGIN, _key(ORIGIN, LOG_KEY, 1), _key(f"{ORIGIN}/cosigner", COSIGNER_KEY, 2)
+    )
+    shown = Tree(
+        UUID(int=0x1234_5678_9ABC_4DEF_8123_4567_89AB_CDEF),
+        Currency.LOG,
+        SubmitStatus.VERIFIED,
+        SIGNED_AT_S * 1000,
+        tree.root,
+        str(len(entries) - 1),
+    )
+    evidence: dict[str, object] = {
+        "type": "log",
+        "origin": ORIGIN,
+        "index": len(entries) - 1,
+        "inclusion": [value.hex() for value in inclusion_path(len(entries) - 1, len(entries), node)],
+        "checkpoint": signer.sign(len(entries), root(len(entries), node), SIGNED_AT_S).decode(),
+    }
+    steps = tile_path(tree.levels[0], leaves.index(LEAF), top=True)
+    (folder / "proof.json").write_bytes(canonical_json(payload(LEAF, shown, steps, evidence)))
+    (folder / "tree.json").write_bytes(canonical_json(shown.wire()))
+    lines = [_text(signer.log), _text(signer.cosigner)]
+    (folder / "log-key.txt").write_text("".join(f"{line}\n" for line in lines))
+
+
+def _key(name: str, key_type: int, seed: int) -> SigningKey:
+    return SigningKey(name, key_type, Ed25519PrivateKey.from_private_bytes(bytes([seed]) * 32))
+
+
+def _text(key: SigningKey) -> str:
+    return verifier_key(key.name, key.key_type, key.private.public_key().public_bytes_raw())
+
+
+if __name__ == "__main__":
+    main()

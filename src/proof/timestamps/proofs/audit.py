@@ -1,0 +1,168 @@
+"""fsck: rebuild everything from the leaves and compare.
+
+Trust in the stored roots, tiles and heads is not assumed: each round's tree is built again from its
+submissions, each log from its rounds' roots, and each checkpoint is verified under the log's own keys.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from proof.db import Connection, Database
+from proof.timestamps.anchors.log import queries as log_queries
+from proof.timestamps.anchors.log.keys import verifier_keys
+from proof.timestamps.anchors.log.service import root_at
+from proof.timestamps.anchors.log.tree import TileName, append, reader, root
+from proof.timestamps.trees import queries as tree_queries
+from proof.timestamps.trees.merkle import build
+from proof.verify import RefusedError, parse_verifier_key, verify_checkpoint
+from proof.verify.rfc6962 import leaf_hash
+
+_PAGE = 1_000
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that is not as its leaves say."""
+
+    where: str
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """What was compared, and what was found."""
+
+    rounds: int
+    leaves: int
+    entries: int
+    checkpoints: int
+    findings: tuple[Finding, ...]
+
+
+async def fsck(database: Database, progress: Progress) -> Audit:
+    """Compare all sealed rounds and all logs with what their leaves make of them.
+
+    `progress` is told (what, done, of how many). Nothing is changed.
+    """
+    findings: list[Finding] = []
+    # One snapshot, so that work going on meanwhile is not taken for damage.
+    async with (
+        database.connection() as connection,
+        connection.transaction(isolation="repeatable_read", readonly=True),
+    ):
+        rounds, leaves = await _rounds(connection, findings, progress)
+        environments = [
+            row["environment"]
+            for row in await connection.fetch("SELECT environment FROM log_heads")
+        ]
+        entries = checkpoints = 0
+        for environment in environments:
+            entries += await _log(connection, environment, findings)
+            checkpoints += await _checkpoints(connection, environment, findings, progress)
+        await _strays(connection, findings)
+    return Audit(rounds, leaves, entries, checkpoints, tuple(findings))
+
+
+async def _rounds(
+    connection: Connection, findings: list[Finding], progress: Progress
+) -> tuple[int, int]:
+    total = await connection.fetchval("SELECT count(*) FROM rounds WHERE sealed_at IS NOT NULL")
+    done = leaves = 0
+    async for page in _pages(connection):
+        for row in page:
+            problem = await _round_problem(connection, row)
+            if problem:
+                findings.append(Finding(f"round {row['id']}", problem))
+            done, leaves = done + 1, leaves + row["leaf_count"]
+        progress("rounds", done, total)
+    return done, leaves
+
+
+async def _pages(connection: Connection) -> AsyncIterator[list[Any]]:
+    after = 0
+    while page := await connection.fetch(
+        "SELECT id, root, leaf_count FROM rounds"
+        " WHERE sealed_at IS NOT NULL AND id > $1 ORDER BY id LIMIT $2",
+        after,
+        _PAGE,
+    ):
+        yield page
+        after = page[-1]["id"]
+
+
+async def _round_problem(connection: Connection, row: Any) -> str | None:
+    leaves = await tree_queries.leaves(connection, row["id"])
+    tree = await asyncio.to_thread(build, leaves)
+    if tree.leaf_count != row["leaf_count"]:
+        return f"has {tree.leaf_count} leaves, its row says {row['leaf_count']}"
+    if tree.root != row["root"]:
+        return f"its leaves make the root {tree.root.hex()}, its row says {row['root'].hex()}"
+    stored = await connection.fetch(
+        "SELECT level, position, hashes FROM round_tiles WHERE round_id = $1", row["id"]
+    )
+    if {(r["level"], r["position"], r["hashes"]) for r in stored} != set(tree.tiles()):
+        return "its tiles are not those its leaves make"
+    return None
+
+
+async def _log(connection: Connection, environment: str, findings: list[Finding]) -> int:
+    head = await log_queries.head(connection, environment)
+    size = 0
+    tiles: dict[TileName, bytes] = {}
+    while size < head.size:
+        roots = await log_queries.entries(connection, environment, size, _PAGE)
+        if not roots:
+            break
+        tiles |= append(size, tiles, [leaf_hash(value) for value in roots])
+        size += len(roots)
+    if size != head.size:
+        findings.append(
+            Finding(f"{environment} log", f"has {size} entries, its head says {head.size}")
+        )
+    elif root(size, reader(tiles)) != head.root:
+        findings.append(
+            Finding(f"{environment} log", "its entries do not make the root of its head")
+        )
+    elif await log_queries.tiles(connection, environment, tiles) != tiles:
+        findings.append(Finding(f"{environment} log", "its tiles are not those its entries make"))
+    return size
+
+
+async def _checkpoints(
+    connection: Connection, environment: str, findings: list[Finding], progress: Progress
+) -> int:
+    keys = [parse_verifier_key(text) for text in await verifier_keys(connection, environment)]
+    rows = await connection.fetch(
+        "SELECT size, note FROM log_checkpoints WHERE environment = $1 ORDER BY size", environment
+    )
+    for done, row in enumerate(rows, 1):
+        where = f"{environment} checkpoint {row['size']}"
+        try:
+            checkpoint = verify_checkpoint(row["note"].encode(), keys)
+        except RefusedError as error:
+            findings.append(Finding(where, str(error)))
+            continue
+        if checkpoint.root != await root_at(connection, environment, row["size"]):
+            findings.append(Finding(where, "its root is not that of the log's entries"))
+        progress(f"{environment} checkpoints", done, len(rows))
+    return len(rows)
+
+
+async def _strays(connection: Connection, findings: list[Finding]) -> None:
+    """Submissions of rounds that do not exist, and entries that are not their round's root."""
+    lost = await connection.fetchval(
+        "SELECT count(*) FROM submissions s WHERE NOT EXISTS"
+        " (SELECT FROM rounds r WHERE r.id = s.round_id"
+        " AND r.partner_environment_id = s.partner_environment_id)"
+    )
+    if lost:
+        findings.append(Finding("submissions", f"{lost} belong to no round of their owner"))
+    wrong = await connection.fetchval(
+        "SELECT count(*) FROM log_entries e JOIN rounds r ON r.id = e.round_id WHERE r.root <> e.root"
+    )
+    if wrong:
+        findings.append(Finding("log entries", f"{wrong} are not the root of their round"))
