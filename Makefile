@@ -1,0 +1,52 @@
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+.DEFAULT_GOAL := help
+
+help: ## list what there is
+	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 14
+
+demo: $(READY) proof-verify.pyz ## stamp real files, get the proof by webhook, verify it without us
+	$(BIN)/python scripts/demo.py $(if $(KEEP),--keep)
+
+test: $(READY) proof-verify.pyz ## run the whole suite
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(READY) ## lint, format, types, import order, openapi drift
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python scripts/build_openapi.py --check
+
+serve: $(READY) ## run Proof on this machine (data in ./data)
+	$(BIN)/proof serve
+
+bench: $(READY) ## measure, as ratios against a baseline of the same run
+	$(BIN)/python -m bench $(ARGS)
+
+openapi: $(READY) ## write docs/openapi.json anew
+	$(BIN)/python scripts/build_openapi.py
+
+verifier: proof-verify.pyz ## build the verifier as one file for any Python 3.11
+
+lock: ## resolve the dependencies anew (needs pip-tools)
+	pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras --no-emit-index-url \
+	  --no-emit-find-links --extra server --extra dev -o requirements/dev.txt pyproject.toml
+
+clean: ## remove what was built here, not ./data
+	rm -rf .venv proof-verify.pyz .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+
+$(READY): requirements/dev.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "Proof needs Python 3.11 or newer; name one with: make PYTHON=python3.12"; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+proof-verify.pyz: $(READY) $(wildcard src/proof/verify/*.py) scripts/build_verifier.py
+	$(BIN)/python scripts/build_verifier.py $@
+
+.PHONY: help demo test check serve bench openapi verifier lock clean

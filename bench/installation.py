@@ -1,0 +1,122 @@
+"""A Proof of its own for a benchmark, below a temporary folder that goes away with it."""
+
+import asyncio
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from proof.config import Settings, load_settings
+from proof.main.compose import prepare
+from proof.main.database import started
+
+HOST = "127.0.0.1"
+_START_S = 60.0
+_STOP_S = 60.0
+
+
+class NotStartedError(Exception):
+    """A server ended or did not answer in time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A running Proof: API processes, one worker, the embedded database."""
+
+    port: int
+    api_key: str
+    settings: Settings
+
+
+@contextmanager
+def database_only() -> Iterator[Settings]:
+    """The embedded database alone, at the newest revision; no worker touches its rounds."""
+    with tempfile.TemporaryDirectory(prefix="proof-bench-") as folder:
+        settings = load_settings({}, data_dir=Path(folder) / "data")
+        with started(settings):
+            asyncio.run(prepare(settings))
+            yield settings
+
+
+@contextmanager
+def proof(processes: int) -> Iterator[Served]:
+    """`proof serve` with that many HTTP processes, and one partner."""
+    with tempfile.TemporaryDirectory(prefix="proof-bench-") as folder, ExitStack() as stack:
+        data, port = Path(folder) / "data", free_port()
+        environment = {
+            **{name: value for name, value in os.environ.items() if not name.startswith("PROOF_")},
+            "PROOF_DATA_DIR": str(data),
+            "PROOF_HOST": HOST,
+            "PROOF_PORT": str(port),
+            "PROOF_PROCESSES": str(processes),
+        }
+        command = [sys.executable, "-m", "proof", "serve"]
+        with (Path(folder) / "log").open("wb") as log:
+            server = subprocess.Popen(command, env=environment, stderr=log)
+        stack.callback(_stop, server)
+        _await_port(port, server)
+        settings = load_settings({}, data_dir=data, host=HOST, port=port)
+        yield Served(port, _api_key(environment), settings)
+
+
+@contextmanager
+def empty(processes: int) -> Iterator[int]:
+    """The empty endpoint in that many processes; yields their port."""
+    port = free_port()
+    with ExitStack() as stack:
+        for _ in range(processes):
+            server = subprocess.Popen([sys.executable, "-m", "bench.empty", str(port)])
+            stack.callback(_stop, server)
+            _await_port(port, server)
+        yield port
+
+
+def free_port() -> int:
+    with closing(socket.socket()) as probe:
+        probe.bind((HOST, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _api_key(environment: dict[str, str]) -> str:
+    added = subprocess.run(
+        [
+            *(sys.executable, "-m", "proof", "partner", "add", "--json"),
+            *("--name", "Bench", "--email", "bench@bench.example", "--ip", "127.0.0.1/32"),
+        ],
+        env=environment,
+        stdout=subprocess.PIPE,
+        check=True,
+    )
+    key: str = json.loads(added.stdout)["production"]["api_key"]
+    return key
+
+
+def _await_port(port: int, server: "subprocess.Popen[bytes]") -> None:
+    deadline = time.monotonic() + _START_S
+    while time.monotonic() < deadline:
+        if server.poll() is not None:
+            raise NotStartedError(f"the server ended with {server.returncode}")
+        try:
+            socket.create_connection((HOST, port), timeout=1).close()
+        except OSError:
+            time.sleep(0.05)
+            continue
+        return
+    raise NotStartedError(f"nothing listens on port {port} after {_START_S:g} s")
+
+
+def _stop(server: "subprocess.Popen[bytes]") -> None:
+    server.terminate()
+    try:
+        server.wait(_STOP_S)
+    except subprocess.TimeoutExpired:
+        server.kill()
+        server.wait()
