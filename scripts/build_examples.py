@@ -51,7 +51,9 @@ def main() -> None:
         "type": "log",
         "origin": ORIGIN,
         "index": len(entries) - 1,
-        "inclusion": [value.hex() for value in inclusion_path(len(entries) - 1, len(entries), node)],
+        "inclusion": [
+            value.hex() for value in inclusion_path(len(entries) - 1, len(entries), node)
+        ],
         "checkpoint": signer.sign(len(entries), root(len(entries), node), SIGNED_AT_S).decode(),
     }
     steps = tile_path(tree.levels[0], leaves.index(LEAF), top=True)

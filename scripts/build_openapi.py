@@ -1,6 +1,6 @@
 """Write docs/openapi.json from the route list, or check that it is up to date.
 
-    python scripts/build_openapi.py [--check]
+python scripts/build_openapi.py [--check]
 """
 
 import sys
@@ -18,7 +18,7 @@ DOCUMENT = Path(__file__).parent.parent / "docs" / "openapi.json"
 def main() -> int:
     """The exit code: 1 when the committed document is not what the routes say."""
     # The handlers are only named, never called, so they need no services.
-    unopened = cast(Services, SimpleNamespace(database=None))
+    unopened = cast("Services", SimpleNamespace(database=None))
     current = document(routes(unopened))
     if "--check" not in sys.argv[1:]:
         DOCUMENT.write_bytes(current)

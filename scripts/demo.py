@@ -33,6 +33,7 @@ PROOF = str(ROOT / ".venv" / "bin" / "proof")
 VERIFIER = ROOT / "proof-verify.pyz"
 FILES = ("README.md", "LICENSE", "pyproject.toml", "Makefile", "docs/openapi.json")
 PATIENCE_S = 30.0
+SERVER_PID = "DEMO_SERVER_PID"
 
 Received = tuple[dict[str, str], bytes]
 
@@ -44,11 +45,14 @@ def main() -> int:
     keep = parser.parse_args().keep
     folder = Path(tempfile.mkdtemp(prefix="proof-demo-"))
     try:
-        with receiver() as (target, received), server(folder / "data", keep=keep) as (url, environment):
+        with (
+            receiver() as (target, received),
+            server(folder / "data", keep=keep) as (url, environment),
+        ):
             partner = onboard(environment)
             proof_file, key_file, stamped = stamp_and_prove(folder, url, partner, target, received)
             if keep:
-                say_how_to_go_on(url, partner, folder)
+                say_how_to_go_on(url, partner, folder, environment)
         step("The server is stopped." if not keep else "The verifier asks no server anything.")
         verify(folder, stamped, proof_file, key_file)
     finally:
@@ -76,6 +80,7 @@ def server(data: Path, *, keep: bool) -> Iterator[tuple[str, dict[str, str]]]:
     }
     url = f"http://127.0.0.1:{port}"
     process = subprocess.Popen([PROOF, "serve"], env=environment, start_new_session=keep)
+    environment[SERVER_PID] = str(process.pid)
     try:
         wait_until_ready(url, process)
         yield url, environment
@@ -110,7 +115,8 @@ def stamp_and_prove(
     step(f"Set the proof webhook to {target}, then stamp {len(files)} files of this repository.")
     call("PATCH", f"{url}/v1/api-key/setting", key, {"notification": {"proof": {"target": target}}})
     answer = call("POST", f"{url}/v1/timestamp", key, {"sha256": list(hashes)})
-    print(f"durable at once: {len(answer['sha256'])} hashes, in the {answer['trees'][0]['currency']} tree")
+    tree = answer["trees"][0]
+    print(f"durable at once: {len(answer['sha256'])} hashes, in the {tree['currency']} tree")
     wanted = next(iter(hashes))
     step(f"Ask for the proof of {hashes[wanted].name}; it comes as soon as its tree is verified.")
     ask_for_proof(url, key, wanted)
@@ -186,9 +192,8 @@ def ask_for_proof(url: str, key: str, wanted: str) -> None:
 
 
 def call(method: str, url: str, key: str, body: object) -> Any:
-    request = urllib.request.Request(
-        url, json.dumps(body).encode(), {"x-api-key": key, "content-type": "application/json"}, method=method
-    )
+    headers = {"x-api-key": key, "content-type": "application/json"}
+    request = urllib.request.Request(url, json.dumps(body).encode(), headers, method=method)
     with urllib.request.urlopen(request) as reply:
         answer = reply.read()
     return json.loads(answer) if answer else None
@@ -212,11 +217,13 @@ def free_port() -> int:
     return port
 
 
-def say_how_to_go_on(url: str, partner: dict[str, Any], folder: Path) -> None:
+def say_how_to_go_on(
+    url: str, partner: dict[str, Any], folder: Path, environment: dict[str, str]
+) -> None:
     step("The server goes on.")
-    print(f"base URL     {url}\nsandbox      {url}/sandbox\ndocs         {url}/docs/\ndata         {folder}/data")
-    print(f"api key      {partner['production']['api_key']}")
-    print(f"stop it with: pkill -f 'proof serve' (or kill the process that listens on {url})")
+    print(f"base URL  {url}\nsandbox   {url}/sandbox\ndocs      {url}/docs/")
+    print(f"data      {folder}/data\napi key   {partner['production']['api_key']}")
+    print(f"stop it with: kill {environment[SERVER_PID]}")
 
 
 if __name__ == "__main__":
