@@ -7,8 +7,9 @@ from collections.abc import Callable
 
 from bench import bulk, growth, single, tree, verify
 from bench.figures import Figure, as_json, table
+from bench.options import Options
 
-BENCHMARKS: dict[str, Callable[[bool, Callable[[str], None]], list[Figure]]] = {
+BENCHMARKS: dict[str, Callable[[Options], list[Figure]]] = {
     "single": single.run,
     "bulk": bulk.run,
     "tree": tree.run,
@@ -18,25 +19,27 @@ BENCHMARKS: dict[str, Callable[[bool, Callable[[str], None]], list[Figure]]] = {
 
 
 def main() -> int:
-    """Exit code 0 when every target is met, 1 when one is missed."""
+    """Exit code 0 when every target is met, 1 when one is missed; small sizes miss nothing."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(BENCHMARKS))
     parser.add_argument("--quick", action="store_true", help="small sizes: a smoke test, no figure")
+    parser.add_argument("--rows", type=int, help="stored leaves for growth, 10,000,000 by default")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
-    options = parser.parse_args()
-    unknown = set(options.names) - BENCHMARKS.keys()
+    asked = parser.parse_args()
+    options = Options(quick=asked.quick, rows=asked.rows)
+    unknown = set(asked.names) - BENCHMARKS.keys()
     if unknown:
         parser.error(f"there is no benchmark {min(unknown)}; there are {', '.join(BENCHMARKS)}")
     figures: list[Figure] = []
-    for name in options.names or BENCHMARKS:
-        _say(f"{name} …")
-        figures += BENCHMARKS[name](options.quick, _say)
-    print(json.dumps([as_json(figure) for figure in figures], indent=2) if options.json else table(figures))
-    return 0 if all(figure.met is not False for figure in figures) else 1
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    for name in asked.names or BENCHMARKS:
+        options.say(f"{name} …")
+        figures += BENCHMARKS[name](options)
+    print(
+        json.dumps([as_json(figure) for figure in figures], indent=2)
+        if asked.json
+        else table(figures)
+    )
+    return 0 if options.quick or all(figure.met is not False for figure in figures) else 1
 
 
 if __name__ == "__main__":

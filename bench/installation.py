@@ -12,10 +12,13 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from proof.config import Settings, load_settings
+from proof.db.embedded.passwords import read_passwords
+from proof.db.embedded.provision import SUPERUSER
 from proof.main.compose import prepare
-from proof.main.database import started
+from proof.main.database import arguments, started
 
 HOST = "127.0.0.1"
 _START_S = 60.0
@@ -76,6 +79,16 @@ def empty(processes: int) -> Iterator[int]:
             stack.callback(_stop, server)
             _await_port(port, server)
         yield port
+
+
+def superuser(settings: Settings) -> dict[str, Any]:
+    """asyncpg's arguments for the embedded server's superuser, who alone may ask for a checkpoint."""
+    passwords = read_passwords(settings.data_dir / "keys" / "postgresql.json")
+    return {
+        **arguments(settings, "owner"),
+        "user": SUPERUSER,
+        "password": passwords.superuser,
+    }
 
 
 def free_port() -> int:

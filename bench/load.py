@@ -89,9 +89,7 @@ def _requests(load: Load) -> Iterator[bytes]:
         pool = digests(bulk_seed(load.seed, number), count).hex()
         number += 1
         for start in range(0, len(pool), 64 * load.hashes):
-            entries = [
-                pool[at : at + 64] for at in range(start, start + 64 * load.hashes, 64)
-            ]
+            entries = [pool[at : at + 64] for at in range(start, start + 64 * load.hashes, 64)]
             yield head + _body(entries)
 
 
@@ -199,4 +197,6 @@ def _run(load: Load) -> Result:
 
 
 if __name__ == "__main__":
-    sys.stdout.buffer.write(msgspec.json.encode(_run(msgspec.json.decode(sys.stdin.buffer.read(), type=Load))))
+    sys.stdout.buffer.write(
+        msgspec.json.encode(_run(msgspec.json.decode(sys.stdin.buffer.read(), type=Load)))
+    )

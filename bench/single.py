@@ -2,11 +2,11 @@
 
 import statistics
 import time
-from collections.abc import Callable
 
 from bench.figures import Figure, Target, compared
 from bench.installation import HOST, empty, proof
 from bench.load import Load, Result, run_load
+from bench.options import Options
 
 CONNECTIONS = 256
 _TARGETS = {1: 0.75, 2: 0.55}
@@ -14,18 +14,18 @@ _P99_MS = 100.0
 # What the worker still has to seal and log when the load ends is not the baseline's burden.
 _SETTLE_S = 2.0
 
-Say = Callable[[str], None]
 
-
-def run(quick: bool, say: Say) -> list[Figure]:
+def run(options: Options) -> list[Figure]:
     """One process against one, then two against two."""
-    rounds, duration_s = (2, 2.0) if quick else (7, 8.0)
+    rounds, duration_s = (2, 2.0) if options.quick else (7, 8.0)
     return [
-        figure for processes in (1, 2) for figure in _compare(processes, rounds, duration_s, say)
+        figure
+        for processes in (1, 2)
+        for figure in _compare(processes, rounds, duration_s, options)
     ]
 
 
-def _compare(processes: int, rounds: int, duration_s: float, say: Say) -> list[Figure]:
+def _compare(processes: int, rounds: int, duration_s: float, options: Options) -> list[Figure]:
     ours: list[Result] = []
     theirs: list[Result] = []
     with proof(processes) as served, empty(processes) as empty_port:
@@ -44,7 +44,9 @@ def _compare(processes: int, rounds: int, duration_s: float, say: Say) -> list[F
                     )
                 )
                 results.append(result)
-                say(f"  {processes} x {'proof' if results is ours else 'empty'}: {_text(result)}")
+                options.say(
+                    f"  {processes} x {'proof' if results is ours else 'empty'}: {_text(result)}"
+                )
                 time.sleep(_SETTLE_S)
     name = f"single, {processes} process{'es' if processes > 1 else ''}"
     throughput = compared(

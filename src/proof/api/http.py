@@ -15,6 +15,7 @@ from proof.partners.types import Environment, PartnerEnvironment
 
 JSON = b"application/json"
 Headers = tuple[tuple[bytes, bytes], ...]
+_LENGTH_DIGITS = 18
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +76,7 @@ async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
     """The whole body. Raises TooLargeError, if a length is announced before any of it is read."""
     too_large = TooLargeError(f"the body is over {limit} bytes")
     for name, value in scope["headers"]:
-        if name == b"content-length" and (not value.isdigit() or int(value) > limit):
+        if name == b"content-length" and not _within(value, limit):
             raise too_large
     message = await receive()
     body: bytes = message.get("body", b"")
@@ -93,3 +94,8 @@ async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
     if message["type"] == "http.disconnect":
         raise InvalidInputError("the body ended early")
     return b"".join(chunks)
+
+
+def _within(announced: bytes, limit: int) -> bool:
+    """Whether a content-length is a number up to the limit; a long one is not even converted."""
+    return announced.isdigit() and len(announced) <= _LENGTH_DIGITS and int(announced) <= limit

@@ -17,7 +17,7 @@ _FOREVER = ((b"cache-control", b"public, max-age=31536000, immutable"),)
 _FRESH = ((b"cache-control", b"no-store"),)
 # x001/x234/067 is tile 1,234,067; .p/7 after it asks for its first seven hashes only.
 _POSITION = re.compile(r"((?:x[0-9]{3}/){0,5}[0-9]{3})(?:\.p/([1-9][0-9]{0,2}))?")
-_MAX_LEVEL = 5
+_LEVELS = frozenset("012345")
 
 
 class LogHandlers:
@@ -45,7 +45,7 @@ class LogHandlers:
     async def tile(self, call: Call) -> Reply:
         """GET /log/tile/{level}/{position}."""
         level, (position, width) = call.path["level"], _position(call.path["position"])
-        if not level.isdigit() or int(level) > _MAX_LEVEL:
+        if level not in _LEVELS:
             raise NotFoundError(f"level: there is no tile level {level}")
         name = TileName(int(level), position)
         async with self._database.connection() as connection:

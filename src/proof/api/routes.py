@@ -78,14 +78,14 @@ def routes(services: Services, openapi: bytes = b"{}") -> list[Operation]:
             tag="timestamps", credential=_KEY, parameters=(_SHA256,), refuses=(400, 404, 429),
         ),
         Operation(
-            "GET", "/v1/tree/{treeId}", v1.tree, "State of a tree",
-            {200: Answer("the tree", TimestampData)},
-            tag="timestamps", credential=_KEY, parameters=(_TREE_ID,), refuses=(400, 404, 429),
-        ),
-        Operation(
             "POST", "/v1/tree/status", v1.tree_status, "State of a tree",
             {200: Answer("the tree", TimestampData)},
             tag="timestamps", credential=_KEY, body=TreeStatusRequest, refuses=(400, 404, 413, 429),
+        ),
+        Operation(
+            "GET", "/v1/tree/{treeId}", v1.tree, "State of a tree",
+            {200: Answer("the tree", TimestampData)},
+            tag="timestamps", credential=_KEY, parameters=(_TREE_ID,), refuses=(400, 404, 429),
         ),
         Operation(
             "POST", "/v1/proof", v1.request_proof, "Have a proof delivered to the proof webhook",

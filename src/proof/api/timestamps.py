@@ -89,8 +89,11 @@ class TimestampHandlers:
         )
         if call.query.get("format", "json") != "json":
             raise InvalidInputError("format: json is the format of this proof")
+        await self._services.meter.require(call.caller, UsageKind.PROOFS)
+        found = await self._services.proofs.proof(call.caller, digest, currency)
+        # Only a proof that was given counts: whoever polls for one pays nothing for waiting.
         await self._services.meter.count(call.caller, UsageKind.PROOFS)
-        return Reply(200, await self._services.proofs.proof(call.caller, digest, currency))
+        return Reply(200, found)
 
     async def _tree(self, call: Call, text: str) -> Reply:
         try:

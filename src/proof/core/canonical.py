@@ -13,7 +13,10 @@ def canonical_json(value: object) -> bytes:
     Raises TypeError for anything else.
     """
     _check(value)
-    return _encode(value)
+    try:
+        return _encode(value)
+    except UnicodeEncodeError:
+        raise TypeError("half of a surrogate pair has no canonical form") from None
 
 
 def _check(value: object) -> None:

@@ -49,7 +49,7 @@ class Vault:
             raise SealError(f"no key-encryption key at hand opens {identity}")
         try:
             return cipher.decrypt(rest[:_NONCE_BYTES], rest[_NONCE_BYTES:], identity.encode())
-        except InvalidTag:
+        except (InvalidTag, ValueError):  # ValueError: bytes too short for a nonce
             raise SealError(f"the sealed bytes of {identity} were altered or moved") from None
 
 

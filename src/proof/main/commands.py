@@ -10,7 +10,7 @@ import typer
 import uvicorn
 
 from proof import __version__
-from proof.cli import fsck, partner, server
+from proof.cli import fetching, fsck, partner, server, stamping, verifying
 from proof.cli.installation import ServerOptions
 from proof.cli.output import err
 from proof.config import Settings, load_settings
@@ -123,6 +123,8 @@ def application() -> typer.Typer:
 
     server.register(app, LocalInstallation)
     partner.register(app, LocalInstallation)
+    for calling in (stamping, fetching, verifying):
+        calling.register(app)
     fsck.register(app, LocalInstallation)
     return app
 

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 
 import structlog
+from structlog.tracebacks import ExceptionDictTransformer
 from starlette.types import ASGIApp
 
 from proof.api.app import Application
@@ -16,6 +17,7 @@ from proof.core.clock import SystemClock
 from proof.core.secrets import Vault
 from proof.db import Connection, Database
 from proof.main import database as databases
+from proof.main.documentation import pages
 from proof.main.keys import keys_folder, open_vault
 from proof.outbound import OutboundClient, OutboundPolicy
 from proof.partners.directory import Directory
@@ -39,7 +41,8 @@ def configure_logging() -> None:
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.dict_tracebacks,
+            # Local variables hold tokens and secrets; a traceback names files and lines only.
+            structlog.processors.ExceptionRenderer(ExceptionDictTransformer(show_locals=False)),
             structlog.processors.JSONRenderer(),
         ],
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
@@ -60,7 +63,7 @@ def asgi(settings: Settings) -> ASGIApp:
     urls = BaseUrls(
         settings.base_url(Environment.PRODUCTION), settings.base_url(Environment.SANDBOX)
     )
-    return Application(open_services, urls, settings.proxies())
+    return Application(open_services, urls, settings.proxies(), pages(settings))
 
 
 async def prepare(settings: Settings) -> None:

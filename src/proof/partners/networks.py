@@ -16,9 +16,12 @@ def parse_network(text: str) -> Network:
     network becomes IPv4, because that is how its addresses are seen.
     """
     try:
-        network = ip_network(text.strip(), strict=False)
+        # A zone names an interface of one machine; PostgreSQL's cidr holds none.
+        network = None if "%" in text else ip_network(text.strip(), strict=False)
     except ValueError:
-        raise InvalidInputError(f"{text!r} is not an IP address or CIDR network") from None
+        network = None
+    if network is None:
+        raise InvalidInputError(f"{text!r} is not an IP address or CIDR network")
     if "/" in text and str(network.network_address) != _given_address(text):
         raise InvalidInputError(f"{text!r} has host bits set; the network is {network}")
     return _unmapped(network)

@@ -23,7 +23,10 @@ from proof.partners.types import (
 
 _WEBHOOK_SECRET_BYTES = 32
 _NAME_MAX = 200
+_EMAIL_MAX = 254
 _EMAIL = re.compile(r"[^@\s]{1,64}@[^@\s]+\.[^@\s.]+")
+# RFC 6454 section 6.2, in ASCII: no user, path, query or fragment.
+_ORIGIN = re.compile(r"https?://[A-Za-z0-9.\-_\[\]:]+")
 
 
 async def add_partner(
@@ -114,8 +117,9 @@ def _secret_identity(secret_id: UUID) -> str:
 def _check(new: NewPartner) -> None:
     if not new.name.strip() or len(new.name) > _NAME_MAX or not new.name.isprintable():
         raise InvalidInputError(f"name: 1 to {_NAME_MAX} printable characters are required")
-    if not _EMAIL.fullmatch(new.contact_email) or len(new.contact_email) > 254:
-        raise InvalidInputError(f"email: {new.contact_email!r} is not an e-mail address")
+    email = new.contact_email
+    if not _EMAIL.fullmatch(email) or len(email) > _EMAIL_MAX or not email.isprintable():
+        raise InvalidInputError(f"email: {email!r} is not an e-mail address")
     if not new.production_networks:
         raise InvalidInputError("ip: at least one production address or network is required")
     for origin in new.widget_origins:
@@ -123,9 +127,15 @@ def _check(new: NewPartner) -> None:
 
 
 def _check_origin(origin: str) -> None:
-    parts = urlsplit(origin)
-    bare = f"{parts.scheme}://{parts.netloc}"
-    if parts.scheme not in {"https", "http"} or not parts.hostname or origin != bare:
+    if not _ORIGIN.fullmatch(origin) or not _has_host(origin):
         raise InvalidInputError(
             f"widget-origin: {origin!r} is not an origin like https://shop.example"
         )
+
+
+def _has_host(origin: str) -> bool:
+    try:
+        parts = urlsplit(origin)
+        return bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        return False

@@ -59,7 +59,14 @@ def test_killed_between_any_two_statements(
     for number in range(1, MOST_STATEMENTS):
         digests |= run(submit(database, 3))
         ended = subprocess.run(
-            [sys.executable, PROGRAM, json.dumps(database_arguments), tmp_path, str(number), moment],
+            [
+                sys.executable,
+                PROGRAM,
+                json.dumps(database_arguments),
+                tmp_path,
+                str(number),
+                moment,
+            ],
             cwd=ROOT,
             env={"PYTHONPATH": f"{ROOT}:{ROOT}/src", "PATH": ""},
             capture_output=True,
@@ -79,7 +86,11 @@ def test_killed_between_any_two_statements(
     # Close, seal, append and publish are four transactions of several statements each.
     assert kills > 20
     assert run(lost(database, digests)) == []
-    assert run(tree_events(database)) == {"trees": kills + 1, "events": kills + 1, "distinct": kills + 1}
+    assert run(tree_events(database)) == {
+        "trees": kills + 1,
+        "events": kills + 1,
+        "distinct": kills + 1,
+    }
 
 
 async def tree_events(database: Database) -> dict[str, int]:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 from tests.db.webhooks.scene import (
@@ -19,9 +20,10 @@ from tests.db.webhooks.scene import (
 )
 
 from proof.db import Database
-from proof.webhooks import Limits
+from proof.webhooks import Limits, queries
 
 Run = Callable[[Any], Any]
+LEASE = timedelta(seconds=60)
 
 
 async def peopled(database: Database, environments: int, events: int) -> None:
@@ -38,6 +40,41 @@ def test_one_claim_is_bounded_and_shared_fairly(run: Run, database: Database) ->
         limits = Limits(in_flight=10, per_endpoint=3)
         assert await deliverer(database, client, TurnedClock(), limits=limits).run_once() == 10
         assert sorted(client.most_open.values()) == [2, 2, 3, 3]
+
+    run(scene())
+
+
+def test_whoever_has_least_in_flight_comes_first(run: Run, database: Database) -> None:
+    async def scene() -> None:
+        await peopled(database, environments=2, events=10)
+        await relay_all(database)
+        busy = (await deliveries(database))[0]["endpoint_id"]
+        now = TurnedClock().now()
+        async with database.connection() as connection:
+            taken = await queries.claim(connection, now, {busy: 4}, 16, 6, now + LEASE)
+        assert sorted(one.partner_environment_id for one in taken) == [1, 2, 2, 2, 2, 2]
+
+    run(scene())
+
+
+def test_claims_at_the_same_moment_share_nothing(run: Run, database: Database) -> None:
+    """A row another claim took and let go of meanwhile is looked at again before it is taken."""
+
+    async def scene() -> None:
+        await peopled(database, environments=1, events=400)
+        await relay_all(database)
+        now = TurnedClock().now()
+        taken: list[int] = []
+
+        async def worker() -> None:
+            while len(taken) < 400:
+                async with database.connection() as connection:
+                    rows = await queries.claim(connection, now, {}, 16, 3, now + LEASE)
+                taken.extend(one.id for one in rows)
+
+        async with asyncio.timeout(30):
+            await asyncio.gather(*(worker() for _ in range(8)))
+        assert len(taken) == len(set(taken)) == 400
 
     run(scene())
 

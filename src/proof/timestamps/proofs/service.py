@@ -139,11 +139,10 @@ def enabled_currency(currency_id: int) -> Currency:
 async def _log_evidence(connection: Connection, environment: str, tree: Tree) -> dict[str, object]:
     position = int(tree.transaction or "")
     checkpoint = await log_queries.first_checkpoint_over(connection, environment, position)
-    head = await log_queries.head(connection, environment)
     path = await inclusion(connection, environment, position, checkpoint["size"])
     return {
         "type": "log",
-        "origin": head.origin,
+        "origin": checkpoint["origin"],
         "index": position,
         "inclusion": [node.hex() for node in path],
         "checkpoint": checkpoint["note"],

@@ -23,7 +23,8 @@ MAX_ROWS = 5_000
 # A request above this many hashes takes the large requests' lane.
 LARGE_REQUEST = 500
 _LANES = 2
-_LARGE_LANES = 1
+# While one waits for the disk or hands out its answers, the other inserts.
+_LARGE_LANES = 2
 
 _log = structlog.get_logger()
 
@@ -147,13 +148,23 @@ def _answer(
     current: OpenRound, requests: list[Pending], blob: bytes, row: "asyncpg.Record"
 ) -> None:
     all_new = row["new"] * 32 == len(blob)
+    if all_new and row["new"] == sum(len(pending.digests) for pending in requests):
+        # Nothing known, nothing twice: the usual batch, and no set of its hashes is needed.
+        for pending in requests:
+            _resolve(pending, Committed(current, row["created_at"], frozenset()))
+        return
     seen = set() if all_new else _split(blob) - _split(row["digests"] or b"")
     # Two requests of one batch with the same hash: the first has it as new, later ones as existing.
     for pending in requests:
         known = frozenset(seen.intersection(pending.digests))
         seen.update(pending.digests)
-        if not pending.done.done():
-            pending.done.set_result(Committed(current, row["created_at"], known))
+        _resolve(pending, Committed(current, row["created_at"], known))
+
+
+def _resolve(pending: Pending, committed: Committed) -> None:
+    # Whoever asked may have hung up.
+    if not pending.done.done():
+        pending.done.set_result(committed)
 
 
 def _split(blob: bytes) -> set[bytes]:

@@ -32,8 +32,9 @@ WITH fence AS MATERIALIZED (
 ), used AS (
     INSERT INTO timestamp_usage (partner_environment_id, month, kind, shard, used)
     SELECT f.partner_environment_id, date_trunc('month', now() AT TIME ZONE 'UTC'), 'timestamps',
-           pg_backend_pid() % 64, c.new
+           pg_backend_pid() % 64, sum(c.new)
     FROM counted c JOIN fence f ON f.id = c.round_id
+    GROUP BY 1
     ORDER BY 1
     ON CONFLICT (partner_environment_id, month, kind, shard)
     DO UPDATE SET used = timestamp_usage.used + excluded.used

@@ -124,10 +124,11 @@ async def newest_checkpoint(connection: Connection, environment: str) -> Any:
 
 
 async def first_checkpoint_over(connection: Connection, environment: str, position: int) -> Any:
-    """The first checkpoint that holds the entry at `position`: the one that gave it its time."""
+    """`origin`, and `size` and `note` of the first checkpoint that holds the entry at `position`: the
+    one that gave it its time."""
     return await connection.fetchrow(
-        "SELECT size, note FROM log_checkpoints"
-        " WHERE environment = $1 AND size > $2 ORDER BY size LIMIT 1",
+        "SELECT origin, c.size, note FROM log_checkpoints c JOIN log_heads USING (environment)"
+        " WHERE environment = $1 AND c.size > $2 ORDER BY c.size LIMIT 1",
         environment,
         position,
     )

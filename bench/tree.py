@@ -1,0 +1,156 @@
+"""A tree of a million leaves, against a bare loop of as many hashes."""
+
+import asyncio
+import json
+import random
+import subprocess
+import sys
+import time
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import asyncpg
+
+from bench.figures import Figure, Target, compared
+from bench.installation import database_only
+from bench.options import Options
+from proof.config import Settings
+from proof.db import Database
+from proof.main.database import arguments
+from proof.timestamps.submissions.queries import open_round
+from proof.timestamps.trees import queries, sealing
+from proof.timestamps.trees.merkle import HASH_BYTES, build
+from proof.timestamps.types import Currency
+
+LEAVES = 1_000_000
+_MEMORY_MIB = 400.0
+_MAX_TILES = 4.0
+
+_FILL = """
+INSERT INTO submissions (partner_environment_id, digest, round_id, created_at)
+SELECT 1, sha256(int8send(n)), $1, now() FROM generate_series(1, $2::bigint) AS n
+"""
+
+
+def run(options: Options) -> list[Figure]:
+    """Building, its peak memory, reading and sorting in the database, tiles for one proof."""
+    leaves, rounds = (100_000, 3) if options.quick else (LEAVES, 7)
+    ours, theirs = _timed(leaves, rounds, options)
+    with database_only() as settings:
+        read_s = asyncio.run(_read(settings, leaves))
+        sealed_s, peak_mib = _seal(settings)
+        tiles = asyncio.run(_tiles_of_a_proof(settings, leaves))
+    name = f"tree, {leaves:,} leaves"
+    return [
+        compared(f"{name}, built", "s", ours, theirs, Target("at most", 1.3)),
+        Figure(f"{name}, peak memory", "MiB", peak_mib, target=Target("at most", _MEMORY_MIB)),
+        Figure(
+            f"{name}, tiles a proof reads", "tiles", tiles, target=Target("at most", _MAX_TILES)
+        ),
+        Figure(f"{name}, read and sorted by PostgreSQL", "s", read_s),
+        Figure(f"{name}, read, built and stored", "s", sealed_s),
+    ]
+
+
+def _sorted_leaves(count: int) -> bytes:
+    joined = random.Random(0).randbytes(HASH_BYTES * count)
+    return b"".join(
+        sorted(joined[at : at + HASH_BYTES] for at in range(0, len(joined), HASH_BYTES))
+    )
+
+
+def _timed(leaves: int, rounds: int, options: Options) -> tuple[list[float], list[float]]:
+    joined, nodes = _sorted_leaves(leaves), _inner_nodes(leaves)
+    ours: list[float] = []
+    theirs: list[float] = []
+    for _ in range(rounds):
+        theirs.append(_bare_loop(nodes))
+        started = time.process_time()
+        build(joined)
+        ours.append(time.process_time() - started)
+        options.say(f"  {nodes:,} hashes in {theirs[-1]:.3f} s, tree in {ours[-1]:.3f} s")
+    return ours, theirs
+
+
+def _bare_loop(nodes: int) -> float:
+    block = bytes(128)
+    started = time.process_time()
+    for _ in range(nodes):
+        sha256(block).digest()
+    return time.process_time() - started
+
+
+def _inner_nodes(leaves: int) -> int:
+    nodes = 0
+    while leaves > 1:
+        leaves = (leaves + 1) // 2
+        nodes += leaves
+    return nodes
+
+
+async def _read(settings: Settings, leaves: int) -> float:
+    """Fill a closed round; seconds to read it in order."""
+    connection = await asyncpg.connect(**arguments(settings, "app"))
+    try:
+        round_id = await _filled_round(connection, leaves)
+        await connection.execute("UPDATE rounds SET closed_at = now()")
+        started = time.perf_counter()
+        await queries.leaves(connection, round_id)
+        return time.perf_counter() - started
+    finally:
+        await connection.close()
+
+
+def _seal(settings: Settings) -> tuple[float, float]:
+    """Seconds a process of its own needs to seal the round, and its peak resident MiB."""
+    sealed = subprocess.run(
+        [sys.executable, "-m", "bench.tree"],
+        input=json.dumps(arguments(settings, "app")).encode(),
+        stdout=subprocess.PIPE,
+        check=True,
+    )
+    elapsed_s, peak_mib = json.loads(sealed.stdout)
+    return elapsed_s, peak_mib
+
+
+async def _tiles_of_a_proof(settings: Settings, leaves: int) -> int:
+    leaf = sha256((leaves // 2).to_bytes(8, "big")).digest()
+    connection = await asyncpg.connect(**arguments(settings, "app"))
+    try:
+        round_id = await connection.fetchval("SELECT max(id) FROM rounds")
+        await sealing.path(connection, round_id, leaf)
+        return len(await queries.tiles_above(connection, round_id, leaf))
+    finally:
+        await connection.close()
+
+
+async def _filled_round(connection: "asyncpg.Connection[asyncpg.Record]", leaves: int) -> int:
+    round_id = await open_round(
+        connection, 1, "production", bytes(HASH_BYTES), uuid4(), Currency.LOG
+    )
+    await connection.execute(_FILL, round_id, leaves)
+    return round_id
+
+
+async def _seal_here(arguments_of_app: dict[str, Any]) -> None:
+    database = await Database.open(arguments_of_app)
+    started = time.perf_counter()
+    sealed = await sealing.seal_next(database)
+    elapsed_s = time.perf_counter() - started
+    await database.close()
+    if not sealed:
+        raise AssertionError("there was a closed round")
+    print(json.dumps([elapsed_s, _peak_mib()]))
+
+
+def _peak_mib() -> float:
+    # getrusage would tell the peak of whoever started this process when that was larger.
+    status = Path("/proc/self/status").read_text()
+    peak_kib = next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1]
+    return int(peak_kib) / 1024
+
+
+if __name__ == "__main__":
+    asyncio.run(_seal_here(json.load(sys.stdin)))

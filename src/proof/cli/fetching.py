@@ -1,0 +1,289 @@
+"""proof status, fetch: how far a hash is, and its proof as a file."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from threading import Event
+from typing import Annotated, Any, Final
+
+import msgspec
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from proof.cli.client import (
+    ApiError,
+    ApiKey,
+    HashStatus,
+    LaterError,
+    Target,
+    TimestampApi,
+    Url,
+    connected,
+    stated_api_errors,
+)
+from proof.cli.hashing import Problem, Source, hash_file, parse_sha256
+from proof.cli.output import FAILED, OPEN, UNREACHABLE, USAGE, Json, err, fail, out, print_json
+from proof.cli.terminal import Advance, printable, progress
+from proof.cli.writing import write_atomically
+from proof.verify import RefusedError, verify_payload
+from proof.verify.strict_json import MAX_BYTES
+
+PROOF_SUFFIX: Final = ".proof.json"
+DEFAULT_TIMEOUT_S: Final = 60.0
+
+_STATES = ("unsubmitted", "submitted", "included", "verified")
+_VERIFIED: Final = 3
+_IN_FLIGHT: Final = 16
+
+Subject = Annotated[
+    str, typer.Argument(metavar="SHA256|FILE", help="64 hex digits are a hash, else it is a file.")
+]
+Subjects = Annotated[
+    list[str], typer.Argument(metavar="SHA256|FILE", help="64 hex digits are a hash.")
+]
+Timeout = Annotated[
+    float, typer.Option("--timeout", min=0, help="Seconds to wait for proofs, all together.")
+]
+Folder = Annotated[
+    Path | None, typer.Option("--output", "-o", help="Folder for the proofs, made when missing.")
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A proof to fetch: of which hash, written where."""
+
+    sha256: str
+    target: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """How it went: exit code 0 is written, 3 not available yet, 1 anything else."""
+
+    wanted: Wanted
+    code: int
+    message: str = ""
+
+    def wire(self) -> dict[str, Any]:
+        return {
+            "sha256": self.wanted.sha256,
+            "proof": printable(str(self.wanted.target)) if self.code == 0 else None,
+            "exitCode": self.code,
+            "message": self.message,
+        }
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+
+    @app.command()
+    def status(subject: Subject, url: Url, api_key: ApiKey, as_json: Json = False) -> None:
+        """Say how far a hash is, chain by chain.
+
+        Exits 0 when one of its trees is verified, 3 when none is yet, 1 when the hash is unknown.
+        """
+        target, sha256 = Target.checked(url, api_key), subject_hash(subject)
+        with stated_api_errors():
+            found = asyncio.run(_status(target, sha256))
+        if as_json:
+            print_json({"sha256": sha256} | msgspec.to_builtins(found))
+        else:
+            _print_status(sha256, found)
+        raise typer.Exit(
+            0 if any(tree.submit_status == _VERIFIED for tree in found.trees) else OPEN
+        )
+
+    @app.command()
+    def fetch(
+        subjects: Subjects,
+        url: Url,
+        api_key: ApiKey,
+        output: Folder = None,
+        wait: Annotated[
+            bool, typer.Option("--wait/--no-wait", help="Wait for what is not available yet.")
+        ] = True,
+        timeout_s: Timeout = DEFAULT_TIMEOUT_S,
+        force: Annotated[
+            bool, typer.Option("--force", help="Replace a proof of something else.")
+        ] = False,
+        as_json: Json = False,
+    ) -> None:
+        """Write proofs as FILE.proof.json, or SHA256.proof.json for a bare hash.
+
+        What comes is verified before it is written, its signatures excepted: `proof verify` checks
+        those. Exits 3 when a proof is not available yet, 1 when one cannot be had.
+        """
+        target = Target.checked(url, api_key)
+        wanted = [_wanted(subject, output) for subject in subjects]
+        _require_distinct(wanted)
+        with stated_api_errors():
+            fetched = fetch_proofs(target, wanted, timeout_s if wait else 0, force=force)
+        if as_json:
+            print_json({"proofs": [one.wire() for one in fetched]})
+        else:
+            print_fetched(fetched)
+        raise typer.Exit(exit_code(fetched))
+
+
+def subject_hash(subject: str) -> str:
+    """The hash that an argument names or, of a file, has. Raises typer.Exit when it cannot be read."""
+    sha256 = parse_sha256(subject)
+    if sha256 is not None:
+        return sha256
+    path = Path(subject)
+    if path.is_dir():
+        raise fail(f"{printable(subject)} is a folder; name its manifest or its files", USAGE)
+    hashed = hash_file(Source(path, 0, named=True), _nothing, Event())
+    if isinstance(hashed, Problem):
+        raise fail(f"cannot read {printable(subject)}: {hashed.reason}", USAGE)
+    return hashed.sha256
+
+
+def proof_path(path: Path) -> Path:
+    """Where the proof of a file is kept."""
+    return path.with_name(path.name + PROOF_SUFFIX)
+
+
+def fetch_proofs(
+    target: Target, wanted: Sequence[Wanted], timeout_s: float, *, force: bool = False
+) -> list[Fetched]:
+    """Fetch, verify and write proofs, 16 at a time, waiting up to `timeout_s` for late ones.
+
+    In the order asked for. Raises UnreachableError or DeniedError, which concern them all.
+    """
+    with progress("fetching proofs", len(wanted)) as advance:
+        return asyncio.run(_Fetching(timeout_s, advance, force=force).run(target, wanted))
+
+
+def print_fetched(fetched: Sequence[Fetched]) -> None:
+    """A line for each: what was written to standard output, the rest to standard error."""
+    for one in fetched:
+        if one.code == 0:
+            typer.echo(f"proof  {one.wanted.sha256}  {printable(str(one.wanted.target))}")
+        else:
+            err.print(f"proof: {one.wanted.sha256}: {one.message}", markup=False, style="red")
+
+
+def exit_code(fetched: Sequence[Fetched]) -> int:
+    """1 when one failed, else 3 when one is not available yet, else 0."""
+    codes = {one.code for one in fetched}
+    return FAILED if FAILED in codes else max(codes, default=0)
+
+
+class _Fetching:
+    """One run of fetches under one deadline."""
+
+    def __init__(self, timeout_s: float, advance: Advance, *, force: bool) -> None:
+        self._deadline = time.monotonic() + timeout_s
+        self._advance = advance
+        self._force = force
+        self._slots = asyncio.Semaphore(_IN_FLIGHT)
+
+    async def run(self, target: Target, wanted: Sequence[Wanted]) -> list[Fetched]:
+        async with connected(target) as api:
+            return await asyncio.gather(*(self._one(api, one) for one in wanted))
+
+    async def _one(self, api: TimestampApi, wanted: Wanted) -> Fetched:
+        try:
+            raw = await self._raw(api, wanted.sha256)
+            await asyncio.to_thread(_keep, raw, wanted, self._force)
+        except ApiError as error:
+            if error.exit_code == UNREACHABLE:
+                raise
+            return Fetched(wanted, error.exit_code, error.message)
+        except RefusedError as error:
+            return Fetched(wanted, FAILED, f"what the server sent is no proof of it: {error}")
+        except OSError as error:
+            return Fetched(wanted, FAILED, f"cannot write the proof: {error.strerror}")
+        finally:
+            self._advance(1)
+        return Fetched(wanted, 0)
+
+    async def _raw(self, api: TimestampApi, sha256: str) -> bytes:
+        while True:
+            try:
+                async with self._slots:
+                    return await api.proof(sha256)
+            except LaterError as error:
+                # Waiting for an answer that comes after the deadline helps nobody.
+                if time.monotonic() + error.retry_after_s > self._deadline:
+                    raise
+                await asyncio.sleep(error.retry_after_s)
+
+
+class _OtherProofError(ApiError):
+    """The place of the proof is taken by something else."""
+
+
+def _keep(raw: bytes, wanted: Wanted, force: bool) -> None:
+    _require_about(raw, wanted.sha256)
+    target = wanted.target
+    if target.exists() and not force:
+        try:
+            with target.open("rb") as file:
+                _require_about(file.read(MAX_BYTES + 1), wanted.sha256)
+        except RefusedError:
+            raise _OtherProofError(
+                f"{printable(str(target))} is something else than its proof;"
+                " --force replaces it, -o DIR writes elsewhere"
+            ) from None
+    target.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(target, raw)
+
+
+def _require_about(raw: bytes, sha256: str) -> None:
+    found = verify_payload(raw).leaf.hex()
+    if found != sha256:
+        raise RefusedError(f"it is about {found}")
+
+
+def _wanted(subject: str, output: Path | None) -> Wanted:
+    place = proof_path(Path(subject if parse_sha256(subject) is None else subject.lower()))
+    return Wanted(subject_hash(subject), place if output is None else output / place.name)
+
+
+def _require_distinct(wanted: Sequence[Wanted]) -> None:
+    places: dict[Path, str] = {}
+    for one in wanted:
+        if places.setdefault(one.target, one.sha256) != one.sha256:
+            name = printable(str(one.target))
+            raise fail(f"two different proofs would be written to {name}; leave out -o", USAGE)
+
+
+async def _status(target: Target, sha256: str) -> HashStatus:
+    async with connected(target) as api:
+        return await api.hash_status(sha256)
+
+
+def _print_status(sha256: str, found: HashStatus) -> None:
+    typer.echo(f"sha256    {sha256}")
+    typer.echo(f"received  {_utc_text(found.date_created)} (by the server's clock)")
+    table = Table("chain", "state", "time", "transaction", "tree")
+    for tree in found.trees:
+        state = tree.submit_status
+        cells = (
+            tree.currency,
+            _STATES[state] if state is not None and 0 <= state < len(_STATES) else "unknown",
+            "" if tree.timestamp is None else _utc_text(tree.timestamp),
+            tree.transaction or "",
+            tree.tree_id,
+        )
+        # As Text, because rich would obey markup in a plain string.
+        table.add_row(*(Text(printable(cell)) for cell in cells))
+    out.print(table)
+
+
+def _utc_text(timestamp_ms: int) -> str:
+    try:
+        return datetime.fromtimestamp(timestamp_ms / 1000, UTC).isoformat(timespec="milliseconds")
+    except (OverflowError, ValueError, OSError):
+        return f"{timestamp_ms} ms"
+
+
+def _nothing(_step: int) -> None:
+    pass

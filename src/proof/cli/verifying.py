@@ -1,0 +1,143 @@
+"""proof verify, log key: checking what a server gave, and the keys to check it with.
+
+`proof verify` runs the stand-alone verifier's own command, so both say and exit the same.
+"""
+
+import asyncio
+import io
+import json
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from proof.cli import manifest as manifests
+from proof.cli.client import Target, Url, connected, stated_api_errors
+from proof.cli.fetching import PROOF_SUFFIX, proof_path
+from proof.cli.hashing import Problem, find_files, hash_all
+from proof.cli.manifest import Difference, ManifestError
+from proof.cli.output import FAILED, USAGE, Json, err, fail, print_json
+from proof.cli.terminal import printable
+from proof.verify.cli import EXIT_USAGE, main
+
+_TRUST = (
+    "Get these keys over a channel you trust, and keep them: a key that came with a proof proves"
+    " nothing. Then: proof verify FILE --log-key KEYFILE"
+)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+
+    @app.command()
+    def verify(
+        file: Annotated[Path, typer.Argument(help="The file, or a proof alone.")],
+        proof: Annotated[Path | None, typer.Argument(help="[FILE.proof.json]")] = None,
+        log_key: Annotated[
+            list[Path] | None, typer.Option(help="Verifier keys you trust. Repeat.")
+        ] = None,
+        files: Annotated[
+            Path | None,
+            typer.Option(help="FILE is a manifest: check every file of this folder against it."),
+        ] = None,
+        as_json: Json = False,
+    ) -> None:
+        """Check a file and its proof; nothing is asked of any server.
+
+        Exits 0 when the time is signed by a key you gave, 3 when all is consistent but not tied to
+        anything you trust, 1 when refused, 2 on wrong usage.
+        """
+        arguments = _arguments(file, proof, log_key or [], as_json=as_json)
+        if files is None:
+            raise typer.Exit(main(arguments, prog="proof verify"))
+        raise typer.Exit(_verify_manifest(arguments, file, files, as_json=as_json))
+
+    log = typer.Typer(no_args_is_help=True, help="The log that gives hashes their time.")
+    app.add_typer(log, name="log")
+
+    @log.command()
+    def key(url: Url, as_json: Json = False) -> None:
+        """Print the verifier keys of a server's log, for --log-key.
+
+        Example: proof log key > log.key
+        """
+        with stated_api_errors():
+            keys = asyncio.run(_keys(Target.checked(url)))
+        if as_json:
+            print_json({"keys": keys})
+            return
+        typer.echo("\n".join(keys))
+        err.print(_TRUST, markup=False)
+
+
+def _arguments(file: Path, proof: Path | None, log_keys: list[Path], *, as_json: bool) -> list[str]:
+    """The stand-alone verifier's arguments."""
+    options = [f"--log-key={path}" for path in log_keys] + (["--json"] if as_json else [])
+    given = proof or proof_path(file)
+    if proof is not None or given.exists():
+        return [*options, "--", str(file), str(given)]
+    if file.name.endswith(PROOF_SUFFIX):
+        return [*options, "--", str(file)]
+    raise fail(
+        f"there is no {printable(str(given))}; get it with `proof fetch FILE`, or name the proof",
+        USAGE,
+    )
+
+
+def _verify_manifest(arguments: list[str], manifest: Path, folder: Path, *, as_json: bool) -> int:
+    """The manifest's own proof, then the folder. 1 when the folder differs, else as the proof."""
+    told = io.StringIO()
+    with redirect_stdout(told):
+        code = main(arguments, prog="proof verify")
+    if code == EXIT_USAGE:
+        return code
+    difference, unreadable = _compare(manifest, folder)
+    if difference or unreadable:
+        code = FAILED
+    if as_json:
+        facts = json.loads(told.getvalue()) | {"exitCode": code}
+        print_json(facts | {"files": _wire(difference, unreadable)})
+    else:
+        typer.echo(told.getvalue(), nl=False)
+        _print(difference, unreadable, folder)
+    return code
+
+
+def _compare(manifest: Path, folder: Path) -> tuple[Difference, list[Problem]]:
+    if not folder.is_dir():
+        raise fail(f"{printable(str(folder))} is not a folder", USAGE)
+    try:
+        with manifest.open("rb") as file:
+            entries = manifests.parse(file.read(manifests.MAX_BYTES + 1))
+    except OSError as error:
+        raise fail(f"cannot read {printable(str(manifest))}: {error.strerror}", USAGE) from None
+    except ManifestError as error:
+        raise fail(f"{printable(str(manifest))}: {error.message}", FAILED) from None
+    found = find_files(folder)
+    hashed, unreadable = hash_all(found.sources)
+    return manifests.compare(entries, folder, hashed), [*found.unreadable, *unreadable]
+
+
+def _wire(difference: Difference, unreadable: list[Problem]) -> dict[str, Any]:
+    return {
+        "missing": [printable(path) for path in difference.missing],
+        "changed": [printable(path) for path in difference.changed],
+        "extra": [printable(path) for path in difference.extra],
+        "unreadable": [problem.wire() for problem in unreadable],
+    }
+
+
+def _print(difference: Difference, unreadable: list[Problem], folder: Path) -> None:
+    for label in ("missing", "changed", "extra"):
+        for path in getattr(difference, label):
+            typer.echo(f"{label:8}  {printable(path)}")
+    for problem in unreadable:
+        typer.echo(f"unreadable  {printable(str(problem.path))}: {problem.reason}")
+    same = "differs from" if difference or unreadable else "is exactly as"
+    typer.echo(f"{printable(str(folder))} {same} the manifest says.")
+
+
+async def _keys(target: Target) -> list[str]:
+    async with connected(target) as api:
+        return await api.log_keys()

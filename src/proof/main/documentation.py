@@ -1,0 +1,64 @@
+"""What the documentation pages are generated from: routes, settings, commands."""
+
+from collections.abc import Iterator
+from importlib.resources import files
+from types import SimpleNamespace
+from typing import Any, cast
+
+from starlette.routing import Route
+from typer.main import get_command
+
+from proof import __version__
+from proof.api.openapi import document
+from proof.api.routes import routes
+from proof.api.services import Services
+from proof.config import Settings
+from proof.partners.types import Environment
+from proof.web.commands import Command, Option
+from proof.web.site import Sources, documentation
+
+
+def pages(settings: Settings) -> list[Route]:
+    """The routes of the documentation, rendered for this installation."""
+    return documentation(sources(settings))
+
+
+def sources(settings: Settings) -> Sources:
+    """What the pages say about this program and where it is."""
+    # The handlers are only named, never called, so they need no services.
+    unopened = cast("Services", SimpleNamespace(database=None))
+    return Sources(
+        openapi=document(routes(unopened)),
+        defaults=files("proof.config").joinpath("defaults.toml").read_text(),
+        commands=commands(),
+        production_url=settings.base_url(Environment.PRODUCTION),
+        sandbox_url=settings.base_url(Environment.SANDBOX),
+        version=__version__,
+    )
+
+
+def commands() -> list[Command]:
+    """Every command of `proof`, the root with its own options first."""
+    # The commands put together the parts that this module is one of.
+    from proof.main.commands import application
+
+    return list(_walk("proof", get_command(application())))
+
+
+def _walk(name: str, found: Any) -> Iterator[Command]:
+    children = getattr(found, "commands", {})
+    options = tuple(map(_option, found.params))
+    if options or not children:
+        yield Command(name, found.help or "", options)
+    for child in children.values():
+        yield from _walk(f"{name} {child.name}", child)
+
+
+def _option(parameter: Any) -> Option:
+    if parameter.param_type_name == "argument":
+        names, about = parameter.metavar or parameter.name.upper(), parameter.help or ""
+    else:
+        names = ", ".join([*parameter.opts, *parameter.secondary_opts])
+        about = parameter.help or ""
+    variable = f" [{parameter.envvar}]" if parameter.envvar else ""
+    return Option(names, parameter.required, f"{about}{variable}")

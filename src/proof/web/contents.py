@@ -1,0 +1,59 @@
+"""The pages in their order: name, and what each is about in one line."""
+
+from dataclasses import dataclass
+from importlib.resources import files
+
+PAGES_FOLDER = files("proof.web").joinpath("pages")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One page: `name` is the last part of its address and its file's name without `.md`."""
+
+    name: str
+    about: str
+
+
+@dataclass(frozen=True, slots=True)
+class Chapter:
+    """Pages for the same readers."""
+
+    title: str
+    entries: tuple[Entry, ...]
+
+
+CHAPTERS = (
+    Chapter(
+        "Start",
+        (
+            Entry("introduction", "What Proof is, what it promises, and what it does not"),
+            Entry("quickstart", "From nothing to a proof verified without the server"),
+        ),
+    ),
+    Chapter(
+        "For partners",
+        (
+            Entry("timestamps", "Submitting hashes: flow, rounds, states, errors and limits"),
+            Entry("proofs-and-verifying", "What a proof holds, and checking it without us"),
+            Entry("the-log", "The append-only log behind every proof, and how to watch it"),
+            Entry("webhooks", "Notices sent to you: headers, signatures, retries"),
+            Entry("credentials-and-addresses", "Tokens, environments and allowlists"),
+            Entry("errors", "Every status, what causes it, and whether to try again"),
+            Entry("reference", "Every path of the API with its fields, statuses and an example"),
+        ),
+    ),
+    Chapter(
+        "For operators",
+        (
+            Entry("operating", "Settings, database, backups, health, upgrades, live mode"),
+            Entry("cli", "Every command with its options and exit codes"),
+        ),
+    ),
+)
+
+ENTRIES = tuple(entry for chapter in CHAPTERS for entry in chapter.entries)
+
+
+def source(name: str) -> str:
+    """A page's Markdown as written."""
+    return PAGES_FOLDER.joinpath(f"{name}.md").read_text()

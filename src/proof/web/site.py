@@ -1,0 +1,153 @@
+"""The documentation, rendered once at the start."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+from starlette.routing import Route
+
+from proof.web.commands import Command, commands_markdown
+from proof.web.contents import CHAPTERS, ENTRIES, PAGES_FOLDER, Entry, source
+from proof.web.markdown import Rendered, Renderer
+from proof.web.reference import reference_markdown
+from proof.web.serving import FOREVER, Document, Documents, content_hash
+from proof.web.settings import settings_markdown
+
+# The pages are written for this installation; served, they name the one they are served by.
+EXAMPLE_URL = "https://proof.example"
+_HTML = "text/html; charset=utf-8"
+_MARKDOWN = "text/markdown; charset=utf-8"
+_IMAGES = ("proof-path.svg", "mark.svg")
+_SUMMARY = (
+    "A self-hosted service that timestamps SHA-256 hashes and gives proofs that anybody verifies"
+    " without it. Every page below is Markdown; without .md it is HTML."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """What the pages say about the program they come with: generated, so that it stays true.
+
+    `openapi` is the OpenAPI document as JSON, `defaults` the text of the default settings file;
+    base URLs are without a trailing slash.
+    """
+
+    openapi: bytes
+    defaults: str
+    commands: Sequence[Command]
+    production_url: str
+    sandbox_url: str
+    version: str
+
+
+def documentation(sources: Sources) -> list[Route]:
+    """The routes of `/docs/` and `/llms.txt`."""
+    documents, missing = render(sources)
+    served = Documents(documents, missing)
+    paths = ("/docs", "/docs/", "/docs/{page}", "/llms.txt")
+    return [Route(path, served, include_in_schema=False) for path in paths]
+
+
+def render(sources: Sources) -> tuple[dict[str, Document], Document]:
+    """Every document by its path below the base URL, and the one for paths that have none."""
+    assets = _assets()
+    written = {entry.name: _expanded(source(entry.name), sources) for entry in ENTRIES}
+    renderer = Renderer({name: path.rpartition("/")[2] for name, path in _paths(assets).items()})
+    rendered = {name: renderer.render(text) for name, text in written.items()}
+    layout = _Layout(rendered, _paths(assets), sources.version)
+    documents = dict(assets.values())
+    documents["/docs"] = Document(b"", "text/plain", status=308, location="docs/")
+    documents["/docs/"] = Document(layout.index(), _HTML)
+    for name, text in written.items():
+        documents[f"/docs/{name}"] = Document(layout.page(name), _HTML)
+        documents[f"/docs/{name}.md"] = Document(text.encode(), _MARKDOWN)
+    listing = _llms(rendered, sources.production_url)
+    documents["/llms.txt"] = Document(listing.encode(), "text/plain; charset=utf-8")
+    return documents, Document(layout.missing(), _HTML, "no-store", 404)
+
+
+class _Layout:
+    def __init__(
+        self, rendered: Mapping[str, Rendered], paths: Mapping[str, str], version: str
+    ) -> None:
+        environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+        text = files("proof.web").joinpath("page.html.j2").read_text()
+        self._template = environment.from_string(text)
+        self._rendered = rendered
+        self._common = {
+            "chapters": CHAPTERS,
+            "titles": {name: page.title for name, page in rendered.items()},
+            "assets": {name: path.removeprefix("/docs/") for name, path in paths.items()},
+            "version": version,
+        }
+
+    def index(self) -> bytes:
+        return self._html("Documentation", kind="index")
+
+    def missing(self) -> bytes:
+        return self._html("There is no such page", kind="missing")
+
+    def page(self, name: str) -> bytes:
+        page, names = self._rendered[name], [entry.name for entry in ENTRIES]
+        at = names.index(name)
+        return self._html(
+            page.title,
+            kind="page",
+            entry=ENTRIES[at],
+            sections=page.sections,
+            content=Markup(page.html),  # noqa: S704 - made by our renderer from our own pages
+            before=ENTRIES[at - 1] if at else None,
+            after=ENTRIES[at + 1] if at + 1 < len(ENTRIES) else None,
+        )
+
+    def _html(self, title: str, **values: object) -> bytes:
+        page: dict[str, object] = {"entry": Entry("", ""), "sections": ()}
+        return self._template.render(title=title, **self._common, **{**page, **values}).encode()
+
+
+def _assets() -> dict[str, tuple[str, Document]]:
+    """Path and document of each file whose address changes with its content."""
+    contents = {name: PAGES_FOLDER.joinpath(name).read_bytes() for name in _IMAGES}
+    contents["style.css"] = files("proof.web").joinpath("style.css").read_bytes()
+    types = {"svg": "image/svg+xml", "css": "text/css; charset=utf-8"}
+    found = {}
+    for name, body in contents.items():
+        stem, _, extension = name.rpartition(".")
+        path = f"/docs/{stem}-{content_hash(body)}.{extension}"
+        found[name] = path, Document(body, types[extension], FOREVER)
+    return found
+
+
+def _paths(assets: Mapping[str, tuple[str, Document]]) -> dict[str, str]:
+    return {name: path for name, (path, _) in assets.items()}
+
+
+def _expanded(text: str, sources: Sources) -> str:
+    """A page with what is generated in its place and with this installation's addresses."""
+    generated: dict[str, Callable[[], str]] = {
+        "<!-- settings -->": lambda: settings_markdown(sources.defaults),
+        "<!-- commands -->": lambda: commands_markdown(sources.commands),
+        "<!-- paths -->": lambda: reference_markdown(json.loads(sources.openapi), EXAMPLE_URL),
+    }
+    for mark, make in generated.items():
+        if mark in text:
+            text = text.replace(mark, make())
+    return text.replace(f"{EXAMPLE_URL}/sandbox", sources.sandbox_url).replace(
+        EXAMPLE_URL, sources.production_url
+    )
+
+
+def _llms(rendered: Mapping[str, Rendered], base_url: str) -> str:
+    """The list of all pages for programs that read (llmstxt.org)."""
+    lines = ["# Proof", "", f"> {_SUMMARY}"]
+    for chapter in CHAPTERS:
+        lines += ["", f"## {chapter.title}", ""]
+        lines += [
+            f"- [{rendered[entry.name].title}]({base_url}/docs/{entry.name}.md): {entry.about}"
+            for entry in chapter.entries
+        ]
+    lines += ["", "## Documents", "", f"- [OpenAPI]({base_url}/openapi.json): the API for programs"]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,112 @@
+"""Every operation of the API with a call that is right: what the generated tests go through."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any, cast
+
+from tests.support.application import Platform
+from tests.support.partners import issued
+
+from proof.api.operations import Operation
+from proof.api.routes import routes
+from proof.api.services import Services
+from proof.partners.types import Environment, OnboardedPartner
+
+OPERATIONS: dict[str, Operation] = {
+    f"{operation.method} {operation.path}": operation
+    for operation in routes(cast("Services", SimpleNamespace(database=None)))
+}
+PREFIX = {Environment.PRODUCTION: "", Environment.SANDBOX: "/sandbox"}
+NOWHERE = "http://127.0.0.1:1/"
+FRESH = "fe" * 32
+
+
+@dataclass(frozen=True, slots=True)
+class Stamped:
+    """A hash of one partner that has a proof, and the tree it is in."""
+
+    sha256: str
+    tree_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A right call: its path, its body and its status. `named`: it names an object of the caller's,
+    so the same call by another partner finds nothing."""
+
+    target: Callable[[Stamped], str]
+    status: int = 200
+    body: Callable[[Stamped], dict[str, Any]] | None = None
+    named: bool = False
+
+
+def _at(path: str) -> Callable[[Stamped], str]:
+    return lambda _: path
+
+
+TABLE: dict[str, Entry] = {
+    "POST /v1/timestamp": Entry(_at("/v1/timestamp"), body=lambda _: {"sha256": [FRESH]}),
+    "GET /v1/timestamp/{sha256}": Entry(lambda at: f"/v1/timestamp/{at.sha256}", named=True),
+    "GET /v1/tree/{treeId}": Entry(lambda at: f"/v1/tree/{at.tree_id}", named=True),
+    "POST /v1/tree/status": Entry(
+        _at("/v1/tree/status"), body=lambda at: {"treeId": at.tree_id}, named=True
+    ),
+    "POST /v1/proof": Entry(
+        _at("/v1/proof"),
+        202,
+        lambda at: {"currencyId": 900, "sha256": at.sha256},
+        named=True,
+    ),
+    "GET /v1/proof/{sha256}": Entry(lambda at: f"/v1/proof/{at.sha256}", named=True),
+    "PATCH /v1/api-key/setting": Entry(
+        _at("/v1/api-key/setting"),
+        body=lambda _: {
+            "notification": {
+                "proof": {"target": NOWHERE},
+                "tree": {"target": "", "currencyIds": [900]},
+            }
+        },
+    ),
+    "POST /v1/api-key/usage": Entry(
+        _at("/v1/api-key/usage"), body=lambda _: {"year": 2026, "month": 11}
+    ),
+    "POST /v1/webhook/proof/example": Entry(
+        _at("/v1/webhook/proof/example"), body=lambda _: {"target": NOWHERE}
+    ),
+    "POST /v1/webhook/tree/example": Entry(
+        _at("/v1/webhook/tree/example"), body=lambda _: {"target": NOWHERE}
+    ),
+    "GET /log/checkpoint": Entry(_at("/log/checkpoint")),
+    "GET /log/key": Entry(_at("/log/key")),
+    "GET /log/tile/entries/{position:path}": Entry(_at("/log/tile/entries/000.p/1")),
+    "GET /log/tile/{level}/{position:path}": Entry(_at("/log/tile/0/000.p/1")),
+    "GET /log/consistency/{old}/{new}": Entry(_at("/log/consistency/1/1")),
+    "GET /healthz": Entry(_at("/healthz")),
+    "GET /readyz": Entry(_at("/readyz")),
+    "GET /openapi.json": Entry(_at("/openapi.json")),
+}
+
+WITH_BODY = [name for name, operation in OPERATIONS.items() if operation.body is not None]
+WITH_CREDENTIAL = [name for name, one in OPERATIONS.items() if one.credential is not None]
+
+
+async def customer(platform: Platform, environment: Environment, name: str) -> OnboardedPartner:
+    """A new partner with a proof webhook set."""
+    partner = await platform.onboard(name)
+    token = issued(partner, environment).api_key
+    setting = {"notification": {"proof": {"target": NOWHERE}}}
+    path = f"{PREFIX[environment]}/v1/api-key/setting"
+    assert (await platform.call("PATCH", path, setting, token=token)).status == 200
+    return partner
+
+
+async def stamp(
+    platform: Platform, partner: OnboardedPartner, environment: Environment, sha256: str
+) -> Stamped:
+    """Submit one hash and have it sealed, logged and published."""
+    token, path = issued(partner, environment).api_key, f"{PREFIX[environment]}/v1/timestamp"
+    answer = await platform.call("POST", path, {"sha256": [sha256]}, token=token)
+    assert answer.status == 200, answer
+    await platform.seal()
+    return Stamped(sha256, answer.json["trees"][0]["treeId"])

@@ -1,0 +1,320 @@
+"""Every answer of the timestamp API, field for field as the contract has it."""
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from hashlib import sha256
+from typing import Any
+
+import rfc8785
+from tests.db.api.table import NOWHERE, PREFIX, customer
+from tests.support.application import Platform, Stage
+from tests.support.partners import issued, limit
+from tests.support.receiver import Receiver
+
+from proof.partners.types import Environment
+from proof.timestamps.submissions.usage import UNLIMITED
+from proof.verify import parse_verifier_key, verify_payload
+
+Run = Callable[[Any], Any]
+PRODUCTION, SANDBOX = Environment.PRODUCTION, Environment.SANDBOX
+
+
+def digest(text: str) -> str:
+    return sha256(text.encode()).hexdigest()
+
+
+def now_ms() -> float:
+    return datetime.now(UTC).timestamp() * 1000
+
+
+async def newcomer(platform: Platform, environment: Environment = PRODUCTION) -> str:
+    return issued(await platform.onboard(), environment).api_key
+
+
+async def submitted(platform: Platform, token: str, *hashes: str, prefix: str = "") -> Any:
+    return await platform.call(
+        "POST", f"{prefix}/v1/timestamp", {"sha256": list(hashes)}, token=token
+    )
+
+
+def test_submitting_new_mixed_and_known_hashes(run: Run, platform: Platform) -> None:
+    async def scene() -> None:
+        token = await newcomer(platform)
+        a, b, c = digest("a"), digest("b"), digest("c")
+        started = now_ms()
+        first = await submitted(platform, token, b, a)
+        assert (first.status, first.headers["content-type"]) == (200, "application/json")
+        assert first.json.keys() == {"sha256", "dateCreated", "trees"}
+        assert first.json["sha256"] == [b, a]
+        assert started - 1000 <= first.json["dateCreated"] <= now_ms() + 1000
+        (tree,) = first.json["trees"]
+        assert tree == {"treeId": tree["treeId"], "currencyId": 900, "currency": "LOG"}
+        await platform.seal()
+
+        mixed = await submitted(platform, token, a, c)
+        assert mixed.status == 200
+        assert mixed.json.keys() == {"sha256", "dateCreated", "trees", "existing"}
+        assert (mixed.json["sha256"], mixed.json["existing"]) == ([c], [a])
+        assert mixed.json["trees"][0]["treeId"] != tree["treeId"]
+
+        known = await submitted(platform, token, c, b, c)
+        assert known.status == 202
+        assert known.json == {
+            "sha256": [],
+            "dateCreated": first.json["dateCreated"],
+            "trees": [tree],
+            "existing": [c, b],
+        }
+
+    run(scene())
+
+
+def test_the_state_of_a_hash_and_its_tree_before_and_after(run: Run, platform: Platform) -> None:
+    async def scene() -> None:
+        token, leaf = await newcomer(platform), digest("state")
+        receipt = (await submitted(platform, token, leaf)).json
+        named = receipt["trees"][0]
+        unsubmitted = {**named, "submitStatus": 0}
+        path, tree_path = f"/v1/timestamp/{leaf}", f"/v1/tree/{named['treeId']}"
+        status = await platform.call("GET", path, token=token)
+        assert status.status == 200
+        assert status.json == {"dateCreated": receipt["dateCreated"], "trees": [unsubmitted]}
+        assert (await platform.call("GET", tree_path, token=token)).json == unsubmitted
+        early = await platform.call("GET", f"/v1/proof/{leaf}", token=token)
+        assert (early.status, early.headers["retry-after"]) == (425, "1")
+        assert "submitStatus 0" in early.message
+
+        started = now_ms()
+        await platform.seal()
+        verified = (await platform.call("GET", tree_path, token=token)).json
+        assert verified.keys() == {*unsubmitted, "timestamp", "rootSha256", "transaction"}
+        assert {**verified, **named, "submitStatus": 3} == verified
+        assert verified["timestamp"] % 1000 == 0
+        assert started - 1 <= verified["timestamp"] <= now_ms() + 1000
+        assert len(bytes.fromhex(verified["rootSha256"])) == 32
+        assert str(int(verified["transaction"])) == verified["transaction"]
+        posted = await platform.call(
+            "POST", "/v1/tree/status", {"treeId": named["treeId"]}, token=token
+        )
+        assert (posted.status, posted.json) == (200, verified)
+        after = await platform.call("GET", path, token=token)
+        assert after.json == {"dateCreated": receipt["dateCreated"], "trees": [verified]}
+
+    run(scene())
+
+
+def test_the_webhook_body_is_the_payload_and_verifies(run: Run, platform: Platform) -> None:
+    async def scene() -> None:
+        partner = await customer(platform, PRODUCTION, "Hooked")
+        token, leaf = issued(partner).api_key, digest("proof")
+        await submitted(platform, token, leaf, digest("beside"), digest("it"))
+        request = {"currencyId": 900, "sha256": leaf}
+        early = await platform.call("POST", "/v1/proof", request, token=token)
+        assert early.status == 425
+        await platform.seal()
+        accepted = await platform.call("POST", "/v1/proof", request, token=token)
+        assert (accepted.status, accepted.body) == (202, b"")
+        fetched = await platform.call("GET", f"/v1/proof/{leaf.upper()}", token=token)
+        spelled = f"/v1/proof/{leaf}?currencyId=900&format=json"
+        assert (await platform.call("GET", spelled, token=token)).body == fetched.body
+        (event,) = await platform.fetch("SELECT * FROM outbox WHERE subject = $1", leaf)
+        assert event["body"] == fetched.body
+        assert event["type"] == "timestamp.proof"
+        assert event["partner_environment_id"] == issued(partner).partner_environment_id
+
+        payload = fetched.json
+        assert rfc8785.dumps(payload) == fetched.body
+        assert payload.keys() == {"sha256", "tree", "branch", "evidence"}
+        assert payload["evidence"].keys() == {"type", "origin", "index", "inclusion", "checkpoint"}
+        assert payload["sha256"] == leaf
+        assert payload["branch"]["sha256"] == payload["tree"]["rootSha256"]
+        status = await platform.call("GET", f"/v1/timestamp/{leaf}", token=token)
+        assert status.json["trees"] == [payload["tree"]]
+        keys = (await platform.call("GET", "/log/key")).body.decode().splitlines()
+        established = verify_payload(fetched.body, log_keys=[parse_verifier_key(k) for k in keys])
+        assert established.tied
+        assert established.timestamp_ms == payload["tree"]["timestamp"]
+
+    run(scene())
+
+
+def test_without_a_webhook_a_proof_request_says_so(run: Run, platform: Platform) -> None:
+    async def scene() -> None:
+        token, leaf = await newcomer(platform), digest("nowhere to go")
+        await submitted(platform, token, leaf)
+        await platform.seal()
+        answer = await platform.call(
+            "POST", "/v1/proof", {"currencyId": 900, "sha256": leaf}, token=token
+        )
+        assert answer.status == 400
+        assert "notification.proof.target" in answer.message
+
+    run(scene())
+
+
+def test_settings_change_only_what_is_sent(run: Run, platform: Platform) -> None:
+    async def scene() -> None:
+        token = await newcomer(platform)
+
+        async def patched(body: Any) -> Any:
+            answer = await platform.call("PATCH", "/v1/api-key/setting", body, token=token)
+            assert answer.status == 200, answer
+            return answer.json
+
+        def setting(proof: str, tree: str, *chains: int) -> Any:
+            tree_part = {"target": tree, "currencyIds": list(chains)}
+            return {"notification": {"proof": {"target": proof}, "tree": tree_part}}
+
+        one, two = "https://one.example/hook", "https://two.example/hook"
+        assert await patched({}) == setting("", "")
+        assert await patched({"notification": {"proof": {"target": one}}}) == setting(one, "")
+        assert await patched({"notification": {"tree": {"target": two}}}) == setting(one, two)
+        assert await patched({"notification": {"tree": {}, "proof": {}}}) == setting(one, two)
+        chosen = {"notification": {"tree": {"currencyIds": [900, 900]}}}
+        assert await patched(chosen) == setting(one, two, 900)
+        assert await patched({"notification": {"proof": {"target": ""}}}) == setting("", two, 900)
+        none = {"notification": {"tree": {"target": "", "currencyIds": []}}}
+        assert await patched(none) == setting("", "")
+        assert await patched({"notification": {}}) == setting("", "")
+
+    run(scene())
+
+
+def test_a_setting_refused_in_part_changes_nothing(run: Run, platform: Platform) -> None:
+    async def scene() -> None:
+        token = await newcomer(platform)
+        for tree in ({"target": "http://x.example/"}, {"target": NOWHERE, "currencyIds": [0]}):
+            body = {"notification": {"proof": {"target": "https://one.example/"}, "tree": tree}}
+            answer = await platform.call("PATCH", "/v1/api-key/setting", body, token=token)
+            assert answer.status == 400
+        kept = await platform.call("PATCH", "/v1/api-key/setting", {}, token=token)
+        assert kept.json["notification"] == {
+            "proof": {"target": ""},
+            "tree": {"target": "", "currencyIds": []},
+        }
+
+    run(scene())
+
+
+def test_usage_and_limits(run: Run, platform: Platform) -> None:
+    async def scene() -> None:
+        partner = await customer(platform, PRODUCTION, "Counted")
+        token, leaf = issued(partner).api_key, digest("counted")
+        today = datetime.now(UTC)
+
+        async def usage(**body: int) -> Any:
+            answer = await platform.call("POST", "/v1/api-key/usage", body, token=token)
+            assert answer.status == 200
+            return answer.json
+
+        unlimited = dict.fromkeys(("limitTimestamps", "limitProofs", "limitStatus"), UNLIMITED)
+        assert await usage(year=today.year) == {**unlimited, "reports": []}
+        month = {"year": today.year, "month": today.month}
+        empty = {**month, "usedTimestamps": 0, "usedProofs": 0, "usedStatus": 0}
+        assert await usage(**month) == {**unlimited, "reports": [empty]}
+
+        await submitted(platform, token, leaf, digest("counted too"), leaf)
+        await submitted(platform, token, leaf)
+        await platform.call("GET", f"/v1/proof/{leaf}", token=token)  # 425: not counted
+        await platform.seal()
+        for _ in range(2):
+            assert (await platform.call("GET", f"/v1/proof/{leaf}", token=token)).status == 200
+        request = {"currencyId": 900, "sha256": leaf}
+        assert (await platform.call("POST", "/v1/proof", request, token=token)).status == 202
+        for _ in range(4):
+            await platform.call("GET", f"/v1/timestamp/{leaf}", token=token)
+        used = {**month, "usedTimestamps": 2, "usedProofs": 3, "usedStatus": 4}
+        assert (await usage(**month))["reports"] == [used]
+        assert (await usage(year=today.year))["reports"] == [used]
+        assert (await usage(year=1970, month=1))["reports"][0]["usedTimestamps"] == 0
+
+        await limit(platform.database, partner, PRODUCTION, timestamps=3, proofs=3, status=4)
+        await platform.look()
+        assert await usage(year=today.year) == {
+            "limitTimestamps": 3,
+            "limitProofs": 3,
+            "limitStatus": 4,
+            "reports": [used],
+        }
+        over = await submitted(platform, token, digest("x"), digest("y"))
+        assert (over.status, over.headers["retry-after"]) == (429, "3600")
+        assert "limit of 3 timestamps leaves 1" in over.message
+        assert (await submitted(platform, token, digest("x"))).status == 200
+        assert (await submitted(platform, token, digest("y"))).status == 429
+        for method, target, body in [
+            ("GET", f"/v1/proof/{leaf}", None),
+            ("POST", "/v1/proof", request),
+            ("GET", f"/v1/timestamp/{leaf}", None),
+        ]:
+            answer = await platform.call(method, target, body, token=token)
+            assert answer.status == 429, target
+            assert "limit" in answer.message
+        # Another partner's limits are its own.
+        assert (await submitted(platform, await newcomer(platform), digest("x"))).status == 200
+
+    run(scene())
+
+
+def test_an_example_is_returned_posted_and_verifiable(run: Run, platform: Platform) -> None:
+    async def scene() -> None:
+        token = await newcomer(platform)
+        with Receiver() as receiver:
+            for kind in ("proof", "tree"):
+                body = {"target": receiver.url(f"/{kind}")}
+                answer = await platform.call(
+                    "POST", f"/v1/webhook/{kind}/example", body, token=token
+                )
+                assert (answer.status, answer.headers["x-webhook-outcome"]) == (200, "answered 200")
+                received = receiver.requests[-1]
+                assert (received.path, received.body) == (f"/{kind}", answer.body)
+                assert {"x-signature", "webhook-id", "webhook-signature"} <= received.headers.keys()
+                assert rfc8785.dumps(answer.json) == answer.body
+                if kind == "proof":
+                    assert verify_payload(answer.body).leaf.hex() == answer.json["sha256"]
+                else:
+                    assert answer.json["submitStatus"] == 3
+        unreachable = await platform.call(
+            "POST", "/v1/webhook/tree/example", {"target": NOWHERE}, token=token
+        )
+        assert unreachable.status == 200
+        assert unreachable.headers["x-webhook-outcome"] == "not delivered: connect"
+
+    run(scene())
+
+
+def test_nothing_crosses_between_the_environments(run: Run, alone: Stage) -> None:
+    platform = alone.platform
+
+    async def scene() -> None:
+        partner, leaf = await platform.onboard(), digest("one hash, two environments")
+        tokens = {one: issued(partner, one).api_key for one in Environment}
+        for environment in Environment:
+            answer = await submitted(
+                platform, tokens[environment], leaf, prefix=PREFIX[environment]
+            )
+            assert answer.status == 200, "known in one environment is new in the other"
+        await platform.seal()
+        proofs, keys, checkpoints = [], [], []
+        for environment, token in tokens.items():
+            prefix = PREFIX[environment]
+            proofs.append(await platform.call("GET", f"{prefix}/v1/proof/{leaf}", token=token))
+            keys.append((await platform.call("GET", f"{prefix}/log/key")).body.decode())
+            checkpoints.append((await platform.call("GET", f"{prefix}/log/checkpoint")).body)
+        assert [proof.status for proof in proofs] == [200, 200]
+        assert len(set(keys)) == len(set(checkpoints)) == 2
+        for at, proof in enumerate(proofs):
+            own, other = (
+                [parse_verifier_key(line) for line in keys[which].splitlines()]
+                for which in (at, 1 - at)
+            )
+            assert verify_payload(proof.body, log_keys=own).tied
+            assert not verify_payload(proof.body, log_keys=other).tied
+            tree = json.loads(proof.body)["tree"]["treeId"]
+            crossed = list(Environment)[1 - at]
+            answer = await platform.call(
+                "GET", f"{PREFIX[crossed]}/v1/tree/{tree}", token=tokens[crossed]
+            )
+            assert answer.status == 404
+
+    alone.run(scene())

@@ -1,0 +1,186 @@
+"""The gate before every route, tried as an attacker: generated from the route list itself."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from tests.db.api.table import (
+    OPERATIONS,
+    PREFIX,
+    TABLE,
+    WITH_CREDENTIAL,
+    Stamped,
+    customer,
+    stamp,
+)
+from tests.support.application import CALLER, Answer, Platform
+from tests.support.partners import issued, revoke, suspend
+
+from proof.core.ids import checksum
+from proof.partners.tokens import new_token
+from proof.partners.types import Environment, OnboardedPartner
+
+Run = Callable[[Any], Any]
+
+OFF_LIST = "198.51.100.66"
+OPEN = [name for name in OPERATIONS if name not in WITH_CREDENTIAL]
+OTHER = {
+    Environment.PRODUCTION: Environment.SANDBOX,
+    Environment.SANDBOX: Environment.PRODUCTION,
+}
+
+
+def test_every_route_has_its_entry_and_every_entry_its_route() -> None:
+    assert TABLE.keys() == OPERATIONS.keys()
+
+
+@pytest.mark.parametrize("environment", Environment)
+@pytest.mark.parametrize("name", WITH_CREDENTIAL)
+def test_who_is_let_in(run: Run, platform: Platform, name: str, environment: Environment) -> None:
+    run(_try_all(platform, name, environment))
+
+
+async def _try_all(platform: Platform, name: str, environment: Environment) -> None:
+    partner = await customer(platform, environment, "Right")
+    mine = await stamp(platform, partner, environment, "01" * 32)
+    refused = await _refused_tokens(platform, partner, environment)
+    before = await platform.counts()
+
+    async def tried(token: str | None, address: str = CALLER, at: Stamped = mine) -> Answer:
+        entry = TABLE[name]
+        body = entry.body(at) if entry.body else None
+        target, method = PREFIX[environment] + entry.target(at), OPERATIONS[name].method
+        return await platform.call(method, target, body, token=token, address=address)
+
+    missing = await tried(None)
+    assert (missing.status, missing.read) == (401, 0)
+    assert missing.headers["www-authenticate"] == "Bearer"
+    for reason, token in refused.items():
+        answer = await tried(token)
+        # One answer for all, and the body is not even read: the caller learns nothing.
+        assert (answer.status, answer.message, answer.read) == (
+            401,
+            "the credential is not valid here",
+            0,
+        ), reason
+    wrong_kind = await tried(issued(partner, environment).client_token)
+    assert (wrong_kind.status, wrong_kind.read) == (403, 0)
+    assert "needs a api_key" in wrong_kind.message
+    await _listed_and_suspended(platform, tried, environment)
+    assert await platform.counts() == before
+
+    answer = await tried(issued(partner, environment).api_key)
+    assert answer.status == TABLE[name].status, answer
+    await _another_partners(platform, tried, mine, name, environment)
+
+
+async def _refused_tokens(
+    platform: Platform, partner: OnboardedPartner, environment: Environment
+) -> dict[str, str]:
+    right = issued(partner, environment).api_key
+    gone = await platform.onboard("Gone")
+    await revoke(platform.database, issued(gone, environment).api_key)
+    await platform.look()
+    head = right.rpartition("_")[0]
+    forged = head[:-1] + ("0" if head[-1] != "0" else "1")
+    return {
+        "malformed": "secret",
+        "mistyped": right[:-1] + ("0" if right[-1] != "0" else "1"),
+        "unknown": new_token(environment).text,
+        "known key id, guessed secret": f"{forged}_{checksum(forged)}",
+        "the other environment's": issued(partner, OTHER[environment]).api_key,
+        "relabelled for this environment": issued(partner, OTHER[environment]).api_key.replace(
+            "live" if environment is Environment.SANDBOX else "test",
+            "test" if environment is Environment.SANDBOX else "live",
+        ),
+        "revoked": issued(gone, environment).api_key,
+        "two at once": f"{right},{right}",
+        "NUL": right + "\x00",
+        "very long": right * 100,
+        "not ASCII": right + "é",
+    }
+
+
+async def _listed_and_suspended(
+    platform: Platform, tried: Callable[..., Any], environment: Environment
+) -> None:
+    listed = await platform.onboard("Listed", timestamp_networks=("192.0.2.0/24",))
+    answer = await tried(issued(listed, environment).api_key, OFF_LIST)
+    assert (answer.status, answer.read) == (403, 0)
+    assert OFF_LIST in answer.message
+    away = await platform.onboard("Suspended")
+    await suspend(platform.database, away)
+    await platform.look()
+    answer = await tried(issued(away, environment).api_key)
+    assert (answer.status, answer.read) == (403, 0)
+    assert "suspended" in answer.message
+
+
+async def _another_partners(
+    platform: Platform,
+    tried: Callable[..., Any],
+    mine: Stamped,
+    name: str,
+    environment: Environment,
+) -> None:
+    stranger = await customer(platform, environment, "Stranger")
+    token = issued(stranger, environment).api_key
+    theirs = await tried(token)
+    assert theirs.status == (404 if TABLE[name].named else TABLE[name].status)
+    if TABLE[name].named:
+        # What exists for somebody else answers exactly as what exists for nobody.
+        nothing = Stamped("00" * 32, "00000000-0000-0000-0000-000000000000")
+        nobodys = await tried(token, at=nothing)
+        assert nobodys.status == 404
+        assert nobodys.message.replace(nothing.sha256, mine.sha256).replace(
+            nothing.tree_id, mine.tree_id
+        ) == (theirs.message)
+
+
+@pytest.mark.parametrize("name", OPEN)
+def test_open_routes_look_at_no_credential(run: Run, platform: Platform, name: str) -> None:
+    async def scene() -> None:
+        for environment in Environment:
+            partner = await customer(platform, environment, "Right")
+            mine = await stamp(platform, partner, environment, "01" * 32)
+            exists = OPERATIONS[name].in_sandbox or environment is Environment.PRODUCTION
+            target = PREFIX[environment] + TABLE[name].target(mine)
+            for token in (None, "secret", issued(partner, OTHER[environment]).api_key):
+                answer = await platform.call("GET", target, token=token, address=OFF_LIST)
+                assert answer.status == (200 if exists else 404), (environment, answer)
+
+    run(scene())
+
+
+def test_a_bearer_token_is_as_good_and_two_different_ones_are_refused(
+    run: Run, platform: Platform
+) -> None:
+    async def scene() -> None:
+        partner = await platform.onboard()
+        one = issued(partner)
+        call = ("POST", "/v1/api-key/usage", {"year": 2026})
+        bearer = [("authorization", f"Bearer {one.api_key}")]
+        assert (await platform.call(*call, headers=bearer)).status == 200
+        assert (await platform.call(*call, headers=bearer, token=one.api_key)).status == 200
+        answer = await platform.call(*call, headers=bearer, token=one.client_token)
+        assert answer.status == 401
+
+    run(scene())
+
+
+def test_behind_a_trusted_proxy_the_forwarded_address_is_judged(
+    run: Run, platform: Platform
+) -> None:
+    async def scene() -> None:
+        listed = await platform.onboard(timestamp_networks=("192.0.2.0/24",))
+        call = ("POST", "/v1/api-key/usage", {"year": 2026})
+        token = issued(listed).api_key
+        forged = [("x-forwarded-for", "192.0.2.1")]
+        # No proxy is configured here: the header is the caller's own word.
+        answer = await platform.call(*call, token=token, address=OFF_LIST, headers=forged)
+        assert answer.status == 403
+        assert OFF_LIST in answer.message
+        mapped = await platform.call(*call, token=token, address="::ffff:192.0.2.1")
+        assert mapped.status == 200
+
+    run(scene())

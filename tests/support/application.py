@@ -1,0 +1,308 @@
+"""The HTTP application in this process: a client that speaks ASGI, and the worker's steps by hand."""
+
+import asyncio
+import gc
+import json
+import secrets
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import asdict, dataclass, field
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import asyncpg
+import msgspec
+from tests.support.partners import onboard
+
+from proof.api.app import Application
+from proof.api.edge import BaseUrls
+from proof.api.services import Services
+from proof.core.clock import Clock, SystemClock
+from proof.core.secrets import Vault
+from proof.db import Connection, Database
+from proof.db.embedded import EmbeddedCluster
+from proof.outbound import OutboundClient, OutboundPolicy
+from proof.partners.directory import Directory
+from proof.partners.service import webhook_secrets
+from proof.partners.types import Environment, OnboardedPartner
+from proof.timestamps.anchors.log.service import LogWriter, ensure_log
+from proof.timestamps.anchors.log.witness import HighWaterMark
+from proof.timestamps.proofs.service import Proofs
+from proof.timestamps.submissions.committer import Committer
+from proof.timestamps.submissions.service import Submissions
+from proof.timestamps.submissions.usage import Meter
+from proof.timestamps.trees.sealing import close_due, seal_next
+
+CALLER = "203.0.113.9"
+POLICY = OutboundPolicy((ip_network("127.0.0.0/8"),))
+_URLS = BaseUrls("https://proof.example", "https://proof.example/sandbox")
+_GIVE_UP_S = 20.0
+
+Altered = Callable[[Services], Services]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A reply as sent. `read` counts the request messages the application asked for."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+    read: int
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+    @property
+    def message(self) -> str:
+        """The text of an error in the timestamp API's form; that form is all the body holds."""
+        parsed = self.json
+        assert list(parsed) == ["message"], parsed
+        assert isinstance(parsed["message"], str)
+        return parsed["message"]
+
+
+class _Exchange:
+    """One request's two callables."""
+
+    def __init__(self, chunks: Sequence[bytes]) -> None:
+        self._chunks = list(chunks)
+        self.read = 0
+        self.sent: list[Any] = []
+
+    async def receive(self) -> dict[str, Any]:
+        self.read += 1
+        if not self._chunks:
+            return {"type": "http.disconnect"}
+        body = self._chunks.pop(0)
+        return {"type": "http.request", "body": body, "more_body": bool(self._chunks)}
+
+    async def send(self, message: Any) -> None:
+        self.sent.append(message)
+
+    def answer(self) -> Answer:
+        start, end = self.sent
+        assert (start["type"], end["type"]) == ("http.response.start", "http.response.body")
+        assert not end.get("more_body")
+        names = [name.decode() for name, _ in start["headers"]]
+        assert len(names) == len(set(names)), f"repeated headers: {names}"
+        headers = {name.decode(): value.decode() for name, value in start["headers"]}
+        assert headers["content-length"] == str(len(end["body"]))
+        return Answer(start["status"], headers, end["body"], self.read)
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """Calls an ASGI application as uvicorn would, from an address of the test's choosing."""
+
+    app: Any
+
+    async def call(
+        self,
+        method: str,
+        target: str,
+        body: Any = None,
+        *,
+        token: str | None = None,
+        address: str = CALLER,
+        headers: Iterable[tuple[str, str]] = (),
+        chunks: Sequence[bytes] | None = None,
+        announced: int | None = None,
+    ) -> Answer:
+        """One request. A `body` that is not bytes is sent as JSON with its length; `chunks` are sent
+        without one; `announced` replaces the length."""
+        raw = (
+            b"" if body is None else body if isinstance(body, bytes) else msgspec.json.encode(body)
+        )
+        exchange = _Exchange([raw] if chunks is None else chunks)
+        sent = [("host", "proof.example"), *headers]
+        if chunks is None:
+            sent.append(("content-length", str(len(raw) if announced is None else announced)))
+        if token is not None:
+            sent.append(("x-api-key", token))
+        path, _, query = target.partition("?")
+        scope = {
+            "type": "http",
+            "asgi": {"version": "3.0"},
+            "http_version": "1.1",
+            "method": method,
+            "scheme": "http",
+            "path": unquote(path),
+            "raw_path": path.encode(),
+            "root_path": "",
+            "query_string": query.encode("latin-1"),
+            "headers": [(name.encode(), value.encode("latin-1")) for name, value in sent],
+            "client": (address, 50_000),
+            "server": ("proof.example", 443),
+        }
+        async with asyncio.timeout(_GIVE_UP_S):
+            await self.app(scope, exchange.receive, exchange.send)
+        return exchange.answer()
+
+
+@dataclass
+class Platform:
+    """A whole Proof without its processes. `start` before use, `stop` after; on one event loop."""
+
+    database: Database
+    vault: Vault
+    folder: Path
+    clock: Clock = field(default_factory=SystemClock)
+    altered: Altered = lambda services: services
+    proxies: tuple[Any, ...] = ()
+
+    async def start(self) -> None:
+        for environment in Environment:
+            origin = f"proof.example/{environment}"
+            await ensure_log(self.database, self.vault, environment, origin)
+        self.writers = {environment: self.writer(environment) for environment in Environment}
+        app = Application(self._opened, _URLS, self.proxies)
+        self._events: asyncio.Queue[dict[str, str]] = asyncio.Queue()
+        self._said: asyncio.Queue[dict[str, str]] = asyncio.Queue()
+        self._life = asyncio.create_task(
+            app({"type": "lifespan"}, self._events.get, self._said.put)  # type: ignore[arg-type]
+        )
+        threshold = gc.get_threshold()
+        await self._events.put({"type": "lifespan.startup"})
+        await self._hear("lifespan.startup.complete")
+        # The server's settings for a long life are not the test run's.
+        gc.unfreeze()
+        gc.set_threshold(*threshold)
+        self.client = Client(app)
+        self.call = self.client.call
+
+    async def stop(self) -> None:
+        await self._events.put({"type": "lifespan.shutdown"})
+        await self._hear("lifespan.shutdown.complete")
+        await self._life
+
+    def writer(self, environment: Environment, clock: Clock | None = None) -> LogWriter:
+        """A writer of one environment's log, over the same high-water mark as every other."""
+        mark = HighWaterMark(self.folder, environment)
+        return LogWriter(self.database, self.vault, clock or self.clock, environment, mark)
+
+    async def seal(self) -> None:
+        """Everything the worker does with what was submitted so far: close, seal, append, publish."""
+        await close_due(self.database, 0)
+        while await seal_next(self.database):
+            pass
+        for writer in self.writers.values():
+            await writer.append()
+            await writer.publish()
+
+    async def onboard(self, name: str = "Acme", **changes: Any) -> OnboardedPartner:
+        """A new partner that this process knows already."""
+        partner = await onboard(self.database, self.vault, name, **changes)
+        await self.look()
+        return partner
+
+    async def look(self) -> None:
+        """Have the directory look now for what an operator changed, rather than within its second."""
+        await self._directory._check(0)
+
+    async def fetch(self, query: str, *values: Any) -> list[Any]:
+        async with self.database.connection() as connection:
+            return await connection.fetch(query, *values)
+
+    async def counts(self) -> dict[str, int]:
+        """How many rows each table holds that a call of a partner's could add to, except the usage of
+        calls that only read."""
+        tables = ("submissions", "rounds", "trees", "outbox", "webhook_endpoints")
+        tables += ("timestamp_settings", "webhook_deliveries")
+        return {
+            table: (await self.fetch(f"SELECT count(*) FROM {table}"))[0][0] for table in tables
+        }
+
+    async def _hear(self, expected: str) -> None:
+        heard = asyncio.create_task(self._said.get())
+        await asyncio.wait({heard, self._life}, return_when=asyncio.FIRST_COMPLETED)
+        if not heard.done():
+            heard.cancel()
+            await self._life
+        assert (await heard)["type"] == expected
+
+    @asynccontextmanager
+    async def _opened(self) -> AsyncIterator[Services]:
+        committer, directory = Committer(self.database), Directory(self.database)
+        self._directory = directory
+        meter, outbound = Meter(self.database, self.clock), OutboundClient(POLICY)
+        committer.start()
+        watching = asyncio.create_task(directory.run())
+        services = Services(
+            database=self.database,
+            clock=self.clock,
+            directory=directory,
+            submissions=Submissions(self.database, committer, meter),
+            proofs=Proofs(self.database, self.clock),
+            meter=meter,
+            outbound=outbound,
+            policy=POLICY,
+            webhook_secrets=self._webhook_secrets,
+            readiness=_ready,
+        )
+        try:
+            yield self.altered(services)
+        finally:
+            await committer.close()
+            watching.cancel()
+            with suppress(asyncio.CancelledError):
+                await watching
+            await outbound.aclose()
+
+    async def _webhook_secrets(
+        self, connection: Connection, partner_environment_id: int
+    ) -> Sequence[bytes]:
+        return await webhook_secrets(connection, self.vault, partner_environment_id)
+
+
+async def _ready() -> Sequence[str]:
+    return []
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A serving platform, the loop it lives on, and asyncpg's arguments of its database."""
+
+    run: Callable[[Any], Any]
+    platform: Platform
+    arguments: dict[str, Any]
+
+
+@contextmanager
+def staged(cluster: EmbeddedCluster, folder: Path, **options: Any) -> Iterator[Stage]:
+    """A platform on a database of its own: creating one costs more than most tests, so tests that
+    bring their own partners share it. `options` are fields of Platform."""
+    name = f"stage_{secrets.token_hex(6)}"
+    arguments = asdict(cluster.connection("app")) | {"database": name}
+    with asyncio.Runner() as runner:
+        runner.run(
+            _as_superuser(
+                cluster,
+                f"CREATE DATABASE {name} TEMPLATE proof STRATEGY file_copy OWNER proof_owner",
+                f"GRANT CONNECT ON DATABASE {name} TO proof_app",
+            )
+        )
+        database = runner.run(Database.open(arguments))
+        platform = Platform(database, Vault([bytes(range(32))]), folder, **options)
+        runner.run(platform.start())
+        try:
+            yield Stage(runner.run, platform, arguments)
+        finally:
+            runner.run(platform.stop())
+            runner.run(database.close())
+            runner.run(_as_superuser(cluster, f"DROP DATABASE {name} WITH (FORCE)"))
+
+
+async def _as_superuser(cluster: EmbeddedCluster, *statements: str) -> None:
+    passwords = json.loads(cluster._folders.passwords.read_text())
+    superuser = {"user": "proof_superuser", "password": passwords["superuser"]}
+    arguments = asdict(cluster.connection("owner")) | superuser | {"database": "postgres"}
+    connection = await asyncpg.connect(**arguments)
+    try:
+        for statement in statements:
+            await connection.execute(statement)
+    finally:
+        await connection.close()

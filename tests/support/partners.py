@@ -1,0 +1,81 @@
+"""Partners made as the operator makes them, and what an operator does to them later."""
+
+from ipaddress import ip_network
+from typing import Any
+
+from proof.core.secrets import Vault
+from proof.db import Database
+from proof.partners.queries import all_credentials
+from proof.partners.service import add_partner
+from proof.partners.tokens import parse_token
+from proof.partners.types import (
+    Environment,
+    IssuedEnvironment,
+    NewPartner,
+    OnboardedPartner,
+    PartnerEnvironment,
+)
+
+
+async def onboard(
+    database: Database, vault: Vault, name: str = "Acme", **changes: Any
+) -> OnboardedPartner:
+    """A new partner; `changes` are fields of NewPartner, networks as text."""
+    fields = {"production_networks": ("203.0.113.0/24",), **changes}
+    for field in ("production_networks", "sandbox_networks", "timestamp_networks"):
+        fields[field] = tuple(map(ip_network, fields.get(field, ())))
+    new = NewPartner(name=name, contact_email="dev@acme.example", **fields)
+    async with database.transaction() as tx:
+        return await add_partner(tx, vault, new, actor="operator")
+
+
+def issued(
+    partner: OnboardedPartner, environment: Environment = Environment.PRODUCTION
+) -> IssuedEnvironment:
+    """What the partner was handed for one environment."""
+    return next(one for one in partner.environments if one.environment is environment)
+
+
+async def owner_of(
+    database: Database,
+    partner: OnboardedPartner,
+    environment: Environment = Environment.PRODUCTION,
+) -> PartnerEnvironment:
+    """The partner environment as the gate hands it to the slices."""
+    wanted = issued(partner, environment).partner_environment_id
+    async with database.connection() as connection:
+        credentials = await all_credentials(connection)
+    return next(one.owner for one in credentials if one.owner.id == wanted)
+
+
+async def execute(database: Database, statement: str, *values: Any) -> None:
+    """One statement of the operator's, as the application role."""
+    async with database.connection() as connection:
+        await connection.execute(statement, *values)
+
+
+async def suspend(database: Database, partner: OnboardedPartner) -> None:
+    await execute(
+        database, "UPDATE partners SET status = 'suspended' WHERE id = $1", partner.partner_id
+    )
+
+
+async def revoke(database: Database, token: str) -> None:
+    parsed = parse_token(token)
+    assert parsed is not None
+    await execute(
+        database, "UPDATE credentials SET revoked_at = now() WHERE key_id = $1", parsed.key_id
+    )
+
+
+async def limit(
+    database: Database, partner: OnboardedPartner, environment: Environment, **limits: int
+) -> None:
+    """Set monthly limits: `timestamps`, `proofs`, `status`."""
+    for kind, value in limits.items():
+        await execute(
+            database,
+            f"UPDATE partner_environments SET limit_{kind} = $2 WHERE id = $1",
+            issued(partner, environment).partner_environment_id,
+            value,
+        )

@@ -1,0 +1,130 @@
+"""A real `proof serve` with its own data directory, as an operator runs it."""
+
+import http.client
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+_READY_S = 60.0
+_STOP_S = 60.0
+_LOOK_S = 0.05
+_PARTNER = {"name": "Acme", "email": "ops@acme.example", "ip": "127.0.0.1"}
+
+
+class Server:
+    """A Proof on loopback. `start` may follow `stop`, or a kill of `process`: same port, same data."""
+
+    def __init__(self, folder: Path, settings: Mapping[str, str]) -> None:
+        self.data_dir = folder / "d"
+        self._log = folder / "log"
+        self._port = _free_port()
+        self.url = f"http://127.0.0.1:{self._port}"
+        self.environment = {
+            **{name: value for name, value in os.environ.items() if not name.startswith("PROOF_")},
+            "PROOF_DATA_DIR": str(self.data_dir),
+            "PROOF_PORT": str(self._port),
+            **settings,
+        }
+        self.process: subprocess.Popen[bytes]
+
+    def start(self) -> None:
+        """Start and wait until /readyz says so. Raises RuntimeError with the log otherwise."""
+        with self._log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "proof", "serve"],
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+        deadline = time.monotonic() + _READY_S
+        while not self._ready():
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                self.stop()
+                raise RuntimeError(f"proof serve did not become ready:\n{self.log()}")
+            time.sleep(_LOOK_S)
+
+    def stop(self) -> int:
+        """SIGTERM, then, when it takes too long, SIGKILL; the exit code."""
+        if self.process.poll() is None:
+            self.process.terminate()
+        try:
+            return self.process.wait(_STOP_S)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            return self.process.wait()
+
+    def add_partner(self, **options: str | list[str] | bool) -> dict[str, Any]:
+        """What `proof partner add --json` prints; `timestamps_ip=["::1"]` is `--timestamps-ip ::1`."""
+        arguments = []
+        for name, value in (_PARTNER | options).items():
+            option = "--" + name.replace("_", "-")
+            if value is True:
+                arguments.append(option)
+            elif value is not False:
+                for one in [value] if isinstance(value, str) else value:
+                    arguments += [option, one]
+        done = self.run("partner", "add", *arguments, "--json")
+        assert done.returncode == 0, done.stderr
+        partner: dict[str, Any] = json.loads(done.stdout)
+        return partner
+
+    def run(
+        self, *arguments: str, cwd: Path | None = None, **environment: str
+    ) -> subprocess.CompletedProcess[str]:
+        """`proof <arguments>` in this server's environment, to its end."""
+        return subprocess.run(
+            [sys.executable, "-m", "proof", *arguments],
+            env=self.environment | environment,
+            cwd=cwd,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+
+    def log(self) -> str:
+        """All that the server has written so far."""
+        return self._log.read_text(errors="replace")
+
+    def _ready(self) -> bool:
+        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=5)
+        try:
+            connection.request("GET", "/readyz")
+            return connection.getresponse().status == 200
+        except (OSError, http.client.HTTPException):
+            return False
+        finally:
+            connection.close()
+
+
+@contextmanager
+def served(settings: Mapping[str, str] | None = None) -> Iterator[Server]:
+    """A ready server; it is stopped and its data removed at the end.
+
+    The folder has a short path because a Unix socket's is at most 107 bytes long.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="pf-", dir="/tmp"))
+    server = Server(folder, settings or {})
+    try:
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

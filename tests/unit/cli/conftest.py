@@ -1,0 +1,38 @@
+"""The commands of a partner, in this process, against a fake server."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import typer
+from tests.unit.cli.fake_api import FakeApi, fake_api
+from typer.testing import CliRunner, Result
+
+from proof.cli import fetching, stamping, verifying
+
+KEY = "proof_live_0jRCnJxdWbzFQ_secret_1r8r2g"
+Proof = Callable[..., Result]
+
+
+@pytest.fixture
+def api() -> Iterator[FakeApi]:
+    with fake_api() as fake:
+        yield fake
+
+
+@pytest.fixture
+def proof(api: FakeApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Proof:
+    """Runs `proof <arguments>` in an empty folder with the fake's URL and a key."""
+    app = typer.Typer()
+    for commands in (stamping, fetching, verifying):
+        commands.register(app)
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: object, **environment: str) -> Result:
+        settings = {"PROOF_URL": api.url, "PROOF_API_KEY": KEY} | environment
+        result = CliRunner().invoke(app, list(map(str, arguments)), env=settings)
+        assert result.exception is None or isinstance(result.exception, SystemExit)
+        assert KEY not in result.output
+        return result
+
+    return run

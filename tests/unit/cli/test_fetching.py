@@ -1,0 +1,181 @@
+"""Proofs: awaited, verified before they are written, and never over something else."""
+
+import json
+import time
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.support import signer
+from tests.unit.cli.conftest import Proof
+from tests.unit.cli.fake_api import Answer, FakeApi
+
+CONTENT = b"0"  # a leaf of every tree the signer builds
+HASH = sha256(CONTENT).hexdigest()
+OTHER = sha256(b"1").hexdigest()
+PATH = f"/v1/proof/{HASH}"
+
+
+def payload(sha: str = HASH) -> dict[str, Any]:
+    leaves = sorted(sha256(str(n).encode()).hexdigest() for n in range(5))
+    return signer.payload(leaf_index=leaves.index(sha))
+
+
+def given(sha: str = HASH) -> Answer:
+    return Answer(200, json.dumps(payload(sha)).encode())
+
+
+def not_yet(retry_after_s: int) -> Answer:
+    body = b'{"message":"not verified yet"}'
+    return Answer(425, body, {"retry-after": str(retry_after_s)})
+
+
+@pytest.fixture
+def report(tmp_path: Path) -> Path:
+    path = tmp_path / "report.pdf"
+    path.write_bytes(CONTENT)
+    return path
+
+
+def test_written_beside_the_file_as_it_came(proof: Proof, api: FakeApi, report: Path) -> None:
+    api.script(PATH, given())
+    done = proof("fetch", "report.pdf")
+    assert done.exit_code == 0
+    assert done.stdout == f"proof  {HASH}  report.pdf.proof.json\n"
+    assert (report.parent / "report.pdf.proof.json").read_bytes() == given().body
+
+
+def test_a_hash_names_its_proof(proof: Proof, api: FakeApi, tmp_path: Path) -> None:
+    api.script(PATH, given())
+    done = proof("fetch", HASH.upper(), "-o", "new/folder", "--json")
+    assert done.exit_code == 0
+    target = f"new/folder/{HASH}.proof.json"
+    assert (tmp_path / target).exists()
+    expected = {"sha256": HASH, "proof": target, "exitCode": 0, "message": ""}
+    assert json.loads(done.stdout) == {"proofs": [expected]}
+
+
+def test_waits_as_long_as_told(proof: Proof, api: FakeApi, report: Path) -> None:
+    api.script(PATH, not_yet(0), not_yet(1), given())
+    started = time.monotonic()
+    assert proof("fetch", "report.pdf").exit_code == 0
+    assert time.monotonic() - started >= 1
+    assert len(api.asked) == 3
+
+
+@pytest.mark.parametrize("options", [("--no-wait",), ("--timeout", "5")])
+def test_does_not_wait_for_what_comes_after_the_deadline(
+    proof: Proof, api: FakeApi, report: Path, options: tuple[str, ...]
+) -> None:
+    api.script(PATH, not_yet(3600))
+    started = time.monotonic()
+    done = proof("fetch", "report.pdf", *options)
+    assert done.exit_code == 3
+    assert time.monotonic() - started < 5
+    assert "not verified yet; try again in 3600 s" in done.stderr
+    assert list(report.parent.iterdir()) == [report]
+
+
+def test_one_failure_does_not_stop_the_others(proof: Proof, api: FakeApi, tmp_path: Path) -> None:
+    api.script(PATH, given())
+    done = proof("fetch", OTHER, HASH, "--json")
+    assert done.exit_code == 1
+    assert [one["exitCode"] for one in json.loads(done.stdout)["proofs"]] == [1, 0]
+    assert (tmp_path / f"{HASH}.proof.json").exists()
+
+
+def test_a_failure_outweighs_a_wait(proof: Proof, api: FakeApi) -> None:
+    api.script(PATH, not_yet(3600))
+    assert proof("fetch", OTHER, HASH).exit_code == 1
+
+
+def test_a_refused_key_ends_it_all(proof: Proof, api: FakeApi) -> None:
+    api.script(PATH, Answer(401, b'{"message":"no"}'))
+    done = proof("fetch", HASH, OTHER)
+    assert done.exit_code == 4
+    assert "check PROOF_API_KEY" in done.stderr
+
+
+def forged() -> bytes:
+    proof = payload()
+    proof["branch"]["leftSha256"] = "0" * 64
+    return json.dumps(proof).encode()
+
+
+@pytest.mark.parametrize(
+    "body", [forged(), given(OTHER).body, b"{}", b"", b" " * 1_048_577], ids=range(5)
+)
+def test_what_is_no_proof_of_it_is_not_written(
+    proof: Proof, api: FakeApi, report: Path, body: bytes
+) -> None:
+    api.script(PATH, Answer(200, body))
+    assert proof("fetch", "report.pdf").exit_code == 1
+    assert list(report.parent.iterdir()) == [report]
+
+
+@pytest.mark.parametrize("kept", [given(OTHER).body, b"my notes"], ids=["other", "notes"])
+def test_something_else_in_its_place_is_kept_unless_forced(
+    proof: Proof, api: FakeApi, report: Path, kept: bytes
+) -> None:
+    place = report.with_name("report.pdf.proof.json")
+    place.write_bytes(kept)
+    api.script(PATH, given())
+    done = proof("fetch", "report.pdf")
+    assert done.exit_code == 1
+    assert "--force" in done.stderr
+    assert place.read_bytes() == kept
+    assert proof("fetch", "report.pdf", "--force").exit_code == 0
+    assert place.read_bytes() == given().body
+
+
+def test_an_earlier_proof_of_it_is_replaced(proof: Proof, api: FakeApi, report: Path) -> None:
+    api.script(PATH, given())
+    assert [proof("fetch", "report.pdf").exit_code for _ in range(2)] == [0, 0]
+
+
+def test_two_proofs_for_one_name_are_wrong_usage(proof: Proof, api: FakeApi, report: Path) -> None:
+    (report.parent / "sub").mkdir()
+    (report.parent / "sub" / "report.pdf").write_bytes(b"1")
+    done = proof("fetch", "report.pdf", "sub/report.pdf", "-o", "proofs")
+    assert done.exit_code == 2
+    assert "leave out -o" in done.stderr
+    assert not api.asked
+
+
+def test_a_place_that_cannot_be_written_is_told(proof: Proof, api: FakeApi, report: Path) -> None:
+    api.script(PATH, given())
+    done = proof("fetch", HASH, "-o", "report.pdf/sub")
+    assert done.exit_code == 1
+    assert "cannot write the proof" in done.stderr
+
+
+@pytest.mark.parametrize(("states", "code"), [([0], 3), ([1, 2], 3), ([0, 3], 0), ([], 3)])
+def test_status_exits_by_the_best_tree(
+    proof: Proof, api: FakeApi, states: list[int], code: int
+) -> None:
+    trees = [
+        {"treeId": f"t{n}", "currencyId": n, "currency": f"C{n}", "submitStatus": state}
+        for n, state in enumerate(states)
+    ]
+    api.script(
+        f"/v1/timestamp/{HASH}",
+        Answer(200, json.dumps({"dateCreated": 1_700_000_000_000, "trees": trees}).encode()),
+    )
+    done = proof("status", HASH)
+    assert done.exit_code == code
+    assert "2023-11-14T22:13:20.000+00:00" in done.stdout
+    assert all(f"t{n}" in done.stdout for n in range(len(states)))
+    found = json.loads(proof("status", HASH, "--json").stdout)
+    assert found == {"sha256": HASH, "dateCreated": 1_700_000_000_000, "trees": trees}
+
+
+def test_status_of_a_strange_server_is_harmless(proof: Proof, api: FakeApi) -> None:
+    tree = {"treeId": "[red]\x1b[2J", "currencyId": 0, "currency": "X", "submitStatus": 9}
+    tree |= {"timestamp": 10**18}
+    body = {"dateCreated": -(10**17), "trees": [tree]}
+    api.script(f"/v1/timestamp/{HASH}", Answer(200, json.dumps(body).encode()))
+    done = proof("status", HASH)
+    assert done.exit_code == 3
+    assert "[red]\\x1b[2J" in done.stdout
+    assert "unknown" in done.stdout

@@ -1,0 +1,27 @@
+"""Bars for people only; foreign text harmless."""
+
+from io import StringIO
+
+import pytest
+from rich.console import Console
+
+from proof.cli import terminal
+from proof.cli.terminal import printable, progress
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_a_bar_is_drawn_on_a_terminal_only(
+    monkeypatch: pytest.MonkeyPatch, is_terminal: bool
+) -> None:
+    drawn = StringIO()
+    console = Console(file=drawn, force_terminal=is_terminal, width=100)
+    monkeypatch.setattr(terminal, "err", console)
+    with progress("hashing", 10, in_bytes=True) as advance:
+        advance(4)
+        advance(6)
+    assert ("hashing" in drawn.getvalue()) is is_terminal
+    assert ("10/10 bytes" in drawn.getvalue()) is is_terminal
+
+
+def test_terminal_sequences_and_broken_names_are_escaped() -> None:
+    assert printable("ü \x1b[2J\n\udcff\u202e") == "ü \\x1b[2J\\n\\udcff\\u202e"

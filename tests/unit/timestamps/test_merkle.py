@@ -1,0 +1,175 @@
+"""A round's tree in tiles: the published vectors, a naive tree beside it, every path verified."""
+
+import json
+import random
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.support import signer
+
+from proof.timestamps.proofs.payload import branch
+from proof.timestamps.trees.merkle import (
+    HASH_BYTES,
+    TILE_BYTES,
+    LeafOrderError,
+    RoundTree,
+    Step,
+    build,
+    require_ascending,
+    tile_levels,
+    tile_path,
+)
+from proof.verify import parent, verify_branch
+
+VECTORS = json.loads((Path(__file__).parents[2] / "vectors" / "merkle.json").read_text())
+BOUNDARIES = [255, 256, 257, 511, 512, 513, 1023, 1024, 1025, 65_535, 65_536, 65_537, 66_000]
+
+
+def leaves(count: int) -> list[bytes]:
+    return sorted(sha256(str(n).encode()).digest() for n in range(count))
+
+
+def path(tree: RoundTree, index: int) -> list[Step]:
+    """The steps from leaf `index` to the root, as a proof puts them together from its tiles."""
+    steps: list[Step] = []
+    for level, hashes in enumerate(tree.levels):
+        tile_at, position = divmod(index, TILE_BYTES // HASH_BYTES)
+        tile = hashes[tile_at * TILE_BYTES : (tile_at + 1) * TILE_BYTES]
+        steps += tile_path(tile, position, top=level == len(tree.levels) - 1)
+        index = tile_at
+    return steps
+
+
+def folded(leaf: bytes, steps: list[Step]) -> bytes:
+    """The root a path leads to; each step must name the node it comes from."""
+    node = leaf
+    for step in steps:
+        assert node == (step.right if step.from_right else step.left)
+        node = parent(step.left, step.right)
+    return node
+
+
+def require_path(tree: RoundTree, all_leaves: list[bytes], index: int) -> None:
+    steps = path(tree, index)
+    assert folded(all_leaves[index], steps) == tree.root
+    assert len(steps) == (len(all_leaves) - 1).bit_length()
+
+
+@pytest.mark.parametrize(
+    "vector", VECTORS["built_from_sha256_of_decimal_text"], ids=lambda v: v["n"]
+)
+def test_published_roots(vector: dict[str, Any]) -> None:
+    all_leaves = leaves(vector["n"])
+    tree = build(b"".join(all_leaves))
+    assert tree.root.hex() == vector["root"]
+    assert tree.leaf_count == vector["n"]
+    for index in range(vector["n"]):
+        assert len(path(tree, index)) == vector["depth"]
+        require_path(tree, all_leaves, index)
+
+
+@pytest.mark.parametrize("pair", VECTORS["pairs"], ids=range(len(VECTORS["pairs"])))
+def test_published_pairs(pair: dict[str, str]) -> None:
+    # Real neighbours need not ascend: order is not build's to check.
+    tree = build(bytes.fromhex(pair["left"] + pair["right"]))
+    assert tree.root.hex() == pair["parent"]
+
+
+@pytest.mark.parametrize("vector", VECTORS["proofs"], ids=lambda v: v["chain"])
+def test_published_proofs_become_branches_that_verify(vector: dict[str, Any]) -> None:
+    node, steps = bytes.fromhex(vector["leaf"]), []
+    for step in vector["path_bottom_up"]:
+        sibling, on_left = bytes.fromhex(step["sibling"]), step["sibling_side"] == "L"
+        steps.append(Step(*((sibling, node) if on_left else (node, sibling)), from_right=on_left))
+        node = parent(steps[-1].left, steps[-1].right)
+    verified = verify_branch(branch(bytes.fromhex(vector["leaf"]), steps))
+    assert (verified.leaf.hex(), verified.root.hex()) == (vector["leaf"], vector["root"])
+
+
+def test_the_root_is_the_naive_one_for_every_size_and_every_path_leads_to_it() -> None:
+    ordered = [leaf.hex() for leaf in leaves(600)]
+    chosen = random.Random(1)
+    for count in range(1, 601):
+        tree = build(bytes.fromhex("".join(ordered[:count])))
+        assert tree.root.hex() == signer.merkle_levels(ordered[:count])[-1][0], count
+        some = {0, count - 1, count // 2, *(chosen.randrange(count) for _ in range(3))}
+        everywhere = range(count) if count <= 40 or count in {256, 257, 513} else some
+        raw = [bytes.fromhex(text) for text in ordered[:count]]
+        for index in everywhere:
+            require_path(tree, raw, index)
+
+
+@pytest.mark.parametrize("count", BOUNDARIES)
+def test_around_the_boundaries_of_tiles(count: int) -> None:
+    all_leaves = leaves(count)
+    tree = build(b"".join(all_leaves))
+    assert tree.root.hex() == signer.merkle_levels([leaf.hex() for leaf in all_leaves])[-1][0]
+    assert len(tree.levels) == tile_levels(count)
+    chosen = random.Random(count)
+    edges = {0, 1, 254, 255, 256, 257, count - 2, count - 1} & set(range(count))
+    for index in edges | {chosen.randrange(count) for _ in range(20)}:
+        require_path(tree, all_leaves, index)
+
+
+@pytest.mark.parametrize(
+    ("count", "shape"),
+    [
+        (1, [1]),
+        (2, [2]),
+        (256, [256]),
+        (257, [256, 1, 2]),
+        (600, [256, 256, 88, 3]),
+        (65_537, [256] * 256 + [1] + [256, 1] + [2]),
+    ],
+)
+def test_tiles_hold_every_eighth_level_once(count: int, shape: list[int]) -> None:
+    tree = build(b"".join(leaves(count)))
+    tiles = tree.tiles()
+    assert [len(hashes) // HASH_BYTES for _, _, hashes in tiles] == shape
+    for number, whole in enumerate(tree.levels):
+        assert b"".join(hashes for level, _, hashes in tiles if level == number) == whole
+    names = [(level, position) for level, position, _ in tiles]
+    assert names == sorted(set(names))
+
+
+@given(st.sets(st.binary(min_size=32, max_size=32), min_size=1, max_size=70), st.data())
+def test_any_leaves(members: set[bytes], data: st.DataObject) -> None:
+    all_leaves = sorted(members)
+    require_ascending(b"".join(all_leaves))
+    tree = build(b"".join(all_leaves))
+    assert tree.root.hex() == signer.merkle_levels([leaf.hex() for leaf in all_leaves])[-1][0]
+    index = data.draw(st.integers(0, len(all_leaves) - 1))
+    verified = verify_branch(branch(all_leaves[index], path(tree, index)))
+    assert (verified.leaf, verified.root) == (all_leaves[index], tree.root)
+
+
+@pytest.mark.parametrize("spoil", ["repeated", "swapped"])
+def test_leaves_out_of_order_are_refused_and_named(spoil: str) -> None:
+    one, two, three = leaves(3)
+    wrong = [one, one, two] if spoil == "repeated" else [one, three, two]
+    with pytest.raises(LeafOrderError, match=(one if spoil == "repeated" else two).hex()):
+        require_ascending(b"".join(wrong))
+
+
+@pytest.mark.parametrize(
+    ("count", "levels"), [(1, 1), (256, 1), (257, 2), (65_536, 2), (65_537, 3), (2**24 + 1, 4)]
+)
+def test_levels_of_tiles(count: int, levels: int) -> None:
+    assert tile_levels(count) == levels
+
+
+@pytest.mark.parametrize("count", [2, 3, 5, 11, 300])
+def test_a_self_pair_expands_left_and_the_shape_is_the_contracts(count: int) -> None:
+    all_leaves = leaves(count)
+    tree = build(b"".join(all_leaves))
+    for index in {0, count - 1, count // 2}:
+        node = branch(all_leaves[index], path(tree, index))
+        assert node == signer.branch([leaf.hex() for leaf in all_leaves], index)
+
+
+def test_the_branch_of_a_lone_leaf_is_the_leaf() -> None:
+    assert branch(b"\xab" * 32, []) == {"sha256": "ab" * 32, "depth": 0}
