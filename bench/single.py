@@ -17,7 +17,7 @@ _SETTLE_S = 2.0
 
 def run(options: Options) -> list[Figure]:
     """One process against one, then two against two."""
-    rounds, duration_s = (2, 2.0) if options.quick else (7, 8.0)
+    rounds, duration_s = (2, 2.0) if options.quick else (5, 5.0)
     return [
         figure
         for processes in (1, 2)

@@ -39,6 +39,15 @@ CALLER = "203.0.113.9"
 POLICY = OutboundPolicy((ip_network("127.0.0.0/8"),))
 _URLS = BaseUrls("https://proof.example", "https://proof.example/sandbox")
 _GIVE_UP_S = 20.0
+_COUNTED = (
+    "submissions",
+    "rounds",
+    "trees",
+    "outbox",
+    "webhook_endpoints",
+    "webhook_deliveries",
+    "timestamp_settings",
+)
 
 Altered = Callable[[Services], Services]
 
@@ -210,10 +219,8 @@ class Platform:
     async def counts(self) -> dict[str, int]:
         """How many rows each table holds that a call of a partner's could add to, except the usage of
         calls that only read."""
-        tables = ("submissions", "rounds", "trees", "outbox", "webhook_endpoints")
-        tables += ("timestamp_settings", "webhook_deliveries")
         return {
-            table: (await self.fetch(f"SELECT count(*) FROM {table}"))[0][0] for table in tables
+            table: (await self.fetch(f"SELECT count(*) FROM {table}"))[0][0] for table in _COUNTED
         }
 
     async def _hear(self, expected: str) -> None:

@@ -5,7 +5,9 @@ from typing import Any
 
 from proof.core.secrets import Vault
 from proof.db import Database
+from proof.partners.audit import Actor
 from proof.partners.queries import all_credentials
+from proof.partners.audit import Actor
 from proof.partners.service import add_partner
 from proof.partners.tokens import parse_token
 from proof.partners.types import (
@@ -21,12 +23,16 @@ async def onboard(
     database: Database, vault: Vault, name: str = "Acme", **changes: Any
 ) -> OnboardedPartner:
     """A new partner; `changes` are fields of NewPartner, networks as text."""
-    fields = {"production_networks": ("203.0.113.0/24",), **changes}
+    fields = {
+        "contact_email": "dev@acme.example",
+        "production_networks": ("203.0.113.0/24",),
+        **changes,
+    }
     for field in ("production_networks", "sandbox_networks", "timestamp_networks"):
         fields[field] = tuple(map(ip_network, fields.get(field, ())))
-    new = NewPartner(name=name, contact_email="dev@acme.example", **fields)
+    new = NewPartner(name=name, **fields)
     async with database.transaction() as tx:
-        return await add_partner(tx, vault, new, actor="operator")
+        return await add_partner(tx, vault, new, Actor("operator"))
 
 
 def issued(

@@ -1,6 +1,6 @@
 """What the commands of an operator need of an installation; the composition root provides it."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -54,8 +54,8 @@ class Installation(Protocol):
         """Which webhook targets are allowed."""
         ...
 
-    def base_url(self, environment: Environment) -> str | None:
-        """Where an environment's API starts, when the settings say so."""
+    def base_urls(self, served: Mapping[Environment, str]) -> dict[Environment, str]:
+        """Where each environment's API starts: as set, or else as `served` last."""
         ...
 
     def report(self) -> list[dict[str, Any]]:

@@ -9,6 +9,7 @@ from proof.cli.installation import Installation, Opener, ServerOptions
 from proof.cli.output import Json, out, print_json, stated_errors
 from proof.cli.server import Data
 from proof.db import Database
+from proof.partners.audit import Actor
 from proof.partners.networks import parse_network
 from proof.partners.service import add_partner, base_urls
 from proof.partners.types import Environment, NewPartner, OnboardedPartner
@@ -76,16 +77,14 @@ async def _add(
     webhooks: dict[Environment, str],
 ) -> dict[str, Any]:
     async with database.transaction() as tx:
-        onboarded = await add_partner(tx, installation.vault(), new, actor="cli")
+        onboarded = await add_partner(tx, installation.vault(), new, actor=Actor("cli"))
         for issued in onboarded.environments:
             url = webhooks[issued.environment]
             await set_endpoint(
                 tx, installation.policy(), issued.partner_environment_id, _TRANSACTION_EVENT, url
             )
         served = await base_urls(tx)
-    return _sheet(
-        onboarded, {each: installation.base_url(each) or served[each] for each in Environment}
-    )
+    return _sheet(onboarded, installation.base_urls(served))
 
 
 def _sheet(onboarded: OnboardedPartner, urls: Mapping[Environment, str]) -> dict[str, Any]:

@@ -4,17 +4,12 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
-from alembic import command
-from alembic.config import Config
-from alembic.script import ScriptDirectory
-from sqlalchemy import Connection as SyncConnection
-from sqlalchemy.ext.asyncio import create_async_engine
-from sqlalchemy.pool import NullPool
 
 from proof.core.errors import DatabaseUnavailableError
 from proof.db.pool import UNAVAILABLE
 
 # Any number nobody else locks: two starting processes migrate one after the other.
+_VERSIONS = Path(__file__).parent / "migrations" / "versions"
 _MIGRATION_LOCK = 0x50_52_4F_4F_46
 
 # Tables the application only appends to: not even it may rewrite what it once said.
@@ -22,11 +17,8 @@ _APPEND_ONLY = ("audit_log",)
 
 
 def newest_revision() -> str:
-    """The revision this program's code expects."""
-    head = ScriptDirectory.from_config(_alembic_config()).get_current_head()
-    if head is None:
-        raise RuntimeError("the program was installed without its migrations")
-    return head
+    """The revision this program's code expects: the number its last migration's file begins with."""
+    return max(file.name for file in _VERSIONS.glob("[0-9]*.py")).partition("_")[0]
 
 
 async def migrate(owner: dict[str, Any], application_user: str) -> None:
@@ -56,20 +48,22 @@ async def current_revision(connection: "asyncpg.Connection[asyncpg.Record]") -> 
     return revision
 
 
-def _alembic_config() -> Config:
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-    config.set_main_option("path_separator", "os")
-    return config
-
-
 async def _upgrade(owner: dict[str, Any]) -> None:
+    # Imported when needed: together they take longer than most commands that only read.
+    from alembic import command
+    from alembic.config import Config
+    from sqlalchemy import Connection as SyncConnection
+    from sqlalchemy.ext.asyncio import create_async_engine
+    from sqlalchemy.pool import NullPool
+
     async def connect() -> "asyncpg.Connection[asyncpg.Record]":
         connection: asyncpg.Connection[asyncpg.Record] = await asyncpg.connect(**owner)
         return connection
 
     def run(connection: SyncConnection) -> None:
-        config = _alembic_config()
+        config = Config()
+        config.set_main_option("script_location", str(_VERSIONS.parent))
+        config.set_main_option("path_separator", "os")
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
 

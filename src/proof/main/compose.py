@@ -6,14 +6,15 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 
 import structlog
-from structlog.tracebacks import ExceptionDictTransformer
 from starlette.types import ASGIApp
+from structlog.tracebacks import ExceptionDictTransformer
 
 from proof.api.app import Application
 from proof.api.edge import BaseUrls
 from proof.api.services import Services
 from proof.config import Settings
 from proof.core.clock import SystemClock
+from proof.core.errors import DatabaseUnavailableError
 from proof.core.secrets import Vault
 from proof.db import Connection, Database
 from proof.main import database as databases
@@ -133,7 +134,8 @@ async def _services(settings: Settings, database: Database) -> AsyncIterator[Ser
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task
-        await meter.flush()
+        with suppress(DatabaseUnavailableError):
+            await meter.flush()
         await client.aclose()
 
 

@@ -23,7 +23,7 @@ import structlog
 from proof.config import Settings, SettingsError
 from proof.config.settings import default_processes
 from proof.db.embedded import RunningCluster
-from proof.main.compose import prepare
+from proof.main.compose import configure_logging, prepare
 from proof.main.database import started
 from proof.partners.types import Environment
 
@@ -54,6 +54,7 @@ class Supervisor:
 
     def run(self) -> int:
         """Serve until told to stop; the exit code."""
+        configure_logging()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
         with reserved_port(self._settings) as port, started(self._settings) as cluster:

@@ -1,6 +1,5 @@
 """The SQL of partners."""
 
-import json
 from ipaddress import ip_network
 from typing import Any
 from uuid import UUID
@@ -158,15 +157,3 @@ async def put_base_url(tx: Connection, environment: Environment, url: str) -> No
 async def base_urls(connection: Connection) -> dict[Environment, str]:
     rows = await connection.fetch("SELECT environment, url FROM base_urls")
     return {Environment(row["environment"]): row["url"] for row in rows}
-
-
-async def insert_audit(
-    tx: Connection, actor: str, action: str, partner_id: str | None, details: dict[str, Any]
-) -> None:
-    await tx.execute(
-        "INSERT INTO audit_log (actor, action, partner_id, details) VALUES ($1, $2, $3, $4::jsonb)",
-        actor,
-        action,
-        partner_id,
-        json.dumps(details, ensure_ascii=False, sort_keys=True),
-    )

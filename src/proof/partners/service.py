@@ -12,6 +12,7 @@ from proof.core.ids import random_base62
 from proof.core.secrets import Vault
 from proof.db import Connection
 from proof.partners import queries
+from proof.partners.audit import Actor, record
 from proof.partners.tokens import new_token
 from proof.partners.types import (
     CredentialKind,
@@ -30,7 +31,7 @@ _ORIGIN = re.compile(r"https?://[A-Za-z0-9.\-_\[\]:]+")
 
 
 async def add_partner(
-    tx: Connection, vault: Vault, new: NewPartner, actor: str
+    tx: Connection, vault: Vault, new: NewPartner, actor: Actor
 ) -> OnboardedPartner:
     """Onboard a partner with both its environments, in the caller's transaction.
 
@@ -52,7 +53,7 @@ async def add_partner(
         "timestamp_networks": list(map(str, new.timestamp_networks)),
         "widget_origins": list(new.widget_origins),
     }
-    await queries.insert_audit(tx, actor, "partner.add", partner_id, details)
+    await record(tx, actor, "partner.add", partner_id, after=details)
     return OnboardedPartner(partner_id, tuple(issued))
 
 

@@ -171,4 +171,6 @@ def _example_of(openapi: Json, schema: Json, name: str = "") -> Any:
             field: _example_of(openapi, inner, field)
             for field, inner in schema.get("properties", {}).items()
         }
-    return [_EXAMPLES[name]] if schema.get("type") == "array" else _EXAMPLES[name]
+    if schema.get("type") == "array":
+        return [_example_of(openapi, schema["items"], name)]
+    return _EXAMPLES[name]

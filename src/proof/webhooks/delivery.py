@@ -25,11 +25,11 @@ import structlog
 from proof import __version__
 from proof.core.clock import Clock
 from proof.core.errors import ProofError
+from proof.core.loop import Loop
 from proof.db import Connection, Database
 from proof.events import relay
 from proof.outbound import InvalidTargetError, OutboundError, OutboundReply
 from proof.webhooks import queries
-from proof.webhooks.loop import Loop
 from proof.webhooks.schedule import Schedule
 from proof.webhooks.service import fan_out
 from proof.webhooks.signing import webhook_headers, x_signature

@@ -17,8 +17,8 @@ UUID = "6f1c1a4e-0f0b-4a39-9f6e-2f6f9f1c1a4e"
 SOME = Stamped(GOOD, UUID)
 DEEP = 100_000
 NO_HASH = ["a" * 63, "a" * 65, "g" * 64, "", "a" * 63 + "\x00", " " * 64, "٣" * 64, "0x" + "a" * 62]
-NO_TEXT = [None, 1, 1.5, True, {}, [], ["x"]]
-NO_INTEGER = [None, "900", 1.5, True, {}, [900], 10**400]
+NO_TEXT: list[Any] = [None, 1, 1.5, True, {}, [], ["x"]]
+NO_INTEGER: list[Any] = [None, "900", 1.5, True, {}, [900], 10**400]
 NO_TARGET = [
     "ftp://a.example/",
     "http://a.example/",

@@ -35,10 +35,11 @@ class Faulty:
 
 
 FAULT = Faulty()
+BY_NAME: dict[str, Any] = {"proofs": FAULT, "submissions": FAULT, "meter": FAULT}
 
 
 def with_faults(services: Services) -> Services:
-    return replace(services, proofs=FAULT, submissions=FAULT, meter=FAULT)
+    return replace(services, **BY_NAME)
 
 
 @pytest.fixture(scope="module")

@@ -61,7 +61,8 @@ def test_grows_and_signs_what_is_committed(alone: Stage) -> None:
     platform = alone.platform
 
     async def scene() -> None:
-        writer, hashes = platform.writers[PRODUCTION], []
+        writer = platform.writers[PRODUCTION]
+        hashes: list[bytes] = []
         assert await writer.append() == 0
         assert not await writer.publish()
         for count in (1, 4, 255, 3):

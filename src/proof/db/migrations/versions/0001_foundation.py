@@ -61,9 +61,12 @@ CREATE TABLE audit_log (
     id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     at         timestamptz NOT NULL DEFAULT now(),
     actor      text NOT NULL,
+    address    text,
+    request_id text,
     action     text NOT NULL,
     partner_id text,
-    details    jsonb NOT NULL
+    before     jsonb,
+    after      jsonb
 );
 
 CREATE TABLE base_urls (

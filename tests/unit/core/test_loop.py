@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from proof.core.errors import DatabaseUnavailableError
-from proof.webhooks.loop import Loop
+from proof.core.loop import Loop
 
 
 def drive(step: Callable[[Loop], Awaitable[bool]], idle_s: float) -> None:

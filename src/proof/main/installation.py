@@ -1,0 +1,85 @@
+"""The installation that the settings describe, for the commands."""
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, TypeVar
+
+from proof.cli.installation import ServerOptions
+from proof.cli.output import err
+from proof.config import Settings, load_settings
+from proof.core.secrets import Vault
+from proof.db import Database
+from proof.db.migrate import newest_revision
+from proof.main import database as databases
+from proof.main.keys import open_vault
+from proof.main.report import settings_report
+from proof.outbound import OutboundPolicy
+from proof.partners.types import Environment
+
+T = TypeVar("T")
+
+
+class LocalInstallation:
+    """The installation that the settings describe."""
+
+    def __init__(self, options: ServerOptions) -> None:
+        self._settings = load_settings(
+            os.environ,
+            data_dir=options.data_dir,
+            host=options.host,
+            port=options.port,
+            processes=options.processes,
+        )
+
+    def serve(self) -> int:
+        from proof.main.supervise import Supervisor
+
+        return Supervisor(self._settings, _announce).run()
+
+    def api(self) -> None:
+        from proof.main.processes import run_api
+
+        run_api(self._settings)
+
+    def worker(self) -> None:
+        from proof.main.processes import run_worker_process
+
+        run_worker_process(self._settings)
+
+    def migrate(self) -> str:
+        with databases.available(self._settings):
+            asyncio.run(databases.upgrade(self._settings))
+        return newest_revision()
+
+    def with_database(self, action: Callable[[Database], Awaitable[T]]) -> T:
+        async def run() -> T:
+            async with databases.opened(self._settings) as database:
+                return await action(database)
+
+        # Outside any event loop: the embedded server is started from this thread and has its own.
+        with databases.available(self._settings):
+            return asyncio.run(run())
+
+    def vault(self) -> Vault:
+        return open_vault(self._settings)
+
+    def policy(self) -> OutboundPolicy:
+        return OutboundPolicy(self._settings.opened_networks())
+
+    def base_urls(self, served: Mapping[Environment, str]) -> dict[Environment, str]:
+        configured = {each: self._settings.base_url(each) for each in Environment}
+        return configured if self._settings.public_url else configured | dict(served)
+
+    def report(self) -> list[dict[str, Any]]:
+        return settings_report(self._settings, os.environ)
+
+
+def _announce(settings: Settings) -> None:
+    if settings.mode == "development":
+        err.print(
+            "Proof runs in development mode, with keys of its own making: not for real partners."
+        )
+    err.print(f"production  {settings.base_url(Environment.PRODUCTION)}", markup=False)
+    err.print(f"sandbox     {settings.base_url(Environment.SANDBOX)}", markup=False)
+    err.print(f"data        {settings.data_dir}", markup=False)

@@ -1,0 +1,51 @@
+"""One HTTP process and one worker process, until they are told to stop."""
+
+import asyncio
+import signal
+
+import uvicorn
+
+from proof.config import Settings
+from proof.main.compose import asgi, configure_logging, run_worker
+from proof.main.supervise import end_with_supervisor, listening_socket
+
+_GRACEFUL_S = 30
+_KEEP_ALIVE_S = 75
+
+
+def run_api(settings: Settings) -> None:
+    """Serve HTTP; on SIGTERM, finish the requests under way."""
+    end_with_supervisor()
+    configure_logging()
+    config = uvicorn.Config(
+        asgi(settings),
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        # The client address is decided once, by the edge.
+        proxy_headers=False,
+        server_header=False,
+        access_log=False,
+        log_level="warning",
+        backlog=4096,
+        timeout_keep_alive=_KEEP_ALIVE_S,
+        timeout_graceful_shutdown=_GRACEFUL_S,
+    )
+    listening = listening_socket(settings.host, settings.port)
+    uvicorn.Server(config).run(sockets=[listening])
+
+
+def run_worker_process(settings: Settings) -> None:
+    """Work; on SIGTERM, finish what was started."""
+    end_with_supervisor()
+    configure_logging()
+    asyncio.run(_work(settings))
+
+
+async def _work(settings: Settings) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    await run_worker(settings, stop)

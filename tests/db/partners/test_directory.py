@@ -1,0 +1,190 @@
+"""Credentials in memory: a change is seen within a second, and nothing is trusted without the database."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+import pytest
+from tests.db.webhooks.scene import FaultyDatabase, until
+from tests.support.application import Platform
+from tests.support.partners import execute, issued, limit, onboard, revoke, suspend
+
+from proof.db import Connection, Database
+from proof.partners import queries
+from proof.partners.directory import TRUST_S, Directory
+from proof.partners.errors import DirectoryStaleError
+from proof.partners.tokens import parse_token
+from proof.partners.types import Credential, CredentialKind, Environment, OnboardedPartner
+
+Run = Callable[[Any], Any]
+PRODUCTION = Environment.PRODUCTION
+SEEN_WITHIN_S = 1.0
+# What the machine may be late by while it runs other things.
+SLACK_S = 2.0
+
+
+@asynccontextmanager
+async def watching(database: Database) -> AsyncIterator[Directory]:
+    directory = Directory(database)
+    task = asyncio.create_task(directory.run())
+    try:
+        yield directory
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+def key_id(partner: OnboardedPartner) -> str:
+    parsed = parse_token(issued(partner).api_key)
+    assert parsed is not None
+    return parsed.key_id
+
+
+async def require_seen(
+    change: Awaitable[None],
+    directory: Directory,
+    key: str,
+    seen: Callable[[Credential | None], Any],
+) -> None:
+    """The change is seen within its second by a process that is asked all the while."""
+    assert not seen(await directory.find(key))
+    await change
+    started = time.monotonic()
+
+    async def noticed() -> bool:
+        return bool(seen(await directory.find(key)))
+
+    await until(noticed, SEEN_WITHIN_S + SLACK_S)
+    assert time.monotonic() - started < SEEN_WITHIN_S + SLACK_S
+
+
+def test_a_new_partner_is_found_at_the_first_call(run: Run, platform: Platform) -> None:
+    async def scene() -> None:
+        directory = Directory(platform.database)
+        assert await directory.find("0" * 13) is None
+        partner = await onboard(platform.database, platform.vault)
+
+        async def found() -> bool:
+            return await directory.find(key_id(partner)) is not None
+
+        # Nobody watches here: only the miss itself can have brought it, long before trust ends.
+        started = time.monotonic()
+        await until(found, TRUST_S)
+        assert time.monotonic() - started < TRUST_S
+
+    run(scene())
+
+
+@pytest.mark.parametrize("change", ["revoked", "expired", "suspended", "limited", "listed"])
+def test_a_change_is_seen_within_a_second(run: Run, platform: Platform, change: str) -> None:
+    async def scene() -> None:
+        partner = await onboard(platform.database, platform.vault)
+        database, key = platform.database, key_id(partner)
+        identity = issued(partner).partner_environment_id
+        changes: dict[str, tuple[Awaitable[None], Callable[[Any], Any]]] = {
+            "revoked": (revoke(database, issued(partner).api_key), lambda one: one is None),
+            "expired": (
+                execute(
+                    database, "UPDATE credentials SET expires_at = now() WHERE key_id = $1", key
+                ),
+                lambda one: one is None,
+            ),
+            "suspended": (suspend(database, partner), lambda one: one.owner.suspended),
+            "limited": (
+                limit(database, partner, PRODUCTION, status=7),
+                lambda one: one.owner.limits.status == 7,
+            ),
+            "listed": (
+                execute(
+                    database, "INSERT INTO allowlist VALUES ($1, 'api_key', '10.0.0.0/8')", identity
+                ),
+                lambda one: one.owner.allowlists[CredentialKind.API_KEY],
+            ),
+        }
+        async with watching(database) as directory:
+            await directory.find(key)
+            act, seen = changes.pop(change)
+            for unused, _ in changes.values():
+                unused.close()  # type: ignore[attr-defined]  # a coroutine
+            await require_seen(act, directory, key, seen)
+
+    run(scene())
+
+
+def test_with_the_database_gone_nothing_is_trusted(run: Run, platform: Platform) -> None:
+    async def scene() -> None:
+        partner = await onboard(platform.database, platform.vault)
+        away = False
+        database = FaultyDatabase(platform.database, lambda: False if away else None)
+        async with watching(database) as directory:
+            assert await directory.find(key_id(partner)) is not None
+            away = True
+
+            async def refused() -> bool:
+                try:
+                    await directory.find(key_id(partner))
+                except DirectoryStaleError:
+                    return True
+                return False
+
+            await until(refused, TRUST_S + SLACK_S)
+            with pytest.raises(DirectoryStaleError):
+                await directory.find("0" * 13)
+            away = False
+            assert await directory.find(key_id(partner)) is not None
+
+    run(scene())
+
+
+def test_a_directory_that_never_read_trusts_nobody(run: Run, platform: Platform) -> None:
+    async def scene() -> None:
+        directory = Directory(FaultyDatabase(platform.database, lambda: False))
+        with pytest.raises(DirectoryStaleError, match="credentials cannot be checked"):
+            await directory.find("0" * 13)
+
+    run(scene())
+
+
+def test_a_flood_of_unknown_tokens_costs_the_database_little(
+    run: Run, platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = 0
+    real = queries.directory_version
+
+    async def counted(connection: Connection) -> int:
+        nonlocal looks
+        looks += 1
+        return await real(connection)
+
+    async def scene() -> None:
+        directory = Directory(platform.database)
+        started = time.monotonic()
+        for n in range(200):
+            found = await asyncio.gather(*(directory.find(f"{n:09}{k:04}") for k in range(50)))
+            assert set(found) == {None}
+        assert looks <= 2 + (time.monotonic() - started) / 0.05
+
+    monkeypatch.setattr(queries, "directory_version", counted)
+    run(scene())
+
+
+def test_a_change_that_is_rolled_back_is_none(run: Run, platform: Platform) -> None:
+    async def scene() -> None:
+        partner = await onboard(platform.database, platform.vault)
+        connection = await platform.database.dedicated()
+        transaction = connection.transaction()
+        await transaction.start()
+        await connection.execute(
+            "UPDATE partners SET status = 'suspended' WHERE id = $1", partner.partner_id
+        )
+        directory = Directory(platform.database)
+        await transaction.rollback()
+        await connection.close()
+        found = await directory.find(key_id(partner))
+        assert found is not None
+        assert not found.owner.suspended
+
+    run(scene())

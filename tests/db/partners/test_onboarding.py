@@ -1,0 +1,220 @@
+"""Onboarding: all of it or nothing, and no secret left readable."""
+
+from base64 import b64decode
+from collections.abc import Callable
+from typing import Any
+
+import asyncpg
+import pytest
+from tests.support.application import Platform, Stage
+from tests.support.partners import issued, onboard
+
+from proof.core.errors import InvalidInputError
+from proof.core.secrets import Vault
+from proof.db import Database
+from proof.partners.service import webhook_secrets
+from proof.partners.types import Environment
+
+Run = Callable[[Any], Any]
+
+
+def test_both_environments_with_credentials_of_their_own(run: Run, platform: Platform) -> None:
+    async def scene() -> None:
+        partner = await onboard(platform.database, platform.vault)
+        assert [one.environment for one in partner.environments] == list(Environment)
+        handed = [
+            secret
+            for one in partner.environments
+            for secret in (one.api_key, one.client_token, one.webhook_secret, one.widget_id)
+        ]
+        assert len(set(handed)) == 8
+        for one in partner.environments:
+            mark = "live" if one.environment is Environment.PRODUCTION else "test"
+            assert one.api_key.startswith(f"proof_{mark}_")
+            assert one.client_token.startswith(f"proof_{mark}_")
+            async with platform.database.connection() as connection:
+                (secret,) = await webhook_secrets(
+                    connection, platform.vault, one.partner_environment_id
+                )
+            assert b64decode(one.webhook_secret.removeprefix("whsec_")) == secret
+            assert len(secret) == 32
+
+    run(scene())
+
+
+BAD: dict[str, tuple[dict[str, Any], str]] = {
+    "no name": ({"name": " "}, "name"),
+    "long name": ({"name": "x" * 201}, "name"),
+    "control character in the name": ({"name": "a\x00b"}, "name"),
+    "newline in the name": ({"name": "a\nb"}, "name"),
+    "no network": ({"production_networks": ()}, "ip"),
+    "no e-mail": ({"contact_email": "nobody"}, "email"),
+    "two e-mails": ({"contact_email": "a@b.example,c@d.example"}, "email"),
+    "NUL in the e-mail": ({"contact_email": "a\x00@b.example"}, "email"),
+    "long e-mail": ({"contact_email": "a@" + "b" * 250 + ".example"}, "email"),
+    "origin with a path": ({"widget_origins": ("https://shop.example/",)}, "widget-origin"),
+    "origin without scheme": ({"widget_origins": ("shop.example",)}, "widget-origin"),
+    "origin with a user": ({"widget_origins": ("https://u@shop.example",)}, "widget-origin"),
+    "origin that is no URL": ({"widget_origins": ("https://[",)}, "widget-origin"),
+    "origin with NUL": ({"widget_origins": ("https://a\x00b",)}, "widget-origin"),
+    "origin with an impossible port": ({"widget_origins": ("https://a:99999",)}, "widget-origin"),
+    "origin of script": ({"widget_origins": ("javascript:alert(1)",)}, "widget-origin"),
+    "second origin wrong": ({"widget_origins": ("https://a.example", "*")}, "widget-origin"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_what_is_refused_leaves_nothing(run: Run, platform: Platform, case: str) -> None:
+    changes, field = BAD[case]
+
+    async def scene() -> None:
+        tables = ("partners", "partner_environments", "credentials", "audit_log")
+        count = "SELECT " + ", ".join(f"(SELECT count(*) FROM {table})" for table in tables)
+        before = await platform.fetch(count)
+        with pytest.raises(InvalidInputError, match=f"^{field}: "):
+            await onboard(platform.database, platform.vault, **({"name": "Acme"} | changes))
+        assert await platform.fetch(count) == before
+
+    run(scene())
+
+
+@pytest.mark.parametrize(
+    "origin", ["https://shop.example", "http://localhost:3000", "https://[::1]:8443"]
+)
+def test_origins_are_kept_as_browsers_send_them(run: Run, platform: Platform, origin: str) -> None:
+    async def scene() -> None:
+        partner = await onboard(platform.database, platform.vault, widget_origins=(origin, origin))
+        for one in partner.environments:
+            rows = await platform.fetch(
+                "SELECT origin FROM widget_origins WHERE partner_environment_id = $1",
+                one.partner_environment_id,
+            )
+            assert [row["origin"] for row in rows] == [origin]
+
+    run(scene())
+
+
+def test_onboarding_is_in_the_audit_log_without_secrets(run: Run, platform: Platform) -> None:
+    async def scene() -> None:
+        partner = await onboard(platform.database, platform.vault, "Audited", off_ramp=True)
+        (row,) = await platform.fetch(
+            "SELECT * FROM audit_log WHERE partner_id = $1", partner.partner_id
+        )
+        assert (row["actor"], row["action"]) == ("operator", "partner.add")
+        assert row["before"] is None
+        assert '"name": "Audited"' in row["after"]
+        assert "203.0.113.0/24" in row["after"]
+        assert "proof_live_" not in row["after"]
+        assert "whsec_" not in row["after"]
+
+    run(scene())
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE audit_log SET actor = 'nobody'",
+        "UPDATE audit_log SET after = NULL WHERE false",
+        "DELETE FROM audit_log",
+        "TRUNCATE audit_log",
+        "DROP TABLE audit_log",
+        "ALTER TABLE audit_log DISABLE TRIGGER ALL",
+    ],
+)
+def test_the_application_cannot_change_the_audit_log(
+    run: Run, platform: Platform, statement: str
+) -> None:
+    async def scene() -> None:
+        await onboard(platform.database, platform.vault)
+        before = await platform.fetch("SELECT * FROM audit_log ORDER BY id")
+        connection = await platform.database.dedicated()
+        try:
+            with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                await connection.execute(statement)
+        finally:
+            await connection.close()
+        assert before
+        assert await platform.fetch("SELECT * FROM audit_log ORDER BY id") == before
+
+    run(scene())
+
+
+async def dump(arguments: dict[str, Any]) -> bytes:
+    """Every byte of every table, in PostgreSQL's binary COPY format and as text."""
+    database = await Database.open(arguments)
+    parts: list[bytes] = []
+
+    async def keep(data: bytes) -> None:
+        parts.append(data)
+
+    async with database.connection() as connection:
+        tables = await connection.fetch(
+            "SELECT relname FROM pg_class WHERE relkind IN ('r', 'p')"
+            " AND relnamespace = 'public'::regnamespace"
+        )
+        assert len(tables) > 15
+        for row in tables:
+            for form in ("binary", "text"):
+                await connection.copy_from_table(row["relname"], output=keep, format=form)
+    await database.close()
+    return b"".join(parts)
+
+
+def test_no_table_holds_a_secret_in_any_reading(alone: Stage) -> None:
+    platform = alone.platform
+
+    async def scene() -> None:
+        partner = await platform.onboard("Dumped")
+        for one in partner.environments:
+            token, prefix = one.api_key, "/sandbox" * (one.environment is Environment.SANDBOX)
+            setting = {"notification": {"proof": {"target": "https://one.example/hook"}}}
+            await platform.call("PATCH", f"{prefix}/v1/api-key/setting", setting, token=token)
+            body = {"sha256": ["ab" * 32]}
+            await platform.call("POST", f"{prefix}/v1/timestamp", body, token=token)
+        await platform.seal()
+        token = issued(partner).api_key
+        request = {"currencyId": 900, "sha256": "ab" * 32}
+        assert (await platform.call("POST", "/v1/proof", request, token=token)).status == 202
+        found = await dump(alone.arguments)
+        assert b"Dumped" in found, "the dump reads the tables"
+        assert bytes.fromhex("ab" * 32) in found
+        for one in partner.environments:
+            secret = one.webhook_secret.removeprefix("whsec_")
+            raw = b64decode(secret)
+            needles = {
+                "webhook secret": [secret.encode(), raw, raw.hex().encode()],
+                "api key": [one.api_key.encode(), one.api_key.split("_")[3].encode()],
+                "client token": [
+                    one.client_token.encode(),
+                    one.client_token.split("_")[3].encode(),
+                ],
+            }
+            for name, forms in needles.items():
+                assert not any(form in found for form in forms), name
+        await require_log_keys_sealed(platform, found)
+
+    alone.run(scene())
+
+
+async def require_log_keys_sealed(platform: Platform, found: bytes) -> None:
+    rows = await platform.fetch("SELECT environment, role, sealed FROM log_keys")
+    assert len(rows) == 4
+    for row in rows:
+        identity = f"{row['role']} key of the {row['environment']} log"
+        private = platform.vault.open(row["sealed"], identity)
+        assert private not in found
+        assert private.hex().encode() not in found
+
+
+def test_secrets_stay_readable_while_the_key_encryption_key_is_rotated(
+    run: Run, platform: Platform
+) -> None:
+    async def scene() -> None:
+        partner = await onboard(platform.database, platform.vault)
+        identity = issued(partner).partner_environment_id
+        rotated = Vault([b"n" * 32, bytes(range(32))])
+        async with platform.database.connection() as connection:
+            before = await webhook_secrets(connection, platform.vault, identity)
+            assert await webhook_secrets(connection, rotated, identity) == before
+
+    run(scene())

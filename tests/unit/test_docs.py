@@ -1,0 +1,334 @@
+"""The documentation holds what the program has, and every link leads somewhere."""
+
+import json
+import re
+import tomllib
+import urllib.request
+from hashlib import sha256
+from importlib.resources import files
+from io import BytesIO
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+from urllib.parse import urljoin, urlsplit
+from uuid import UUID
+
+import pytest
+from starlette.routing import Match
+from tests.support.signer import (
+    KEYS,
+    LOG,
+    TIME_S,
+    WITNESS,
+    checkpoint,
+    consistency_path,
+    log_root,
+    payload,
+)
+from tests.unit.web.html_page import Page
+from typer.main import get_command
+
+from proof.api.errors import STATUSES
+from proof.config import load_settings
+from proof.main.commands import application
+from proof.main.documentation import sources
+from proof.verify import RefusedError, cli
+from proof.web.contents import ENTRIES, PAGES_FOLDER
+from proof.web.site import documentation, render
+from proof.webhooks.schedule import Schedule
+from proof.webhooks.signing import secret_text, webhook_headers, x_signature
+
+ROOT = Path(__file__).parent.parent.parent
+BASE = "https://stamps.test/proof"
+SOURCES = sources(load_settings({"PROOF_PUBLIC_URL": BASE, "PROOF_DATA_DIR": "/nowhere"}))
+DOCUMENTS, MISSING = render(SOURCES)
+NAMES = [entry.name for entry in ENTRIES]
+HTML = {path: one.body.decode() for path, one in DOCUMENTS.items() if "html" in one.content_type}
+PAGES = {path: Page(html) for path, html in HTML.items()}
+EVERYTHING = "\n".join(HTML.values())
+ELSEWHERE = {"c2sp.org", "www.standardwebhooks.com"}
+REPOSITORY_PAGES = [
+    ROOT / "README.md",
+    ROOT / "CHANGELOG.md",
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
+
+
+def markdown(name: str) -> str:
+    return DOCUMENTS[f"/docs/{name}.md"].body.decode()
+
+
+def shown(name: str) -> str:
+    return PAGES[f"/docs/{name}"].shown()
+
+
+def snippet(name: str, marker: str) -> str:
+    """The one Python block of a page that holds the marker."""
+    (found,) = (
+        block
+        for block in re.findall(r"```python\n(.*?)```", markdown(name), re.S)
+        if marker in block
+    )
+    return str(found)
+
+
+def commands() -> list[tuple[str, Any]]:
+    found: list[tuple[str, Any]] = []
+
+    def walk(name: str, command: Any) -> None:
+        found.append((name, command))
+        for child in getattr(command, "commands", {}).values():
+            walk(f"{name} {child.name}", child)
+
+    walk("proof", get_command(application()))
+    return found
+
+
+def test_every_page_that_is_written_is_listed() -> None:
+    written = {
+        path.name.removesuffix(".md")
+        for path in PAGES_FOLDER.iterdir()
+        if path.name.endswith(".md")
+    }
+    assert written == set(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_page_is_in_llms_txt_in_every_menu_and_on_the_front_page(name: str) -> None:
+    assert f"]({BASE}/docs/{name}.md): " in DOCUMENTS["/llms.txt"].body.decode()
+    for page in PAGES.values():
+        assert page.values("href").count(name) >= 2
+    assert PAGES["/docs/"].values("href").count(name) == 3
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_a_page_has_one_title_a_way_past_the_menu_and_a_language(path: str) -> None:
+    page = PAGES[path]
+    assert len(page.all("h1")) == len(page.all("main")) == len(page.all("title")) == 1
+    assert page.all("html") == [{"lang": "en"}]
+    assert page.values("href")[: len(page.all("link")) + 1][-1] == "#content"
+    assert all(image.get("alt") is not None for image in page.all("img"))
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_a_page_brings_no_script_no_style_of_its_own_and_nothing_from_elsewhere(path: str) -> None:
+    page = PAGES[path]
+    assert not {tag for tag, _ in page.elements} & {
+        "script",
+        "style",
+        "iframe",
+        "form",
+        "object",
+        "base",
+    }
+    assert not [
+        name for _, found in page.elements for name in found if name == "style" or name[:2] == "on"
+    ]
+    loaded = page.values("src") + [link["href"] for link in page.all("link")]
+    assert loaded
+    assert all(urljoin(path, address) in DOCUMENTS for address in loaded)
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_headings_go_down_one_level_at_a_time(path: str) -> None:
+    levels = [int(tag[1]) for tag, _ in PAGES[path].elements if re.fullmatch("h[1-6]", tag)]
+    assert levels[0] == 1
+    assert all(after <= before + 1 for before, after in pairwise(levels))
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_an_anchor_is_there_once(path: str) -> None:
+    anchors = PAGES[path].values("id")
+    assert len(anchors) == len(set(anchors))
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_every_link_leads_somewhere(path: str) -> None:
+    for href in PAGES[path].values("href"):
+        target = urlsplit(urljoin(BASE + path, href))
+        if target.netloc in ELSEWHERE:
+            assert target.scheme == "https"
+            continue
+        assert target.netloc == urlsplit(BASE).netloc, href
+        inside = target.path.removeprefix(urlsplit(BASE).path)
+        assert inside in DOCUMENTS or inside == "/openapi.json", href
+        if target.fragment:
+            assert target.fragment in PAGES[inside].values("id"), href
+
+
+def test_nothing_generated_was_forgotten() -> None:
+    assert "<!--" not in EVERYTHING
+    assert "&lt;!--" not in EVERYTHING
+
+
+def test_the_pages_name_the_installation_they_are_served_by() -> None:
+    assert "https://proof.example" not in EVERYTHING
+    assert f"{BASE}/v1/timestamp" in shown("quickstart")
+    assert f"{BASE}/sandbox" in shown("introduction")
+
+
+def test_a_missing_page_shows_the_way() -> None:
+    assert MISSING.status == 404
+    assert set(NAMES) <= set(Page(MISSING.body.decode()).values("href"))
+
+
+def test_the_address_without_a_slash_leads_to_the_front_page_below_any_prefix() -> None:
+    document = DOCUMENTS["/docs"]
+    assert (document.status, urljoin(f"{BASE}/docs", document.location)) == (308, f"{BASE}/docs/")
+
+
+def test_every_document_has_a_route_and_nothing_else_has() -> None:
+    routes = documentation(SOURCES)
+
+    def matched(path: str) -> bool:
+        scope = {"type": "http", "method": "GET", "path": path}
+        return any(route.matches(scope)[0] is Match.FULL for route in routes)
+
+    assert all(map(matched, DOCUMENTS))
+    assert not any(map(matched, ("/", "/docs/a/b", "/v1/proof", "/llms.txt/")))
+
+
+@pytest.mark.parametrize(
+    "setting", tomllib.loads(files("proof.config").joinpath("defaults.toml").read_text())
+)
+def test_every_setting_is_explained(setting: str) -> None:
+    row = re.search(
+        rf"^\| `{setting}` `PROOF_{setting.upper()}` \| `.+` \| (.+) \|$",
+        markdown("operating"),
+        re.M,
+    )
+    assert row is not None
+    assert len(row[1]) > 20
+
+
+@pytest.mark.parametrize(("name", "command"), commands())
+def test_every_command_and_option_is_explained(name: str, command: Any) -> None:
+    if not getattr(command, "commands", {}):
+        assert f"<code>{name}</code>" in HTML["/docs/cli"]
+    section = markdown("cli").partition(f"### `{name}`\n")[2].partition("\n### ")[0]
+    for parameter in command.params:
+        for option in parameter.opts if parameter.param_type_name == "option" else ():
+            assert re.search(rf"^\| `[^`]*{option}\b", section, re.M), option
+
+
+def test_every_exit_code_of_the_commands_is_explained() -> None:
+    for code in range(5):
+        assert f"| {code} | " in markdown("cli")
+
+
+def test_every_option_and_exit_code_of_the_verifier_is_explained() -> None:
+    page = markdown("proofs-and-verifying")
+    options = [option for action in cli._parser("x")._actions for option in action.option_strings]
+    assert "--log-key" in options
+    for option in options:
+        assert option == "-h" or f"`{option}" in page
+    for code in (cli.EXIT_TIED, cli.EXIT_REFUSED, cli.EXIT_USAGE, cli.EXIT_UNTIED):
+        assert f"| {code} | " in page
+
+
+@pytest.mark.parametrize("path", json.loads(SOURCES.openapi)["paths"])
+def test_every_path_is_in_the_reference(path: str) -> None:
+    assert f"<code>{path}</code>" in HTML["/docs/reference"]
+
+
+def test_every_path_of_the_product_is_told_of_in_prose() -> None:
+    prose = "".join(markdown(name) for name in NAMES if name != "reference")
+    for path in json.loads(SOURCES.openapi)["paths"]:
+        assert path in prose
+
+
+def test_every_status_of_an_error_is_explained() -> None:
+    page = markdown("errors")
+    for status in {status for _, status in STATUSES} | {405, 500}:
+        assert f"| {status} | " in page
+
+
+def test_the_schedule_of_deliveries_is_the_one_in_the_table() -> None:
+    (row,) = re.findall(
+        r"^\| After the one before \| at once \| (.+) \|$", markdown("webhooks"), re.M
+    )
+    units = {"s": 1, "min": 60, "h": 3600}
+    seconds = [int(count) * units[unit] for count, unit in map(str.split, row.split(" | "))]
+    assert [0, *seconds] == list(Schedule().delays_s)
+
+
+def test_webhooks_verify_as_the_page_says() -> None:
+    secret, body = bytes(range(32)), b'{"sha256":"00"}'
+    names: dict[str, Any] = {"secret": secret_text(secret)}
+    exec(snippet("webhooks", "is_genuine"), names)  # noqa: S102 - our own page
+    headers = webhook_headers(UUID(int=7), 1_795_221_598, body, [bytes(32), secret])
+    headers["x-signature"] = x_signature(secret, body)
+    assert names["is_genuine"](headers, body)
+    assert names["is_genuine_x_signature"](headers, body)
+    assert not names["is_genuine"](headers, body + b" ")
+    assert not names["is_genuine_x_signature"](headers, body + b" ")
+
+
+def test_a_proof_is_verified_as_the_page_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("log.key").write_text(f"{LOG.text}\n{WITNESS.text}\n")
+    proof = payload()
+    program = snippet("proofs-and-verifying", "verify_payload(")
+    for status, said in ((3, f"{proof['sha256']} True {TIME_S}000 ()"), (2, "refused: ")):
+        proof["tree"]["submitStatus"] = status
+        Path("hello.proof.json").write_text(json.dumps(proof))
+        exec(program, {})  # noqa: S102 - our own page
+        assert capsys.readouterr().out.startswith(said)
+
+
+class _Log:
+    """A log of which some sizes have a checkpoint."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.hashes = [sha256(b"%d" % n).digest() for n in range(9)]
+        (folder / "log.key").write_text(f"{LOG.text}\n{WITNESS.text}\n")
+        monkeypatch.chdir(folder)
+        monkeypatch.setattr(urllib.request, "urlopen", self._answer)
+
+    def note(self, size: int) -> bytes:
+        return checkpoint(size, log_root(self.hashes[:size])).encode()
+
+    def _answer(self, url: str) -> BytesIO:
+        old, new = map(int, url.removeprefix(f"{BASE}/log/consistency/").split("/"))
+        path = [] if old == new else consistency_path(old, self.hashes[:new])
+        return BytesIO("".join(f"{node.hex()}\n" for node in path).encode())
+
+
+def test_the_log_is_watched_as_the_page_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = _Log(tmp_path, monkeypatch)
+    names: dict[str, Any] = {}
+    exec(snippet("the-log", "def check"), names)  # noqa: S102 - our own page
+    assert names["KEYS"] == list(KEYS)
+    names["check"](log.note(3), log.note(8))
+    names["check"](log.note(8), log.note(8))
+    with pytest.raises(SystemExit, match="went back from 8 to 3"):
+        names["check"](log.note(8), log.note(3))
+    before = log.note(3)
+    log.hashes[1] = bytes(32)
+    with pytest.raises(RefusedError):
+        names["check"](before, log.note(8))
+
+
+@pytest.mark.parametrize("path", REPOSITORY_PAGES, ids=lambda path: path.name)
+def test_every_link_of_the_repository_leads_to_a_file(path: Path) -> None:
+    for target in re.findall(r"\]\(([^)]+)\)", path.read_text()):
+        name, _, anchor = target.partition("#")
+        found = path.parent / name
+        assert found.exists(), target
+        if anchor:
+            assert anchor in PAGES[f"/docs/{found.stem}"].values("id"), target
+
+
+def test_the_readme_begins_with_the_two_commands() -> None:
+    readme, makefile = (ROOT / "README.md").read_text(), (ROOT / "Makefile").read_text()
+    blocks = re.findall(r"```sh\n(.*?)```", readme, re.S)
+    assert [line.split()[:2] for line in blocks[0].splitlines()] == [
+        ["make", "demo"],
+        ["make", "test"],
+    ]
+    for target in re.findall(r"\bmake ([a-z-]+)", readme):
+        assert re.search(rf"^{target}:", makefile, re.M), target
