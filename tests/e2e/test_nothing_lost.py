@@ -10,17 +10,18 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
+from tests.support.receiver import Receiver
+from tests.support.served import Server, served
 
 from proof.db import Database
 from proof.db.embedded import EmbeddedCluster
 from proof.verify import parse_verifier_key, verify_payload
-from tests.support.receiver import Receiver
-from tests.support.served import Server, served
 
 PATIENCE_S = 60.0
 TWO_PROCESSES = {"PROOF_UNSAFE_OUTBOUND_NETWORKS": "127.0.0.0/8", "PROOF_PROCESSES": "2"}
@@ -103,7 +104,7 @@ def test_sigkill_in_the_middle_of_load(server: Server) -> None:
 
         killing = asyncio.Event()
 
-        async def press(client: Client, acknowledged: Acknowledged) -> None:
+        async def press(acknowledged: Acknowledged, client: Client) -> None:
             await client.set_webhook(receiver.url("/proofs"))
             workers = [
                 asyncio.create_task(stamping(client, acknowledged, killing)) for _ in range(24)
@@ -115,8 +116,8 @@ def test_sigkill_in_the_middle_of_load(server: Server) -> None:
             await asyncio.gather(
                 kill_after(server, list(load.values()), killing),
                 *(
-                    with_client(server, partner, each, lambda c, each=each: press(c, load[each]))
-                    for each in load
+                    with_client(server, partner, each, partial(press, acknowledged))
+                    for each, acknowledged in load.items()
                 ),
             )
 

@@ -39,7 +39,7 @@ class Installation(Protocol):
         ...
 
     def migrate(self) -> str:
-        """Bring the schema up to date; the revision it is at."""
+        """Bring schema, keys and logs up to date; the schema's revision."""
         ...
 
     def with_database(self, action: Callable[[Database], Awaitable[T]]) -> T:

@@ -55,7 +55,7 @@ def register(app: typer.Typer, open_installation: Opener) -> None:
 
     @db.command()
     def migrate(data: Data = None) -> None:
-        """Bring the schema up to date. `proof serve` does so by itself."""
+        """Bring schema, keys and logs up to date. `proof serve` does so by itself."""
         with stated_errors():
             revision = open_installation(ServerOptions(data)).migrate()
         out.print(f"the database is at revision {revision}")

@@ -48,8 +48,10 @@ class LocalInstallation:
         run_worker_process(self._settings)
 
     def migrate(self) -> str:
+        from proof.main.compose import prepare
+
         with databases.available(self._settings):
-            asyncio.run(databases.upgrade(self._settings))
+            asyncio.run(prepare(self._settings))
         return newest_revision()
 
     def with_database(self, action: Callable[[Database], Awaitable[T]]) -> T:

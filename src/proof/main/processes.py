@@ -32,8 +32,15 @@ def run_api(settings: Settings) -> None:
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=_GRACEFUL_S,
     )
+    # uvicorn shuts down in order and then raises the signal again, for whoever had a handler before.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _end)
     listening = listening_socket(settings.host, settings.port)
     uvicorn.Server(config).run(sockets=[listening])
+
+
+def _end(_number: int, _frame: object) -> None:
+    raise SystemExit(0)
 
 
 def run_worker_process(settings: Settings) -> None:

@@ -39,7 +39,7 @@ def settings_report(settings: Settings, environment: Mapping[str, str]) -> list[
 def _shown(name: str, value: Any) -> Any:
     if name in _URLS_WITH_PASSWORDS and value:
         parts = urlsplit(value)
-        return f"{parts.scheme}://{parts.hostname}{parts.path}"
+        return f"{parts.scheme}://{parts.hostname or ''}{parts.path}"
     if isinstance(value, tuple):
         return list(value)
     return value if isinstance(value, int) else str(value)

@@ -1,6 +1,8 @@
 """The gate before every route, tried as an attacker: generated from the route list itself."""
 
 from collections.abc import Callable
+from ipaddress import ip_network
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,16 +15,18 @@ from tests.db.api.table import (
     customer,
     stamp,
 )
-from tests.support.application import CALLER, Answer, Platform
+from tests.support.application import CALLER, Answer, Platform, staged
 from tests.support.partners import issued, revoke, suspend
 
 from proof.core.ids import checksum
+from proof.db.embedded import EmbeddedCluster
 from proof.partners.tokens import new_token
 from proof.partners.types import Environment, OnboardedPartner
 
 Run = Callable[[Any], Any]
 
 OFF_LIST = "198.51.100.66"
+USAGE = ("POST", "/v1/api-key/usage", {"year": 2026})
 OPEN = [name for name in OPERATIONS if name not in WITH_CREDENTIAL]
 OTHER = {
     Environment.PRODUCTION: Environment.SANDBOX,
@@ -158,29 +162,50 @@ def test_a_bearer_token_is_as_good_and_two_different_ones_are_refused(
     async def scene() -> None:
         partner = await platform.onboard()
         one = issued(partner)
-        call = ("POST", "/v1/api-key/usage", {"year": 2026})
         bearer = [("authorization", f"Bearer {one.api_key}")]
-        assert (await platform.call(*call, headers=bearer)).status == 200
-        assert (await platform.call(*call, headers=bearer, token=one.api_key)).status == 200
-        answer = await platform.call(*call, headers=bearer, token=one.client_token)
+        assert (await platform.call(*USAGE, headers=bearer)).status == 200
+        assert (await platform.call(*USAGE, headers=bearer, token=one.api_key)).status == 200
+        answer = await platform.call(*USAGE, headers=bearer, token=one.client_token)
         assert answer.status == 401
 
     run(scene())
 
 
-def test_behind_a_trusted_proxy_the_forwarded_address_is_judged(
+def test_without_a_proxy_the_forwarded_address_is_the_callers_own_word(
     run: Run, platform: Platform
 ) -> None:
     async def scene() -> None:
-        listed = await platform.onboard(timestamp_networks=("192.0.2.0/24",))
-        call = ("POST", "/v1/api-key/usage", {"year": 2026})
-        token = issued(listed).api_key
+        token = issued(await platform.onboard(timestamp_networks=("192.0.2.0/24",))).api_key
         forged = [("x-forwarded-for", "192.0.2.1")]
-        # No proxy is configured here: the header is the caller's own word.
-        answer = await platform.call(*call, token=token, address=OFF_LIST, headers=forged)
+        answer = await platform.call(*USAGE, token=token, address=OFF_LIST, headers=forged)
         assert answer.status == 403
         assert OFF_LIST in answer.message
-        mapped = await platform.call(*call, token=token, address="::ffff:192.0.2.1")
+        mapped = await platform.call(*USAGE, token=token, address="::ffff:192.0.2.1")
         assert mapped.status == 200
 
     run(scene())
+
+
+def test_behind_a_trusted_proxy_the_forwarded_address_is_judged(
+    cluster: EmbeddedCluster, tmp_path: Path
+) -> None:
+    with staged(cluster, tmp_path, proxies=(ip_network("10.0.0.0/8"),)) as stage:
+
+        async def scene() -> None:
+            partner = await stage.platform.onboard(timestamp_networks=("192.0.2.0/24",))
+            token = issued(partner).api_key
+            for peer, entries, status in [
+                ("10.0.0.1", ["192.0.2.1"], 200),
+                ("10.0.0.1", [f"192.0.2.1, {OFF_LIST}"], 403),
+                ("10.0.0.1", ["192.0.2.1", OFF_LIST], 403),
+                ("10.0.0.1", [OFF_LIST, "192.0.2.1, 10.0.0.2"], 200),
+                (OFF_LIST, ["192.0.2.1"], 403),
+            ]:
+                headers = [("x-forwarded-for", entry) for entry in entries]
+                answer = await stage.platform.call(
+                    *USAGE, token=token, address=peer, headers=headers
+                )
+                assert answer.status == status, (peer, entries)
+                assert status == 200 or OFF_LIST in answer.message
+
+        stage.run(scene())

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.pipeline import ORIGIN, VAULT, lost, owner, work
 
 from proof.db import Database
 from proof.timestamps.anchors.log.service import ensure_log
 from proof.timestamps.submissions.committer import Committer
-from tests.support.pipeline import ORIGIN, VAULT, lost, owner, work
 
 PROGRAM = Path(__file__).with_name("work_until_killed.py")
 ROOT = Path(__file__).parents[3]

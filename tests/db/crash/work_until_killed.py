@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
+from tests.support.pipeline import work
 
 from proof.db import Database
-from tests.support.pipeline import work
 
 _STATEMENTS = ("execute", "executemany", "fetch", "fetchrow", "fetchval", "copy_records_to_table")
 
