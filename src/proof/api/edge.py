@@ -19,7 +19,8 @@ class BaseUrls:
     def __init__(self, production: str, sandbox: str) -> None:
         self._production = urlsplit(production)
         self._sandbox = urlsplit(sandbox)
-        self._own_host = self._production.netloc != self._sandbox.netloc
+        self._sandbox_authority = _authority(sandbox)
+        self._own_host = _authority(production) != self._sandbox_authority
 
     def resolve(self, host: str, path: str) -> tuple[Environment, str] | None:
         """The environment and the path below its base URL; None when the path is below neither.
@@ -28,7 +29,7 @@ class BaseUrls:
         since a proxy or a health check may use a name we do not know.
         """
         if self._own_host:
-            at_sandbox = host.lower() == self._sandbox.netloc.lower()
+            at_sandbox = _authority(f"{self._sandbox.scheme}://{host}") == self._sandbox_authority
             candidates = [Environment.SANDBOX if at_sandbox else Environment.PRODUCTION]
         else:
             candidates = [Environment.SANDBOX, Environment.PRODUCTION]
@@ -79,6 +80,15 @@ async def not_found(scope: Scope, _receive: Receive, send: Send) -> None:
     edge: Edge = scope["proof"]
     reply = message_reply(404, f"there is nothing at {scope['path'][:200]}")
     await send_reply(reply, edge.request_id, send)
+
+
+def _authority(url: str) -> tuple[str | None, int | None]:
+    """Host and port, the scheme's own port when none is given."""
+    try:
+        parts = urlsplit(url)
+        return parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+    except ValueError:
+        return None, None
 
 
 def _below(prefix: str, path: str) -> str | None:

@@ -87,8 +87,9 @@ class SettingHandlers:
     async def _tree(self, tx: Connection, owner: PartnerEnvironment, wanted: TreeTarget) -> None:
         await self._target(tx, owner, TREE_EVENT, wanted.target)
         if wanted.currency_ids is not UNSET:
-            chosen = dict.fromkeys(map(enabled_currency, wanted.currency_ids))
-            await set_notified(tx, owner.id, list(chosen))
+            name = "notification.tree.currencyIds"
+            chosen = {enabled_currency(number, name) for number in wanted.currency_ids}
+            await set_notified(tx, owner.id, sorted(chosen))
 
 
 async def _setting(connection: Connection, owner: PartnerEnvironment) -> SettingAnswer:

@@ -115,6 +115,22 @@ def test_overlapping_sets_through_two_committers(run: Run, platform: Platform) -
     run(scene())
 
 
+def test_the_same_sets_in_opposite_orders_do_not_deadlock(run: Run, platform: Platform) -> None:
+    async def scene() -> None:
+        owners = [await newcomer(platform) for _ in range(3)]
+        async with committing(platform.database, 2) as (forward, backward):
+            for n in range(15):
+                hashes = digests(400, f"opposite {n}")
+                done = await asyncio.gather(
+                    *(commit(forward, owner, hashes) for owner in owners),
+                    *(commit(backward, owner, hashes[::-1]) for owner in reversed(owners)),
+                )
+                fresh = sum(len(hashes) - len(one.known) for one in done)
+                assert fresh == len(owners) * len(hashes)
+
+    run(scene())
+
+
 def test_in_one_batch_the_first_request_has_a_hash_as_new(run: Run, platform: Platform) -> None:
     async def scene() -> None:
         owner, (a, b, c) = await newcomer(platform), digests(3)
@@ -202,28 +218,30 @@ def test_closing_and_sealing_all_the_while(run: Run, platform: Platform) -> None
     run(scene())
 
 
-def test_large_requests_go_their_own_lane_and_hold_nobody_up(run: Run, platform: Platform) -> None:
+def test_large_requests_go_their_own_lane_and_hold_nobody_up(
+    run: Run, platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, released = queries.commit, asyncio.Event()
+
+    async def held(connection: Connection, ids: Any, blobs: Any) -> list[Any]:
+        if max(map(len, blobs)) > 32 * LARGE_REQUEST:
+            await released.wait()
+        return await real(connection, ids, blobs)
+
     async def scene() -> None:
         owner = await newcomer(platform)
-        large = digests(2 * MAX_ROWS, "large")
-        order: list[str] = []
-
-        async def sent(name: str, hashes: list[bytes]) -> None:
-            await commit(committer, owner, hashes)
-            order.append(name)
-
-        async with committing(platform.database) as (committer,):
-            await commit(committer, owner, digests(1, "first"))
-            await asyncio.gather(
-                *(sent("large", large[at : at + MAX_ROWS]) for at in (0, MAX_ROWS)),
-                *(sent("small", digests(1, f"small {n}")) for n in range(20)),
-            )
-        assert order.index("large") > 0, order
-        assert LARGE_REQUEST < MAX_ROWS
+        large = [digests(MAX_ROWS, f"large {n}") for n in range(2)]
+        small = [digests(1, f"small {n}") for n in range(20)]
+        monkeypatch.setattr(queries, "commit", held)
+        async with committing(platform.database) as (committer,), asyncio.timeout(20):
+            waiting = [asyncio.create_task(commit(committer, owner, hashes)) for hashes in large]
+            done = await asyncio.gather(*(commit(committer, owner, one) for one in small))
+            assert not any(task.done() for task in waiting)
+            released.set()
+            done += await asyncio.gather(*waiting)
+        assert {one.known for one in done} == {frozenset()}
         await require_sealed_once(
-            platform,
-            owner,
-            {*large, *digests(1, "first"), *(digests(1, f"small {n}")[0] for n in range(20))},
+            platform, owner, {digest for hashes in large + small for digest in hashes}
         )
 
     run(scene())

@@ -173,3 +173,11 @@ def test_a_self_pair_expands_left_and_the_shape_is_the_contracts(count: int) -> 
 
 def test_the_branch_of_a_lone_leaf_is_the_leaf() -> None:
     assert branch(b"\xab" * 32, []) == {"sha256": "ab" * 32, "depth": 0}
+
+
+@pytest.mark.parametrize("from_right", [False, True])
+def test_a_step_between_equal_nodes_expands_left_whichever_it_names(from_right: bool) -> None:
+    leaf = b"\xab" * 32
+    node = branch(leaf, [Step(leaf, leaf, from_right=from_right)])
+    assert node.keys() == {"sha256", "depth", "leftSha256", "rightSha256", "left"}
+    assert verify_branch(node).leaf == leaf

@@ -125,14 +125,14 @@ class Proofs:
             raise UnsoundProofError(f"the proof of {found['sha256']} is not tied to our keys")
 
 
-def enabled_currency(currency_id: int) -> Currency:
-    """The chain of a currencyId. Raises UnknownCurrencyError naming those that are enabled."""
+def enabled_currency(currency_id: int, name: str = "currencyId") -> Currency:
+    """The chain of a currencyId. Raises UnknownCurrencyError naming the field and those enabled."""
     try:
         return Currency(currency_id)
     except ValueError:
         enabled = ", ".join(f"{int(currency)} ({currency.name})" for currency in Currency)
         raise UnknownCurrencyError(
-            f"currencyId: {currency_id} is not enabled here; enabled: {enabled}"
+            f"{name}: {currency_id} is not enabled here; enabled: {enabled}"
         ) from None
 
 
