@@ -1,7 +1,6 @@
 """The baseline of the HTTP benchmarks: a Starlette endpoint that parses JSON and answers.
 
-`python -m bench.empty PORT` runs one process; several share the port. uvicorn's settings are those
-of `proof api`.
+`python -m bench.empty PORT` runs one process; several share the port.
 """
 
 import sys
@@ -12,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
+from proof.main.processes import server_config
 from proof.main.supervise import listening_socket
 
 
@@ -21,21 +21,9 @@ async def _answer(request: Request) -> JSONResponse:
 
 
 def _main() -> None:
-    config = uvicorn.Config(
-        Starlette(routes=[Route("/v1/timestamp", _answer, methods=["POST"])]),
-        loop="uvloop",
-        http="httptools",
-        ws="none",
-        lifespan="on",
-        proxy_headers=False,
-        server_header=False,
-        access_log=False,
-        log_level="warning",
-        backlog=4096,
-        timeout_keep_alive=75,
-        timeout_graceful_shutdown=30,
-    )
-    uvicorn.Server(config).run(sockets=[listening_socket("127.0.0.1", int(sys.argv[1]))])
+    app = Starlette(routes=[Route("/v1/timestamp", _answer, methods=["POST"])])
+    listening = listening_socket("127.0.0.1", int(sys.argv[1]))
+    uvicorn.Server(server_config(app)).run(sockets=[listening])
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from proof.main.database import arguments, started
 HOST = "127.0.0.1"
 _START_S = 60.0
 _STOP_S = 60.0
+_LOG_TAIL_CHARS = 2_000
 
 
 class NotStartedError(Exception):
@@ -64,7 +65,7 @@ def proof(processes: int) -> Iterator[Served]:
         with (Path(folder) / "log").open("wb") as log:
             server = subprocess.Popen(command, env=environment, stderr=log)
         stack.callback(_stop, server)
-        _await_port(port, server)
+        _await_port(port, server, Path(folder) / "log")
         settings = load_settings({}, data_dir=data, host=HOST, port=port)
         yield Served(port, _api_key(environment), settings)
 
@@ -77,7 +78,7 @@ def empty(processes: int) -> Iterator[int]:
         for _ in range(processes):
             server = subprocess.Popen([sys.executable, "-m", "bench.empty", str(port)])
             stack.callback(_stop, server)
-            _await_port(port, server)
+            _await_port(port, server, None)
         yield port
 
 
@@ -112,11 +113,12 @@ def _api_key(environment: dict[str, str]) -> str:
     return key
 
 
-def _await_port(port: int, server: "subprocess.Popen[bytes]") -> None:
+def _await_port(port: int, server: "subprocess.Popen[bytes]", log: Path | None) -> None:
     deadline = time.monotonic() + _START_S
     while time.monotonic() < deadline:
         if server.poll() is not None:
-            raise NotStartedError(f"the server ended with {server.returncode}")
+            said = log.read_text()[-_LOG_TAIL_CHARS:] if log else ""
+            raise NotStartedError(f"the server ended with {server.returncode}\n{said}")
         try:
             socket.create_connection((HOST, port), timeout=1).close()
         except OSError:

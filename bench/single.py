@@ -12,12 +12,12 @@ CONNECTIONS = 256
 _TARGETS = {1: 0.75, 2: 0.55}
 _P99_MS = 100.0
 # What the worker still has to seal and log when the load ends is not the baseline's burden.
-_SETTLE_S = 2.0
+_SETTLE_S = 1.5
 
 
 def run(options: Options) -> list[Figure]:
     """One process against one, then two against two."""
-    rounds, duration_s = (2, 2.0) if options.quick else (5, 5.0)
+    rounds, duration_s = (2, 2.0) if options.quick else (9, 3.0)
     return [
         figure
         for processes in (1, 2)

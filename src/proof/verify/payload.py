@@ -202,7 +202,10 @@ def _inclusion_path(evidence: dict[str, object]) -> list[bytes]:
     path = evidence.get("inclusion")
     if type(path) is not list or len(path) > MAX_LOG_PATH:
         raise MemberError(f"evidence.inclusion is not a list of at most {MAX_LOG_PATH} hashes")
-    return [bytes.fromhex(merkle.hex_hash(item, "evidence.inclusion")) for item in path]
+    for item in path:
+        merkle.hex_hash(item, "evidence.inclusion")
+    raw = bytes.fromhex("".join(path))
+    return [raw[at : at + 32] for at in range(0, len(raw), 32)]
 
 
 def _note(evidence: dict[str, object]) -> bytes:

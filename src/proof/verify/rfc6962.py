@@ -51,12 +51,12 @@ def root_from_inclusion(index: int, size: int, leaf: bytes, path: Sequence[bytes
         if last == 0:
             raise PathTooLongError("the inclusion path goes on beyond the log's root")
         if position & 1 or position == last:
-            root = node_hash(sibling, root)
+            root = sha256(b"\x01" + sibling + root).digest()
             if not position & 1:  # the last node: it rose through levels where it had no sibling
                 skipped = _trailing_zeros(position)
                 position, last = position >> skipped, last >> skipped
         else:
-            root = node_hash(root, sibling)
+            root = sha256(b"\x01" + root + sibling).digest()
         position, last = position >> 1, last >> 1
     if last != 0:
         raise PathTooShortError("the inclusion path ends below the log's root")

@@ -131,11 +131,13 @@ class Lane:
     async def _assign(
         self, connection: Connection, batch: Iterable[Pending]
     ) -> dict[OpenRound, list[Pending]]:
-        by_round: dict[OpenRound, list[Pending]] = {}
+        by_owner: dict[int, list[Pending]] = {}
         for pending in batch:
-            current = await self._rounds.of(connection, pending)
-            by_round.setdefault(current, []).append(pending)
-        return by_round
+            by_owner.setdefault(pending.partner_environment_id, []).append(pending)
+        return {
+            await self._rounds.of(connection, requests[0]): requests
+            for requests in by_owner.values()
+        }
 
 
 def _sorted_blob(requests: list[Pending]) -> bytes:
