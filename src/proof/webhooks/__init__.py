@@ -1,13 +1,21 @@
 """Webhooks: events carried to the URLs that partners named. Sees types and bytes, never products."""
 
-from proof.webhooks.delivery import Deliverer, SecretRing
+from proof.webhooks.breaker import BreakerPolicy
+from proof.webhooks.delivery import Deliverer
+from proof.webhooks.notices import Change, EndpointNotice, Notifier
+from proof.webhooks.rings import KeyRing, SecretRing
 from proof.webhooks.schedule import Schedule
 from proof.webhooks.service import endpoints, fan_out, set_endpoint
 from proof.webhooks.types import Limits
 
 __all__ = [
+    "BreakerPolicy",
+    "Change",
     "Deliverer",
+    "EndpointNotice",
+    "KeyRing",
     "Limits",
+    "Notifier",
     "Schedule",
     "SecretRing",
     "endpoints",

@@ -1,49 +1,69 @@
-"""The slice's SQL. An event's body stays in the outbox: one row, however many endpoints get it."""
+"""The SQL of deliveries. An event's body stays in the outbox: one row, however many endpoints get it.
+
+Of the deliveries of one object to an endpoint that asked for order, only the oldest pending one is
+ever due; the others are put off to infinity, and `release` lets the next one out. Whoever adds or ends
+such deliveries locks the endpoint first, in a statement of its own, so that the release sees all.
+"""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
 from proof.db import Connection
-from proof.events import RelayedEvent
 from proof.webhooks.types import ClaimedDelivery, Outcome
 
-_PUT_ENDPOINT = """
-INSERT INTO webhook_endpoints (id, partner_environment_id, purpose, url) VALUES ($1, $2, $3, $4)
-ON CONFLICT (partner_environment_id, purpose) WHERE removed_at IS NULL
-DO UPDATE SET url = excluded.url WHERE webhook_endpoints.url <> excluded.url
-"""
-
-_REMOVE_ENDPOINT = """
-UPDATE webhook_endpoints SET removed_at = now()
-WHERE partner_environment_id = $1 AND purpose = $2 AND removed_at IS NULL
-RETURNING id
-"""
-
-# A statement of its own: it must see what a fan-out committed while the removal waited for it.
-_ABANDON = """
-UPDATE webhook_deliveries SET state = 'failed', last_outcome = 'endpoint removed'
-WHERE endpoint_id = $1 AND state = 'pending'
-"""
-
 # FOR SHARE: an endpoint removed meanwhile is passed over, one being used waits to be removed.
-_FAN_OUT = """
-INSERT INTO webhook_deliveries (event_id, endpoint_id)
-SELECT event.id, endpoint.id
-FROM unnest($1::uuid[], $2::integer[], $3::text[])
-     WITH ORDINALITY AS event (id, partner_environment_id, type, place)
-JOIN webhook_endpoints endpoint
-  ON endpoint.partner_environment_id = event.partner_environment_id
- AND endpoint.purpose = event.type AND endpoint.removed_at IS NULL
-ORDER BY event.place
-FOR SHARE OF endpoint
+_TARGETS = """
+SELECT id, partner_environment_id, purpose, ordering FROM webhook_endpoints
+WHERE removed_at IS NULL AND (
+    (partner_environment_id, purpose) IN (SELECT * FROM unnest($1::integer[], $2::text[]))
+    OR id = ANY($3::uuid[]))
+ORDER BY id FOR SHARE
+"""
+
+_INSERT = """
+INSERT INTO webhook_deliveries
+    (event_id, event_cursor, endpoint_id, ordered_subject, due_at, next_attempt_at)
+SELECT event_id, event_cursor, endpoint_id, ordered_subject, due_at, due_at
+FROM unnest($1::uuid[], $2::bigint[], $3::uuid[], $4::text[])
+     AS delivery (event_id, event_cursor, endpoint_id, ordered_subject)
+CROSS JOIN LATERAL (
+    SELECT CASE WHEN ordered_subject IS NULL THEN now() ELSE 'infinity' END AS due_at) AS time
+ORDER BY event_cursor
+"""
+
+_RELEASE = """
+UPDATE webhook_deliveries
+SET due_at = coalesce($3, now()), next_attempt_at = coalesce($3, now())
+WHERE id IN (
+    SELECT head.id
+    FROM (SELECT DISTINCT * FROM unnest($1::uuid[], $2::text[])) AS object (endpoint_id, subject)
+    CROSS JOIN LATERAL (
+        SELECT id, due_at FROM webhook_deliveries
+        WHERE endpoint_id = object.endpoint_id AND ordered_subject = object.subject
+          AND state = 'pending'
+        ORDER BY id LIMIT 1
+    ) AS head
+    WHERE head.due_at = 'infinity')
+"""
+
+_LOCK_ENDPOINTS = """
+SELECT id FROM webhook_endpoints WHERE id = ANY($1::uuid[]) ORDER BY id FOR NO KEY UPDATE
+"""
+
+_CLAIMED = """
+delivery.id, delivery.attempts AS attempt, delivery.attempts_before,
+delivery.next_attempt_at AS lease_end, delivery.endpoint_id, delivery.ordered_subject, endpoint.url,
+endpoint.purpose, endpoint.ed25519, event.partner_environment_id, event.id AS event_id,
+event.sequence, event.body
 """
 
 # Endpoints with work are found by skipping through the index, one probe each, and only the first few
 # rows of each are read: ten thousand rows of a dead endpoint cost as much as sixteen. Whoever has
-# least in flight comes first. Only what is chosen is locked, and looked at again once it is: another
-# worker may have chosen the same.
-_CLAIM = """
+# least comes first. Only what is chosen is locked, and looked at again once it is: another worker may
+# have chosen the same. Rows are found again by their place, which spares an index; one that changed
+# meanwhile is not found, and waits for the next claim.
+_CLAIM = f"""
 WITH RECURSIVE waiting AS (
     (SELECT endpoint_id FROM webhook_deliveries WHERE state = 'pending'
      ORDER BY endpoint_id LIMIT 1)
@@ -53,34 +73,60 @@ WITH RECURSIVE waiting AS (
             ORDER BY endpoint_id LIMIT 1)
     FROM waiting WHERE waiting.endpoint_id IS NOT NULL
 ), due AS (
-    SELECT head.id, head.next_attempt_at, waiting.endpoint_id,
-           coalesce(busy.in_flight, 0) AS in_flight
+    SELECT head.place, head.due_at, waiting.endpoint_id, coalesce(known.held, 0) AS held
     FROM waiting
-    LEFT JOIN unnest($2::uuid[], $3::integer[]) AS busy (endpoint_id, in_flight)
-           ON busy.endpoint_id = waiting.endpoint_id
+    JOIN webhook_endpoints endpoint
+      ON endpoint.id = waiting.endpoint_id AND endpoint.breaker = 'closed'
+    LEFT JOIN unnest($2::uuid[], $3::integer[], $4::integer[]) AS known (endpoint_id, held, room)
+           ON known.endpoint_id = waiting.endpoint_id
     CROSS JOIN LATERAL (
-        SELECT id, next_attempt_at FROM webhook_deliveries
-        WHERE endpoint_id = waiting.endpoint_id AND state = 'pending' AND next_attempt_at <= $1
-        ORDER BY next_attempt_at
-        LIMIT greatest(least($4 - coalesce(busy.in_flight, 0), $5), 0)
+        SELECT ctid AS place, due_at FROM webhook_deliveries
+        WHERE endpoint_id = waiting.endpoint_id AND state = 'pending'
+          AND due_at <= $1 AND next_attempt_at <= $1
+        ORDER BY due_at
+        LIMIT greatest(least(coalesce(known.room, $5), $6), 0)
     ) AS head
-    WHERE waiting.endpoint_id IS NOT NULL
 ), chosen AS (
-    SELECT id FROM due
-    ORDER BY in_flight + row_number() OVER (PARTITION BY endpoint_id ORDER BY next_attempt_at),
-             next_attempt_at
-    LIMIT $5
+    SELECT place FROM due
+    ORDER BY held + row_number() OVER (PARTITION BY endpoint_id ORDER BY due_at), due_at
+    LIMIT $6
 ), locked AS (
-    SELECT delivery.id FROM webhook_deliveries delivery JOIN chosen USING (id)
+    SELECT delivery.ctid AS place FROM webhook_deliveries delivery
+    JOIN chosen ON delivery.ctid = chosen.place
     WHERE delivery.state = 'pending' AND delivery.next_attempt_at <= $1
     FOR UPDATE OF delivery SKIP LOCKED
 )
-UPDATE webhook_deliveries delivery SET attempts = attempts + 1, next_attempt_at = $6
+UPDATE webhook_deliveries delivery SET attempts = attempts + 1, next_attempt_at = $7
 FROM locked, webhook_endpoints endpoint, outbox event
-WHERE delivery.id = locked.id
-  AND endpoint.id = delivery.endpoint_id AND event.id = delivery.event_id
-RETURNING delivery.id, delivery.attempts AS attempt, delivery.endpoint_id, endpoint.url,
-          event.partner_environment_id, event.id AS event_id, event.type AS event_type, event.body
+WHERE delivery.ctid = locked.place
+  AND endpoint.id = delivery.endpoint_id AND event.cursor = delivery.event_cursor
+RETURNING {_CLAIMED}
+"""
+
+# One probe of an endpoint at a time: its next one lies a lease ahead.
+_CLAIM_PROBES = f"""
+WITH probing AS (
+    UPDATE webhook_endpoints SET probe_at = $3
+    WHERE id IN (
+        SELECT id FROM webhook_endpoints endpoint
+        WHERE breaker = 'open' AND probe_at <= $1 AND removed_at IS NULL
+          AND EXISTS (SELECT FROM webhook_deliveries WHERE endpoint_id = endpoint.id
+                      AND state = 'pending' AND due_at <= $1 AND next_attempt_at <= $1)
+        ORDER BY probe_at LIMIT $2 FOR UPDATE SKIP LOCKED)
+    RETURNING id, failed_probes
+), locked AS (
+    SELECT head.place, probing.failed_probes FROM probing CROSS JOIN LATERAL (
+        SELECT ctid AS place FROM webhook_deliveries
+        WHERE endpoint_id = probing.id AND state = 'pending'
+          AND due_at <= $1 AND next_attempt_at <= $1
+        ORDER BY due_at LIMIT 1 FOR UPDATE SKIP LOCKED
+    ) AS head
+)
+UPDATE webhook_deliveries delivery SET attempts = attempts + 1, next_attempt_at = $3
+FROM locked, webhook_endpoints endpoint, outbox event
+WHERE delivery.ctid = locked.place
+  AND endpoint.id = delivery.endpoint_id AND event.cursor = delivery.event_cursor
+RETURNING {_CLAIMED}, locked.failed_probes
 """
 
 # Rows are locked in one order, so that two recorders cannot wait for each other. An attempt whose
@@ -88,8 +134,10 @@ RETURNING delivery.id, delivery.attempts AS attempt, delivery.endpoint_id, endpo
 _RECORD = """
 WITH outcome AS (
     SELECT outcome.*
-    FROM unnest($1::bigint[], $2::smallint[], $3::text[], $4::text[], $5::timestamptz[])
-        AS outcome (delivery_id, attempt, state, text, at)
+    FROM unnest($1::bigint[], $2::smallint[], $3::text[], $4::text[], $5::timestamptz[],
+                $6::timestamptz[], $7::smallint[], $8::bytea[], $9::integer[], $10::smallint[])
+        AS outcome (delivery_id, attempt, state, text, at, made_at, status, body, elapsed_ms,
+                    uncounted)
     JOIN webhook_deliveries delivery ON delivery.id = outcome.delivery_id
     ORDER BY delivery.id FOR UPDATE OF delivery
 )
@@ -97,73 +145,101 @@ UPDATE webhook_deliveries delivery
 SET state = outcome.state, last_outcome = outcome.text,
     next_attempt_at = CASE outcome.state
                       WHEN 'pending' THEN outcome.at ELSE delivery.next_attempt_at END,
-    delivered_at = CASE outcome.state WHEN 'delivered' THEN outcome.at END
+    due_at = CASE outcome.state WHEN 'pending' THEN outcome.at ELSE delivery.due_at END,
+    delivered_at = CASE outcome.state
+                   WHEN 'delivered' THEN outcome.at ELSE delivery.delivered_at END,
+    attempts = delivery.attempts - outcome.uncounted, last_attempt_at = outcome.made_at,
+    last_status = outcome.status, last_body = outcome.body, last_elapsed_ms = outcome.elapsed_ms
 FROM outcome
 WHERE delivery.id = outcome.delivery_id
   AND (delivery.state = 'pending' AND delivery.attempts = outcome.attempt
        OR delivery.state <> 'delivered' AND outcome.state = 'delivered')
 """
 
+_GIVE_BACK = """
+WITH held AS (
+    SELECT held.* FROM unnest($1::bigint[], $2::smallint[]) AS held (id, attempt)
+    JOIN webhook_deliveries delivery USING (id)
+    ORDER BY delivery.id FOR UPDATE OF delivery
+)
+UPDATE webhook_deliveries delivery
+SET attempts = delivery.attempts - 1, next_attempt_at = $3, due_at = $3
+FROM held
+WHERE delivery.id = held.id AND delivery.state = 'pending' AND delivery.attempts = held.attempt
+"""
 
-async def put_endpoint(
-    tx: Connection, endpoint_id: UUID, partner_environment_id: int, purpose: str, url: str
+
+async def targets(
+    tx: Connection,
+    partner_environment_ids: Sequence[int],
+    purposes: Sequence[str],
+    endpoint_ids: Sequence[UUID],
+) -> list[tuple[UUID, int, str, str]]:
+    """The live endpoints of these (environment, purpose) pairs and ids: id, both, ordering. Held."""
+    rows = await tx.fetch(_TARGETS, partner_environment_ids, purposes, endpoint_ids)
+    return [tuple(row) for row in rows]
+
+
+async def insert_deliveries(
+    tx: Connection, rows: Sequence[tuple[UUID, int, UUID, str | None]]
 ) -> None:
-    """Create the purpose's endpoint, or give it another URL, which pending deliveries then use."""
-    await tx.execute(_PUT_ENDPOINT, endpoint_id, partner_environment_id, purpose, url)
+    """Deliveries of (event id, cursor, endpoint, ordered subject); due at once, or held in order."""
+    await tx.execute(_INSERT, *map(list, zip(*rows, strict=True)))
 
 
-async def remove_endpoint(tx: Connection, partner_environment_id: int, purpose: str) -> None:
-    """Retire the purpose's endpoint, if any, and give up what is pending for it."""
-    removed = await tx.fetchval(_REMOVE_ENDPOINT, partner_environment_id, purpose)
-    if removed is not None:
-        await tx.execute(_ABANDON, removed)
+async def lock_endpoints(tx: Connection, endpoint_ids: Sequence[UUID]) -> None:
+    """Keep others from adding or ending ordered deliveries of these endpoints."""
+    await tx.execute(_LOCK_ENDPOINTS, endpoint_ids)
 
 
-async def select_endpoints(connection: Connection, partner_environment_id: int) -> dict[str, str]:
-    """URL by purpose."""
-    rows = await connection.fetch(
-        "SELECT purpose, url FROM webhook_endpoints"
-        " WHERE partner_environment_id = $1 AND removed_at IS NULL ORDER BY purpose",
-        partner_environment_id,
-    )
-    return {row["purpose"]: row["url"] for row in rows}
+async def release(
+    tx: Connection, objects: Sequence[tuple[UUID, str]], due_at: datetime | None
+) -> None:
+    """Make the oldest pending delivery of each (endpoint, subject) due, unless it was let out before.
 
-
-async def insert_deliveries(tx: Connection, relayed: Sequence[RelayedEvent]) -> int:
-    """One delivery for each event and endpoint that match; how many."""
-    events = [one.event for one in relayed]
-    status = await tx.execute(
-        _FAN_OUT,
-        [event.id for event in events],
-        [event.partner_environment_id for event in events],
-        [event.type for event in events],
-    )
-    return int(status.rpartition(" ")[2])
+    None is the database's present moment. The caller holds the endpoints.
+    """
+    await tx.execute(_RELEASE, [one for one, _ in objects], [each for _, each in objects], due_at)
 
 
 async def claim(
     connection: Connection,
     now: datetime,
-    in_flight: Mapping[UUID, int],
+    held: Mapping[UUID, int],
     per_endpoint: int,
     limit: int,
     lease_end: datetime,
+    rooms: Mapping[UUID, int] | None = None,
 ) -> list[ClaimedDelivery]:
-    """Take deliveries due at `now`, so that nobody else takes them before `lease_end`."""
+    """Take deliveries due at `now`, so that nobody else takes them before `lease_end`.
+
+    `held` says how many of an endpoint's the caller has, `rooms` how many more it may get: by default
+    what `held` leaves of `per_endpoint`. Only endpoints whose breaker is closed.
+    """
+    known = {endpoint: per_endpoint - count for endpoint, count in held.items()} | dict(rooms or {})
     rows = await connection.fetch(
         _CLAIM,
         now,
-        list(in_flight.keys()),
-        list(in_flight.values()),
+        list(known.keys()),
+        [held.get(endpoint, 0) for endpoint in known],
+        list(known.values()),
         per_endpoint,
         limit,
         lease_end,
     )
-    return [ClaimedDelivery(**row) for row in rows]
+    return [ClaimedDelivery(*row) for row in rows]
+
+
+async def claim_probes(
+    connection: Connection, now: datetime, limit: int, lease_end: datetime
+) -> list[ClaimedDelivery]:
+    """Take one due delivery of each endpoint whose open breaker is to be probed at `now`."""
+    rows = await connection.fetch(_CLAIM_PROBES, now, limit, lease_end)
+    return [ClaimedDelivery(*row) for row in rows]
 
 
 async def record(connection: Connection, outcomes: Sequence[Outcome]) -> None:
-    """Write what attempts came to, in one statement."""
+    """Write what attempts came to, in one statement. Lets nothing out: see `release`."""
     await connection.execute(
         _RECORD,
         [outcome.delivery_id for outcome in outcomes],
@@ -171,4 +247,17 @@ async def record(connection: Connection, outcomes: Sequence[Outcome]) -> None:
         [outcome.state.value for outcome in outcomes],
         [outcome.text for outcome in outcomes],
         [outcome.at for outcome in outcomes],
+        [outcome.made_at for outcome in outcomes],
+        [outcome.status for outcome in outcomes],
+        [outcome.body for outcome in outcomes],
+        [outcome.elapsed_ms for outcome in outcomes],
+        [outcome.uncounted for outcome in outcomes],
     )
+
+
+async def give_back(
+    connection: Connection, claimed: Sequence[ClaimedDelivery], due_at: datetime
+) -> None:
+    """Undo claims nothing was sent for: due again at `due_at`, the attempt uncounted."""
+    ids, attempts = [one.id for one in claimed], [one.attempt for one in claimed]
+    await connection.execute(_GIVE_BACK, ids, attempts, due_at)

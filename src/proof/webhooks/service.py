@@ -1,12 +1,17 @@
 """Endpoints, and the deliveries that events become."""
 
 from collections.abc import Sequence
-from uuid import uuid4
+from uuid import UUID, uuid4
 
+from proof.core.canonical import canonical_json
+from proof.core.errors import NotFoundError
+from proof.core.secrets import Vault
 from proof.db import Connection
-from proof.events import RelayedEvent
+from proof.events import Event, RelayedEvent, publish
 from proof.outbound import OutboundPolicy
-from proof.webhooks import queries
+from proof.webhooks import endpoint_queries, queries
+from proof.webhooks.keys import ensure_signing_key
+from proof.webhooks.types import TEST_EVENT, Endpoint, Ordering
 
 
 async def set_endpoint(
@@ -15,25 +20,111 @@ async def set_endpoint(
     """Send events of the type `purpose` to `url`; an empty `url` sends them nowhere.
 
     Only one URL for each purpose. Pending deliveries follow a changed URL and fail when it is
-    removed. Raises InvalidTargetError for a URL the policy refuses; whether it answers is not
-    checked.
+    removed; a breaker that was open or disabled is closed. Raises InvalidTargetError for a URL the
+    policy refuses; whether it answers is not checked.
     """
     if url == "":
-        await queries.remove_endpoint(tx, partner_environment_id, purpose)
+        await endpoint_queries.remove_endpoint(tx, partner_environment_id, purpose)
         return
     policy.check_url(url)
-    await queries.put_endpoint(tx, uuid4(), partner_environment_id, purpose, url)
+    await endpoint_queries.put_endpoint(tx, uuid4(), partner_environment_id, purpose, url)
 
 
 async def endpoints(connection: Connection, partner_environment_id: int) -> dict[str, str]:
     """The URL of each purpose that has one."""
-    return await queries.select_endpoints(connection, partner_environment_id)
+    found = await endpoint_queries.select_endpoints(connection, partner_environment_id, None)
+    return {endpoint.purpose: endpoint.url for endpoint in found}
+
+
+async def list_endpoints(
+    connection: Connection, partner_environment_id: int | None = None
+) -> list[Endpoint]:
+    """Every endpoint not removed, of one partner environment or of all."""
+    return await endpoint_queries.select_endpoints(connection, partner_environment_id, None)
+
+
+async def endpoint(connection: Connection, endpoint_id: UUID) -> Endpoint:
+    """One endpoint. Raises NotFoundError; whose it is, the caller checks."""
+    found = await endpoint_queries.select_endpoints(connection, None, [endpoint_id])
+    if not found:
+        raise _unknown(endpoint_id)
+    return found[0]
+
+
+async def set_ordering(tx: Connection, endpoint_id: UUID, ordering: Ordering) -> None:
+    """From the next event on, send an object's events one after the other, or as they come.
+
+    Raises NotFoundError.
+    """
+    if not await endpoint_queries.set_ordering(tx, endpoint_id, ordering):
+        raise _unknown(endpoint_id)
+
+
+async def set_ed25519(tx: Connection, vault: Vault, endpoint_id: UUID, ed25519: bool) -> None:
+    """Sign with the environment's Ed25519 key too (`v1a`), which is made if there is none.
+
+    Raises NotFoundError.
+    """
+    owner = await endpoint_queries.set_ed25519(tx, endpoint_id, ed25519)
+    if owner is None:
+        raise _unknown(endpoint_id)
+    if ed25519:
+        await ensure_signing_key(tx, vault, owner)
+
+
+async def enable_endpoint(tx: Connection, endpoint_id: UUID) -> None:
+    """Call an endpoint again whose breaker is open or disabled; what is pending for it is due.
+
+    Raises NotFoundError.
+    """
+    if not await endpoint_queries.close_breaker(tx, endpoint_id):
+        raise _unknown(endpoint_id)
+
+
+async def send_test_event(tx: Connection, endpoint_id: UUID) -> UUID:
+    """Publish an event of the type `webhook.test` for one endpoint alone; its id.
+
+    Delivered, tried again and recorded as any other. Raises NotFoundError.
+    """
+    found = await endpoint(tx, endpoint_id)
+    event_id = uuid4()
+    body = canonical_json({"id": str(event_id), "type": TEST_EVENT})
+    owner = found.partner_environment_id
+    await publish(tx, [Event(owner, TEST_EVENT, str(endpoint_id), body, id=event_id)])
+    return event_id
 
 
 async def fan_out(tx: Connection, relayed: Sequence[RelayedEvent]) -> int:
     """Give each event one delivery for each endpoint of its type, due at once; says how many.
 
-    Run in the transaction that relays the events, so that an event with a cursor has its
-    deliveries.
+    An object's later events wait for the earlier ones where the endpoint asked for order. Run in the
+    transaction that relays the events, so that an event with a cursor has its deliveries.
     """
-    return await queries.insert_deliveries(tx, relayed) if relayed else 0
+    if not relayed:
+        return 0
+    pairs = {(one.event.partner_environment_id, one.event.type) for one in relayed}
+    named = [UUID(one.event.subject) for one in relayed if one.event.type == TEST_EVENT]
+    found = await queries.targets(tx, [one for one, _ in pairs], [each for _, each in pairs], named)
+    by_purpose = {(owner, purpose): (one, how) for one, owner, purpose, how in found}
+    by_id = {one: (one, how) for one, _, _, how in found}
+    rows: list[tuple[UUID, int, UUID, str | None]] = []
+    for each in relayed:
+        event = each.event
+        target = (
+            by_id.get(UUID(event.subject))
+            if event.type == TEST_EVENT
+            else by_purpose.get((event.partner_environment_id, event.type))
+        )
+        if target is not None:
+            ordered = event.subject if target[1] == Ordering.SUBJECT else None
+            rows.append((event.id, each.cursor, target[0], ordered))
+    if not rows:
+        return 0
+    await queries.insert_deliveries(tx, rows)
+    if objects := [(to, subject) for _, _, to, subject in rows if subject is not None]:
+        await queries.release(tx, objects, None)
+    return len(rows)
+
+
+def _unknown(endpoint_id: UUID) -> NotFoundError:
+    return NotFoundError(f"there is no webhook endpoint {endpoint_id}")

@@ -7,6 +7,8 @@ import hmac
 from collections.abc import Sequence
 from uuid import UUID
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
 from proof.core.errors import InvalidInputError
 
 _PREFIX = "whsec_"
@@ -21,22 +23,28 @@ def webhook_id(event_id: UUID) -> str:
 
 
 def webhook_headers(
-    event_id: UUID, timestamp_s: int, body: bytes, secrets: Sequence[bytes]
+    event_id: UUID,
+    timestamp_s: int,
+    body: bytes,
+    secrets: Sequence[bytes],
+    private_keys: Sequence[Ed25519PrivateKey] = (),
 ) -> dict[str, str]:
     """The three headers of one attempt, made at `timestamp_s` seconds since the Unix epoch.
 
-    One `v1` signature for each live secret, in the order given, so that a receiver accepts the
-    webhook with the old or the new secret while one replaces the other. Raises ValueError when
-    there is no secret.
+    One `v1` signature (HMAC-SHA256) for each live secret, in the order given, so that a receiver
+    accepts the webhook with the old or the new secret while one replaces the other; then one `v1a`
+    (Ed25519) for each private key. Raises ValueError when there is no secret.
     """
     if not secrets:
         raise ValueError("a webhook is signed with at least one secret")
     identifier = webhook_id(event_id)
     signed = b"%s.%d.%s" % (identifier.encode(), timestamp_s, body)
+    signatures = [f"v1,{_hmac_base64(secret, signed)}" for secret in secrets]
+    signatures += [f"v1a,{base64.b64encode(key.sign(signed)).decode()}" for key in private_keys]
     return {
         "webhook-id": identifier,
         "webhook-timestamp": str(timestamp_s),
-        "webhook-signature": " ".join(f"v1,{_hmac_base64(secret, signed)}" for secret in secrets),
+        "webhook-signature": " ".join(signatures),
     }
 
 

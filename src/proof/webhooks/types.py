@@ -5,6 +5,11 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
+from msgspec import Struct
+
+TEST_EVENT = "webhook.test"
+"""The type of an event that goes to one endpoint alone: its subject is that endpoint's id."""
+
 
 class State(StrEnum):
     """Where a delivery stands; only a pending one is tried."""
@@ -14,40 +19,70 @@ class State(StrEnum):
     FAILED = "failed"
 
 
+class Ordering(StrEnum):
+    """Whether an endpoint gets an object's next event only after the one before it has ended."""
+
+    NONE = "none"
+    SUBJECT = "subject"
+
+
+class Breaker(StrEnum):
+    """Whether an endpoint is called: closed is yes, open is by probes only, disabled is no."""
+
+    CLOSED = "closed"
+    OPEN = "open"
+    DISABLED = "disabled"
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """How much one deliverer does at once.
 
-    `per_endpoint` keeps a slow endpoint from taking every slot; `in_flight` stays well under the
-    1,024 open files a process usually has. `idle_s` is how long to wait unasked before looking for
-    work again.
+    `per_endpoint` attempts at most are in flight to one endpoint, `in_flight` to all. Those that
+    answered last time may go on in `reserve` more places, so that others that hang cannot take all;
+    all three stay well under the 1,024 open files a process usually has. An endpoint that answers has
+    up to `ahead` deliveries claimed and waiting, all together about `waiting`: that is what makes a
+    claim worth its round trip. `idle_s` is how long to wait unasked before looking for work again.
     """
 
     in_flight: int = 512
     per_endpoint: int = 16
+    reserve: int = 256
+    ahead: int = 512
+    waiting: int = 4096
     relayed: int = 1000
     idle_s: float = 0.2
 
 
-@dataclass(frozen=True, slots=True)
-class ClaimedDelivery:
-    """A delivery this process may attempt until its lease ends; `attempt` counts from 1."""
+class ClaimedDelivery(Struct, frozen=True):
+    """A delivery this process may attempt until `lease_end`; `attempt` counts from 1.
+
+    `attempts_before` of them were made before a replay. `ordered_subject` is set when the endpoint
+    asked for order. `failed_probes` is None unless this is a probe of an open breaker.
+    """
 
     id: int
     attempt: int
+    attempts_before: int
+    lease_end: datetime
     endpoint_id: UUID
+    ordered_subject: str | None
     url: str
+    purpose: str
+    ed25519: bool
     partner_environment_id: int
     event_id: UUID
-    event_type: str
+    sequence: int
     body: bytes
+    failed_probes: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(Struct, frozen=True):
     """What an attempt came to. `text` is the HTTP status or a short reason, for the operator.
 
-    `at` is when it was delivered, or when the next attempt is due.
+    `at` is when it was delivered, or when the next attempt is due; `made_at` when it was made.
+    `uncounted` is 1 when the attempt is none of its schedule. `endpoint_id` and `ordered_subject`
+    are given when the next delivery of the object waits for this one.
     """
 
     delivery_id: int
@@ -55,3 +90,29 @@ class Outcome:
     state: State
     text: str
     at: datetime
+    made_at: datetime | None = None
+    status: int | None = None
+    body: bytes | None = None
+    elapsed_ms: int | None = None
+    uncounted: int = 0
+    endpoint_id: UUID | None = None
+    ordered_subject: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """An endpoint as the operator and the partner see it."""
+
+    id: UUID
+    partner_environment_id: int
+    purpose: str
+    url: str
+    ordering: Ordering
+    ed25519: bool
+    breaker: Breaker
+    reason: str | None
+    opened_at: datetime | None
+    probe_at: datetime | None
+    failed_probes: int
+    disabled_at: datetime | None
+    created_at: datetime

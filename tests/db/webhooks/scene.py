@@ -8,15 +8,27 @@ from datetime import UTC, datetime, timedelta
 from ipaddress import ip_network
 from typing import Any
 from urllib.parse import urlsplit
+from uuid import UUID
 
 from proof.core.errors import DatabaseUnavailableError
 from proof.db import Connection, Database
 from proof.events import Event, publish, relay
 from proof.outbound import OutboundPolicy, OutboundReply
-from proof.webhooks import Deliverer, Limits, Schedule, fan_out, set_endpoint
+from proof.webhooks import (
+    Change,
+    Deliverer,
+    EndpointNotice,
+    Limits,
+    Schedule,
+    fan_out,
+    set_endpoint,
+)
+from proof.webhooks.service import list_endpoints
+from proof.webhooks.types import Endpoint
 
 POLICY = OutboundPolicy((ip_network("127.0.0.0/8"),))
 SECRETS = (b"n" * 32, b"o" * 32)
+Answer = int | Exception | asyncio.Event | OutboundReply
 STEADY = Schedule(random=lambda: 0.5)
 
 
@@ -38,7 +50,7 @@ class FakeClient:
     """Answers each host with a status, an error, or a wait; keeps what was sent."""
 
     timeout_s: float = 10
-    answers: dict[str, int | Exception | asyncio.Event] = field(default_factory=dict)
+    answers: dict[str, Answer] = field(default_factory=dict)
     sent: list[tuple[str, bytes, dict[str, str]]] = field(default_factory=list)
     open: dict[str, int] = field(default_factory=dict)
     most_open: dict[str, int] = field(default_factory=dict)
@@ -53,13 +65,15 @@ class FakeClient:
         finally:
             self.open[host] -= 1
 
-    async def _answer(self, answer: int | Exception | asyncio.Event) -> OutboundReply:
+    async def _answer(self, answer: Answer) -> OutboundReply:
         await asyncio.sleep(0)
         if isinstance(answer, Exception):
             raise answer
         if isinstance(answer, asyncio.Event):
             await answer.wait()
             return OutboundReply(200, b"", False, 0)
+        if isinstance(answer, OutboundReply):
+            return answer
         return OutboundReply(answer, b"", False, 0)
 
     def bodies(self, host: str) -> list[bytes]:
@@ -106,12 +120,44 @@ async def happen(
     count: int = 1,
     type: str = "timestamp.proof",  # noqa: A002 - an event's own word
     to: int = 1,
+    subject: str | None = None,
 ) -> list[Event]:
-    """Publish events; their bodies are distinct."""
-    events = [Event(to, type, f"s{n}", b'{"to":%d,"n":%d}' % (to, n)) for n in range(count)]
+    """Publish events of so many objects, or of one; their bodies are distinct."""
+    events = [
+        Event(to, type, subject or f"s{n}", b'{"to":%d,"n":%d}' % (to, n)) for n in range(count)
+    ]
     async with database.transaction() as tx:
         await publish(tx, events)
     return events
+
+
+async def endpoint_id(database: Database, to: int = 1) -> UUID:
+    async with database.connection() as connection:
+        (found,) = await list_endpoints(connection, to)
+    return found.id
+
+
+async def seen(database: Database, to: int = 1) -> Endpoint:
+    async with database.connection() as connection:
+        (found,) = await list_endpoints(connection, to)
+    return found
+
+
+@dataclass
+class FakeNotifier:
+    """Keeps the notices; may fail each time."""
+
+    error: Exception | None = None
+    notices: list[EndpointNotice] = field(default_factory=list)
+
+    async def endpoint_changed(self, notice: EndpointNotice) -> None:
+        self.notices.append(notice)
+        if self.error is not None:
+            raise self.error
+
+    @property
+    def changes(self) -> list[Change]:
+        return [notice.change for notice in self.notices]
 
 
 async def relay_all(database: Database) -> int:

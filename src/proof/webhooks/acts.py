@@ -1,0 +1,115 @@
+"""What an operator does to webhooks, each act with its entry in the audit log."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from uuid import UUID
+
+from proof.core.errors import InvalidInputError, NotFoundError
+from proof.db import Connection, Database
+from proof.partners.audit import Actor, record
+from proof.partners.environments import environment_id
+from proof.partners.types import Environment
+from proof.webhooks.replay import Selection, replay, replay_delivery
+from proof.webhooks.service import endpoint, list_endpoints, send_test_event
+from proof.webhooks.types import Endpoint
+
+_BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One environment of one partner."""
+
+    partner_id: str
+    environment: Environment
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """What is to be sent again: one `delivery`; or all of events that happened from `since` until before
+    `until`; or, when `failed`, all that failed, those whose last attempt was at `since` or later.
+
+    `endpoint_id` narrows the latter two.
+    """
+
+    delivery: int | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    failed: bool = False
+    endpoint_id: UUID | None = None
+
+
+async def endpoints_of(connection: Connection, place: Place) -> list[Endpoint]:
+    """The endpoints of one environment. Raises NotFoundError when there is no such partner."""
+    owner = await environment_id(connection, place.partner_id, place.environment)
+    return await list_endpoints(connection, owner)
+
+
+async def replay_webhooks(
+    database: Database, place: Place, wanted: Replay, actor: Actor, now: datetime
+) -> int:
+    """Make deliveries due at `now`; how many, a pending one included that was named itself.
+
+    A range is done in batches: the entry in the audit log is there before the first of them. Raises
+    InvalidInputError for a selection that is none or cannot be sent again, NotFoundError, and
+    DatabaseUnavailableError.
+    """
+    _require_one_way(wanted)
+    entry = _entry(place, wanted)
+    async with database.transaction() as tx:
+        owner = await environment_id(tx, place.partner_id, place.environment)
+        if wanted.endpoint_id is not None:
+            await _require_own(tx, owner, wanted.endpoint_id)
+        await record(tx, actor, "webhook.replay", place.partner_id, after=entry)
+        if wanted.delivery is not None:
+            await replay_delivery(tx, owner, wanted.delivery, now)
+            return 1
+    if wanted.failed:
+        selection = Selection(owner, wanted.endpoint_id, failed_since=wanted.since or _BEGINNING)
+    else:
+        selection = Selection(owner, wanted.endpoint_id, wanted.since, wanted.until)
+    return await replay(database, selection, now)
+
+
+async def send_test(tx: Connection, place: Place, endpoint_id: UUID, actor: Actor) -> UUID:
+    """Publish a test event for one endpoint; its id. Raises NotFoundError, also for another's endpoint."""
+    owner = await environment_id(tx, place.partner_id, place.environment)
+    await _require_own(tx, owner, endpoint_id)
+    event_id = await send_test_event(tx, endpoint_id)
+    after = {"environment": str(place.environment), "endpoint_id": str(endpoint_id)}
+    await record(tx, actor, "webhook.test", place.partner_id, after=after)
+    return event_id
+
+
+async def _require_own(tx: Connection, owner: int, endpoint_id: UUID) -> None:
+    if (await endpoint(tx, endpoint_id)).partner_environment_id != owner:
+        raise NotFoundError(f"there is no webhook endpoint {endpoint_id}")
+
+
+def _require_one_way(wanted: Replay) -> None:
+    ways = (wanted.delivery is not None, wanted.failed, wanted.since is not None)
+    if not any(ways):
+        raise InvalidInputError("delivery, since or failed is required")
+    others = (wanted.failed, wanted.since, wanted.until, wanted.endpoint_id)
+    if wanted.delivery is not None and any(others):
+        raise InvalidInputError("delivery: goes with nothing else")
+    if wanted.failed and wanted.until is not None:
+        raise InvalidInputError("until: does not go with failed")
+
+
+def _entry(place: Place, wanted: Replay) -> dict[str, str | int | bool | None]:
+    return {
+        "environment": str(place.environment),
+        "delivery": wanted.delivery,
+        "since": _text(wanted.since),
+        "until": _text(wanted.until),
+        "failed": wanted.failed,
+        "endpoint_id": None if wanted.endpoint_id is None else str(wanted.endpoint_id),
+    }
+
+
+def _text(moment: datetime | None) -> str | None:
+    try:
+        return None if moment is None else moment.astimezone(UTC).isoformat()
+    except OverflowError:
+        raise InvalidInputError("since, until: from the year 1 to 9999 in UTC") from None

@@ -1,0 +1,59 @@
+"""What people are told about endpoints."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Protocol
+from uuid import UUID
+
+import structlog
+
+_log = structlog.get_logger(__name__)
+
+
+class Change(StrEnum):
+    """What became of an endpoint."""
+
+    OPENED = "opened"
+    DISABLED = "disabled"
+    RECOVERED = "recovered"
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointNotice:
+    """A change somebody should know. Names the host; the rest of the URL may hold a token."""
+
+    endpoint_id: UUID
+    partner_environment_id: int
+    purpose: str
+    host: str
+    change: Change
+    reason: str
+    at: datetime
+
+
+class Notifier(Protocol):
+    """Who tells the operator and the partner's contact.
+
+    Called once for each change by the one worker that made it, never again: a notice that fails or
+    is cut off by a crash is lost, the state of the endpoint is not.
+    """
+
+    async def endpoint_changed(self, notice: EndpointNotice) -> None:
+        """Tell both. What it raises is logged and changes nothing."""
+        ...
+
+
+class LogNotifier:
+    """Tells the operator's log alone."""
+
+    async def endpoint_changed(self, notice: EndpointNotice) -> None:
+        say = _log.info if notice.change is Change.RECOVERED else _log.warning
+        say(
+            f"webhook endpoint {notice.change}",
+            endpoint_id=str(notice.endpoint_id),
+            partner_environment_id=notice.partner_environment_id,
+            purpose=notice.purpose,
+            host=notice.host,
+            reason=notice.reason,
+        )

@@ -1,0 +1,139 @@
+"""Writing what attempts came to: outcomes, claims given back, verdicts about endpoints."""
+
+import asyncio
+from urllib.parse import urlsplit
+
+import structlog
+
+from proof.core.clock import Clock
+from proof.core.errors import ProofError
+from proof.db import Connection, Database
+from proof.webhooks import endpoint_queries, queries
+from proof.webhooks.breaker import Verdict
+from proof.webhooks.notices import Change, EndpointNotice, Notifier
+from proof.webhooks.types import Breaker, ClaimedDelivery, Outcome, State
+
+# How often the last outcomes are offered to a database that is away when the worker is to stop.
+_LAST_TRIES_S = (0.2, 1.0, 3.0)
+
+# A mail server that hangs holds up nothing but its notice.
+_NOTICE_S = 30.0
+
+_log = structlog.get_logger(__name__)
+
+
+class Recorder:
+    """Keeps what is to be written until it is; one writer at a time makes the batches."""
+
+    def __init__(self, db: Database, clock: Clock, notifier: Notifier) -> None:
+        self._db = db
+        self._clock = clock
+        self._notifier = notifier
+        self.outcomes: list[Outcome] = []
+        self.unsent: list[ClaimedDelivery] = []
+        self.verdicts: list[Verdict] = []
+        self._notices: set[asyncio.Task[None]] = set()
+
+    def may_wait(self) -> bool:
+        """Whether nothing hangs on writing now: no verdict, and no object's next delivery."""
+        return not self.verdicts and not any(map(_lets_out, self.outcomes))
+
+    async def write(self) -> bool:
+        """Write what there is; whether ordered deliveries were let out.
+
+        What could not be written stays for the next time. Raises DatabaseUnavailableError.
+        """
+        outcomes, self.outcomes = self.outcomes, []
+        unsent, self.unsent = self.unsent, []
+        ended = [one for one in outcomes if _lets_out(one)]
+        try:
+            if outcomes or unsent or self.verdicts:
+                async with self._db.connection() as connection:
+                    await self._write(connection, outcomes, unsent, ended)
+                    await self._judge(connection)
+        except BaseException:
+            # Writing again what was written changes nothing: an outcome counts once.
+            self.outcomes = outcomes + self.outcomes
+            self.unsent = unsent + self.unsent
+            raise
+        return bool(ended)
+
+    async def write_last(self) -> None:
+        """Write what is left, with patience but not without end; then wait for notices."""
+        for pause_s in _LAST_TRIES_S:
+            try:
+                await self.write()
+            except ProofError:
+                await asyncio.sleep(pause_s)
+            else:
+                break
+        else:
+            _log.error("webhook outcomes not recorded, to be sent again", count=len(self.outcomes))
+        if self._notices:
+            await asyncio.wait(self._notices)
+
+    async def _write(
+        self,
+        connection: Connection,
+        outcomes: list[Outcome],
+        unsent: list[ClaimedDelivery],
+        ended: list[Outcome],
+    ) -> None:
+        if ended:
+            await self._record_ordered(connection, ended)
+        others = [one for one in outcomes if not _lets_out(one)] if ended else outcomes
+        if others:
+            await queries.record(connection, others)
+        if unsent:
+            await queries.give_back(connection, unsent, self._clock.now())
+
+    async def _record_ordered(self, connection: Connection, ended: list[Outcome]) -> None:
+        objects = [
+            (one.endpoint_id, one.ordered_subject)
+            for one in ended
+            if one.endpoint_id is not None and one.ordered_subject is not None
+        ]
+        async with connection.transaction():
+            await queries.lock_endpoints(connection, list({to for to, _ in objects}))
+            await queries.record(connection, ended)
+            await queries.release(connection, objects, self._clock.now())
+
+    async def _judge(self, connection: Connection) -> None:
+        while self.verdicts:
+            verdict = self.verdicts[0]
+            changed = await endpoint_queries.judge(connection, verdict)
+            self.verdicts.pop(0)
+            if changed is None:
+                continue
+            owner, purpose, breaker, reason = changed
+            over = Change.DISABLED if breaker is Breaker.DISABLED else None
+            change = verdict.change or over
+            if change is not None:
+                host = urlsplit(verdict.url).hostname or ""
+                notice = EndpointNotice(
+                    verdict.endpoint_id,
+                    owner,
+                    purpose,
+                    host,
+                    change,
+                    reason or verdict.reason,
+                    verdict.at,
+                )
+                self._tell(notice)
+
+    def _tell(self, notice: EndpointNotice) -> None:
+        task = asyncio.create_task(self._notify(notice))
+        self._notices.add(task)
+        task.add_done_callback(self._notices.discard)
+
+    async def _notify(self, notice: EndpointNotice) -> None:
+        try:
+            async with asyncio.timeout(_NOTICE_S):
+                await self._notifier.endpoint_changed(notice)
+        except Exception:  # noqa: BLE001 - a notice is no part of the delivery; it is logged
+            _log.exception("webhook notice failed", endpoint_id=str(notice.endpoint_id))
+
+
+def _lets_out(outcome: Outcome) -> bool:
+    """Whether the object's next delivery may have waited for this one."""
+    return outcome.ordered_subject is not None and outcome.state is not State.PENDING

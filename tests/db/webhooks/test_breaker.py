@@ -1,0 +1,276 @@
+"""An endpoint that fails: left alone, probed, given up; told of once; and nothing used up meanwhile."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+import pytest
+from tests.db.webhooks.scene import (
+    POLICY,
+    QUICK,
+    FakeClient,
+    FakeNotifier,
+    TurnedClock,
+    deliverer,
+    deliveries,
+    endpoint,
+    endpoint_id,
+    happen,
+    relay_all,
+    running,
+    seen,
+    states,
+    until,
+)
+
+from proof.core.errors import NotFoundError
+from proof.db import Database
+from proof.outbound import OutboundError, OutboundReply, Reason
+from proof.webhooks import BreakerPolicy, Change, set_endpoint
+from proof.webhooks.service import enable_endpoint
+from proof.webhooks.types import Breaker
+
+Run = Callable[[Any], Any]
+BREAKER = BreakerPolicy(least=4, first_probe_s=30, probes=3, disable_after=timedelta(hours=1))
+DEAD = OutboundError("one.example", Reason.TIMEOUT)
+
+
+async def opened(
+    database: Database,
+    clock: TurnedClock,
+    client: FakeClient,
+    notifier: FakeNotifier,
+    count: int = 6,
+) -> Any:
+    """A deliverer whose only endpoint's breaker has just opened."""
+    client.answers["one.example"] = DEAD
+    await endpoint(database, "https://one.example/hook?token=secret")
+    await happen(database, count)
+    await relay_all(database)
+    one = deliverer(database, client, clock, breaker=BREAKER, notifier=notifier)
+    await one.run_once()
+    assert (await seen(database)).breaker is Breaker.OPEN
+    return one
+
+
+def test_it_opens_waits_is_probed_and_recovers(run: Run, database: Database) -> None:
+    async def scene() -> None:
+        client, clock, notifier = FakeClient(), TurnedClock(), FakeNotifier()
+        one = await opened(database, clock, client, notifier)
+        found = await seen(database)
+        assert found.reason == "too many failed, the last: timeout"
+        assert found.probe_at == clock.now() + timedelta(seconds=30)
+        sent = len(client.sent)
+        clock.turn(29)
+        assert await one.run_once() == 0
+        clock.turn(1)
+        assert await one.run_once() == 1, "one delivery probes, the others wait"
+        assert (await seen(database)).probe_at == clock.now() + timedelta(seconds=60)
+        clock.turn(60)
+        client.answers["one.example"] = 204
+        assert await one.run_once() == 1
+        found = await seen(database)
+        assert (found.breaker, found.reason, found.failed_probes) == (Breaker.CLOSED, None, 0)
+        await one.run_once()
+        assert await states(database) == {"delivered": 6}
+        assert len(client.sent) == sent + 2 + 5
+        assert notifier.changes == [Change.OPENED, Change.RECOVERED]
+
+    run(scene())
+
+
+def test_probes_use_up_no_attempt(run: Run, database: Database) -> None:
+    async def scene() -> None:
+        client, clock = FakeClient(), TurnedClock()
+        one = await opened(database, clock, client, FakeNotifier())
+        before = [row["attempts"] for row in await deliveries(database)]
+        for wait_s in (30, 60):
+            clock.turn(wait_s)
+            assert await one.run_once() == 1
+        assert [row["attempts"] for row in await deliveries(database)] == before
+        assert await states(database) == {"pending": 6}
+
+    run(scene())
+
+
+def test_it_is_disabled_after_several_probes_and_a_long_time(run: Run, database: Database) -> None:
+    async def scene() -> None:
+        client, clock, notifier = FakeClient(), TurnedClock(), FakeNotifier()
+        one = await opened(database, clock, client, notifier)
+        waits = [30, 60, 120, 240, 480, 960, 1920]
+        for failed, wait_s in enumerate(waits, start=1):
+            found = await seen(database)
+            assert (found.breaker, found.failed_probes) == (Breaker.OPEN, failed - 1)
+            clock.turn(wait_s)
+            assert await one.run_once() == 1
+        # Three failed probes were not enough before the hour was over; the seventh was past it.
+        found = await seen(database)
+        assert found.breaker is Breaker.DISABLED
+        assert found.reason == "7 probes failed, the last one: timeout"
+        assert found.disabled_at == clock.now()
+        clock.turn(10**6)
+        assert await one.run_once() == 0
+        assert await states(database) == {"pending": 6}
+        assert notifier.changes == [Change.OPENED, Change.DISABLED]
+
+    run(scene())
+
+
+@pytest.mark.parametrize("how", ["enabled", "named again", "another URL"])
+def test_a_disabled_endpoint_gets_all_that_waited(run: Run, database: Database, how: str) -> None:
+    async def scene() -> None:
+        client, clock, notifier = FakeClient(), TurnedClock(), FakeNotifier()
+        client.answers["one.example"] = 410
+        await endpoint(database, "https://one.example/")
+        await happen(database)
+        await relay_all(database)
+        one = deliverer(database, client, clock, notifier=notifier)
+        await one.run_once()
+        found = await seen(database)
+        assert (found.breaker, found.reason) == (Breaker.DISABLED, "it answered 410 Gone")
+        await happen(database, 3)
+        await relay_all(database)
+        clock.turn(5)
+        assert await one.run_once() == 0
+        client.answers.clear()
+        async with database.transaction() as tx:
+            if how == "enabled":
+                await enable_endpoint(tx, found.id)
+            else:
+                url = "https://one.example/" if how == "named again" else "https://two.example/"
+                await set_endpoint(tx, POLICY, 1, "timestamp.proof", url)
+        while await one.run_once():
+            pass
+        assert await states(database) == {"delivered": 4}
+        assert notifier.changes == [Change.DISABLED]
+
+    run(scene())
+
+
+def test_several_answers_of_gone_are_told_once(run: Run, database: Database) -> None:
+    async def scene() -> None:
+        client, notifier = FakeClient(answers={"one.example": 410}), FakeNotifier()
+        await endpoint(database, "https://one.example/hook?token=secret")
+        await happen(database, 8)
+        await relay_all(database)
+        await deliverer(database, client, TurnedClock(), notifier=notifier).run_once()
+        (notice,) = notifier.notices
+        assert (notice.change, notice.host) == (Change.DISABLED, "one.example")
+        assert notice.endpoint_id == await endpoint_id(database)
+        assert notice.partner_environment_id == 1
+        assert "secret" not in repr(notice)
+
+    run(scene())
+
+
+def test_two_workers_make_one_change_and_tell_it_once(run: Run, database: Database) -> None:
+    async def scene() -> None:
+        clock, notifier = TurnedClock(), FakeNotifier()
+        clients = [FakeClient(answers={"one.example": DEAD}) for _ in range(2)]
+        await endpoint(database, "https://one.example/")
+        await happen(database, 40)
+        await relay_all(database)
+        first, second = (
+            deliverer(database, client, clock, breaker=BREAKER, notifier=notifier, limits=QUICK)
+            for client in clients
+        )
+
+        async def over() -> bool:
+            clock.turn(3600)
+            return (await seen(database)).breaker is Breaker.DISABLED
+
+        async with running(first), running(second):
+            await until(over)
+        assert notifier.changes == [Change.OPENED, Change.DISABLED]
+
+    run(scene())
+
+
+def test_a_notice_that_fails_changes_nothing(run: Run, database: Database) -> None:
+    async def scene() -> None:
+        client, clock = FakeClient(), TurnedClock()
+        notifier = FakeNotifier(error=OSError("the relay is away"))
+        one = await opened(database, clock, client, notifier)
+        await asyncio.sleep(0)
+        client.answers.clear()
+        clock.turn(30)
+        await one.run_once()
+        await one.run_once()
+        assert await states(database) == {"delivered": 6}
+
+    run(scene())
+
+
+def test_a_new_url_is_not_judged_by_the_old_one(run: Run, database: Database) -> None:
+    """What was in flight to the old address ends after the new one was set."""
+
+    async def scene() -> None:
+        gone = asyncio.Event()
+        client, notifier = FakeClient(answers={"one.example": gone}), FakeNotifier()
+        await endpoint(database, "https://one.example/")
+        await happen(database, 3)
+        await relay_all(database)
+        one = deliverer(database, client, TurnedClock(), notifier=notifier)
+
+        async def answer_gone(_: object) -> OutboundReply:
+            await gone.wait()
+            return OutboundReply(410, b"", False, 0)
+
+        client._answer = answer_gone  # type: ignore[method-assign, assignment]
+        task = asyncio.create_task(one.run_once())
+        await until(lambda: len(client.sent) == 3)
+        await endpoint(database, "https://two.example/")
+        gone.set()
+        await task
+        assert (await seen(database)).breaker is Breaker.CLOSED
+        assert notifier.notices == []
+
+    run(scene())
+
+
+def got(client: FakeClient, count: int) -> bool:
+    return len(client.bodies("e1.example")) == count
+
+
+def test_many_dead_endpoints_leave_the_places_of_the_living(run: Run, database: Database) -> None:
+    async def scene() -> None:
+        never = asyncio.Event()
+        client, clock = FakeClient(), TurnedClock()
+        for to in range(1, 61):
+            await endpoint(database, f"https://e{to}.example/", to=to)
+            await happen(database, 20, to=to)
+            if to > 2:
+                client.answers[f"e{to}.example"] = DEAD
+        await relay_all(database)
+        limits = type(QUICK)(in_flight=16, per_endpoint=4, reserve=8, idle_s=0.02)
+        one = deliverer(database, client, clock, breaker=BREAKER, limits=limits)
+        async with running(one):
+            await until(
+                lambda: len(client.bodies("e1.example") + client.bodies("e2.example")) == 40
+            )
+            # From now on the dead ones do not even answer.
+            for to in range(3, 61):
+                client.answers[f"e{to}.example"] = never
+            clock.turn(30)
+            for _ in range(5):
+                more = len(client.bodies("e1.example")) + 5
+                await happen(database, 5, to=1)
+                clock.turn(1)
+                await until(partial(got, client, more), 5)
+            never.set()
+
+    run(scene())
+
+
+def test_an_endpoint_that_is_not_there_cannot_be_enabled(run: Run, database: Database) -> None:
+    async def scene() -> None:
+        await endpoint(database, "https://one.example/")
+        known = await endpoint_id(database)
+        await endpoint(database, "")
+        async with database.transaction() as tx:
+            with pytest.raises(NotFoundError, match="no webhook endpoint"):
+                await enable_endpoint(tx, known)
+
+    run(scene())
