@@ -5,7 +5,7 @@ import json
 import sys
 from collections.abc import Callable
 
-from bench import bulk, growth, single, tree, verify
+from bench import bulk, delivery, gate, growth, single, tree, verify
 from bench.figures import Figure, as_json, table
 from bench.options import Options
 
@@ -15,6 +15,8 @@ BENCHMARKS: dict[str, Callable[[Options], list[Figure]]] = {
     "tree": tree.run,
     "verify": verify.run,
     "growth": growth.run,
+    "delivery": delivery.run,
+    "gate": gate.run,
 }
 
 

@@ -34,6 +34,7 @@ class Load(Struct, frozen=True, kw_only=True):
     warmup_s: float = 0.0
     duration_s: float = 0.0
     requests: int = 0
+    path: str = "/v1/timestamp"
 
 
 class Result(Struct, frozen=True, kw_only=True):
@@ -78,7 +79,7 @@ def bulk_seed(seed: int, request: int) -> int:
 def _requests(load: Load) -> Iterator[bytes]:
     length = len(_body(["0" * 64] * load.hashes))
     head = (
-        f"POST /v1/timestamp HTTP/1.1\r\nHost: {load.host}:{load.port}\r\n"
+        f"POST {load.path} HTTP/1.1\r\nHost: {load.host}:{load.port}\r\n"
         f"x-api-key: {load.api_key}\r\nContent-Type: application/json\r\n"
         f"Content-Length: {length}\r\n\r\n"
     ).encode()

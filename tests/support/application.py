@@ -23,9 +23,12 @@ from proof.core.clock import Clock, SystemClock
 from proof.core.secrets import Vault
 from proof.db import Connection, Database
 from proof.db.embedded import EmbeddedCluster
+from proof.main.handover import handover_page
 from proof.outbound import OutboundClient, OutboundPolicy
 from proof.partners.directory import Directory
-from proof.partners.service import webhook_secrets
+from proof.partners.gate import Gate
+from proof.partners.operators import Operators
+from proof.partners.secret_ring import webhook_secrets
 from proof.partners.types import Environment, OnboardedPartner
 from proof.timestamps.anchors.log.service import LogWriter, ensure_log
 from proof.timestamps.anchors.log.witness import HighWaterMark
@@ -37,7 +40,11 @@ from proof.timestamps.trees.sealing import close_due, seal_next
 
 CALLER = "203.0.113.9"
 POLICY = OutboundPolicy((ip_network("127.0.0.0/8"),))
-_URLS = BaseUrls("https://proof.example", "https://proof.example/sandbox")
+BASE_URLS = {
+    Environment.PRODUCTION: "https://proof.example",
+    Environment.SANDBOX: "https://proof.example/sandbox",
+}
+_URLS = BaseUrls(*BASE_URLS.values())
 _GIVE_UP_S = 20.0
 _COUNTED = (
     "submissions",
@@ -168,7 +175,9 @@ class Platform:
             origin = f"proof.example/{environment}"
             await ensure_log(self.database, self.vault, environment, origin)
         self.writers = {environment: self.writer(environment) for environment in Environment}
-        app = Application(self._opened, _URLS, self.proxies)
+        app = Application(
+            self._opened, _URLS, self.proxies, lambda services: [handover_page(services)]
+        )
         self._events: asyncio.Queue[dict[str, str]] = asyncio.Queue()
         self._said: asyncio.Queue[dict[str, str]] = asyncio.Queue()
         self._life = asyncio.create_task(
@@ -237,16 +246,20 @@ class Platform:
         self._directory = directory
         meter, outbound = Meter(self.database, self.clock), OutboundClient(POLICY)
         committer.start()
-        watching = asyncio.create_task(directory.run())
+        gate = Gate(self.database, directory, self.clock)
+        background = [asyncio.create_task(directory.run()), asyncio.create_task(gate.run())]
         services = Services(
             database=self.database,
             clock=self.clock,
-            directory=directory,
+            gate=gate,
+            operators=Operators(self.database),
             submissions=Submissions(self.database, committer, meter),
             proofs=Proofs(self.database, self.clock),
             meter=meter,
             outbound=outbound,
             policy=POLICY,
+            vault=self.vault,
+            base_urls=BASE_URLS,
             webhook_secrets=self._webhook_secrets,
             readiness=_ready,
         )
@@ -254,9 +267,11 @@ class Platform:
             yield self.altered(services)
         finally:
             await committer.close()
-            watching.cancel()
-            with suppress(asyncio.CancelledError):
-                await watching
+            for task in background:
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await task
+            await gate.close()
             await outbound.aclose()
 
     async def _webhook_secrets(

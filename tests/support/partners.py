@@ -1,38 +1,56 @@
 """Partners made as the operator makes them, and what an operator does to them later."""
 
+from collections.abc import Sequence
 from ipaddress import ip_network
 from typing import Any
 
+from proof.core.clock import SystemClock
 from proof.core.secrets import Vault
 from proof.db import Database
+from proof.outbound import OutboundPolicy
 from proof.partners.audit import Actor
-from proof.partners.queries import all_credentials
-from proof.partners.audit import Actor
+from proof.partners.credentials import all_credentials
+from proof.partners.records.changes import EnvironmentChange, PartnerChange
+from proof.partners.records.webhooks import TRANSACTION_EVENT
 from proof.partners.service import add_partner
 from proof.partners.tokens import parse_token
 from proof.partners.types import (
     Environment,
     IssuedEnvironment,
-    NewPartner,
     OnboardedPartner,
     PartnerEnvironment,
 )
+from proof.webhooks.target import Target
+
+WEBHOOKS = Target(OutboundPolicy((ip_network("127.0.0.0/8"),)), TRANSACTION_EVENT)
 
 
 async def onboard(
-    database: Database, vault: Vault, name: str = "Acme", **changes: Any
+    database: Database,
+    vault: Vault,
+    name: str = "Acme",
+    *,
+    contact_email: str = "dev@acme.example",
+    production_networks: Sequence[str] = ("203.0.113.0/24",),
+    sandbox_networks: Sequence[str] = (),
+    timestamp_networks: Sequence[str] = (),
+    widget_origins: Sequence[str] = (),
+    off_ramp: bool = False,
 ) -> OnboardedPartner:
-    """A new partner; `changes` are fields of NewPartner, networks as text."""
-    fields = {
-        "contact_email": "dev@acme.example",
-        "production_networks": ("203.0.113.0/24",),
-        **changes,
+    """A new partner; what names no environment is for both."""
+    common: dict[str, Any] = {
+        "timestamp_ips": tuple(timestamp_networks),
+        "widget_origins": tuple(widget_origins),
+        "off_ramp": off_ramp,
     }
-    for field in ("production_networks", "sandbox_networks", "timestamp_networks"):
-        fields[field] = tuple(map(ip_network, fields.get(field, ())))
-    new = NewPartner(name=name, **fields)
+    wanted = PartnerChange(
+        name=name,
+        contact_email=contact_email,
+        production=EnvironmentChange(ips=tuple(production_networks), **common),
+        sandbox=EnvironmentChange(ips=tuple(sandbox_networks), **common),
+    )
     async with database.transaction() as tx:
-        return await add_partner(tx, vault, new, Actor("operator"))
+        return await add_partner(tx, vault, WEBHOOKS, wanted, Actor("operator"), SystemClock())
 
 
 def issued(

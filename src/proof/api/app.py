@@ -29,7 +29,7 @@ class Application:
         open_services: Opening,
         base_urls: BaseUrls,
         proxies: tuple[Network, ...],
-        pages: Sequence[Route] = (),
+        pages: Callable[[Services], Sequence[Route]] = lambda _services: (),
     ) -> None:
         self._open_services = open_services
         self._base_urls = base_urls
@@ -59,7 +59,7 @@ class Application:
         routers: dict[Environment, ASGIApp] = {
             environment: Router(
                 endpoints(operations, environment, services)
-                + (list(self._pages) if environment is Environment.PRODUCTION else []),
+                + (list(self._pages(services)) if environment is Environment.PRODUCTION else []),
                 redirect_slashes=False,
                 default=not_found,
             )
@@ -77,6 +77,6 @@ def endpoints(
         if operation.in_sandbox or environment is Environment.PRODUCTION:
             by_path.setdefault(operation.path, {})[operation.method] = operation
     return [
-        Route(path, Endpoint(methods, services.directory, services.clock))
+        Route(path, Endpoint(methods, services.gate, services.operators))
         for path, methods in by_path.items()
     ]

@@ -7,14 +7,15 @@ from urllib.parse import parse_qsl
 import msgspec
 from starlette.types import Receive, Scope, Send
 
-from proof.api.errors import error_reply, message_reply
+from proof.api.errors import error_reply, message_reply, with_code
 from proof.api.http import Call, Edge, Reply, read_body, send_reply
+from proof.api.notices import ending_headers, rate_headers
 from proof.api.operations import Operation
-from proof.core.clock import Clock
 from proof.core.errors import InvalidInputError
-from proof.partners.directory import Directory
+from proof.partners.credentials import Credential
 from proof.partners.errors import InvalidTokenError
-from proof.partners.gate import admit
+from proof.partners.gate import Gate
+from proof.partners.operators import Operator, Operators
 from proof.partners.types import PartnerEnvironment
 
 _MAX_QUERY_FIELDS = 20
@@ -24,11 +25,15 @@ class Endpoint:
     """All methods of one path, as an ASGI application."""
 
     def __init__(
-        self, operations: Mapping[str, Operation], directory: Directory, clock: Clock
+        self,
+        operations: Mapping[str, Operation],
+        gate: Gate,
+        operators: Operators,
     ) -> None:
         self._operations = dict(operations)
-        self._directory = directory
-        self._clock = clock
+        self._gate = gate
+        self._operators = operators
+        self._coded = any(one.operator_scope is not None for one in operations.values())
         self._decoders = {
             operation.method: msgspec.json.Decoder(operation.body)
             for operation in operations.values()
@@ -37,13 +42,20 @@ class Endpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         edge: Edge = scope["proof"]
+        notices: list[tuple[bytes, bytes]] = []
         try:
-            reply = await self._reply(scope, receive, edge)
+            reply = await self._reply(scope, receive, edge, notices)
+            if self._coded and reply.status == 405:
+                reply = with_code(reply, None)
         except Exception as error:  # noqa: BLE001 - mapped or logged, never swallowed
             reply = error_reply(error, edge.request_id)
-        await send_reply(reply, edge.request_id, send)
+            if self._coded:
+                reply = with_code(reply, error)
+        await send_reply(reply, edge.request_id, send, notices)
 
-    async def _reply(self, scope: Scope, receive: Receive, edge: Edge) -> Reply:
+    async def _reply(
+        self, scope: Scope, receive: Receive, edge: Edge, notices: list[tuple[bytes, bytes]]
+    ) -> Reply:
         method = "GET" if scope["method"] == "HEAD" else scope["method"]
         operation = self._operations.get(method)
         if operation is None:
@@ -53,7 +65,7 @@ class Endpoint:
                 f"{scope['method']} is not allowed here; allowed: {allowed}",
                 (b"allow", allowed.encode()),
             )
-        owner = await self._admit(scope, edge, operation)
+        owner = await self._admit(scope, edge, operation, notices)
         body = None
         if operation.body is not None:
             raw = await read_body(scope, receive, operation.body_limit)
@@ -63,31 +75,51 @@ class Endpoint:
         )
 
     async def _admit(
-        self, scope: Scope, edge: Edge, operation: Operation
-    ) -> PartnerEnvironment | None:
-        if operation.credential is None:
+        self,
+        scope: Scope,
+        edge: Edge,
+        operation: Operation,
+        notices: list[tuple[bytes, bytes]],
+    ) -> PartnerEnvironment | Credential | Operator | None:
+        """Who calls. `notices` gets the headers that any answer to this caller carries."""
+        if operation.operator_scope is not None:
+            token = presented_token(scope["headers"])
+            return await self._operators.admit(token, operation.operator_scope)
+        if not (operation.credential or operation.any_kind or operation.identifies):
             return None
-        return await admit(
-            self._directory,
-            self._clock,
-            presented_token(scope["headers"]),
-            edge.environment,
-            operation.credential,
-            edge.address,
+        credential = await self._gate.authenticate(
+            presented_token(scope["headers"]), edge.environment, edge.address
         )
+        if credential.expires_at is not None:
+            notices += ending_headers(credential)
+        if operation.identifies:
+            return credential
+        standing = await self._gate.admit(
+            credential,
+            operation.credential or credential.kind,
+            edge.address,
+            operation.call_class,
+        )
+        if standing is not None:
+            notices += rate_headers(standing)
+        return credential if operation.any_kind else credential.owner
 
 
 def presented_token(headers: list[tuple[bytes, bytes]]) -> str | None:
     """The credential of a request, from either header. Raises InvalidTokenError when they differ."""
-    found: set[str] = set()
+    found = None
     for name, value in headers:
         if name == b"x-api-key":
-            found.add(value.decode("latin-1").strip())
+            token = value
         elif name == b"authorization" and value[:7].lower() == b"bearer ":
-            found.add(value[7:].decode("latin-1").strip())
-    if len(found) > 1:
-        raise InvalidTokenError("the credential is not valid here")
-    return found.pop() if found else None
+            token = value[7:]
+        else:
+            continue
+        token = token.strip()
+        if found is not None and found != token:
+            raise InvalidTokenError("the credential is not valid here")
+        found = token
+    return None if found is None else found.decode("latin-1")
 
 
 def decode(decoder: "msgspec.json.Decoder[Any]", raw: bytes) -> Any:

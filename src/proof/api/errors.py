@@ -1,11 +1,15 @@
 """One table from what went wrong to what the caller is told."""
 
+from dataclasses import replace
+
 import msgspec
 import structlog
 
-from proof.api.http import Reply
+from proof.api.http import Headers, Reply
+from proof.api.notices import rate_headers
 from proof.core.errors import (
     CallerError,
+    ConflictError,
     InvalidInputError,
     NotFoundError,
     NotYetError,
@@ -19,6 +23,7 @@ from proof.partners.errors import (
     MissingTokenError,
     ScopeError,
 )
+from proof.partners.rates import RateExceededError
 
 # The first class that fits decides, so subclasses need no line of their own.
 STATUSES: tuple[tuple[type[CallerError], int], ...] = (
@@ -27,6 +32,7 @@ STATUSES: tuple[tuple[type[CallerError], int], ...] = (
     (ScopeError, 403),
     (AddressNotAllowedError, 403),
     (NotFoundError, 404),
+    (ConflictError, 409),
     (NotYetError, 425),
     (TooLargeError, 413),
     (QuotaExceededError, 429),
@@ -37,6 +43,9 @@ STATUSES: tuple[tuple[type[CallerError], int], ...] = (
 _RETRY_NOT_YET_S = 1
 _RETRY_QUOTA_S = 3600
 
+# What has no error of its own.
+_CODES = {405: "method_not_allowed"}
+
 _log = structlog.get_logger()
 
 
@@ -45,7 +54,7 @@ def error_reply(error: Exception, request_id: str) -> Reply:
     if isinstance(error, CallerError):
         for kind, status in STATUSES:
             if isinstance(error, kind):
-                return message_reply(status, error.message)
+                return _caller_reply(status, error)
     if isinstance(error, ProofError):
         _log.error("request.failed", request_id=request_id, code=error.code, error=error.message)
     else:
@@ -60,7 +69,22 @@ def message_reply(status: int, message: str, *headers: tuple[bytes, bytes]) -> R
     )
 
 
-def _headers(status: int) -> tuple[tuple[bytes, bytes], ...]:
+def _caller_reply(status: int, error: CallerError) -> Reply:
+    if not isinstance(error, RateExceededError):
+        return message_reply(status, error.message)
+    retry = (b"retry-after", b"%d" % error.retry_after_s)
+    reply = message_reply(status, error.message)
+    return replace(reply, headers=(retry, *rate_headers(error.standing)))
+
+
+def with_code(reply: Reply, error: Exception | None) -> Reply:
+    """The error body of `/operator`: the message and the stable code of what went wrong."""
+    code = error.code if isinstance(error, ProofError) else _CODES.get(reply.status)
+    body = {**msgspec.json.decode(reply.body), "code": code or ProofError.code}
+    return replace(reply, body=msgspec.json.encode(body))
+
+
+def _headers(status: int) -> Headers:
     match status:
         case 401:
             return ((b"www-authenticate", b"Bearer"),)

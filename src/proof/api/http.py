@@ -4,13 +4,16 @@ A class-based endpoint with a reply of plain bytes is a quarter faster than Requ
 objects, and stamping hashes is all about requests.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 from starlette.types import Receive, Scope, Send
 
 from proof.core.errors import InvalidInputError, TooLargeError
+from proof.partners.credentials import Credential
 from proof.partners.networks import Address
+from proof.partners.operators import Operator
 from proof.partners.types import Environment, PartnerEnvironment
 
 JSON = b"application/json"
@@ -35,13 +38,24 @@ class Call:
     path: dict[str, str]
     query: dict[str, str]
     body: Any
-    owner: PartnerEnvironment | None
+    owner: PartnerEnvironment | Credential | Operator | None
 
     @property
     def caller(self) -> PartnerEnvironment:
         """Who calls, on a route that needs a credential."""
-        if self.owner is None:
-            raise AssertionError("this route lets anybody in")
+        assert isinstance(self.owner, PartnerEnvironment), "the route needs no partner's credential"
+        return self.owner
+
+    @property
+    def credential(self) -> Credential:
+        """The caller's credential, on a route that takes any kind or only identifies."""
+        assert isinstance(self.owner, Credential), "the route takes one kind of credential or none"
+        return self.owner
+
+    @property
+    def operator(self) -> Operator:
+        """Who calls, on a route of the operator's."""
+        assert isinstance(self.owner, Operator), "the route needs no operator's credential"
         return self.owner
 
 
@@ -55,8 +69,10 @@ class Reply:
     headers: Headers = field(default=())
 
 
-async def send_reply(reply: Reply, request_id: str, send: Send) -> None:
-    """Send an answer with its request id and length."""
+async def send_reply(
+    reply: Reply, request_id: str, send: Send, notices: Iterable[tuple[bytes, bytes]] = ()
+) -> None:
+    """Send an answer with its request id and length, and the `notices` to this caller."""
     await send(
         {
             "type": "http.response.start",
@@ -66,6 +82,7 @@ async def send_reply(reply: Reply, request_id: str, send: Send) -> None:
                 (b"content-length", b"%d" % len(reply.body)),
                 (b"x-request-id", request_id.encode()),
                 *reply.headers,
+                *notices,
             ],
         }
     )

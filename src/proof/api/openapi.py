@@ -8,6 +8,7 @@ import msgspec
 
 from proof import __version__
 from proof.api.operations import Answer, Operation
+from proof.api.operator_wire import CodedMessage
 from proof.api.wire import Message
 from proof.partners.types import CredentialKind
 
@@ -17,6 +18,7 @@ _REFUSALS = {
     403: "credential of the wrong kind, or an address that is not allowed",
     404: "unknown here",
     405: "the path has no such method",
+    409: "what you want to change is no longer as you saw it",
     413: "body too large",
     425: "not yet available",
     429: "a rate or quota is reached",
@@ -28,7 +30,7 @@ _REF = "#/components/schemas/{name}"
 def document(operations: Sequence[Operation]) -> bytes:
     """OpenAPI 3.1 as indented JSON with sorted keys, so that a diff shows what changed."""
     listed = [operation for operation in operations if operation.listed]
-    types = {kind for operation in listed for kind in _types(operation)} | {Message}
+    types = {kind for operation in listed for kind in _types(operation)} | {Message, CodedMessage}
     ordered = sorted(types, key=lambda kind: kind.__name__)
     schemas, components = msgspec.json.schema_components(ordered, ref_template=_REF)
     references = dict(zip(ordered, schemas, strict=True))
@@ -66,13 +68,22 @@ def _operation(operation: Operation, references: dict[type, Any]) -> dict[str, A
             str(status): _answer(answer, references) for status, answer in operation.answers.items()
         },
     }
+    body = references[CodedMessage if operation.operator_scope else Message]
     for status in _refused(operation):
         described["responses"][str(status)] = {
             "description": _REFUSALS[status],
-            "content": {"application/json": {"schema": references[Message]}},
+            "content": {"application/json": {"schema": body}},
         }
+    if operation.identifies:
+        described["security"] = [{name: []} for name in _schemes() if "operator" not in name]
+    if operation.any_kind:
+        described["security"] = [{name: []} for name in _schemes() if "operator" not in name]
+        described["description"] = "Needs an `api_key` or a `client_token`."
     if operation.credential is not None:
         described["security"] = [{f"{operation.credential}_bearer": []}, {operation.credential: []}]
+    if operation.operator_scope is not None:
+        described["security"] = [{"operator_bearer": []}, {"operator": []}]
+        described["description"] = f"Needs an operator of scope {operation.operator_scope}."
     if operation.body is not None:
         schema = references[operation.body]
         described["requestBody"] = {
@@ -94,8 +105,10 @@ def _operation(operation: Operation, references: dict[type, Any]) -> dict[str, A
 
 
 def _refused(operation: Operation) -> list[int]:
-    gate = (401, 403) if operation.credential is not None else ()
-    return sorted({*operation.refuses, *gate, 405, 500})
+    gated = operation.credential or operation.any_kind or operation.operator_scope
+    gate = (401, 403) if gated else ()
+    identified = (401,) if operation.identifies else ()
+    return sorted({*operation.refuses, *gate, *identified, 405, 500})
 
 
 def _answer(answer: Answer, references: dict[type, Any]) -> dict[str, Any]:
@@ -114,7 +127,7 @@ def _types(operation: Operation) -> list[type]:
 
 def _schemes() -> dict[str, Any]:
     schemes: dict[str, Any] = {}
-    for kind in CredentialKind:
+    for kind in (*CredentialKind, "operator"):
         schemes[kind] = {"type": "apiKey", "in": "header", "name": "x-api-key"}
         schemes[f"{kind}_bearer"] = {"type": "http", "scheme": "bearer"}
     return schemes

@@ -7,6 +7,8 @@ from typing import Any
 import msgspec
 
 from proof.api.http import Call, Reply
+from proof.partners.operators import OperatorScope
+from proof.partners.rates import CallClass
 from proof.partners.types import CredentialKind
 
 Handler = Callable[[Call], Awaitable[Reply]]
@@ -38,8 +40,11 @@ class Answer:
 class Operation:
     """One method of one path.
 
-    `credential` None lets anybody in. `in_sandbox` False: the route exists without prefix only.
-    `refuses` lists the statuses of errors it can answer with, beside those of the gate.
+    `credential` and `operator_scope` None let anybody in, unless it takes `any_kind`: then either kind of
+    credential may call, and what it gets depends on the kind; or unless it `identifies`: then any valid
+    credential of the environment may call, from any address. `call_class` is what the rate counts.
+    `in_sandbox` False: the route exists without prefix only. `refuses` lists the statuses of errors it
+    can answer with, beside those of the gate.
     """
 
     method: str
@@ -49,6 +54,10 @@ class Operation:
     answers: dict[int, Answer]
     tag: str
     credential: CredentialKind | None = None
+    any_kind: bool = False
+    identifies: bool = False
+    call_class: CallClass | None = None
+    operator_scope: OperatorScope | None = None
     body: type[msgspec.Struct] | None = None
     body_limit: int = DEFAULT_BODY_LIMIT
     parameters: tuple[Parameter, ...] = ()

@@ -1,12 +1,15 @@
 """What the handlers delegate to."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from proof.core.clock import Clock
+from proof.core.secrets import Vault
 from proof.db import Connection, Database
 from proof.outbound import OutboundClient, OutboundPolicy
-from proof.partners.directory import Directory
+from proof.partners.gate import Gate
+from proof.partners.operators import Operators
+from proof.partners.types import Environment
 from proof.timestamps.proofs.service import Proofs
 from proof.timestamps.submissions.service import Submissions
 from proof.timestamps.submissions.usage import Meter
@@ -18,11 +21,14 @@ class Services:
 
     database: Database
     clock: Clock
-    directory: Directory
+    gate: Gate
+    operators: Operators
     submissions: Submissions
     proofs: Proofs
     meter: Meter
     outbound: OutboundClient
     policy: OutboundPolicy
+    vault: Vault
+    base_urls: Mapping[Environment, str]
     webhook_secrets: Callable[[Connection, int], Awaitable[Sequence[bytes]]]
     readiness: Callable[[], Awaitable[Sequence[str]]]

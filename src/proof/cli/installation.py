@@ -1,12 +1,14 @@
 """What the commands of an operator need of an installation; the composition root provides it."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from proof.core.secrets import Vault
 from proof.db import Database
+from proof.db.sealed import SealedColumn
+from proof.mail import Mailer
 from proof.outbound import OutboundPolicy
 from proof.partners.types import Environment
 
@@ -48,6 +50,14 @@ class Installation(Protocol):
 
     def vault(self) -> Vault:
         """Seals and opens secrets."""
+        ...
+
+    def sealed_columns(self) -> Sequence[SealedColumn]:
+        """Every column of sealed secrets."""
+        ...
+
+    def mailer(self) -> Mailer | None:
+        """The mail relay, if there is one."""
         ...
 
     def policy(self) -> OutboundPolicy:

@@ -1,109 +1,156 @@
-"""proof partner: onboarding."""
+"""proof partner: looking and suspending; the other commands have files of their own."""
 
-from collections.abc import Mapping
 from typing import Annotated, Any
 
+import msgspec
 import typer
 
+from proof.cli import handover, onboarding, partner_apply, partner_edit
 from proof.cli.installation import Installation, Opener, ServerOptions
 from proof.cli.output import Json, out, print_json, stated_errors
 from proof.cli.server import Data
+from proof.cli.terminal import printable
 from proof.db import Database
 from proof.partners.audit import Actor
-from proof.partners.networks import parse_network
-from proof.partners.service import add_partner, base_urls
-from proof.partners.types import Environment, NewPartner, OnboardedPartner
-from proof.webhooks.service import set_endpoint
+from proof.partners.partner_file import partner_file
+from proof.partners.records.service import (
+    PAGE_MAX,
+    Status,
+    find_partner,
+    list_partners,
+    set_status,
+)
+from proof.partners.records.types import PartnerSummary
+from proof.partners.records.view import PartnerView, view
+from proof.partners.records.webhooks import TRANSACTION_EVENT
+from proof.partners.service import base_urls
+from proof.partners.types import Environment
+from proof.webhooks.target import Target
 
-# The ramp's events; the timestamp API keeps its own two targets.
-_TRANSACTION_EVENT = "transaction"
+_ACTOR = Actor("cli")
+PartnerId = Annotated[str, typer.Argument(metavar="ID", help="The partner's id, ptr_…")]
 
 
 def register(app: typer.Typer, open_installation: Opener) -> None:
     """Add the commands."""
     partner = typer.Typer(no_args_is_help=True, help="Partners: onboard and look after them.")
     app.add_typer(partner, name="partner")
+    onboarding.register(partner, open_installation)
+    handover.register(partner, open_installation)
+    _register_views(partner, open_installation)
+    _register_states(partner, open_installation)
+    partner_edit.register(partner, open_installation)
+    partner_apply.register(partner, open_installation)
 
+
+def _register_views(partner: typer.Typer, open_installation: Opener) -> None:
     @partner.command()
-    def add(
-        name: Annotated[str, typer.Option(help="Company or product.")],
-        email: Annotated[str, typer.Option(help="Contact for credentials and support.")],
-        ip: Annotated[list[str], typer.Option(help="Production backend address or CIDR. Repeat.")],
-        sandbox_ip: Annotated[
-            list[str] | None, typer.Option(help="Sandbox backend. Repeat.")
-        ] = None,
-        timestamps_ip: Annotated[
-            list[str] | None,
-            typer.Option(help="Addresses that may use the timestamp API; none: any. Repeat."),
-        ] = None,
-        off_ramp: Annotated[bool, typer.Option(help="Whether users may sell.")] = False,
-        webhook: Annotated[str, typer.Option(help="https URL for transaction events.")] = "",
-        sandbox_webhook: Annotated[str, typer.Option(help="The same in the sandbox.")] = "",
-        widget_origin: Annotated[
-            list[str] | None, typer.Option(help="Site that may frame the widget. Repeat.")
-        ] = None,
+    def show(
+        partner_id: PartnerId,
+        as_file: Annotated[
+            bool, typer.Option("--toml", help="As a partner file, to change and apply.")
+        ] = False,
         data: Data = None,
         as_json: Json = False,
     ) -> None:
-        """Onboard a partner and print its credentials, once.
-
-        Example: proof partner add --name Acme --email ops@acme.example --ip 203.0.113.7
-        """
+        """Show a partner's record, and what still keeps an environment from working."""
         with stated_errors():
-            new = NewPartner(
-                name=name,
-                contact_email=email,
-                production_networks=tuple(map(parse_network, ip)),
-                sandbox_networks=tuple(map(parse_network, sandbox_ip or ())),
-                timestamp_networks=tuple(map(parse_network, timestamps_ip or ())),
-                off_ramp=off_ramp,
-                widget_origins=tuple(widget_origin or ()),
-            )
-            webhooks = {Environment.PRODUCTION: webhook, Environment.SANDBOX: sandbox_webhook}
             installation = open_installation(ServerOptions(data))
-            sheet = installation.with_database(
-                lambda database: _add(installation, database, new, webhooks)
+            found = installation.with_database(
+                lambda database: _view(installation, database, partner_id)
+            )
+        if as_file:
+            out.print(partner_file(found), end="", markup=False)
+        elif as_json:
+            print_json(msgspec.to_builtins(found))
+        else:
+            _print_view(found)
+
+    @partner.command("list")
+    def list_all(data: Data = None, as_json: Json = False) -> None:
+        """List all partners in the order they came."""
+        with stated_errors():
+            found = open_installation(ServerOptions(data)).with_database(_all)
+        if as_json:
+            print_json(msgspec.to_builtins(found))
+            return
+        for one in found:
+            out.print(
+                f"{one.partner_id}  {one.status:9}  {printable(one.name)}  {one.contact_email}",
+                markup=False,
+            )
+
+
+def _register_states(partner: typer.Typer, open_installation: Opener) -> None:
+    def change(partner_id: str, status: Status, data: Data, *, as_json: bool) -> None:
+        with stated_errors():
+            installation = open_installation(ServerOptions(data))
+            installation.with_database(
+                lambda database: _set_status(installation, database, partner_id, status)
             )
         if as_json:
-            print_json(sheet)
+            print_json({"partner_id": partner_id, "status": status})
         else:
-            _print(sheet)
+            out.print(f"{partner_id} is {status}", markup=False)
+
+    @partner.command()
+    def suspend(partner_id: PartnerId, data: Data = None, as_json: Json = False) -> None:
+        """Refuse every call of a partner, within a second. Nothing is lost."""
+        change(partner_id, "suspended", data, as_json=as_json)
+
+    @partner.command()
+    def resume(partner_id: PartnerId, data: Data = None, as_json: Json = False) -> None:
+        """End a suspension."""
+        change(partner_id, "active", data, as_json=as_json)
 
 
-async def _add(
-    installation: Installation,
-    database: Database,
-    new: NewPartner,
-    webhooks: dict[Environment, str],
-) -> dict[str, Any]:
+def _target(installation: Installation) -> Target:
+    return Target(installation.policy(), TRANSACTION_EVENT)
+
+
+async def _view(installation: Installation, database: Database, partner_id: str) -> PartnerView:
+    async with database.connection() as connection:
+        found = await find_partner(connection, _target(installation), partner_id)
+        return view(found, installation.base_urls(await base_urls(connection)))
+
+
+async def _all(database: Database) -> list[PartnerSummary]:
+    found: list[PartnerSummary] = []
+    async with database.connection() as connection:
+        while page := await list_partners(
+            connection, found[-1].partner_id if found else None, PAGE_MAX
+        ):
+            found += page
+    return found
+
+
+async def _set_status(
+    installation: Installation, database: Database, partner_id: str, status: Status
+) -> None:
     async with database.transaction() as tx:
-        onboarded = await add_partner(tx, installation.vault(), new, actor=Actor("cli"))
-        for issued in onboarded.environments:
-            url = webhooks[issued.environment]
-            await set_endpoint(
-                tx, installation.policy(), issued.partner_environment_id, _TRANSACTION_EVENT, url
-            )
-        served = await base_urls(tx)
-    return _sheet(onboarded, installation.base_urls(served))
+        await set_status(tx, _target(installation), partner_id, status, _ACTOR)
 
 
-def _sheet(onboarded: OnboardedPartner, urls: Mapping[Environment, str]) -> dict[str, Any]:
-    sheet: dict[str, Any] = {"partner_id": onboarded.partner_id}
-    for issued in onboarded.environments:
-        sheet[issued.environment] = {
-            "base_url": urls[issued.environment],
-            "client_token": issued.client_token,
-            "api_key": issued.api_key,
-            "widget_id": issued.widget_id,
-            "webhook_secret": issued.webhook_secret,
-        }
-    return sheet
-
-
-def _print(sheet: dict[str, Any]) -> None:
-    out.print(f"partner_id  {sheet['partner_id']}", markup=False)
+def _print_view(found: PartnerView) -> None:
+    for name in ("partner_id", "name", "contact_email", "status", "version", "created_at"):
+        out.print(f"{name:15}{printable(str(getattr(found, name)))}", markup=False)
     for environment in Environment:
         out.print(f"\n{environment}", style="bold")
-        for name, value in sheet[environment].items():
-            out.print(f"  {name:15}{value}", markup=False)
-    out.print("\nThe secrets are shown this once. Hand them over on a safe way.", style="yellow")
+        part = msgspec.json.decode(msgspec.json.encode(getattr(found, environment)))
+        lacking = part.pop("missing")
+        for name, value in part.items():
+            out.print(f"  {name:15}{_shown(value)}", markup=False)
+        for one in lacking:
+            out.print(f"  missing        {one}", markup=False, style="yellow")
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, dict):
+        return "  ".join(
+            f"{name} {_shown(one)}" for name, one in value.items() if one not in ("", [])
+        )
+    if isinstance(value, list):
+        return ", ".join(map(_shown, value)) or "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return str(value) or "none"

@@ -1,6 +1,7 @@
 """Read settings: the default file, then PROOF_<NAME> from the environment."""
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from ipaddress import ip_network
@@ -13,7 +14,12 @@ import msgspec
 from proof.core.errors import ProofError
 from proof.partners.types import Environment, Network
 
+# An address, or a name and an address between angle brackets.
+_SENDER = re.compile(r"[^@\s<>,]+@[^@\s<>,]+|[^<>,\r\n]+<[^@\s<>,]+@[^@\s<>,]+>")
 _DEFAULTS = Path(__file__).with_name("defaults.toml")
+_LONGEST_SIGNING_KEY_DAYS = 366
+_LONGEST_DELAY_S = 30 * 24 * 3600
+_KEY_SOURCES = ("key_encryption_key_file", "key_encryption_key", "key_encryption_key_command")
 
 
 class SettingsError(ProofError):
@@ -31,10 +37,24 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     sandbox_public_url: str
     trusted_proxies: tuple[str, ...]
     processes: int
+    refusals_days: int
     database_url: str
     database_owner_url: str
     key_encryption_key_file: str
+    key_encryption_key: str
+    key_encryption_key_command: str
+    key_encryption_key_previous_files: tuple[str, ...]
+    signing_key_days: int
     unsafe_outbound_networks: tuple[str, ...]
+    webhook_schedule_s: tuple[float, ...]
+    webhook_disable_after_days: int
+    payload_days: int
+    smtp_host: str
+    smtp_port: int
+    smtp_security: Literal["starttls", "tls", "none"]
+    smtp_sender: str
+    smtp_user: str
+    smtp_password_file: str
     log_origin: str
 
     def __repr__(self) -> str:
@@ -54,6 +74,10 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         parts = urlsplit(self.base_url(Environment.PRODUCTION))
         production = self.log_origin or f"{parts.netloc}{parts.path}/log"
         return production if environment is Environment.PRODUCTION else f"{production}/sandbox"
+
+    def key_sources(self) -> list[str]:
+        """The settings that give the key-encryption key; at most one."""
+        return [name for name in _KEY_SOURCES if getattr(self, name)]
 
     def proxies(self) -> tuple[Network, ...]:
         return _networks("trusted_proxies", self.trusted_proxies)
@@ -98,6 +122,16 @@ def _check(settings: Settings) -> None:
         raise SettingsError(f"setting port: {settings.port} is not a port")
     for name in ("public_url", "sandbox_public_url"):
         _check_url(name, getattr(settings, name))
+    if len(settings.key_sources()) > 1:
+        raise SettingsError(f"only one of {' and '.join(settings.key_sources())} may be set")
+    if not 1 <= settings.signing_key_days <= _LONGEST_SIGNING_KEY_DAYS:
+        raise SettingsError(f"setting signing_key_days: {settings.signing_key_days} is no lifetime")
+    if settings.refusals_days < 1:
+        raise SettingsError(
+            f"setting refusals_days: {settings.refusals_days} is no time to keep them"
+        )
+    _check_webhooks(settings)
+    _check_mail(settings)
     if settings.mode == "live":
         _check_live(settings)
 
@@ -109,6 +143,32 @@ def _check_url(name: str, url: str) -> None:
         raise SettingsError(f"setting {name}: {url!r} is not an http(s) URL of host and path")
 
 
+def _check_webhooks(settings: Settings) -> None:
+    first, *later = settings.webhook_schedule_s or (1,)
+    if first != 0 or not all(0 <= delay <= _LONGEST_DELAY_S for delay in later):
+        raise SettingsError(
+            "setting webhook_schedule_s: it begins with 0, and each delay is at most 30 days"
+        )
+    for name in ("webhook_disable_after_days", "payload_days"):
+        if getattr(settings, name) < 1:
+            raise SettingsError(f"setting {name}: it is at least 1")
+
+
+def _check_mail(settings: Settings) -> None:
+    if not 0 < settings.smtp_port < 1 << 16:
+        raise SettingsError(f"setting smtp_port: {settings.smtp_port} is not a port")
+    if settings.smtp_host and not _SENDER.fullmatch(settings.smtp_sender):
+        raise SettingsError(
+            f"setting smtp_sender: {settings.smtp_sender!r} is not an address to send mail from"
+        )
+    if bool(settings.smtp_user) != bool(settings.smtp_password_file):
+        raise SettingsError("setting smtp_user: it goes together with smtp_password_file")
+
+
+def _is_here(host: str) -> bool:
+    return host in {"localhost", "127.0.0.1", "::1"}
+
+
 def _check_live(settings: Settings) -> None:
     problems = [
         f"{name} must be an https URL"
@@ -117,8 +177,10 @@ def _check_live(settings: Settings) -> None:
             "https:"
         )
     ]
-    if not settings.key_encryption_key_file:
-        problems.append("key_encryption_key_file must name the operator's own key")
+    if not settings.key_sources():
+        problems.append(f"one of {', '.join(_KEY_SOURCES)} must give the operator's own key")
+    if settings.smtp_host and settings.smtp_security == "none" and not _is_here(settings.smtp_host):
+        problems.append("smtp_security must be starttls or tls for a relay elsewhere")
     if settings.unsafe_outbound_networks:
         problems.append("unsafe_outbound_networks must be empty")
     if problems:

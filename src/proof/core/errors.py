@@ -31,6 +31,12 @@ class NotFoundError(CallerError):
     code = "not_found"
 
 
+class ConflictError(CallerError):
+    """What the caller wants to change is no longer as it saw it."""
+
+    code = "conflict"
+
+
 class NotYetError(CallerError):
     """It exists and will be available later."""
 

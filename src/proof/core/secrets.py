@@ -4,6 +4,7 @@ A sealed secret is `01 ‖ key id (8) ‖ nonce (12) ‖ ciphertext and tag`. Th
 belongs to is associated data, so a sealed value moved to another row does not open.
 """
 
+import base64
 import hashlib
 import os
 from collections.abc import Iterable
@@ -35,6 +36,11 @@ class Vault:
     def __repr__(self) -> str:
         return f"Vault({len(self._ciphers)} keys)"
 
+    @property
+    def newest_id(self) -> bytes:
+        """The id of the key that seals, 8 bytes; it tells nothing about the key."""
+        return self._newest
+
     def seal(self, secret: bytes, identity: str) -> bytes:
         """Encrypt `secret` for the record named `identity`."""
         nonce = os.urandom(_NONCE_BYTES)
@@ -51,6 +57,30 @@ class Vault:
             return cipher.decrypt(rest[:_NONCE_BYTES], rest[_NONCE_BYTES:], identity.encode())
         except (InvalidTag, ValueError):  # ValueError: bytes too short for a nonce
             raise SealError(f"the sealed bytes of {identity} were altered or moved") from None
+
+    def reseal(self, sealed: bytes, identity: str) -> bytes:
+        """The same secret under the newest key; raises SealError when it does not open."""
+        return self.seal(self.open(sealed, identity), identity)
+
+
+def parse_key(text: str) -> bytes:
+    """A key-encryption key from 64 hexadecimal digits or standard base64 of 32 bytes.
+
+    White space around it is ignored. Raises ValueError, which never holds the text.
+    """
+    stripped = text.strip()
+    for decode in (bytes.fromhex, _base64):
+        try:
+            key = decode(stripped)
+        except ValueError:
+            continue
+        if len(key) == KEY_BYTES:
+            return key
+    raise ValueError(f"not {KEY_BYTES} bytes in hexadecimal or base64")
+
+
+def _base64(text: str) -> bytes:
+    return base64.b64decode(text, validate=True)
 
 
 def _key_id(key: bytes) -> bytes:

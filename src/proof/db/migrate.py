@@ -13,7 +13,7 @@ _VERSIONS = Path(__file__).parent / "migrations" / "versions"
 _MIGRATION_LOCK = 0x50_52_4F_4F_46
 
 # Tables the application only appends to: not even it may rewrite what it once said.
-_APPEND_ONLY = ("audit_log",)
+_APPEND_ONLY = ("audit_log", "audit_chain", "audit_heads")
 
 
 def newest_revision() -> str:

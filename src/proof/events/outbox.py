@@ -8,14 +8,29 @@ from proof.events.types import Event, RelayedEvent
 # Rows commit out of order, so only one relay at a time may hand out cursors.
 _RELAY_LOCK = 0x5245_4C41_59
 
+# The last sequence of an object is one probe of its index: there is no counter to lock. A sequence given
+# in a transaction that is undone was never seen, so an object's events have no gaps.
 _RELAY = """
 WITH batch AS (
-    SELECT id, position FROM outbox WHERE cursor IS NULL ORDER BY position LIMIT $1
+    SELECT id, position, partner_environment_id, subject
+    FROM outbox WHERE cursor IS NULL ORDER BY position LIMIT $1
+), last AS (
+    SELECT partner_environment_id, subject, coalesce(
+        (SELECT sequence FROM outbox earlier
+         WHERE earlier.partner_environment_id = object.partner_environment_id
+           AND earlier.subject = object.subject AND earlier.sequence IS NOT NULL
+         ORDER BY sequence DESC LIMIT 1), 0) AS sequence
+    FROM (SELECT DISTINCT partner_environment_id, subject FROM batch) object
+), ordered AS (
+    SELECT batch.id, last.sequence + row_number() OVER (
+        PARTITION BY partner_environment_id, subject ORDER BY batch.position) AS sequence
+    FROM batch JOIN last USING (partner_environment_id, subject) ORDER BY batch.position OFFSET 0
 ), numbered AS (
-    SELECT id, nextval('outbox_cursor') AS cursor FROM (SELECT id FROM batch ORDER BY position) b
+    SELECT id, sequence, nextval('outbox_cursor') AS cursor FROM ordered
 )
-UPDATE outbox SET cursor = numbered.cursor FROM numbered WHERE outbox.id = numbered.id
-RETURNING outbox.cursor, outbox.id, partner_environment_id, type, version, subject, body
+UPDATE outbox SET cursor = numbered.cursor, sequence = numbered.sequence
+FROM numbered WHERE outbox.id = numbered.id
+RETURNING outbox.cursor, outbox.sequence, outbox.id, partner_environment_id, type, version, subject, body
 """
 
 
@@ -29,7 +44,9 @@ async def publish(tx: Connection, events: Iterable[Event]) -> None:
 
 
 async def relay(tx: Connection, limit: int) -> list[RelayedEvent]:
-    """Give committed events their cursors, in the caller's transaction, oldest first.
+    """Give committed events their cursors and sequences, in the caller's transaction, oldest first.
+
+    A sequence counts the events of one object of one partner environment from 1, without gaps.
 
     What the caller does with them commits together with the cursors, so nothing is handed on twice
     or lost. Returns nothing while another relay is at work.
@@ -48,6 +65,7 @@ async def relay(tx: Connection, limit: int) -> list[RelayedEvent]:
                 row["version"],
                 row["id"],
             ),
+            row["sequence"],
         )
         for row in rows
     ]

@@ -22,7 +22,11 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class RelayedEvent:
-    """An event with its place in the order every reader sees."""
+    """An event with its place in the order every reader sees.
+
+    `sequence` is its number among the events of its object, from 1 and without gaps.
+    """
 
     cursor: int
     event: Event
+    sequence: int

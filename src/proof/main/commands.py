@@ -5,7 +5,23 @@ from typing import Annotated
 import typer
 
 from proof import __version__
-from proof.cli import fetching, fsck, partner, server, stamping, verifying
+from proof.cli import (
+    allowlist,
+    audit,
+    fetching,
+    fsck,
+    keys,
+    operator,
+    partner,
+    rate,
+    refusals,
+    secrets,
+    server,
+    stamping,
+    token,
+    verifying,
+    webhook,
+)
 from proof.main.installation import LocalInstallation
 
 
@@ -32,9 +48,15 @@ def application() -> typer.Typer:
 
     server.register(app, LocalInstallation)
     partner.register(app, LocalInstallation)
+    operator.register(app, LocalInstallation)
+    webhook.register(app, LocalInstallation)
+    for gate in (token, allowlist, rate, refusals):
+        gate.register(app, LocalInstallation)
     for calling in (stamping, fetching, verifying):
         calling.register(app)
     fsck.register(app, LocalInstallation)
+    for keeping in (audit, keys, secrets):
+        keeping.register(app, LocalInstallation)
     return app
 
 

@@ -4,6 +4,7 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
+from datetime import timedelta
 
 import structlog
 from starlette.types import ASGIApp
@@ -19,10 +20,16 @@ from proof.core.secrets import Vault
 from proof.db import Connection, Database
 from proof.main import database as databases
 from proof.main.documentation import pages
+from proof.main.handover import handover_page
 from proof.main.keys import keys_folder, open_vault
 from proof.outbound import OutboundClient, OutboundPolicy
+from proof.partners.audit import Actor
 from proof.partners.directory import Directory
-from proof.partners.service import announce_base_urls, webhook_secrets
+from proof.partners.gate import Gate
+from proof.partners.operators import Operators
+from proof.partners.secret_ring import webhook_secrets
+from proof.partners.service import announce_base_urls
+from proof.partners.signing import ensure_key
 from proof.partners.types import Environment
 from proof.timestamps.anchors.log.service import LogWriter, ensure_log
 from proof.timestamps.anchors.log.witness import HighWaterMark
@@ -30,10 +37,18 @@ from proof.timestamps.proofs.service import Proofs
 from proof.timestamps.submissions.committer import Committer
 from proof.timestamps.submissions.service import Submissions
 from proof.timestamps.submissions.usage import Meter
+from proof.webhooks.breaker import BreakerPolicy
 from proof.webhooks.delivery import Deliverer
+from proof.webhooks.keys import signing_keys
+from proof.webhooks.pruning import pruning_loop
+from proof.webhooks.schedule import Schedule
+from proof.worker.handovers import handover_loop
+from proof.worker.keeping import audit_loops, signing_loop
+from proof.worker.pruning import refusals_loop
 from proof.worker.run import Worker
 
 _FLUSH_USAGE_S = 1.0
+_AT_START = Actor("start")
 
 
 def configure_logging() -> None:
@@ -64,7 +79,12 @@ def asgi(settings: Settings) -> ASGIApp:
     urls = BaseUrls(
         settings.base_url(Environment.PRODUCTION), settings.base_url(Environment.SANDBOX)
     )
-    return Application(open_services, urls, settings.proxies(), pages(settings))
+    return Application(
+        open_services,
+        urls,
+        settings.proxies(),
+        lambda services: [*pages(settings), handover_page(services)],
+    )
 
 
 async def prepare(settings: Settings) -> None:
@@ -77,6 +97,8 @@ async def prepare(settings: Settings) -> None:
         for environment in Environment:
             origin = settings.origin_of_log(environment)
             await ensure_log(database, vault, environment, origin)
+            async with database.transaction() as tx:
+                await ensure_key(tx, vault, environment, _AT_START, SystemClock().now())
 
 
 async def run_worker(settings: Settings, stop: asyncio.Event) -> None:
@@ -85,7 +107,7 @@ async def run_worker(settings: Settings, stop: asyncio.Event) -> None:
     client = OutboundClient(_policy(settings))
     try:
         async with databases.opened(settings) as database:
-            deliverer = Deliverer(database, client, _secret_ring(vault), clock)
+            deliverer = _deliverer(settings, database, client, vault, clock)
             writers = [
                 LogWriter(
                     database,
@@ -96,9 +118,30 @@ async def run_worker(settings: Settings, stop: asyncio.Event) -> None:
                 )
                 for environment in Environment
             ]
-            await Worker(database, writers, deliverer).run(stop)
+            others = [
+                handover_loop(database, clock),
+                *audit_loops(database, clock),
+                signing_loop(database, vault, clock, timedelta(days=settings.signing_key_days)),
+                refusals_loop(database, clock, timedelta(days=settings.refusals_days)),
+                pruning_loop(database, clock, timedelta(days=settings.payload_days)),
+            ]
+            await Worker(database, writers, deliverer, others).run(stop)
     finally:
         await client.aclose()
+
+
+def _deliverer(
+    settings: Settings, database: Database, client: OutboundClient, vault: Vault, clock: SystemClock
+) -> Deliverer:
+    return Deliverer(
+        database,
+        client,
+        _secret_ring(vault),
+        clock,
+        Schedule(settings.webhook_schedule_s),
+        keys=lambda connection, owner: signing_keys(connection, vault, owner),
+        breaker=BreakerPolicy(disable_after=timedelta(days=settings.webhook_disable_after_days)),
+    )
 
 
 @asynccontextmanager
@@ -106,6 +149,7 @@ async def _services(settings: Settings, database: Database) -> AsyncIterator[Ser
     clock, policy, vault = SystemClock(), _policy(settings), open_vault(settings)
     committer, directory = Committer(database), Directory(database)
     meter, client = Meter(database, clock), OutboundClient(policy)
+    gate = Gate(database, directory, clock)
 
     async def readiness() -> Sequence[str]:
         return await databases.readiness(database)
@@ -113,18 +157,22 @@ async def _services(settings: Settings, database: Database) -> AsyncIterator[Ser
     committer.start()
     background = [
         asyncio.create_task(directory.run()),
+        asyncio.create_task(gate.run()),
         asyncio.create_task(_flush_usage(meter)),
     ]
     try:
         yield Services(
             database=database,
             clock=clock,
-            directory=directory,
+            gate=gate,
+            operators=Operators(database),
             submissions=Submissions(database, committer, meter),
             proofs=Proofs(database, clock),
             meter=meter,
             outbound=client,
             policy=policy,
+            vault=vault,
+            base_urls={each: settings.base_url(each) for each in Environment},
             webhook_secrets=_secret_ring(vault),
             readiness=readiness,
         )
@@ -134,6 +182,7 @@ async def _services(settings: Settings, database: Database) -> AsyncIterator[Ser
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task
+        await gate.close()
         with suppress(DatabaseUnavailableError):
             await meter.flush()
         await client.aclose()

@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from proof.cli.installation import ServerOptions
@@ -11,8 +11,11 @@ from proof.config import Settings, load_settings
 from proof.core.secrets import Vault
 from proof.db import Database
 from proof.db.migrate import newest_revision
+from proof.db.sealed import SealedColumn
+from proof.mail import Mailer
 from proof.main import database as databases
-from proof.main.keys import open_vault
+from proof.main.keys import forget_key_variable, open_vault
+from proof.main.mail import open_mailer
 from proof.main.report import settings_report
 from proof.outbound import OutboundPolicy
 from proof.partners.types import Environment
@@ -31,6 +34,7 @@ class LocalInstallation:
             port=options.port,
             processes=options.processes,
         )
+        forget_key_variable(os.environ)
 
     def serve(self) -> int:
         from proof.main.supervise import Supervisor
@@ -65,6 +69,14 @@ class LocalInstallation:
 
     def vault(self) -> Vault:
         return open_vault(self._settings)
+
+    def sealed_columns(self) -> Sequence[SealedColumn]:
+        from proof.main.sealed import SEALED
+
+        return SEALED
+
+    def mailer(self) -> Mailer | None:
+        return open_mailer(self._settings)
 
     def policy(self) -> OutboundPolicy:
         return OutboundPolicy(self._settings.opened_networks())

@@ -1,27 +1,68 @@
-"""The key-encryption key: the operator's, or in development one of our own making."""
+"""The key-encryption keys: the operator's, or in development one of our own making."""
 
 import os
 import secrets
+import shlex
+import signal
 import stat
+import subprocess
+from collections.abc import MutableMapping
 from pathlib import Path
 
 from proof.config import Settings, SettingsError
-from proof.core.secrets import KEY_BYTES, Vault
+from proof.core.secrets import KEY_BYTES, Vault, parse_key
 
+KEY_VARIABLE = "PROOF_KEY_ENCRYPTION_KEY"
 _MODE_PRIVATE = 0o600
 _FOLDER_PRIVATE = 0o700
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
+_COMMAND_S = 30.0
+
+
+def forget_key_variable(environment: MutableMapping[str, str]) -> None:
+    """Take the key out of the environment, once the settings hold it: other programs that are started
+    from here (PostgreSQL, the operator's key command) inherit nothing of it."""
+    environment.pop(KEY_VARIABLE, None)
+
+
+def key_variable(settings: Settings) -> dict[str, str]:
+    """What a process of ours must find in its environment to have the same key."""
+    return {KEY_VARIABLE: settings.key_encryption_key} if settings.key_encryption_key else {}
 
 
 def open_vault(settings: Settings) -> Vault:
-    """The vault of this installation. Raises SettingsError when its key cannot be trusted."""
+    """The vault of this installation: the present key seals, the previous ones open too.
+
+    Raises SettingsError, which never holds a key, when one cannot be had or trusted.
+    """
+    previous = [_read(Path(name)) for name in settings.key_encryption_key_previous_files]
+    return Vault([_present_key(settings), *previous])
+
+
+def _present_key(settings: Settings) -> bytes:
+    generated = settings.data_dir / "keys" / "key-encryption-key"
     if settings.key_encryption_key_file:
-        return Vault([_read(Path(settings.key_encryption_key_file))])
-    folder = keys_folder(settings)
-    path = folder / "key-encryption-key"
+        key = _read(Path(settings.key_encryption_key_file))
+    elif settings.key_encryption_key:
+        key = _parse(settings.key_encryption_key, f"the variable {KEY_VARIABLE}")
+    elif settings.key_encryption_key_command:
+        key = _output_of(settings.key_encryption_key_command)
+    else:
+        return _generated(settings)
+    if settings.mode == "live" and generated.exists() and _read(generated) == key:
+        raise SettingsError(
+            "mode live refuses to start: the key-encryption key is the one development made;"
+            f" make your own, name {generated} in key_encryption_key_previous_files,"
+            " and run `proof secrets rewrap`"
+        )
+    return key
+
+
+def _generated(settings: Settings) -> bytes:
+    path = keys_folder(settings) / "key-encryption-key"
     if not path.exists():
         _create(path)
-    return Vault([_read(path)])
+    return _read(path)
 
 
 def keys_folder(settings: Settings) -> Path:
@@ -42,16 +83,57 @@ def require_private(path: Path) -> None:
 def _read(path: Path) -> bytes:
     try:
         require_private(path)
-        key = bytes.fromhex(path.read_text().strip())
+        text = path.read_text()
     except OSError as error:
         raise SettingsError(f"the key-encryption key {path}: {error.strerror}") from None
     except ValueError:
-        key = b""
-    if len(key) != KEY_BYTES:
+        text = ""
+    return _parse(text, str(path))
+
+
+def _parse(text: str, source: str) -> bytes:
+    try:
+        return parse_key(text)
+    except ValueError:
         raise SettingsError(
-            f"{path} must hold {KEY_BYTES} bytes as {2 * KEY_BYTES} hexadecimal digits"
+            f"{source} must hold {KEY_BYTES} bytes as {2 * KEY_BYTES} hexadecimal digits or base64"
+        ) from None
+
+
+def _output_of(command: str) -> bytes:
+    try:
+        arguments = shlex.split(command)
+        # A session of its own, so that whatever it starts ends with it.
+        process = subprocess.Popen(
+            arguments,
+            env={name: one for name, one in os.environ.items() if not name.startswith("PROOF_")},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
         )
-    return key
+    except (OSError, ValueError, IndexError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it names no program"
+        raise SettingsError(f"key_encryption_key_command cannot be run: {reason}") from None
+    try:
+        output, _ = process.communicate(timeout=_COMMAND_S)
+    except subprocess.TimeoutExpired:
+        raise SettingsError(
+            f"key_encryption_key_command did not end within {_COMMAND_S:g} s"
+        ) from None
+    finally:
+        _end(process)
+    if process.returncode != 0:
+        raise SettingsError(f"key_encryption_key_command ended with {process.returncode}")
+    text = output.decode("ascii", "replace")
+    return _parse(text, "the output of key_encryption_key_command")
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    with process:
+        if process.returncode is None:
+            # Nobody has waited for it, so the number of its group is still its own.
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 def _create(path: Path) -> None:

@@ -10,6 +10,7 @@ from proof.config import Settings
 from proof.db.embedded import current_settings
 
 _URLS_WITH_PASSWORDS = ("database_url", "database_owner_url")
+_SECRETS = ("key_encryption_key",)
 
 
 def settings_report(settings: Settings, environment: Mapping[str, str]) -> list[dict[str, Any]]:
@@ -19,7 +20,7 @@ def settings_report(settings: Settings, environment: Mapping[str, str]) -> list[
             "name": name,
             "value": _shown(name, value),
             "variable": f"PROOF_{name.upper()}",
-            "source": "environment" if f"PROOF_{name.upper()}" in environment else "default",
+            "source": "environment" if _given(name, value, environment) else "default",
         }
         for name, value in msgspec.structs.asdict(settings).items()
     ]
@@ -36,10 +37,20 @@ def settings_report(settings: Settings, environment: Mapping[str, str]) -> list[
     return rows
 
 
+def _given(name: str, value: Any, environment: Mapping[str, str]) -> bool:
+    # A secret is no longer in the environment it was read from.
+    return bool(value) if name in _SECRETS else f"PROOF_{name.upper()}" in environment
+
+
 def _shown(name: str, value: Any) -> Any:
     if name in _URLS_WITH_PASSWORDS and value:
         parts = urlsplit(value)
         return f"{parts.scheme}://{parts.hostname or ''}{parts.path}"
+    if name in _SECRETS:
+        return "(set)" if value else ""
+    if name == "key_encryption_key_command" and value:
+        # Its arguments may hold what opens the key store.
+        return f"{value.strip().partition(' ')[0]} …"
     if isinstance(value, tuple):
         return list(value)
     return value if isinstance(value, int) else str(value)

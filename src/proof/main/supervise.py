@@ -25,6 +25,7 @@ from proof.config.settings import default_processes
 from proof.db.embedded import RunningCluster
 from proof.main.compose import configure_logging, prepare
 from proof.main.database import started
+from proof.main.keys import key_variable
 from proof.partners.types import Environment
 
 _PARENT = "PROOF_SUPERVISOR_PID"
@@ -149,6 +150,7 @@ def listening_socket(host: str, port: int) -> socket.socket:
 def _environment(settings: Settings) -> dict[str, str]:
     return {
         **os.environ,
+        **key_variable(settings),
         "PROOF_DATA_DIR": str(settings.data_dir),
         "PROOF_HOST": settings.host,
         "PROOF_PORT": str(settings.port),

@@ -4,10 +4,10 @@ import socket
 import ssl
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import aiohttp
 from aiohappyeyeballs import AddrInfoType
+from msgspec import Struct
 from yarl import URL
 
 from proof.outbound.errors import ForbiddenAddressError, OutboundError, Reason
@@ -16,6 +16,9 @@ from proof.outbound.resolver import ThreadResolver
 
 # Node and uvicorn close an idle connection after 5 s; a body sent into a closing one is lost.
 _KEEPALIVE_S = 4
+
+# Checking a URL costs a fifth of a small request; a partner has few of them.
+_REMEMBERED_TARGETS = 4096
 
 _REASONS: tuple[tuple[type[Exception], Reason], ...] = (
     (aiohttp.ClientConnectorDNSError, Reason.DNS),
@@ -26,14 +29,17 @@ _REASONS: tuple[tuple[type[Exception], Reason], ...] = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class OutboundReply:
-    """What came back. `truncated`: the body went over the cap, stalled or broke off."""
+class OutboundReply(Struct, frozen=True):
+    """What came back. `truncated`: the body went over the cap, stalled or broke off.
+
+    `retry_after` is the header of that name as it stands, unparsed.
+    """
 
     status: int
     body: bytes
     truncated: bool
     elapsed_s: float
+    retry_after: str | None = None
 
 
 class _RefusedAddressError(OSError):
@@ -60,6 +66,7 @@ class OutboundClient:
         self.timeout_s = timeout_s
         self._policy = policy
         self._max_response_bytes = max_response_bytes
+        self._targets: dict[str, URL] = {}
         self._resolver = ThreadResolver()
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
@@ -90,8 +97,7 @@ class OutboundClient:
         Raises InvalidTargetError when the policy refuses the URL, OutboundError when no status
         came. A status that came counts, whatever happens to the body after it.
         """
-        self._policy.check_url(url)
-        target = URL(url, encoded=True)
+        target = self._target(url)
         started = time.perf_counter()
         try:
             async with self._session.post(
@@ -103,16 +109,32 @@ class OutboundClient:
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             # Not chained: aiohttp's errors quote the whole URL.
             raise OutboundError(target.raw_host or "", _reason(error)) from None
-        return OutboundReply(response.status, text, truncated, time.perf_counter() - started)
+        return OutboundReply(
+            response.status,
+            text,
+            truncated,
+            time.perf_counter() - started,
+            response.headers.get("retry-after"),
+        )
+
+    def _target(self, url: str) -> URL:
+        """The checked URL. The policy is fixed, so what it said of a URL once holds."""
+        target = self._targets.get(url)
+        if target is None:
+            self._policy.check_url(url)
+            if len(self._targets) >= _REMEMBERED_TARGETS:
+                self._targets.clear()
+            target = self._targets[url] = URL(url, encoded=True)
+        return target
 
     async def _read(self, response: aiohttp.ClientResponse) -> tuple[bytes, bool]:
         text, limit = bytearray(), self._max_response_bytes
         try:
             while len(text) <= limit:
                 chunk = await response.content.read(limit + 1 - len(text))
-                if not chunk:
-                    return bytes(text), False
                 text += chunk
+                if not chunk or (response.content.at_eof() and len(text) <= limit):
+                    return bytes(text), False
         except (aiohttp.ClientError, TimeoutError, OSError):
             pass
         return bytes(text[:limit]), True

@@ -1,19 +1,50 @@
 """The audit log: what operators and credentials did. Appended to, never changed."""
 
 import json
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
+from proof.core.canonical import canonical_json
+from proof.core.errors import ProofError
 from proof.db import Connection
+
+# How credentials, operators' tokens and webhook secrets begin; a key id alone is no secret.
+_SECRET = re.compile(r"proof_(?:live|test|ops)_|whsec_")
+
+LIST_AT_MOST = 1_000
+
+
+class SecretInAuditError(ProofError):
+    """An entry would hold what looks like a secret; nothing was written."""
 
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who acts, from where, in which request. `name` is `cli`, `worker` or an operator's key id."""
+    """Who acts, from where, in which request. `name` is `cli`, `start`, `worker` or an
+    operator's key id."""
 
     name: str
     address: str | None = None
     request_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One entry as stored; `before` and `after` hold what changed, without secrets."""
+
+    id: int
+    at: datetime
+    actor: str
+    address: str | None
+    request_id: str | None
+    action: str
+    partner_id: str | None
+    before: Any
+    after: Any
 
 
 async def record(
@@ -22,25 +53,84 @@ async def record(
     action: str,
     partner_id: str | None = None,
     *,
-    before: dict[str, Any] | None = None,
-    after: dict[str, Any] | None = None,
+    before: Mapping[str, Any] | None = None,
+    after: Mapping[str, Any] | None = None,
 ) -> None:
     """Write one entry in the caller's transaction: it is there if and only if the act is.
 
-    `before` and `after` hold what changed, without secrets; values must be JSON.
+    `before` and `after` hold what changed, without secrets, and have a canonical form (no floating
+    point, ASCII keys), because the entry will be hashed. Raises TypeError when they have none, and
+    SecretInAuditError, which names the place and not the value, for what looks like a secret of ours.
     """
+    written = (actor.name, actor.address, actor.request_id, action, partner_id)
+    for part, value in (("the entry", written), ("before", before), ("after", after)):
+        _require_no_secret(part, value)
     await tx.execute(
         "INSERT INTO audit_log (actor, address, request_id, action, partner_id, before, after)"
         " VALUES ($1, $2, $3, $4, $5, $6::jsonb, $7::jsonb)",
-        actor.name,
-        actor.address,
-        actor.request_id,
-        action,
-        partner_id,
+        *written,
         _json(before),
         _json(after),
     )
 
 
-def _json(value: dict[str, Any] | None) -> str | None:
-    return None if value is None else json.dumps(value, ensure_ascii=False, sort_keys=True)
+async def newest_entries(
+    connection: Connection, limit: int, partner_id: str | None = None
+) -> list[Entry]:
+    """The newest entries first, of one partner or of all; at most LIST_AT_MOST."""
+    rows = await connection.fetch(
+        "SELECT id, at, actor, address, request_id, action, partner_id, before, after"
+        " FROM audit_log WHERE $2::text IS NULL OR partner_id = $2 ORDER BY id DESC LIMIT $1",
+        min(limit, LIST_AT_MOST),
+        partner_id,
+    )
+    return [entry_from(row) for row in rows]
+
+
+def entry_from(row: Any) -> Entry:
+    """An entry from a row that holds its columns."""
+    return Entry(
+        id=row["id"],
+        at=row["at"],
+        actor=row["actor"],
+        address=row["address"],
+        request_id=row["request_id"],
+        action=row["action"],
+        partner_id=row["partner_id"],
+        before=_parsed(row["before"]),
+        after=_parsed(row["after"]),
+    )
+
+
+def _parsed(text: str | None) -> Any:
+    # The table holds whole numbers only, but 1.0 may be how one was written.
+    return None if text is None else json.loads(text, parse_float=_whole)
+
+
+def _whole(text: str) -> int:
+    return int(Decimal(text))
+
+
+def _json(value: Mapping[str, Any] | None) -> str | None:
+    return None if value is None else canonical_json(dict(value)).decode()
+
+
+def _require_no_secret(part: str, value: Any) -> None:
+    for place, text in _texts(part, value):
+        if _SECRET.search(text):
+            raise SecretInAuditError(
+                f"an audit entry must not hold a secret; {place} looks like one"
+            )
+
+
+def _texts(place: str, value: Any) -> Iterator[tuple[str, str]]:
+    """Every text inside `value` with its place, keys included."""
+    if isinstance(value, str):
+        yield place, value
+    elif isinstance(value, Mapping):
+        for key, member in value.items():
+            yield f"a key of {place}", str(key)
+            yield from _texts(f"{place}.{key}", member)
+    elif isinstance(value, list | tuple):
+        for member in value:
+            yield from _texts(place, member)

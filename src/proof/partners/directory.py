@@ -12,14 +12,16 @@ from contextlib import suppress
 
 from proof.core.errors import DatabaseUnavailableError
 from proof.db import Connection, Database
-from proof.partners import queries
+from proof.partners import credentials
+from proof.partners.credentials import Credential
 from proof.partners.errors import DirectoryStaleError
-from proof.partners.types import Credential
 
 POLL_S = 0.4
 TRUST_S = 1.0
 # Unknown tokens may ask for a look at most this often, so a flood of them costs the database nothing.
 MISS_POLL_S = 0.05
+# Tokens are kept in memory for a moment only, and few of them.
+RECENT_AT_MOST = 256
 
 
 class Directory:
@@ -28,23 +30,38 @@ class Directory:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._credentials: dict[str, Credential] = {}
+        self._recent: dict[str, Credential] = {}
         self._version: int | None = None
         self._checked_at = float("-inf")
         self._checking = asyncio.Lock()
 
+    def recent(self, token: str) -> Credential | None:
+        """The credential that `remember` was told of since the last look, so for POLL_S at most."""
+        if time.monotonic() - self._checked_at > TRUST_S:
+            return None
+        return self._recent.get(token)
+
+    def remember(self, token: str, credential: Credential) -> None:
+        """A token that proved genuine need not be hashed again before the next look.
+
+        Looking it up gives nothing away: a dictionary compares texts only when their keyed hashes agree.
+        """
+        if len(self._recent) < RECENT_AT_MOST:
+            self._recent[token] = credential
+
     async def find(self, key_id: str) -> Credential | None:
-        """The credential of that key id, no older than a second; None when there is none.
+        """The credential of that key id as known, no longer ago than a second; None when none is.
 
         Raises DirectoryStaleError when the database has not answered in time.
         """
-        age = time.monotonic() - self._checked_at
-        if age > TRUST_S:
+        if time.monotonic() - self._checked_at > TRUST_S:
             await self._check(TRUST_S)
-        found = self._credentials.get(key_id)
-        if found is None and age > MISS_POLL_S:
+        return self._credentials.get(key_id)
+
+    async def look_after_miss(self) -> None:
+        """Look whether what was not found is there by now, unless somebody looked just before."""
+        if time.monotonic() - self._checked_at > MISS_POLL_S:
             await self._check(MISS_POLL_S)
-            found = self._credentials.get(key_id)
-        return found
 
     async def run(self) -> None:
         """Keep the directory fresh until cancelled."""
@@ -64,14 +81,15 @@ class Directory:
                     await self._reload(connection)
             except DatabaseUnavailableError as error:
                 raise DirectoryStaleError("credentials cannot be checked at the moment") from error
+            self._recent.clear()
             self._checked_at = started
 
     async def _reload(self, connection: Connection) -> None:
-        version = await queries.directory_version(connection)
+        version = await credentials.directory_version(connection)
         if version != self._version:
-            self._credentials = _by_key_id(await queries.all_credentials(connection))
+            self._credentials = _by_key_id(await credentials.all_credentials(connection))
             self._version = version
 
 
-def _by_key_id(credentials: Iterable[Credential]) -> dict[str, Credential]:
-    return {credential.key_id: credential for credential in credentials}
+def _by_key_id(found: Iterable[Credential]) -> dict[str, Credential]:
+    return {credential.key_id: credential for credential in found}

@@ -1,8 +1,20 @@
-"""The partner gate: token, environment, scope, address. Origin stands before it, rate after it."""
+"""The partner gate, in its order: token, environment, scope, address, rate. The body is read after it.
 
+Origin stands between scope and address, and is looked at where browsers must stay out.
+"""
+
+import asyncio
 import hmac
+from contextlib import suppress
+
+from prometheus_client import Counter
 
 from proof.core.clock import Clock
+from proof.core.errors import DatabaseUnavailableError
+from proof.core.loop import Loop
+from proof.db import Database
+from proof.partners.buckets import Rate
+from proof.partners.credentials import Credential
 from proof.partners.directory import Directory
 from proof.partners.errors import (
     AddressNotAllowedError,
@@ -10,58 +22,154 @@ from proof.partners.errors import (
     MissingTokenError,
     ScopeError,
 )
-from proof.partners.networks import Address, allows
-from proof.partners.tokens import parse_token
-from proof.partners.types import Credential, CredentialKind, Environment, PartnerEnvironment
+from proof.partners.networks import Address, AllowlistMode
+from proof.partners.rates import CallClass, Limiter, RateExceededError, Standing
+from proof.partners.refusals import Reason, Refusals
+from proof.partners.tokens import parse_token, presented
+from proof.partners.types import CredentialKind, Environment
+from proof.partners.uses import Uses
 
 _NO_HASH = bytes(32)
+_FLUSH_S = 1.0
+_GIVE_BACK_S = 0.25
+
+_unauthenticated = Counter(
+    "proof_unauthenticated_requests", "Requests without a valid token", ["reason"]
+)
+_missing, _invalid = (_unauthenticated.labels(reason) for reason in ("missing", "invalid"))
 
 
-async def admit(
-    directory: Directory,
-    clock: Clock,
-    token: str | None,
-    environment: Environment,
-    kind: CredentialKind,
-    address: Address,
-) -> PartnerEnvironment:
-    """Whose call this is.
+class Gate:
+    """What stands before every route that needs a partner's credential; one a process."""
 
-    Raises MissingTokenError, InvalidTokenError, ScopeError or AddressNotAllowedError, in that order;
-    only the last two tell anything, and only to the holder of a valid token.
-    """
-    if not token:
-        raise MissingTokenError("send your credential as Authorization: Bearer or x-api-key")
-    credential = await _authenticate(directory, clock, token, environment)
-    if credential.owner.suspended:
-        raise ScopeError("this partner is suspended; ask the operator")
-    if credential.kind is not kind:
-        raise ScopeError(f"this call needs a {kind}; the credential sent is a {credential.kind}")
-    networks = credential.owner.allowlists[kind]
-    open_to_any = kind is CredentialKind.API_KEY and not networks
-    if not open_to_any and not allows(networks, address):
+    def __init__(self, database: Database, directory: Directory, clock: Clock) -> None:
+        self._directory = directory
+        self._clock = clock
+        self._limiter = Limiter(database)
+        self._refusals = Refusals(database)
+        self._writing = Loop("gate records", self._write, _FLUSH_S)
+        self._uses = Uses(database, clock, self._writing.wake)
+        self._giving_back = Loop("rate leases", self._give_back, _GIVE_BACK_S)
+
+    async def authenticate(
+        self, token: str | None, environment: Environment, address: Address
+    ) -> Credential:
+        """Whose token this is. Not checked: whether it may do anything.
+
+        Raises MissingTokenError or InvalidTokenError, which tell nothing; DirectoryStaleError when
+        credentials cannot be checked.
+        """
+        if not token:
+            _missing.inc()
+            raise MissingTokenError("send your credential as Authorization: Bearer or x-api-key")
+        found = self._directory.recent(token) or await self._genuine(token)
+        if found is None or self._is_over(found):
+            _invalid.inc()
+            raise InvalidTokenError("the credential is not valid here")
+        if found.owner.environment is not environment:
+            self._refused(found, Reason.ENVIRONMENT, address)
+            raise InvalidTokenError("the credential is not valid here")
+        return found
+
+    async def admit(
+        self,
+        credential: Credential,
+        kind: CredentialKind,
+        address: Address,
+        call_class: CallClass | None,
+    ) -> Standing | None:
+        """Let the holder of an authenticated credential make one call; what its rate leaves, if it has one.
+
+        Raises ScopeError, AddressNotAllowedError or RateExceededError, in that order.
+        """
+        if credential.owner.suspended:
+            self._refused(credential, Reason.SUSPENDED, address)
+            raise ScopeError("this partner is suspended; ask the operator")
+        if credential.kind is not kind:
+            self._refused(credential, Reason.KIND, address)
+            raise ScopeError(
+                f"this call needs a {kind}; the credential sent is a {credential.kind}"
+            )
+        if not is_allowed(credential, address):
+            self._off_the_list(credential, address)
+        standing = None
+        rate = credential.rates.get(call_class) if call_class is not None else None
+        if rate is not None and call_class is not None:
+            standing = self._limiter.spend(credential.owner.id, call_class, rate)
+            if standing is None:
+                standing = await self._taken(credential, address, call_class, rate)
+        self._uses.note(credential, address)
+        return standing
+
+    async def run(self) -> None:
+        """Write uses and refusals, give back unused leases, until cancelled."""
+        await asyncio.gather(self._writing.run(), self._giving_back.run())
+
+    async def close(self) -> None:
+        """Write what is not written yet, if the database is there."""
+        with suppress(DatabaseUnavailableError):
+            await self._write()
+            await self._limiter.give_back(older_than_s=0)
+
+    async def _genuine(self, token: str) -> Credential | None:
+        named = presented(token)
+        if named is None:
+            return None
+        key_id, sha256 = named
+        found = _matching(await self._directory.find(key_id), sha256)
+        if found is None and parse_token(token) is not None:
+            # A wrong secret for a known key id takes the way of an unknown one, look included.
+            await self._directory.look_after_miss()
+            found = _matching(await self._directory.find(key_id), sha256)
+        if found is not None:
+            self._directory.remember(token, found)
+        return found
+
+    async def _taken(
+        self, credential: Credential, address: Address, call_class: CallClass, rate: Rate
+    ) -> Standing:
+        try:
+            return await self._limiter.take(credential.owner.id, call_class, rate)
+        except RateExceededError:
+            self._refused(credential, Reason.RATE, address)
+            raise
+
+    def _off_the_list(self, credential: Credential, address: Address) -> None:
+        if credential.allowlist.mode is AllowlistMode.REPORT:
+            self._refused(credential, Reason.REPORTED, address)
+            return
+        self._refused(credential, Reason.ADDRESS, address)
         raise AddressNotAllowedError(
-            f"{address} is not on the allowlist of {kind} in {environment}; ask the operator to add it"
+            f"{address} is not on the allowlist of {credential.kind} in"
+            f" {credential.owner.environment}; ask the operator to add it"
         )
-    return credential.owner
+
+    def _refused(self, credential: Credential, reason: Reason, address: Address) -> None:
+        self._refusals.note(
+            credential.owner.id, credential.kind, reason, address, self._clock.now()
+        )
+
+    def _is_over(self, credential: Credential) -> bool:
+        return credential.expires_at is not None and credential.expires_at <= self._clock.now()
+
+    async def _write(self) -> bool:
+        await self._uses.flush()
+        await self._refusals.flush()
+        return False
+
+    async def _give_back(self) -> bool:
+        await self._limiter.give_back()
+        return False
 
 
-async def _authenticate(
-    directory: Directory, clock: Clock, token: str, environment: Environment
-) -> Credential:
-    parsed = parse_token(token)
-    found = await directory.find(parsed.key_id) if parsed else None
-    expected = found.token_sha256 if found else _NO_HASH
-    presented = parsed.sha256 if parsed else _NO_HASH
-    genuine = hmac.compare_digest(expected, presented)
-    if found is None or not genuine or _over(found, clock):
-        raise InvalidTokenError("the credential is not valid here")
-    if found.owner.environment is not environment:
-        raise InvalidTokenError("the credential is not valid here")
-    return found
+def is_allowed(credential: Credential, address: Address) -> bool:
+    """Whether the credential's allowlist holds the address; an empty one of an `api_key` holds any."""
+    allowlist = credential.allowlist
+    if allowlist.is_empty:
+        return credential.kind is CredentialKind.API_KEY
+    return allowlist.holds(address)
 
 
-def _over(credential: Credential, clock: Clock) -> bool:
-    if credential.revoked_at is not None:
-        return True
-    return credential.expires_at is not None and credential.expires_at <= clock.now()
+def _matching(found: Credential | None, sha256: bytes) -> Credential | None:
+    expected = found.token_sha256 if found is not None else _NO_HASH
+    return found if hmac.compare_digest(expected, sha256) else None

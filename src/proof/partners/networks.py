@@ -1,12 +1,63 @@
 """Allowlists: addresses and CIDR networks, IPv4 and IPv6."""
 
+from collections import defaultdict
 from collections.abc import Iterable
+from enum import StrEnum
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_network
 
 from proof.core.errors import InvalidInputError
 from proof.partners.types import Network
 
 Address = IPv4Address | IPv6Address
+
+# Wider than this is more than any company owns, so rather a mistake.
+_WIDEST = {4: 8, 6: 32}
+# What one subscriber gets: telling its addresses apart would only multiply rows.
+_IPV6_SITE = 64
+# An attacker with a whole IPv6 network asks for each of its addresses once.
+_ANSWERS_KEPT = 1_024
+
+
+class AllowlistMode(StrEnum):
+    """What happens to an address that is not on the list: refused, or let in and counted."""
+
+    ENFORCE = "enforce"
+    REPORT = "report"
+
+
+class Allowlist:
+    """Networks made ready for asking often: for each prefix length, the set of its prefixes; and the
+    answers given before, for callers come from few addresses."""
+
+    __slots__ = ("_answers", "_by_version", "is_empty", "mode")
+
+    def __init__(
+        self, networks: Iterable[Network], mode: AllowlistMode = AllowlistMode.ENFORCE
+    ) -> None:
+        prefixes: dict[int, dict[int, set[int]]] = {4: defaultdict(set), 6: defaultdict(set)}
+        for network in networks:
+            shift = network.max_prefixlen - network.prefixlen
+            prefixes[network.version][shift].add(int(network.network_address) >> shift)
+        self._by_version = {
+            version: tuple((shift, frozenset(found)) for shift, found in by_shift.items())
+            for version, by_shift in prefixes.items()
+        }
+        self._answers: dict[int, dict[int, bool]] = {4: {}, 6: {}}
+        self.is_empty = not any(self._by_version.values())
+        self.mode = mode
+
+    def holds(self, address: Address) -> bool:
+        """Whether any of the networks holds the address."""
+        number, answers = int(address), self._answers[address.version]
+        answer = answers.get(number)
+        if answer is None:
+            answer = any(
+                number >> shift in found for shift, found in self._by_version[address.version]
+            )
+            if len(answers) >= _ANSWERS_KEPT:
+                answers.clear()
+            answers[number] = answer
+        return answer
 
 
 def parse_network(text: str) -> Network:
@@ -30,6 +81,18 @@ def parse_network(text: str) -> Network:
 def allows(networks: Iterable[Network], address: Address) -> bool:
     """Whether any of the networks holds the address."""
     return any(address in network for network in networks)
+
+
+def is_very_wide(network: Network) -> bool:
+    """Whether a network is wider than /8 (IPv4) or /32 (IPv6), so that it is rather a mistake."""
+    return network.prefixlen < _WIDEST[network.version]
+
+
+def site(address: Address) -> Network:
+    """What refusals are counted by: an IPv4 address alone, an IPv6 address with its /64."""
+    if isinstance(address, IPv6Address):
+        return IPv6Network((int(address) >> _IPV6_SITE << _IPV6_SITE, _IPV6_SITE))
+    return ip_network(address)
 
 
 def _given_address(text: str) -> str:

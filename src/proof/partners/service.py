@@ -1,60 +1,64 @@
-"""Onboarding partners, and the secrets their webhooks are signed with."""
+"""Onboarding partners."""
 
-import re
-import secrets
-from base64 import b64encode
-from collections.abc import Mapping, Sequence
-from urllib.parse import urlsplit
-from uuid import UUID, uuid4
+from collections.abc import Mapping
+from datetime import datetime
 
-from proof.core.errors import InvalidInputError
+from msgspec.structs import replace
+
+from proof.core.clock import Clock
 from proof.core.ids import random_base62
 from proof.core.secrets import Vault
 from proof.db import Connection
 from proof.partners import queries
-from proof.partners.audit import Actor, record
+from proof.partners.audit import Actor
+from proof.partners.records.changes import Difference, PartnerChange, differences, merged
+from proof.partners.records.checks import checked
+from proof.partners.records.sandbox import NEW_SANDBOX
+from proof.partners.records.service import record_changes, require_narrow, store_environments
+from proof.partners.records.types import EnvironmentRecord, PartnerRecord
+from proof.partners.records.webhooks import WebhookTarget
+from proof.partners.secret_ring import add_webhook_secret
 from proof.partners.tokens import new_token
 from proof.partners.types import (
     CredentialKind,
     Environment,
     IssuedEnvironment,
-    NewPartner,
     OnboardedPartner,
 )
 
-_WEBHOOK_SECRET_BYTES = 32
-_NAME_MAX = 200
-_EMAIL_MAX = 254
-_EMAIL = re.compile(r"[^@\s]{1,64}@[^@\s]+\.[^@\s.]+")
-# RFC 6454 section 6.2, in ASCII: no user, path, query or fragment.
-_ORIGIN = re.compile(r"https?://[A-Za-z0-9.\-_\[\]:]+")
-
 
 async def add_partner(
-    tx: Connection, vault: Vault, new: NewPartner, actor: Actor
+    tx: Connection,
+    vault: Vault,
+    webhooks: WebhookTarget,
+    wanted: PartnerChange,
+    actor: Actor,
+    clock: Clock,
+    *,
+    force: bool = False,
 ) -> OnboardedPartner:
     """Onboard a partner with both its environments, in the caller's transaction.
 
-    Raises InvalidInputError before anything is written. The secrets in the answer exist nowhere else.
+    `wanted` names the partner, its contact address and its production addresses; whatever else it names
+    is set too. The sandbox begins with test wallets, production with nothing. Raises InvalidInputError
+    for a value that is wrong, or for a very wide network without `force`. The secrets in the answer
+    exist nowhere else.
     """
-    _check(new)
-    partner_id = f"ptr_{random_base62(72)}"
-    await queries.insert_partner(tx, partner_id, new)
+    blank = _blank(f"ptr_{random_base62(72)}", clock.now())
+    new = checked(merged(blank, wanted))
+    wide = require_narrow(blank, new, force=force)
+    await queries.insert_partner(tx, new.partner_id, new.name, new.contact_email, new.created_at)
     issued = [
-        await _add_environment(tx, vault, partner_id, environment, new)
+        await _add_environment(tx, vault, new.partner_id, environment)
         for environment in Environment
     ]
-    details = {
-        "name": new.name,
-        "contact_email": new.contact_email,
-        "off_ramp": new.off_ramp,
-        "production_networks": list(map(str, new.production_networks)),
-        "sandbox_networks": list(map(str, new.sandbox_networks)),
-        "timestamp_networks": list(map(str, new.timestamp_networks)),
-        "widget_origins": list(new.widget_origins),
-    }
-    await record(tx, actor, "partner.add", partner_id, after=details)
-    return OnboardedPartner(partner_id, tuple(issued))
+    ids = {one.environment: one.partner_environment_id for one in issued}
+    # Compared with nothing at all, so that the sandbox's defaults are written too.
+    nothing = replace(blank, sandbox=EnvironmentRecord())
+    await store_environments(tx, webhooks, ids, nothing, new)
+    entered = [Difference(one.field, None, one.after) for one in differences(nothing, new)]
+    await record_changes(tx, actor, "partner.add", new.partner_id, entered, wide)
+    return OnboardedPartner(new.partner_id, tuple(issued))
 
 
 async def announce_base_urls(tx: Connection, urls: Mapping[Environment, str]) -> None:
@@ -68,16 +72,8 @@ async def base_urls(connection: Connection) -> dict[Environment, str]:
     return await queries.base_urls(connection)
 
 
-async def webhook_secrets(
-    connection: Connection, vault: Vault, partner_environment_id: int
-) -> Sequence[bytes]:
-    """The live webhook secrets of an environment, raw, the newest first."""
-    rows = await queries.live_webhook_secrets(connection, partner_environment_id)
-    return [vault.open(sealed, _secret_identity(secret_id)) for secret_id, sealed in rows]
-
-
 async def _add_environment(
-    tx: Connection, vault: Vault, partner_id: str, environment: Environment, new: NewPartner
+    tx: Connection, vault: Vault, partner_id: str, environment: Environment
 ) -> IssuedEnvironment:
     widget_id = f"wdg_{random_base62(96)}"
     identity = await queries.insert_environment(tx, partner_id, environment, widget_id)
@@ -86,57 +82,25 @@ async def _add_environment(
         token = new_token(environment)
         await queries.insert_credential(tx, identity, kind, token.key_id, token.sha256)
         tokens[kind] = token.text
-    backend = {
-        Environment.PRODUCTION: new.production_networks,
-        Environment.SANDBOX: new.sandbox_networks,
-    }[environment]
-    await queries.insert_networks(tx, identity, CredentialKind.CLIENT_TOKEN, backend)
-    await queries.insert_networks(tx, identity, CredentialKind.API_KEY, new.timestamp_networks)
-    await queries.insert_widget_origins(tx, identity, new.widget_origins)
+    _, webhook_secret = await add_webhook_secret(tx, vault, identity)
     return IssuedEnvironment(
         partner_environment_id=identity,
         environment=environment,
         widget_id=widget_id,
         client_token=tokens[CredentialKind.CLIENT_TOKEN],
         api_key=tokens[CredentialKind.API_KEY],
-        webhook_secret=await _add_webhook_secret(tx, vault, identity),
+        webhook_secret=webhook_secret,
     )
 
 
-async def _add_webhook_secret(tx: Connection, vault: Vault, partner_environment_id: int) -> str:
-    secret, secret_id = secrets.token_bytes(_WEBHOOK_SECRET_BYTES), uuid4()
-    sealed = vault.seal(secret, _secret_identity(secret_id))
-    await queries.insert_webhook_secret(tx, secret_id, partner_environment_id, sealed)
-    # The notation of Standard Webhooks 1.0.0.
-    return "whsec_" + b64encode(secret).decode()
-
-
-def _secret_identity(secret_id: UUID) -> str:
-    return f"webhook secret {secret_id}"
-
-
-def _check(new: NewPartner) -> None:
-    if not new.name.strip() or len(new.name) > _NAME_MAX or not new.name.isprintable():
-        raise InvalidInputError(f"name: 1 to {_NAME_MAX} printable characters are required")
-    email = new.contact_email
-    if not _EMAIL.fullmatch(email) or len(email) > _EMAIL_MAX or not email.isprintable():
-        raise InvalidInputError(f"email: {email!r} is not an e-mail address")
-    if not new.production_networks:
-        raise InvalidInputError("ip: at least one production address or network is required")
-    for origin in new.widget_origins:
-        _check_origin(origin)
-
-
-def _check_origin(origin: str) -> None:
-    if not _ORIGIN.fullmatch(origin) or not _has_host(origin):
-        raise InvalidInputError(
-            f"widget-origin: {origin!r} is not an origin like https://shop.example"
-        )
-
-
-def _has_host(origin: str) -> bool:
-    try:
-        parts = urlsplit(origin)
-        return bool(parts.hostname) and (parts.port is None or parts.port > 0)
-    except ValueError:
-        return False
+def _blank(partner_id: str, now: datetime) -> PartnerRecord:
+    return PartnerRecord(
+        partner_id=partner_id,
+        name="",
+        contact_email="",
+        status="active",
+        version=1,
+        created_at=now,
+        production=EnvironmentRecord(),
+        sandbox=NEW_SANDBOX,
+    )

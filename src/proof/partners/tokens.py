@@ -13,6 +13,8 @@ from proof.partners.types import Environment
 
 KEY_ID_BITS = 72
 SECRET_BITS = 256
+_KEY_ID = slice(len("proof_live_"), len("proof_live_") + base62_width(KEY_ID_BITS))
+_LENGTH = _KEY_ID.stop + len("_") + base62_width(SECRET_BITS) + len("_") + 6
 _MARKS = {Environment.PRODUCTION: "live", Environment.SANDBOX: "test"}
 _SHAPE = re.compile(
     r"proof_(live|test)"
@@ -44,6 +46,21 @@ def new_token(environment: Environment) -> NewToken:
     head = f"proof_{_MARKS[environment]}_{key_id}_{random_base62(SECRET_BITS)}"
     text = f"{head}_{checksum(head)}"
     return NewToken(text, key_id, hashlib.sha256(text.encode()).digest())
+
+
+def is_key_id(text: str) -> bool:
+    """Whether a text has the form of a key id."""
+    return len(text) == base62_width(KEY_ID_BITS) and text.isascii() and text.isalnum()
+
+
+def presented(text: str) -> tuple[str, bytes] | None:
+    """Key id and SHA-256 of what may be a token; None for what has not even the length of one.
+
+    Nothing else is checked: whose hash is stored is a token, whatever the text looks like.
+    """
+    if len(text) != _LENGTH:
+        return None
+    return text[_KEY_ID], hashlib.sha256(text.encode()).digest()
 
 
 def parse_token(text: str) -> ParsedToken | None:

@@ -1,7 +1,6 @@
 """What a partner is."""
 
 from dataclasses import dataclass, field
-from datetime import datetime
 from enum import StrEnum
 from ipaddress import IPv4Network, IPv6Network
 
@@ -45,31 +44,6 @@ class PartnerEnvironment:
     limits: Limits
     suspended: bool
     allowlists: dict[CredentialKind, tuple[Network, ...]]
-
-
-@dataclass(frozen=True, slots=True)
-class Credential:
-    """A credential as stored: the token itself is known to the partner only."""
-
-    key_id: str
-    kind: CredentialKind
-    token_sha256: bytes = field(repr=False)
-    expires_at: datetime | None
-    revoked_at: datetime | None
-    owner: PartnerEnvironment
-
-
-@dataclass(frozen=True, slots=True)
-class NewPartner:
-    """What the operator enters to onboard a partner."""
-
-    name: str
-    contact_email: str
-    production_networks: tuple[Network, ...]
-    sandbox_networks: tuple[Network, ...] = ()
-    timestamp_networks: tuple[Network, ...] = ()
-    off_ramp: bool = False
-    widget_origins: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,6 +46,9 @@ CHAPTERS = (
         "For operators",
         (
             Entry("operating", "Settings, database, backups, health, upgrades, live mode"),
+            Entry(
+                "partners", "Onboarding partners, their records, and handing over what they need"
+            ),
             Entry("cli", "Every command with its options and exit codes"),
         ),
     ),

@@ -12,8 +12,12 @@ Json = Mapping[str, Any]
 _TAGS = {
     "timestamps": "Timestamps",
     "proofs": "Proofs",
+    "events": "Events",
+    "credentials": "Credentials",
     "settings": "Settings and usage",
     "log": "The log",
+    "operator": "Partners, for operators",
+    "operator webhooks": "Webhooks, for operators",
     "system": "The server",
 }
 _HASH = "853ff93762a06ddbf722c4ebe9ddd66d8f63ddaea97f521c3ecc20da7c976020"
@@ -31,7 +35,24 @@ _EXAMPLES: Mapping[str, Any] = {
     "old": 1,
     "new": 2,
     "format": "json",
+    "partner_id": "ptr_0Ie1P2uMi2fCZ",
+    "after": "ptr_0Ie1P2uMi2fCZ",
+    "limit": 50,
+    "name": "Acme",
+    "contact_email": "ops@acme.example",
+    "production": {"ips": ["203.0.113.7"]},
+    "version": 1,
+    "environment": "production",
+    "endpoint_id": "5f0c7b1e-9d59-4a0e-8a7c-3f1d2b6f4e21",
+    "state": "failed",
+    "since": "2026-11-21T08:00:00Z",
+    "before": 4217,
+    "failed": True,
+    "grace_s": 86400,
 }
+# What a request can do without, and a reader of its example too.
+_LEFT_OUT = ("sandbox", "force", "link", "delivery", "until", "endpoint_id")
+_KEYS = {"operator": "PROOF_OPERATOR_TOKEN"}
 
 
 def reference_markdown(openapi: Json, base_url: str) -> str:
@@ -73,7 +94,7 @@ class _Operation:
     def _credential(self) -> str:
         for scheme in self._operation.get("security", ()):
             kind = next(iter(scheme)).removesuffix("_bearer")
-            return f"Needs an {code(kind)}."
+            return str(self._operation.get("description", f"Needs an {code(kind)}."))
         return "Open to anybody."
 
     def _parameters(self) -> list[str]:
@@ -111,15 +132,16 @@ class _Operation:
     def _example(self) -> list[str]:
         path, query = self._path, {}
         for parameter in self._operation.get("parameters", ()):
-            value = str(_EXAMPLES[parameter["name"]])
+            (value, *_) = parameter["schema"].get("examples") or [_EXAMPLES[parameter["name"]]]
             if parameter["in"] == "path":
-                path = path.replace(f"{{{parameter['name']}}}", value)
+                path = path.replace(f"{{{parameter['name']}}}", str(value))
             else:
                 query[parameter["name"]] = value
         url = self._base_url + path + (f"?{urlencode(query)}" if query else "")
         lines = [f"curl -X {self._method} '{url}'" if self._method != "GET" else f"curl '{url}'"]
         if "security" in self._operation:
-            lines.append('-H "x-api-key: $PROOF_API_KEY"')
+            kind = next(iter(self._operation["security"][0])).removesuffix("_bearer")
+            lines.append(f'-H "x-api-key: ${_KEYS.get(kind, "PROOF_API_KEY")}"')
         body = self._body()
         if body is not None:
             lines.append("-H 'content-type: application/json'")
@@ -157,6 +179,10 @@ def _type_of(openapi: Json, schema: Json) -> str:
     schema = _resolved(openapi, schema)
     if "anyOf" in schema:
         return " or ".join(_type_of(openapi, each) for each in schema["anyOf"])
+    if "enum" in schema:
+        return " or ".join(code(str(each)) for each in schema["enum"])
+    if "type" not in schema:
+        return "anything"
     if schema["type"] == "array":
         return f"list of {_type_of(openapi, schema['items'])}"
     low, high = schema.get("minimum"), schema.get("maximum")
@@ -166,10 +192,11 @@ def _type_of(openapi: Json, schema: Json) -> str:
 
 def _example_of(openapi: Json, schema: Json, name: str = "") -> Any:
     schema = _resolved(openapi, schema)
-    if schema.get("type") == "object":
+    if schema.get("type") == "object" and name not in _EXAMPLES:
         return {
             field: _example_of(openapi, inner, field)
             for field, inner in schema.get("properties", {}).items()
+            if field not in _LEFT_OUT
         }
     if schema.get("type") == "array":
         return [_example_of(openapi, schema["items"], name)]

@@ -15,21 +15,26 @@ _LOOK_S = 0.1
 
 
 class Worker:
-    """Seals rounds, writes the logs, delivers webhooks. Any number of workers may run at once: rows
-    are claimed, heads are locked."""
+    """Seals rounds, writes the logs, delivers webhooks, runs the `others`. Any number of workers may run
+    at once: rows are claimed, heads are locked."""
 
     def __init__(
-        self, database: Database, writers: Sequence[LogWriter], deliverer: Deliverer
+        self,
+        database: Database,
+        writers: Sequence[LogWriter],
+        deliverer: Deliverer,
+        others: Sequence[Loop] = (),
     ) -> None:
         self._database = database
         self._deliverer = deliverer
+        self._others = others
         # A log that refuses to sign holds up neither sealing nor the other environment's log.
         self._logs = [Loop("log", _log_step(writer), _LOOK_S) for writer in writers]
         self._sealing = Loop("sealing", self._seal, _LOOK_S)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop`; what is under way is finished."""
-        loops = [self._sealing, *self._logs]
+        loops = [self._sealing, *self._logs, *self._others]
         tasks = [asyncio.create_task(loop.run()) for loop in loops]
         delivering = asyncio.create_task(self._deliverer.run(stop))
         await stop.wait()

@@ -13,10 +13,13 @@ from proof.api.routes import routes
 from proof.api.services import Services
 from proof.partners.types import Environment, OnboardedPartner
 
-OPERATIONS: dict[str, Operation] = {
+_ALL: dict[str, Operation] = {
     f"{operation.method} {operation.path}": operation
     for operation in routes(cast("Services", SimpleNamespace(database=None)))
 }
+# Those of the operator have a table of their own: other credentials, another error body.
+OPERATIONS = {name: one for name, one in _ALL.items() if one.operator_scope is None}
+OPERATOR_OPERATIONS = {name: one for name, one in _ALL.items() if one.operator_scope is not None}
 PREFIX = {Environment.PRODUCTION: "", Environment.SANDBOX: "/sandbox"}
 NOWHERE = "http://127.0.0.1:1/"
 FRESH = "fe" * 32
@@ -82,6 +85,8 @@ TABLE: dict[str, Entry] = {
     "GET /log/tile/entries/{position:path}": Entry(_at("/log/tile/entries/000.p/1")),
     "GET /log/tile/{level}/{position:path}": Entry(_at("/log/tile/0/000.p/1")),
     "GET /log/consistency/{old}/{new}": Entry(_at("/log/consistency/1/1")),
+    "GET /events": Entry(_at("/events")),
+    "GET /whoami": Entry(_at("/whoami")),
     "GET /healthz": Entry(_at("/healthz")),
     "GET /readyz": Entry(_at("/readyz")),
     "GET /openapi.json": Entry(_at("/openapi.json")),
@@ -89,6 +94,8 @@ TABLE: dict[str, Entry] = {
 
 WITH_BODY = [name for name, operation in OPERATIONS.items() if operation.body is not None]
 WITH_CREDENTIAL = [name for name, one in OPERATIONS.items() if one.credential is not None]
+ANY_KIND = [name for name, one in OPERATIONS.items() if one.any_kind]
+IDENTIFYING = [name for name, one in OPERATIONS.items() if one.identifies]
 
 
 async def customer(platform: Platform, environment: Environment, name: str) -> OnboardedPartner:

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 from tests.db.api.table import (
+    ANY_KIND,
+    IDENTIFYING,
     OPERATIONS,
     PREFIX,
     TABLE,
@@ -16,18 +18,21 @@ from tests.db.api.table import (
     stamp,
 )
 from tests.support.application import CALLER, Answer, Platform, staged
-from tests.support.partners import issued, revoke, suspend
+from tests.support.partners import execute, issued, revoke, suspend
 
 from proof.core.ids import checksum
 from proof.db.embedded import EmbeddedCluster
-from proof.partners.tokens import new_token
+from proof.partners.audit import Actor
+from proof.partners.buckets import Rate
+from proof.partners.rate_limits import set_rate
+from proof.partners.tokens import new_token, parse_token
 from proof.partners.types import Environment, OnboardedPartner
 
 Run = Callable[[Any], Any]
 
 OFF_LIST = "198.51.100.66"
 USAGE = ("POST", "/v1/api-key/usage", {"year": 2026})
-OPEN = [name for name in OPERATIONS if name not in WITH_CREDENTIAL]
+OPEN = [name for name in OPERATIONS if name not in {*WITH_CREDENTIAL, *ANY_KIND, *IDENTIFYING}]
 OTHER = {
     Environment.PRODUCTION: Environment.SANDBOX,
     Environment.SANDBOX: Environment.PRODUCTION,
@@ -84,6 +89,14 @@ async def _refused_tokens(
     right = issued(partner, environment).api_key
     gone = await platform.onboard("Gone")
     await revoke(platform.database, issued(gone, environment).api_key)
+    expired = issued(await platform.onboard("Expired"), environment).api_key
+    parsed = parse_token(expired)
+    assert parsed is not None
+    await execute(
+        platform.database,
+        "UPDATE credentials SET expires_at = now() WHERE key_id = $1",
+        parsed.key_id,
+    )
     await platform.look()
     head = right.rpartition("_")[0]
     forged = head[:-1] + ("0" if head[-1] != "0" else "1")
@@ -98,6 +111,7 @@ async def _refused_tokens(
             "test" if environment is Environment.SANDBOX else "live",
         ),
         "revoked": issued(gone, environment).api_key,
+        "expired": expired,
         "two at once": f"{right},{right}",
         "NUL": right + "\x00",
         "very long": right * 100,
@@ -139,6 +153,63 @@ async def _another_partners(
         assert nobodys.message.replace(nothing.sha256, mine.sha256).replace(
             nothing.tree_id, mine.tree_id
         ) == (theirs.message)
+
+
+@pytest.mark.parametrize("name", WITH_CREDENTIAL)
+def test_every_route_is_limited_by_its_class(run: Run, platform: Platform, name: str) -> None:
+    call_class = OPERATIONS[name].call_class
+    assert call_class is not None
+
+    async def scene() -> None:
+        partner = await customer(platform, Environment.PRODUCTION, "Fast")
+        mine = await stamp(platform, partner, Environment.PRODUCTION, "01" * 32)
+        async with platform.database.transaction() as tx:
+            rate = Rate(1, 3600, 1)
+            await set_rate(
+                tx, partner.partner_id, Environment.PRODUCTION, call_class, rate, Actor("operator")
+            )
+        await platform.look()
+        entry, method = TABLE[name], OPERATIONS[name].method
+        target, body = entry.target(mine), entry.body(mine) if entry.body else None
+        token = issued(partner).api_key
+        policy = f'"{call_class}";q=1;w=3600'
+        once = await platform.call(method, target, body, token=token)
+        assert once.status == entry.status
+        assert once.headers["ratelimit"] == f'"{call_class}";r=0;t=3600'
+        assert once.headers["ratelimit-policy"] == policy
+        twice = await platform.call(method, target, body, token=token)
+        assert (twice.status, twice.read) == (429, 0)
+        assert 3590 <= int(twice.headers["retry-after"]) <= 3600
+        assert twice.headers["ratelimit"].startswith(f'"{call_class}";r=0;t=')
+        assert twice.headers["ratelimit-policy"] == policy
+        # The address is judged before the rate.
+        elsewhere = await platform.call(method, target, body, token=issued(partner).client_token)
+        assert elsewhere.status == 403
+
+    run(scene())
+
+
+@pytest.mark.parametrize("environment", Environment)
+@pytest.mark.parametrize("name", IDENTIFYING)
+def test_who_is_identified(
+    run: Run, platform: Platform, name: str, environment: Environment
+) -> None:
+    async def scene() -> None:
+        partner = await platform.onboard("Right")
+        target = PREFIX[environment] + TABLE[name].target(Stamped("", ""))
+        refused = await _refused_tokens(platform, partner, environment)
+        for reason, token in {"missing": None, **refused}.items():
+            answer = await platform.call("GET", target, token=token)
+            assert (answer.status, answer.read) == (401, 0), reason
+        for token in (
+            issued(partner, environment).api_key,
+            issued(partner, environment).client_token,
+        ):
+            for address in (CALLER, OFF_LIST):
+                answer = await platform.call("GET", target, token=token, address=address)
+                assert answer.status == 200
+
+    run(scene())
 
 
 @pytest.mark.parametrize("name", OPEN)

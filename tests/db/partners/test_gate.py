@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from datetime import timedelta
 from ipaddress import ip_address
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from tests.db.webhooks.scene import TurnedClock
@@ -11,14 +11,15 @@ from tests.support.application import Platform
 from tests.support.partners import execute, issued, onboard, suspend
 
 from proof.core.errors import CallerError
-from proof.partners.directory import Directory
+from proof.partners.credentials import Credential
+from proof.partners.directory import RECENT_AT_MOST, TRUST_S, Directory
 from proof.partners.errors import (
     AddressNotAllowedError,
     InvalidTokenError,
     MissingTokenError,
     ScopeError,
 )
-from proof.partners.gate import admit
+from proof.partners.gate import Gate
 from proof.partners.tokens import parse_token
 from proof.partners.types import CredentialKind, Environment, PartnerEnvironment
 
@@ -27,19 +28,33 @@ API_KEY, CLIENT_TOKEN = CredentialKind.API_KEY, CredentialKind.CLIENT_TOKEN
 PRODUCTION, SANDBOX = Environment.PRODUCTION, Environment.SANDBOX
 
 
+def gate_of(platform: Platform, clock: Any = None) -> Gate:
+    return Gate(platform.database, Directory(platform.database), clock or platform.clock)
+
+
+async def enter(
+    gate: Gate,
+    token: str | None,
+    kind: CredentialKind = API_KEY,
+    address: str = "203.0.113.9",
+    environment: Environment = PRODUCTION,
+) -> PartnerEnvironment:
+    """Pass the whole gate, as an endpoint does."""
+    seen = ip_address(address)
+    credential = await gate.authenticate(token, environment, seen)
+    await gate.admit(credential, kind, seen, None)
+    return credential.owner
+
+
 async def tried(
     platform: Platform,
     token: str | None,
     kind: CredentialKind = API_KEY,
     address: str = "203.0.113.9",
     environment: Environment = PRODUCTION,
-    clock: Any = None,
 ) -> PartnerEnvironment | CallerError:
-    directory = Directory(platform.database)
     try:
-        return await admit(
-            directory, clock or platform.clock, token, environment, kind, ip_address(address)
-        )
+        return await enter(gate_of(platform), token, kind, address, environment)
     except CallerError as error:
         return error
 
@@ -125,18 +140,48 @@ def test_a_token_ends_at_its_time_even_unread(run: Run, platform: Platform) -> N
             parsed.key_id,
             clock.now() + timedelta(hours=1),
         )
-        directory, here = Directory(platform.database), ip_address("203.0.113.9")
-
-        async def enter() -> PartnerEnvironment:
-            return await admit(directory, clock, token, PRODUCTION, API_KEY, here)
-
+        gate = gate_of(platform, clock)
         clock.turn(3599)
-        assert (await enter()).partner_id == partner.partner_id
+        assert (await enter(gate, token)).partner_id == partner.partner_id
         clock.turn(1)
         with pytest.raises(InvalidTokenError):
-            await enter()
+            await enter(gate, token)
 
     run(scene())
+
+
+def test_a_token_is_remembered_until_the_next_look_and_no_longer(
+    run: Run, platform: Platform
+) -> None:
+    async def scene() -> None:
+        partner, database = await onboard(platform.database, platform.vault), platform.database
+        directory, token = Directory(database), issued(partner).api_key
+        gate = Gate(database, directory, platform.clock)
+        with pytest.raises(InvalidTokenError):
+            await enter(gate, token[:-1] + ("0" if token[-1] != "0" else "1"))
+        assert directory._recent == {}
+        await enter(gate, token)
+        await enter(gate, token)
+        assert list(directory._recent) == [token]
+        # Remembered or not, nothing is trusted for longer than the directory itself.
+        directory._checked_at -= TRUST_S + 1
+        assert directory.recent(token) is None
+        await execute(
+            database, "UPDATE credentials SET revoked_at = now() WHERE key_id = $1", token[11:24]
+        )
+        await directory._check(0)
+        assert directory._recent == {}
+        with pytest.raises(InvalidTokenError):
+            await enter(gate, token)
+
+    run(scene())
+
+
+def test_only_so_many_tokens_are_remembered(platform: Platform) -> None:
+    directory = Directory(platform.database)
+    for number in range(RECENT_AT_MOST + 10):
+        directory.remember(str(number), cast("Credential", None))
+    assert len(directory._recent) == RECENT_AT_MOST
 
 
 def test_no_refusal_shows_a_token(run: Run, platform: Platform) -> None:

@@ -12,7 +12,7 @@ from tests.support.partners import issued, onboard
 from proof.core.errors import InvalidInputError
 from proof.core.secrets import Vault
 from proof.db import Database
-from proof.partners.service import webhook_secrets
+from proof.partners.secret_ring import webhook_secrets
 from proof.partners.types import Environment
 
 Run = Callable[[Any], Any]
@@ -47,19 +47,43 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "long name": ({"name": "x" * 201}, "name"),
     "control character in the name": ({"name": "a\x00b"}, "name"),
     "newline in the name": ({"name": "a\nb"}, "name"),
-    "no network": ({"production_networks": ()}, "ip"),
-    "no e-mail": ({"contact_email": "nobody"}, "email"),
-    "two e-mails": ({"contact_email": "a@b.example,c@d.example"}, "email"),
-    "NUL in the e-mail": ({"contact_email": "a\x00@b.example"}, "email"),
-    "long e-mail": ({"contact_email": "a@" + "b" * 250 + ".example"}, "email"),
-    "origin with a path": ({"widget_origins": ("https://shop.example/",)}, "widget-origin"),
-    "origin without scheme": ({"widget_origins": ("shop.example",)}, "widget-origin"),
-    "origin with a user": ({"widget_origins": ("https://u@shop.example",)}, "widget-origin"),
-    "origin that is no URL": ({"widget_origins": ("https://[",)}, "widget-origin"),
-    "origin with NUL": ({"widget_origins": ("https://a\x00b",)}, "widget-origin"),
-    "origin with an impossible port": ({"widget_origins": ("https://a:99999",)}, "widget-origin"),
-    "origin of script": ({"widget_origins": ("javascript:alert(1)",)}, "widget-origin"),
-    "second origin wrong": ({"widget_origins": ("https://a.example", "*")}, "widget-origin"),
+    "no network": ({"production_networks": ()}, "production.ips"),
+    "no e-mail": ({"contact_email": "nobody"}, "contact_email"),
+    "two e-mails": ({"contact_email": "a@b.example,c@d.example"}, "contact_email"),
+    "NUL in the e-mail": ({"contact_email": "a\x00@b.example"}, "contact_email"),
+    "long e-mail": ({"contact_email": "a@" + "b" * 250 + ".example"}, "contact_email"),
+    "origin with a path": (
+        {"widget_origins": ("https://shop.example/",)},
+        "production.widget_origins\\[0\\]",
+    ),
+    "origin without scheme": (
+        {"widget_origins": ("shop.example",)},
+        "production.widget_origins\\[0\\]",
+    ),
+    "origin with a user": (
+        {"widget_origins": ("https://u@shop.example",)},
+        "production.widget_origins\\[0\\]",
+    ),
+    "origin that is no URL": (
+        {"widget_origins": ("https://[",)},
+        "production.widget_origins\\[0\\]",
+    ),
+    "origin with NUL": (
+        {"widget_origins": ("https://a\x00b",)},
+        "production.widget_origins\\[0\\]",
+    ),
+    "origin with an impossible port": (
+        {"widget_origins": ("https://a:99999",)},
+        "production.widget_origins\\[0\\]",
+    ),
+    "origin of script": (
+        {"widget_origins": ("javascript:alert(1)",)},
+        "production.widget_origins\\[0\\]",
+    ),
+    "second origin wrong": (
+        {"widget_origins": ("https://a.example", "*")},
+        "production.widget_origins\\[1\\]",
+    ),
 }
 
 

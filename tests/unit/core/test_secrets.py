@@ -1,10 +1,12 @@
 """Sealing: what opens, and what a thief of the database meets."""
 
+import base64
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proof.core.secrets import SealError, Vault
+from proof.core.secrets import KEY_BYTES, SealError, Vault, parse_key
 
 OLD, NEW, OTHER = (bytes([n]) * 32 for n in range(1, 4))
 SECRET = b"a webhook secret of thirty-two b"
@@ -64,3 +66,29 @@ def test_keys_of_another_size_or_none_are_refused(keys: list[bytes]) -> None:
 
 def test_its_text_shows_no_key() -> None:
     assert repr(Vault([OLD, NEW])) == "Vault(2 keys)"
+
+
+def test_the_id_of_a_key_is_in_what_it_seals_and_tells_nothing_of_it() -> None:
+    rotating = Vault([NEW, OLD])
+    assert rotating.newest_id == Vault([NEW]).newest_id != Vault([OLD]).newest_id
+    assert rotating.seal(SECRET, "x")[1:9] == rotating.newest_id
+    assert rotating.newest_id not in NEW
+
+
+def test_resealing_moves_a_secret_to_the_newest_key() -> None:
+    moved = Vault([NEW, OLD]).reseal(SEALED, "webhook secret 1")
+    assert Vault([NEW]).open(moved, "webhook secret 1") == SECRET
+    with pytest.raises(SealError):
+        Vault([NEW, OLD]).reseal(SEALED, "webhook secret 2")
+
+
+@given(st.binary(min_size=KEY_BYTES, max_size=KEY_BYTES))
+def test_a_key_is_read_from_hexadecimal_and_base64(key: bytes) -> None:
+    for text in (key.hex(), key.hex().upper(), base64.b64encode(key).decode()):
+        assert parse_key(f"\t{text}\n") == key
+
+
+@given(st.text(max_size=43))
+def test_no_shorter_text_is_a_key_and_none_is_repeated(text: str) -> None:
+    with pytest.raises(ValueError, match=r"^not 32 bytes in hexadecimal or base64$"):
+        parse_key(text)

@@ -1,13 +1,13 @@
 """Allowlists: what an operator may enter, and whom it lets in."""
 
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from proof.core.errors import InvalidInputError
-from proof.partners.networks import allows, parse_network
+from proof.partners.networks import Allowlist, allows, is_very_wide, parse_network, site
 
 
 @pytest.mark.parametrize(
@@ -106,3 +106,52 @@ def test_an_address_is_let_in_by_itself_and_by_everything(
 
 def test_an_ipv6_network_holds_no_ipv4_address() -> None:
     assert not allows([ip_network("::/0")], ip_address("192.0.2.7"))
+
+
+_networks = st.lists(
+    st.builds(
+        lambda address, bits: ip_network(f"{address}/{bits % (address.max_prefixlen + 1)}", False),
+        st.ip_addresses(),
+        st.integers(0, 128),
+    ),
+    max_size=8,
+)
+
+
+@given(_networks, st.ip_addresses())
+def test_a_list_made_ready_answers_as_its_networks_do(
+    networks: list[IPv4Network | IPv6Network], address: IPv4Address | IPv6Address
+) -> None:
+    ready = Allowlist(networks)
+    assert ready.holds(address) is allows(networks, address)
+    assert ready.is_empty is (not networks)
+    for network in networks:
+        assert ready.holds(network.network_address)
+        assert ready.holds(network.broadcast_address)
+
+
+@pytest.mark.parametrize(
+    ("text", "wide"),
+    [
+        ("0.0.0.0/0", True),
+        ("10.0.0.0/7", True),
+        ("10.0.0.0/8", False),
+        ("::/0", True),
+        ("2001:da8::/31", True),
+        ("2001:db8::/32", False),
+    ],
+)
+def test_a_very_wide_network_is_known(text: str, wide: bool) -> None:
+    assert is_very_wide(ip_network(text, strict=False)) is wide
+
+
+@pytest.mark.parametrize(
+    ("address", "counted_by"),
+    [
+        ("192.0.2.7", "192.0.2.7/32"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("2001:db8:1:2:ffff:ffff:ffff:ffff", "2001:db8:1:2::/64"),
+    ],
+)
+def test_refusals_are_counted_by_site(address: str, counted_by: str) -> None:
+    assert site(ip_address(address)) == ip_network(counted_by)

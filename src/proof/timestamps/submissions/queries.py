@@ -102,3 +102,17 @@ async def created_at(
         digest,
     )
     return moment
+
+
+async def digests(
+    connection: Connection, partner_environment_id: int, after: bytes, limit: int
+) -> list[bytes]:
+    """What an owner has submitted, ascending, beyond a digest."""
+    rows = await connection.fetch(
+        "SELECT digest FROM submissions WHERE partner_environment_id = $1 AND digest > $2"
+        " ORDER BY digest LIMIT $3",
+        partner_environment_id,
+        after,
+        limit,
+    )
+    return [row["digest"] for row in rows]

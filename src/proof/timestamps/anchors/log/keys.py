@@ -19,6 +19,8 @@ from proof.verify.note import (
 )
 
 ROLES = ("log", "cosigner")
+# What a record of log_keys is sealed for; the columns are the table's.
+IDENTITY = "{role} key of the {environment} log"
 _TYPES = {"log": LOG_KEY, "cosigner": COSIGNER_KEY}
 
 
@@ -98,4 +100,4 @@ async def verifier_keys(connection: Connection, environment: str) -> list[str]:
 
 
 def _identity(environment: str, role: str) -> str:
-    return f"{role} key of the {environment} log"
+    return IDENTITY.format(role=role, environment=environment)

@@ -1,0 +1,118 @@
+"""The server of the gate's benchmark: one process, two paths that parse the same JSON and do nothing.
+
+`python -m bench.gated PORT`, with PROOF_DATA_DIR naming a running embedded database. `/empty` lets anybody
+in; `/gated` needs an `api_key` from an address on its allowlist, within its rate.
+"""
+
+import asyncio
+import gc
+import os
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+import uvicorn
+from starlette.routing import Route, Router
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from proof.api.edge import BaseUrls, EdgeApp, not_found
+from proof.api.endpoint import Endpoint
+from proof.api.http import Call, Reply
+from proof.api.operations import Operation
+from proof.api.wire import TimestampRequest
+from proof.config import load_settings
+from proof.core.clock import SystemClock
+from proof.main import database as databases
+from proof.main.supervise import listening_socket
+from proof.partners.directory import Directory
+from proof.partners.gate import Gate
+from proof.partners.operators import Operators
+from proof.partners.rates import CallClass
+from proof.partners.types import CredentialKind, Environment
+
+_ANSWER = Reply(200, b'{"ok":true}')
+
+
+async def _handle(_call: Call) -> Reply:
+    return _ANSWER
+
+
+_EMPTY = Operation("POST", "/empty", _handle, "", {}, "", body=TimestampRequest)
+_GATED = Operation(
+    "POST",
+    "/gated",
+    _handle,
+    "",
+    {},
+    "",
+    credential=CredentialKind.API_KEY,
+    call_class=CallClass.SUBMIT,
+    body=TimestampRequest,
+)
+
+
+class _App:
+    """Opens the gate with the server, closes it with it."""
+
+    def __init__(self) -> None:
+        # One for each path, so that neither is looked for after the other.
+        self._edges: dict[str, ASGIApp] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await receive()
+            async with _opened() as self._edges:
+                # As `proof api` does.
+                gc.collect()
+                gc.freeze()
+                gc.set_threshold(50_000)
+                await send({"type": "lifespan.startup.complete"})
+                await receive()
+            await send({"type": "lifespan.shutdown.complete"})
+        else:
+            await self._edges[scope["path"]](scope, receive, send)
+
+
+@asynccontextmanager
+async def _opened() -> AsyncIterator[dict[str, ASGIApp]]:
+    async with databases.opened(load_settings(os.environ)) as database:
+        directory = Directory(database)
+        gate = Gate(database, directory, SystemClock())
+        background = [asyncio.create_task(one) for one in (directory.run(), gate.run())]
+        try:
+            yield {one.path: _edge(one, gate, Operators(database)) for one in (_EMPTY, _GATED)}
+        finally:
+            for task in background:
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await task
+
+
+def _edge(one: Operation, gate: Gate, operators: Operators) -> ASGIApp:
+    route = Route(one.path, Endpoint({one.method: one}, gate, operators))
+    routers: dict[Environment, ASGIApp] = {
+        Environment.PRODUCTION: Router([route], default=not_found)
+    }
+    return EdgeApp(routers, BaseUrls("http://127.0.0.1", "http://127.0.0.1/sandbox"), ())
+
+
+def _main() -> None:
+    config = uvicorn.Config(
+        _App(),
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        proxy_headers=False,
+        server_header=False,
+        access_log=False,
+        log_level="warning",
+        backlog=4096,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=30,
+    )
+    uvicorn.Server(config).run(sockets=[listening_socket("127.0.0.1", int(sys.argv[1]))])
+
+
+if __name__ == "__main__":
+    _main()

@@ -1,0 +1,162 @@
+"""/operator/v1: partners as the operator sees them."""
+
+import msgspec
+
+from proof.api.http import Call, Reply
+from proof.api.operator_wire import (
+    EditAnswer,
+    EditRequest,
+    HandoverAnswer,
+    NewPartnerAnswer,
+    NewPartnerRequest,
+    PartnerPage,
+)
+from proof.api.services import Services
+from proof.core.errors import InvalidInputError
+from proof.db import Connection
+from proof.partners.audit import Actor
+from proof.partners.handover.credentials import PartnerCredentials, credentials
+from proof.partners.handover.links import HandoverLink, make_link
+from proof.partners.handover.renewal import renew_credentials
+from proof.partners.handover.sheet import integration_sheet
+from proof.partners.records.service import (
+    PAGE_MAX,
+    Status,
+    edit_partner,
+    find_partner,
+    list_partners,
+    set_status,
+)
+from proof.partners.records.types import PartnerRecord
+from proof.partners.records.view import PartnerView, view
+from proof.partners.records.webhooks import TRANSACTION_EVENT
+from proof.partners.service import add_partner
+from proof.partners.types import Environment
+from proof.webhooks.target import Target
+
+_DIGITS = 6
+# An answer with secrets, or a link to them, is kept by nobody on the way.
+_NOT_KEPT = ((b"cache-control", b"no-store"),)
+_encode = msgspec.json.Encoder().encode
+
+
+class OperatorHandlers:
+    """The handlers of the operator API."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    async def add(self, call: Call) -> Reply:
+        """POST /operator/v1/partners."""
+        body: NewPartnerRequest = call.body
+        services, webhooks, actor = self._services, self._webhooks(), _actor(call)
+        link = None
+        async with services.database.transaction() as tx:
+            onboarded = await add_partner(
+                tx, services.vault, webhooks, body, actor, services.clock, force=body.force
+            )
+            record = await find_partner(tx, webhooks, onboarded.partner_id)
+            if body.link:
+                secrets = credentials(onboarded, services.base_urls)
+                link = await self._link(tx, record, secrets, actor)
+        answer = NewPartnerAnswer(partner=self._view(record))
+        if link is None:
+            answer.credentials = credentials(onboarded, services.base_urls)
+        else:
+            answer.handover_url, answer.expires_at = link.url, link.expires_at.isoformat()
+        return Reply(201, _encode(answer), headers=_NOT_KEPT)
+
+    async def list(self, call: Call) -> Reply:
+        """GET /operator/v1/partners."""
+        limit = _whole_number("limit", call.query.get("limit", str(PAGE_MAX)))
+        async with self._services.database.connection() as connection:
+            page = await list_partners(connection, call.query.get("after") or None, limit)
+        following = page[-1].partner_id if len(page) == limit else ""
+        return Reply(200, _encode(PartnerPage(partners=[*page], next=following)))
+
+    async def show(self, call: Call) -> Reply:
+        """GET /operator/v1/partners/{partner_id}."""
+        return Reply(200, _encode(self._view(await self._find(call))))
+
+    async def edit(self, call: Call) -> Reply:
+        """PATCH /operator/v1/partners/{partner_id}."""
+        body: EditRequest = call.body
+        async with self._services.database.transaction() as tx:
+            record, changes = await edit_partner(
+                tx,
+                self._webhooks(),
+                call.path["partner_id"],
+                body,
+                _actor(call),
+                version=body.version,
+                force=body.force,
+            )
+        return Reply(200, _encode(EditAnswer(partner=self._view(record), changes=changes)))
+
+    async def suspend(self, call: Call) -> Reply:
+        """POST /operator/v1/partners/{partner_id}/suspend."""
+        return await self._set_status(call, "suspended")
+
+    async def resume(self, call: Call) -> Reply:
+        """POST /operator/v1/partners/{partner_id}/resume."""
+        return await self._set_status(call, "active")
+
+    async def handover(self, call: Call) -> Reply:
+        """GET /operator/v1/partners/{partner_id}/handover."""
+        sheet = integration_sheet(await self._find(call), self._services.base_urls)
+        return Reply(200, sheet.encode(), b"text/markdown; charset=utf-8")
+
+    async def renew(self, call: Call) -> Reply:
+        """POST /operator/v1/partners/{partner_id}/handover."""
+        services, actor, now = self._services, _actor(call), self._services.clock.now()
+        async with services.database.transaction() as tx:
+            record = await find_partner(tx, self._webhooks(), call.path["partner_id"])
+            secrets = await renew_credentials(
+                tx, services.vault, record, services.base_urls, actor, now
+            )
+            link = await self._link(tx, record, secrets, actor)
+        answer = HandoverAnswer(handover_url=link.url, expires_at=link.expires_at.isoformat())
+        return Reply(201, _encode(answer), headers=_NOT_KEPT)
+
+    async def _set_status(self, call: Call, status: Status) -> Reply:
+        async with self._services.database.transaction() as tx:
+            record = await set_status(
+                tx, self._webhooks(), call.path["partner_id"], status, _actor(call)
+            )
+        return Reply(200, _encode(self._view(record)))
+
+    async def _find(self, call: Call) -> PartnerRecord:
+        async with self._services.database.connection() as connection:
+            return await find_partner(connection, self._webhooks(), call.path["partner_id"])
+
+    async def _link(
+        self, tx: Connection, record: PartnerRecord, secrets: PartnerCredentials, actor: Actor
+    ) -> HandoverLink:
+        services = self._services
+        urls = services.base_urls
+        sheet = integration_sheet(record, urls, secrets)
+        return await make_link(
+            tx,
+            services.vault,
+            record.partner_id,
+            sheet,
+            urls[Environment.PRODUCTION],
+            services.clock.now(),
+            actor,
+        )
+
+    def _view(self, record: PartnerRecord) -> PartnerView:
+        return view(record, self._services.base_urls)
+
+    def _webhooks(self) -> Target:
+        return Target(self._services.policy, TRANSACTION_EVENT)
+
+
+def _actor(call: Call) -> Actor:
+    return Actor(call.operator.key_id, str(call.edge.address), call.edge.request_id)
+
+
+def _whole_number(name: str, text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= _DIGITS):
+        raise InvalidInputError(f"{name}: {text[:40]!r} is not a whole number")
+    return int(text)

@@ -1,0 +1,202 @@
+"""/operator/v1/partners/{partner_id}/{environment}/webhooks: endpoints, deliveries and secrets."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Annotated
+from uuid import UUID
+
+import msgspec
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from proof.api.http import Call, Reply
+from proof.api.parameters import choice, moment, uuid, whole_number
+from proof.api.services import Services
+from proof.core.errors import NotFoundError
+from proof.partners.audit import Actor
+from proof.partners.environments import environment_names
+from proof.partners.secret_ring import (
+    GRACE,
+    LONGEST,
+    WebhookSecret,
+    list_webhook_secrets,
+    rotate_webhook_secret,
+    show_webhook_secrets,
+)
+from proof.partners.types import Environment
+from proof.webhooks.acts import Place, Replay, endpoints_of, replay_webhooks, send_test
+from proof.webhooks.inspection import PAGE_MAX, Search, search_deliveries
+from proof.webhooks.signing import webhook_id
+from proof.webhooks.types import State
+from proof.webhooks.view import DeliveryView, EndpointView, delivery_view, endpoint_view
+
+PAGE_DEFAULT = 100
+# The audit log holds whole numbers up to here.
+ID_MAX = 2**53 - 1
+
+_NOT_KEPT = ((b"cache-control", b"no-store"),)
+_encode = msgspec.json.Encoder().encode
+
+_Moment = Annotated[datetime, Meta(tz=True)]
+
+
+class EndpointList(Struct):
+    """All endpoints of one environment."""
+
+    endpoints: list[EndpointView]
+
+
+class DeliveryPage(Struct):
+    """Deliveries, the newest first."""
+
+    deliveries: list[DeliveryView]
+    next: Annotated[int, Meta(description="`before` of the next page; 0 on the last")]
+
+
+class ReplayRequest(Struct, forbid_unknown_fields=True):
+    """Either `delivery`; or `since`, and perhaps `until`; or `failed`, and perhaps `since`."""
+
+    delivery: Annotated[int, Meta(ge=1, le=ID_MAX, description="one delivery's id")] | None = None
+    since: (
+        Annotated[
+            _Moment, Meta(description="events from then on; with `failed`: tried from then on")
+        ]
+        | None
+    ) = None
+    until: Annotated[_Moment, Meta(description="events before then")] | None = None
+    failed: Annotated[bool, Meta(description="only what has failed")] = False
+    endpoint_id: Annotated[UUID, Meta(description="one endpoint's only")] | None = None
+
+
+class ReplayAnswer(Struct):
+    """How many deliveries are due again."""
+
+    replayed: int
+
+
+class SentTest(Struct):
+    """The event on its way."""
+
+    webhook_id: str
+
+
+class RotationRequest(Struct, forbid_unknown_fields=True):
+    """How the old secrets end."""
+
+    grace_s: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=int(LONGEST.total_seconds()),
+            description="how many seconds the old secrets sign along",
+        ),
+    ] = int(GRACE.total_seconds())
+
+
+class SecretBody(Struct):
+    """A live secret. `secret` is there when it was asked for with the scope `write`."""
+
+    id: UUID
+    created_at: datetime
+    ends_at: Annotated[datetime | None, Meta(description="null: the one that stays")]
+    secret: Annotated[str, Meta(description="`whsec_` and base64")] | UnsetType = UNSET
+
+
+class SecretList(Struct):
+    """The live secrets, the newest first; every one signs."""
+
+    secrets: list[SecretBody]
+
+
+class OperatorWebhookHandlers:
+    """The handlers of webhooks in the operator API."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    async def endpoints(self, call: Call) -> Reply:
+        """GET …/webhooks."""
+        place = _place(call)
+        async with self._services.database.connection() as connection:
+            found = await endpoints_of(connection, place)
+        views = [endpoint_view(place.partner_id, place.environment, one) for one in found]
+        return Reply(200, _encode(EndpointList(views)))
+
+    async def deliveries(self, call: Call) -> Reply:
+        """GET …/webhooks/deliveries."""
+        place, query = _place(call), call.query
+        limit = whole_number(query, "limit", PAGE_DEFAULT, 1, PAGE_MAX)
+        endpoint_id, state = uuid(query, "endpoint_id"), choice(query, "state", State)
+        since, before = moment(query, "since"), whole_number(query, "before", None, 1, ID_MAX)
+        async with self._services.database.connection() as connection:
+            names = await environment_names(connection, place.partner_id, place.environment)
+            wanted = Search([*names], endpoint_id, state, since, before, limit)
+            found = await search_deliveries(connection, wanted)
+        views = [delivery_view(place.partner_id, place.environment, one) for one in found]
+        following = views[-1].id if len(views) == limit else 0
+        return Reply(200, _encode(DeliveryPage(views, following)))
+
+    async def replay(self, call: Call) -> Reply:
+        """POST …/webhooks/replay."""
+        body: ReplayRequest = call.body
+        wanted = Replay(body.delivery, body.since, body.until, body.failed, body.endpoint_id)
+        services = self._services
+        count = await replay_webhooks(
+            services.database, _place(call), wanted, _actor(call), services.clock.now()
+        )
+        return Reply(200, _encode(ReplayAnswer(count)))
+
+    async def test(self, call: Call) -> Reply:
+        """POST …/webhooks/{endpoint_id}/test."""
+        endpoint_id = uuid(call.path, "endpoint_id")
+        assert endpoint_id is not None, "the route has it"
+        async with self._services.database.transaction() as tx:
+            event_id = await send_test(tx, _place(call), endpoint_id, _actor(call))
+        return Reply(202, _encode(SentTest(webhook_id(event_id))))
+
+    async def secrets(self, call: Call) -> Reply:
+        """GET …/webhooks/secrets."""
+        place = _place(call)
+        async with self._services.database.connection() as connection:
+            found = await list_webhook_secrets(connection, place.partner_id, place.environment)
+        return _secrets(200, found)
+
+    async def rotate(self, call: Call) -> Reply:
+        """POST …/webhooks/secrets."""
+        body: RotationRequest = call.body
+        services, place = self._services, _place(call)
+        async with services.database.transaction() as tx:
+            found = await rotate_webhook_secret(
+                tx,
+                services.vault,
+                place.partner_id,
+                place.environment,
+                _actor(call),
+                services.clock.now(),
+                timedelta(seconds=body.grace_s),
+            )
+        return _secrets(201, found)
+
+    async def reveal(self, call: Call) -> Reply:
+        """POST …/webhooks/secrets/reveal."""
+        services, place = self._services, _place(call)
+        async with services.database.transaction() as tx:
+            found = await show_webhook_secrets(
+                tx, services.vault, place.partner_id, place.environment, _actor(call)
+            )
+        return _secrets(200, found)
+
+
+def _place(call: Call) -> Place:
+    name = call.path["environment"]
+    if name not in list(Environment):
+        raise NotFoundError("there are the environments production and sandbox")
+    return Place(call.path["partner_id"], Environment(name))
+
+
+def _actor(call: Call) -> Actor:
+    return Actor(call.operator.key_id, str(call.edge.address), call.edge.request_id)
+
+
+def _secrets(status: int, found: Sequence[WebhookSecret]) -> Reply:
+    bodies = [SecretBody(one.id, one.created_at, one.ends_at, one.text or UNSET) for one in found]
+    return Reply(status, _encode(SecretList(bodies)), headers=_NOT_KEPT)

@@ -1,0 +1,35 @@
+"""Times as people write them: 24h, 90m, 7d, 0; or a date, or a date and time."""
+
+import re
+from datetime import UTC, datetime, timedelta
+
+from proof.core.errors import InvalidInputError
+
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+_DURATION = re.compile(r"(\d{1,6})([smhd])")
+
+
+def parse_duration(option: str, text: str) -> timedelta:
+    """A whole number and its unit, or 0. Raises InvalidInputError that names the option."""
+    if text == "0":
+        return timedelta(0)
+    found = _DURATION.fullmatch(text)
+    if found is None:
+        raise InvalidInputError(f"{option}: {text!r} is not a time like 90m, 24h or 7d")
+    return timedelta(**{_UNITS[found[2]]: int(found[1])})
+
+
+def parse_moment(option: str, text: str, now: datetime) -> datetime:
+    """How long before `now`, or a date or time in ISO 8601, UTC unless it says otherwise.
+
+    Raises InvalidInputError that names the option.
+    """
+    try:
+        if _DURATION.fullmatch(text):
+            return now - parse_duration(option, text)
+        moment = datetime.fromisoformat(text)
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise InvalidInputError(
+            f"{option}: {text!r} is neither a time like 90m, 24h or 7d nor a date or time in ISO 8601"
+        ) from None

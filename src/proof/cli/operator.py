@@ -1,0 +1,109 @@
+"""proof operator: who may use the operator API."""
+
+from typing import Annotated, Any
+
+import typer
+
+from proof.cli.installation import Opener, ServerOptions
+from proof.cli.output import Json, out, print_json, stated_errors
+from proof.cli.server import Data
+from proof.cli.terminal import printable
+from proof.db import Database
+from proof.partners.audit import Actor
+from proof.partners.operators import (
+    IssuedOperator,
+    Operator,
+    OperatorScope,
+    add_operator,
+    list_operators,
+    revoke_operator,
+)
+
+_ACTOR = Actor("cli")
+
+
+def register(app: typer.Typer, open_installation: Opener) -> None:
+    """Add the commands."""
+    operator = typer.Typer(no_args_is_help=True, help="Operators: who may use /operator/v1.")
+    app.add_typer(operator, name="operator")
+    _register_add(operator, open_installation)
+    _register_list(operator, open_installation)
+    _register_revoke(operator, open_installation)
+
+
+def _register_add(operator: typer.Typer, open_installation: Opener) -> None:
+    @operator.command()
+    def add(
+        name: Annotated[str, typer.Option(help="A person or program.")],
+        scope: Annotated[OperatorScope, typer.Option(help="read looks; write changes as well.")],
+        data: Data = None,
+        as_json: Json = False,
+    ) -> None:
+        """Issue an operator's token and print it, once.
+
+        Example: proof operator add --name billing --scope read
+        """
+
+        async def issue(database: Database) -> IssuedOperator:
+            async with database.transaction() as tx:
+                return await add_operator(tx, name, scope, _ACTOR)
+
+        with stated_errors():
+            issued = open_installation(ServerOptions(data)).with_database(issue)
+        shown = {"key_id": issued.key_id, "name": name, "scope": scope, "token": issued.token}
+        if as_json:
+            print_json(shown)
+            return
+        for label, value in shown.items():
+            out.print(f"{label:8}{printable(value)}", markup=False)
+        out.print("\nThe token is shown this once.", style="yellow")
+
+
+def _register_list(operator: typer.Typer, open_installation: Opener) -> None:
+    @operator.command("list")
+    def list_all(data: Data = None, as_json: Json = False) -> None:
+        """List operators, also those revoked. Tokens are not kept and not shown."""
+
+        async def read(database: Database) -> list[Operator]:
+            async with database.connection() as connection:
+                return await list_operators(connection)
+
+        with stated_errors():
+            found = open_installation(ServerOptions(data)).with_database(read)
+        if as_json:
+            print_json([_document(one) for one in found])
+            return
+        for one in found:
+            state = f"revoked {one.revoked_at:%Y-%m-%d %H:%M}" if one.revoked_at else "active"
+            out.print(f"{one.key_id}  {one.scope:5}  {state}  {printable(one.name)}", markup=False)
+
+
+def _register_revoke(operator: typer.Typer, open_installation: Opener) -> None:
+    @operator.command()
+    def revoke(
+        key_id: Annotated[str, typer.Argument(metavar="KEY_ID", help="As `list` shows it.")],
+        data: Data = None,
+        as_json: Json = False,
+    ) -> None:
+        """End an operator's token for good, within a second."""
+
+        async def end(database: Database) -> None:
+            async with database.transaction() as tx:
+                await revoke_operator(tx, key_id, _ACTOR)
+
+        with stated_errors():
+            open_installation(ServerOptions(data)).with_database(end)
+        if as_json:
+            print_json({"key_id": key_id, "revoked": True})
+        else:
+            out.print(f"{key_id} is revoked", markup=False)
+
+
+def _document(one: Operator) -> dict[str, Any]:
+    return {
+        "key_id": one.key_id,
+        "name": one.name,
+        "scope": one.scope,
+        "created_at": one.created_at.isoformat(),
+        "revoked_at": one.revoked_at.isoformat() if one.revoked_at else None,
+    }

@@ -1,0 +1,219 @@
+"""proof webhook: endpoints, deliveries, sending again, trying out; the secrets have a file of their own."""
+
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+import msgspec
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from proof.cli import webhook_secret
+from proof.cli.durations import parse_moment
+from proof.cli.installation import Opener, ServerOptions
+from proof.cli.naming import Env, Partner
+from proof.cli.output import Json, out, print_json, stated_errors
+from proof.cli.server import Data
+from proof.cli.terminal import printable
+from proof.core.clock import SystemClock
+from proof.core.errors import NotFoundError
+from proof.db import Database
+from proof.partners.audit import Actor
+from proof.partners.environments import environment_names
+from proof.partners.types import Environment
+from proof.webhooks.acts import Place, Replay, endpoints_of, replay_webhooks, send_test
+from proof.webhooks.inspection import PAGE_MAX, Search, search_deliveries
+from proof.webhooks.service import list_endpoints
+from proof.webhooks.signing import webhook_id
+from proof.webhooks.types import State
+from proof.webhooks.view import DeliveryView, EndpointView, delivery_view, endpoint_view
+
+_ACTOR = Actor("cli")
+_ID_MAX = 2**53 - 1
+
+OfPartner = Annotated[str | None, typer.Option("--partner", help="One partner's only.")]
+InEnv = Annotated[Environment | None, typer.Option("--env", help="One environment's only.")]
+OfEndpoint = Annotated[UUID | None, typer.Option("--endpoint", help="One endpoint's only.")]
+
+
+def register(app: typer.Typer, open_installation: Opener) -> None:
+    """Add the commands."""
+    webhook = typer.Typer(no_args_is_help=True, help="Webhooks: look, send again, try out.")
+    app.add_typer(webhook, name="webhook")
+    _register_views(webhook, open_installation)
+    _register_replay(webhook, open_installation)
+    _register_test(webhook, open_installation)
+    webhook_secret.register(webhook, open_installation)
+
+
+def _register_views(webhook: typer.Typer, open_installation: Opener) -> None:
+    @webhook.command()
+    def endpoints(
+        partner: OfPartner = None, env: InEnv = None, data: Data = None, as_json: Json = False
+    ) -> None:
+        """Where events go, and whether the breaker of each endpoint lets them.
+
+        Example: proof webhook endpoints --partner ptr_3mF8…
+        """
+        with stated_errors():
+            found = open_installation(ServerOptions(data)).with_database(
+                lambda database: _endpoints(database, partner, env)
+            )
+        if as_json:
+            print_json(msgspec.to_builtins(found))
+        else:
+            _print_endpoints(found)
+
+    @webhook.command()
+    def deliveries(
+        partner: OfPartner = None,
+        env: InEnv = None,
+        endpoint: OfEndpoint = None,
+        state: Annotated[State | None, typer.Option(help="Those in one state only.")] = None,
+        since: Annotated[
+            str | None,
+            typer.Option(help="Of events that happened since: 90m, 24h, 7d, or an ISO 8601 time."),
+        ] = None,
+        limit: Annotated[
+            int, typer.Option(help="How many at most, the newest first.", min=1, max=PAGE_MAX)
+        ] = 100,
+        data: Data = None,
+        as_json: Json = False,
+    ) -> None:
+        """What was sent, and what came of it: state, attempts, the last answer.
+
+        Example: proof webhook deliveries --partner ptr_3mF8… --state failed --since 24h
+        """
+
+        async def act(database: Database) -> list[DeliveryView]:
+            async with database.connection() as connection:
+                names = await environment_names(connection, partner, env)
+                wanted = Search([*names], endpoint, state, start, limit=limit)
+                rows = await search_deliveries(connection, wanted)
+            return [delivery_view(*names[one.partner_environment_id], one) for one in rows]
+
+        with stated_errors():
+            start = _moment("--since", since)
+            found = open_installation(ServerOptions(data)).with_database(act)
+        if as_json:
+            print_json(msgspec.to_builtins(found))
+        else:
+            _print_deliveries(found)
+
+
+def _register_replay(webhook: typer.Typer, open_installation: Opener) -> None:
+    @webhook.command()
+    def replay(
+        partner: Partner,
+        env: Env,
+        delivery: Annotated[
+            int | None,
+            typer.Option(help="One, from `proof webhook deliveries`.", min=1, max=_ID_MAX),
+        ] = None,
+        since: Annotated[
+            str | None,
+            typer.Option(help="All of events that happened since; with --failed: tried since."),
+        ] = None,
+        until: Annotated[str | None, typer.Option(help="Of events before: as --since.")] = None,
+        failed: Annotated[bool, typer.Option("--failed", help="Those that failed.")] = False,
+        endpoint: OfEndpoint = None,
+        data: Data = None,
+        as_json: Json = False,
+    ) -> None:
+        """Send again, with the same webhook-id: one delivery, a range of time, or what failed.
+
+        Example: proof webhook replay ptr_3mF8… --env production --failed --since 24h
+        """
+
+        async def act(database: Database) -> int:
+            now, place = SystemClock().now(), Place(partner, env)
+            return await replay_webhooks(database, place, wanted, _ACTOR, now)
+
+        with stated_errors():
+            start, end = _moment("--since", since), _moment("--until", until)
+            wanted = Replay(delivery, start, end, failed, endpoint)
+            count = open_installation(ServerOptions(data)).with_database(act)
+        if as_json:
+            print_json({"replayed": count})
+        else:
+            out.print(f"{count} due again", markup=False)
+
+
+def _register_test(webhook: typer.Typer, open_installation: Opener) -> None:
+    @webhook.command()
+    def test(
+        partner: Partner,
+        env: Env,
+        endpoint: OfEndpoint = None,
+        data: Data = None,
+        as_json: Json = False,
+    ) -> None:
+        """Send an event of the type webhook.test to every endpoint of an environment, or to one.
+
+        Example: proof webhook test ptr_3mF8… --env sandbox
+        """
+
+        async def act(database: Database) -> dict[UUID, UUID]:
+            place = Place(partner, env)
+            async with database.transaction() as tx:
+                chosen = [one.id for one in await endpoints_of(tx, place)]
+                if not chosen and endpoint is None:
+                    raise NotFoundError(f"{partner} has no webhook endpoint in {env}")
+                named = chosen if endpoint is None else [endpoint]
+                return {one: await send_test(tx, place, one, _ACTOR) for one in named}
+
+        with stated_errors():
+            sent = open_installation(ServerOptions(data)).with_database(act)
+        rows = [{"endpoint_id": str(to), "webhook_id": webhook_id(one)} for to, one in sent.items()]
+        if as_json:
+            print_json(rows)
+            return
+        for row in rows:
+            out.print(f"{row['webhook_id']} is on its way to {row['endpoint_id']}", markup=False)
+
+
+async def _endpoints(
+    database: Database, partner: str | None, env: Environment | None
+) -> list[EndpointView]:
+    async with database.connection() as connection:
+        names = await environment_names(connection, partner, env)
+        found = await list_endpoints(connection)
+    return [
+        endpoint_view(*names[one.partner_environment_id], one)
+        for one in found
+        if one.partner_environment_id in names
+    ]
+
+
+def _print_endpoints(found: list[EndpointView]) -> None:
+    table = Table("id", "partner", "environment", "type", "URL", "breaker", "reason")
+    for one in found:
+        table.add_row(
+            *_cells(
+                one.id, one.partner_id, one.environment, one.type, one.url, one.breaker, one.reason
+            )
+        )
+    out.print(table)
+
+
+def _print_deliveries(found: list[DeliveryView]) -> None:
+    table = Table(
+        "id", "partner", "environment", "type", "subject", "happened", "state", "attempts", "last", "answer"
+    )  # fmt: skip
+    for one in found:
+        table.add_row(
+            *_cells(one.id, one.partner_id, one.environment, one.type, one.subject),
+            one.happened_at.isoformat(timespec="seconds").replace("+00:00", "Z"),
+            *_cells(one.state, one.attempts, one.last_outcome, one.last_body),
+        )
+    out.print(table)
+
+
+def _cells(*values: Any) -> list[Text]:
+    """Without markup or anything a terminal would obey: much of it is a receiver's words."""
+    return [Text("" if one is None else printable(str(one))) for one in values]
+
+
+def _moment(option: str, text: str | None) -> datetime | None:
+    return None if text is None else parse_moment(option, text, SystemClock().now())

@@ -1,0 +1,5 @@
+"""Mail: plain text to one address, through the operator's relay."""
+
+from proof.mail.smtp import Mailer, MailError, Security
+
+__all__ = ["MailError", "Mailer", "Security"]

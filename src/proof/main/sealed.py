@@ -1,0 +1,15 @@
+"""Every column of sealed secrets there is, whichever slice's."""
+
+from proof.db.sealed import SealedColumn
+from proof.partners import secret_ring, signing
+from proof.partners.handover import links as handovers
+from proof.timestamps.anchors.log import keys as log_keys
+from proof.webhooks import keys as webhook_keys
+
+SEALED = (
+    SealedColumn("handovers", ("token_sha256",), handovers.IDENTITY),
+    SealedColumn("log_keys", ("environment", "role"), log_keys.IDENTITY),
+    SealedColumn("signing_keys", ("id", "environment"), signing.IDENTITY),
+    SealedColumn("webhook_secrets", ("id",), secret_ring.IDENTITY),
+    SealedColumn("webhook_signing_keys", ("id",), webhook_keys.IDENTITY),
+)

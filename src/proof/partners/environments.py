@@ -1,0 +1,60 @@
+"""Finding a partner's environment before something of it is changed or shown."""
+
+from proof.core.errors import NotFoundError
+from proof.db import Connection
+from proof.partners.types import Environment
+
+# The installation itself, which holds no credentials, addresses or webhooks (migration 0004).
+SYSTEM_PARTNER = "ptr_system"
+
+
+async def environment_id(connection: Connection, partner_id: str, environment: Environment) -> int:
+    """The environment's id. Raises NotFoundError when there is no such partner."""
+    found: int | None = await connection.fetchval(
+        "SELECT id FROM partner_environments"
+        " WHERE partner_id = $1 AND environment = $2 AND partner_id <> $3",
+        _asked(partner_id),
+        environment,
+        SYSTEM_PARTNER,
+    )
+    if found is None:
+        raise NotFoundError(f"there is no partner {partner_id!r}")
+    return found
+
+
+async def environment_names(
+    connection: Connection, partner_id: str | None = None, environment: Environment | None = None
+) -> dict[int, tuple[str, Environment]]:
+    """The partner and the environment behind each id; None leaves a condition out.
+
+    Raises NotFoundError when a partner is named that there is not.
+    """
+    rows = await connection.fetch(
+        "SELECT id, partner_id, environment FROM partner_environments WHERE partner_id <> $3"
+        " AND ($1::text IS NULL OR partner_id = $1) AND ($2::text IS NULL OR environment = $2)",
+        None if partner_id is None else _asked(partner_id),
+        environment,
+        SYSTEM_PARTNER,
+    )
+    if partner_id is not None and not rows:
+        raise NotFoundError(f"there is no partner {partner_id!r}")
+    return {row["id"]: (row["partner_id"], Environment(row["environment"])) for row in rows}
+
+
+async def lock_partner(tx: Connection, partner_id: str) -> None:
+    """Let changes to one partner follow one another. Raises NotFoundError when there is none.
+
+    Taken before any other row of the partner's: changes raise the directory's version too, and in another
+    order two of them could wait for each other.
+    """
+    if not await tx.fetchval(
+        "SELECT true FROM partners WHERE id = $1 FOR UPDATE", _asked(partner_id)
+    ):
+        raise NotFoundError(f"there is no partner {partner_id!r}")
+
+
+def _asked(partner_id: str) -> str:
+    # PostgreSQL takes no NUL, and no text with lone surrogates can be sent to it.
+    if not partner_id.isascii() or not partner_id.isprintable():
+        raise NotFoundError(f"there is no partner {partner_id!r}")
+    return partner_id

@@ -1,0 +1,87 @@
+"""The integration sheet: one page of Markdown for a partner's developers."""
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from proof.partners.handover.credentials import EnvironmentCredentials, PartnerCredentials
+from proof.partners.records.types import EnvironmentRecord, PartnerRecord
+from proof.partners.records.view import missing
+from proof.partners.types import Environment
+
+_SECRETS = ("client_token", "api_key", "webhook_secret")
+
+_WHERE_FROM = (
+    "From a backend on the list; never from a browser. The base URL decides the environment, and the"
+    " token must belong to it."
+)
+
+
+def integration_sheet(
+    record: PartnerRecord,
+    urls: Mapping[Environment, str],
+    secrets: PartnerCredentials | None = None,
+) -> str:
+    """Markdown. Without `secrets` it holds none and may travel in the open."""
+    lines = [
+        f"# {_escaped(record.name)}: integration sheet",
+        "",
+        f"Partner id `{record.partner_id}`",
+    ]
+    for environment in Environment:
+        part = getattr(secrets, environment) if secrets else None
+        lines += _environment(environment, record.environment(environment), urls[environment], part)
+    return "\n".join([*lines, *_calls(urls)]) + "\n"
+
+
+def _environment(
+    name: Environment, record: EnvironmentRecord, url: str, secrets: EnvironmentCredentials | None
+) -> Iterator[str]:
+    yield from ("", f"## {name.capitalize()}", "", "| | |", "| --- | --- |")
+    rows = {
+        "Base URL": _code([url]),
+        "Widget id": _code([record.widget_id]),
+        "Addresses for the `client_token`": _code(record.ips) or "none yet: every call is refused",
+        "Addresses for the `api_key`": _code(record.timestamp_ips) or "any",
+        "Currencies": ", ".join(record.currencies) or "none yet",
+        "Networks": ", ".join(record.networks) or "none yet",
+        "Selling (off-ramp)": "yes" if record.off_ramp else "no",
+        "Own `address` in a session": "allowed" if record.own_address else "ignored",
+        "Sites that may frame the widget": _code(record.widget_origins) or "none",
+        "Transaction webhook": _code([record.webhook] if record.webhook else []) or "none",
+    }
+    for label, value in rows.items():
+        yield f"| {label} | {value} |"
+    if secrets is not None:
+        yield from ("", "Secrets, shown this once:", "", "```")
+        yield from (f"{secret:15}{getattr(secrets, secret)}" for secret in _SECRETS)
+        yield "```"
+    if lacking := missing(record):
+        yield from ("", "Not ready yet:", "")
+        yield from (f"- {_escaped(one)}" for one in lacking)
+
+
+def _calls(urls: Mapping[Environment, str]) -> Iterator[str]:
+    url = urls[Environment.SANDBOX]
+    yield from (
+        "",
+        "## First calls",
+        "",
+        _WHERE_FROM,
+        "",
+        "```sh",
+        f"curl '{url}/v1/timestamp' \\",
+        '  -H "Authorization: Bearer $PROOF_API_KEY" \\',
+        "  -H 'content-type: application/json' \\",
+        f'  -d \'{{"sha256":["{"ab" * 32}"]}}\'',
+        f"curl '{url}/v1/timestamp/{'ab' * 32}' -H \"Authorization: Bearer $PROOF_API_KEY\"",
+        "```",
+        "",
+        f"Everything else: {urls[Environment.PRODUCTION]}/docs/",
+    )
+
+
+def _code(texts: Iterable[str]) -> str:
+    return ", ".join(f"`{text.replace('|', '%7C').replace('`', '%60')}`" for text in texts)
+
+
+def _escaped(text: str) -> str:
+    return "".join(f"\\{c}" if c in "\\`*_{}[]<>#|!" else c for c in text)

@@ -1,0 +1,205 @@
+"""How fast a partner environment may call, counted over all processes. See `buckets` for the bound.
+
+A process asks the database only when its lease is used up or over: once for a slice of calls that doubles
+while it is used up and halves while it is not. Without tokens it refuses by itself until there may be some.
+"""
+
+import asyncio
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from enum import StrEnum
+from math import ceil
+from typing import Any, NamedTuple
+
+from proof.core.errors import QuotaExceededError
+from proof.db import Connection, Database
+from proof.partners.buckets import EPOCH_S, Bucket, Lease, Rate, lease
+
+# How long a process without tokens refuses before it asks again: a flood of refused calls costs the
+# database at most fifty looks a second.
+_ASK_AGAIN_S = (0.02, 0.25)
+# A lease nobody uses up is given back after this time, so that another process can have it.
+_IDLE_S = 0.5
+# No process takes more than this part of the burst at once.
+_LARGEST_PART = 4
+
+_SELECT = """
+SELECT tokens, at, leased, leased_before, extract(epoch FROM clock_timestamp())::float8 AS now
+FROM rate_buckets WHERE partner_environment_id = $1 AND call_class = $2 FOR UPDATE
+"""
+
+_INSERT = """
+INSERT INTO rate_buckets (partner_environment_id, call_class, tokens, at, leased, leased_before)
+VALUES ($1, $2, $3, extract(epoch FROM clock_timestamp())::float8, 0, 0) ON CONFLICT DO NOTHING
+"""
+
+_UPDATE = """
+UPDATE rate_buckets SET tokens = $3, at = $4, leased = $5, leased_before = $6
+WHERE partner_environment_id = $1 AND call_class = $2
+"""
+
+
+class CallClass(StrEnum):
+    """What a call is counted as."""
+
+    SUBMIT = "submit"
+    READ = "read"
+    PROOF = "proof"
+    SETTINGS = "settings"
+    SESSION = "session"
+
+    # Enum's own is written in Python, and every request looks one of these up several times.
+    __hash__ = str.__hash__
+
+
+Rates = Mapping[CallClass, Rate]
+
+
+class Standing(NamedTuple):
+    """What a caller may still do: `remaining` calls at once, all of the burst again in `reset_s`.
+
+    Other processes' unspent tokens are not seen, so `remaining` may be told too low, or too high by what
+    others took since the last look.
+    """
+
+    call_class: CallClass
+    rate: Rate
+    remaining: int
+    reset_s: int
+
+
+class RateExceededError(QuotaExceededError):
+    """Calls of this class come faster than they may; the same call may succeed in `retry_after_s`."""
+
+    def __init__(self, standing: Standing, retry_after_s: int) -> None:
+        rate = standing.rate
+        super().__init__(
+            f"more than {rate.calls} {standing.call_class} calls in {rate.window_s} s;"
+            f" try again in {retry_after_s} s"
+        )
+        self.standing = standing
+        self.retry_after_s = retry_after_s
+
+
+class Limiter:
+    """The leases of one process."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._holdings: dict[tuple[int, CallClass], _Holding] = {}
+
+    def spend(self, owner_id: int, call_class: CallClass, rate: Rate) -> Standing | None:
+        """Count one call if this process holds a token for it; None: it has to `take` one."""
+        holding = self._holdings.get((owner_id, call_class))
+        if holding is None:
+            return None
+        now = time.monotonic()
+        return holding.standing(rate, now) if holding.spend(now) else None
+
+    async def take(self, owner_id: int, call_class: CallClass, rate: Rate) -> Standing:
+        """Count one call. Raises RateExceededError when there is nothing left for it, and
+        DatabaseUnavailableError when a lease is needed and none can be had."""
+        holding = self._holdings.get((owner_id, call_class))
+        if holding is None:
+            holding = self._holdings[owner_id, call_class] = _Holding(owner_id, call_class)
+        if not holding.spend(time.monotonic()):
+            await holding.renew(self._database, rate)
+        return holding.standing(rate, time.monotonic())
+
+    async def give_back(self, older_than_s: float = _IDLE_S) -> None:
+        """Close the leases that are not used up although they are as old as that."""
+        for holding in list(self._holdings.values()):
+            if holding.is_idle(time.monotonic(), older_than_s):
+                await holding.close(self._database)
+
+
+class _Holding:
+    """One process's lease of one bucket."""
+
+    def __init__(self, owner_id: int, call_class: CallClass) -> None:
+        self._key = (owner_id, call_class)
+        self._lease: Lease | None = None
+        self._unspent = 0
+        self._asked_at = float("-inf")
+        self._shared = 0.0
+        self._slice = 1
+        self._refused_until = float("-inf")
+        self._rate: Rate | None = None
+        self._asking = asyncio.Lock()
+
+    def spend(self, now: float) -> bool:
+        if self._unspent and now < self._asked_at + EPOCH_S:
+            self._unspent -= 1
+            return True
+        return False
+
+    async def renew(self, database: Database, rate: Rate) -> None:
+        """Spend one token of a new lease. Raises RateExceededError."""
+        async with self._asking:
+            # Whoever waited here may find that another call brought enough for both.
+            if self.spend(time.monotonic()):
+                return
+            if rate != self._rate or time.monotonic() >= self._refused_until:
+                await self._ask(database, rate, self._next_slice(rate))
+            if not self.spend(time.monotonic()):
+                raise self._refusal(rate)
+
+    async def close(self, database: Database) -> None:
+        async with self._asking:
+            if self._rate is not None:
+                self._next_slice(self._rate)
+                await self._ask(database, self._rate, 0)
+
+    def is_idle(self, now: float, older_than_s: float) -> bool:
+        return self._unspent > 0 and now >= self._asked_at + older_than_s
+
+    def standing(self, rate: Rate, now: float) -> Standing:
+        per_second, burst = rate.calls / rate.window_s, rate.burst
+        left = self._unspent + self._shared + (now - self._asked_at) * per_second
+        if left >= burst:
+            return Standing(self._key[1], rate, burst, 0)
+        return Standing(self._key[1], rate, int(left), ceil((burst - left) / per_second))
+
+    def _next_slice(self, rate: Rate) -> int:
+        had = self._lease
+        if had is not None and had.tokens:
+            if self._unspent == 0:
+                self._slice *= 2
+            elif self._unspent * 2 > had.tokens:
+                self._slice //= 2
+        self._slice = max(1, min(self._slice, rate.burst // _LARGEST_PART))
+        return self._slice
+
+    async def _ask(self, database: Database, rate: Rate, wanted: int) -> None:
+        closed = None if self._lease is None else replace(self._lease, unspent=self._unspent)
+        # From here on these tokens may already be somebody else's.
+        self._lease, self._unspent, self._rate = None, 0, rate
+        asked_at = time.monotonic()
+        async with database.transaction() as tx:
+            after, given = await _exchange(tx, self._key, rate, wanted, closed)
+        self._lease, self._unspent, self._asked_at = given, given.unspent, asked_at
+        self._shared = after.tokens
+        if wanted and not given.tokens:
+            least, most = _ASK_AGAIN_S
+            wait_s = (1 - after.tokens) / rate.per_second
+            self._refused_until = asked_at + min(max(wait_s, least), most)
+
+    def _refusal(self, rate: Rate) -> RateExceededError:
+        now = time.monotonic()
+        standing = self.standing(rate, now)._replace(remaining=0)
+        shared = self._shared + (now - self._asked_at) * rate.per_second
+        return RateExceededError(standing, max(1, ceil((1 - shared) / rate.per_second)))
+
+
+async def _exchange(
+    tx: Connection, key: tuple[int, CallClass], rate: Rate, wanted: int, closed: Lease | None
+) -> tuple[Bucket, Lease]:
+    row: Any = await tx.fetchrow(_SELECT, *key)
+    if row is None:
+        await tx.execute(_INSERT, *key, float(rate.burst))
+        row = await tx.fetchrow(_SELECT, *key)
+    bucket = Bucket(row["tokens"], row["at"], row["leased"], row["leased_before"])
+    after, given = lease(bucket, rate, row["now"], wanted, closed)
+    await tx.execute(_UPDATE, *key, after.tokens, after.at, after.leased, after.leased_before)
+    return after, given

@@ -1,0 +1,1 @@
+"""Partner records: what an operator enters, checked, stored and compared."""

@@ -1,0 +1,207 @@
+"""Checks of a whole record. Each error begins with the path of the field it is about."""
+
+import re
+from collections.abc import Callable, Sequence
+from ipaddress import ip_network
+from urllib.parse import urlsplit
+
+import msgspec
+
+from proof.core.errors import InvalidInputError
+from proof.partners.networks import is_very_wide, parse_network
+from proof.partners.records.fields import InvalidFieldError, field
+from proof.partners.records.types import (
+    EnvironmentRecord,
+    PartnerRecord,
+    Wallet,
+    WidgetConfig,
+)
+from proof.partners.types import Environment
+from proof.partners.wallets import ChainNetwork, check_address
+
+NAME_MAX = 200
+_EMAIL_MAX = 254
+_LIST_MAX = 500
+
+_EMAIL = re.compile(r"[^@\s]{1,64}@[^@\s]+\.[^@\s.]+")
+# RFC 6454 section 6.2, in ASCII: no user, path, query or fragment.
+_ORIGIN = re.compile(r"https?://[A-Za-z0-9.\-_\[\]:]+")
+_CURRENCY = re.compile(r"[A-Z0-9]{2,12}")
+_FIAT = re.compile(r"[A-Z]{3}")
+# The part of BCP 47 that widgets are translated in: a language, perhaps a script or region.
+_LANG = re.compile(r"[a-z]{2,3}(-[A-Z][a-z]{3})?(-[A-Z]{2})?")
+_THEME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
+_HTTPS = re.compile(r"https://[!-~]{1,2000}")
+
+
+def checked(record: PartnerRecord) -> PartnerRecord:
+    """The record with every value in its canonical form. Raises InvalidInputError.
+
+    The webhook is not checked here: its policy is the outbound client's.
+    """
+    check_name(record.name)
+    check_email(record.contact_email)
+    if not record.production.ips:
+        raise InvalidFieldError("production.ips", "at least one address or network is required")
+    with field("production"):
+        production = _environment(record.production, Environment.PRODUCTION)
+    with field("sandbox"):
+        sandbox = _environment(record.sandbox, Environment.SANDBOX)
+    return msgspec.structs.replace(record, production=production, sandbox=sandbox)
+
+
+def check_name(name: str) -> None:
+    """A company's or product's name. Raises InvalidInputError."""
+    if not name.strip() or len(name) > NAME_MAX or not name.isprintable():
+        raise InvalidFieldError("name", f"1 to {NAME_MAX} printable characters are required")
+
+
+def check_email(email: str) -> None:
+    """One address of a mailbox. Raises InvalidInputError. Whether it takes mail is not checked."""
+    if not _EMAIL.fullmatch(email) or len(email) > _EMAIL_MAX or not email.isprintable():
+        raise InvalidFieldError("contact_email", f"{email!r} is not an e-mail address")
+
+
+def very_wide(before: PartnerRecord, after: PartnerRecord) -> list[str]:
+    """Networks, with the field they are in, that are new and wider than /8 (IPv4) or /32 (IPv6)."""
+    found: list[str] = []
+    for environment in Environment:
+        old, new = before.environment(environment), after.environment(environment)
+        found += [
+            f"{environment}.{name}: {text}"
+            for name in ("ips", "timestamp_ips")
+            for text in getattr(new, name)
+            if text not in getattr(old, name) and is_very_wide(ip_network(text))
+        ]
+    return found
+
+
+def _environment(record: EnvironmentRecord, environment: Environment) -> EnvironmentRecord:
+    result = msgspec.structs.replace(
+        record,
+        ips=_networks("ips", record.ips),
+        timestamp_ips=_networks("timestamp_ips", record.timestamp_ips),
+        currencies=_each("currencies", record.currencies, _currency),
+        networks=_each("networks", record.networks, _chain_network),
+        wallets=_wallets(record.wallets, environment),
+        widget_origins=_each("widget_origins", record.widget_origins, _origin),
+    )
+    with field("widget_config"):
+        _check_widget_config(result.widget_config, result)
+    return result
+
+
+def _check_widget_config(config: WidgetConfig, environment: EnvironmentRecord) -> None:
+    if config.type == "sell" and not environment.off_ramp:
+        raise InvalidFieldError("type", "sell needs off_ramp, which is off")
+    _among("currencies", config.currencies, environment.currencies)
+    _among("networks", config.networks, environment.networks)
+    fiats = _each("fiat_currencies", config.fiat_currencies, _fiat)
+    with field("fiat_currency"):
+        if config.fiat_currency and fiats and _fiat(config.fiat_currency) not in fiats:
+            raise InvalidInputError(f"{config.fiat_currency} is not one of fiat_currencies")
+        if config.fiat_currency:
+            _fiat(config.fiat_currency)
+    _matches("lang", config.lang, _LANG, "a language like en or pt-BR")
+    _matches("theme", config.theme, _THEME, "a name like dark")
+    _matches("redirect_url", config.redirect_url, _HTTPS, "an https URL")
+    if config.redirect_url and not _has_plain_host(config.redirect_url):
+        raise InvalidFieldError("redirect_url", f"{config.redirect_url!r} is not an https URL")
+
+
+def _wallets(wallets: Sequence[Wallet], environment: Environment) -> tuple[Wallet, ...]:
+    _short("wallets", wallets)
+    found: dict[tuple[str, str], Wallet] = {}
+    for position, wallet in enumerate(wallets):
+        with field(f"wallets[{position}]"):
+            good = _wallet(wallet, environment)
+            if (good.currency, good.network) in found:
+                raise InvalidInputError(
+                    f"there is another wallet for {good.currency} on {good.network}"
+                )
+            found[good.currency, good.network] = good
+    return tuple(found[key] for key in sorted(found))
+
+
+def _wallet(wallet: Wallet, environment: Environment) -> Wallet:
+    with field("currency"):
+        _currency(wallet.currency)
+    with field("network"):
+        network = ChainNetwork(_chain_network(wallet.network))
+    with field("address"):
+        address = check_address(network, wallet.address, environment)
+    return msgspec.structs.replace(wallet, address=address)
+
+
+def _networks(name: str, texts: Sequence[str]) -> tuple[str, ...]:
+    parsed = {
+        ip_network(text) for text in _each(name, texts, lambda text: str(parse_network(text)))
+    }
+    ordered = sorted(parsed, key=lambda one: (one.version, int(one.network_address), one.prefixlen))
+    return tuple(map(str, ordered))
+
+
+def _each(name: str, texts: Sequence[str], check: Callable[[str], str]) -> tuple[str, ...]:
+    """All checked, in their order, without repetition."""
+    _short(name, texts)
+    found: dict[str, None] = {}
+    for position, text in enumerate(texts):
+        with field(f"{name}[{position}]"):
+            found[check(text)] = None
+    return tuple(found)
+
+
+def _short(name: str, values: Sequence[object]) -> None:
+    if len(values) > _LIST_MAX:
+        raise InvalidFieldError(name, f"at most {_LIST_MAX} are possible, not {len(values)}")
+
+
+def _among(name: str, wanted: Sequence[str], enabled: Sequence[str]) -> None:
+    _short(name, wanted)
+    for position, one in enumerate(wanted):
+        if one not in enabled:
+            known = ", ".join(enabled) or "none"
+            raise InvalidFieldError(
+                f"{name}[{position}]", f"{one!r} is not enabled here; enabled: {known}"
+            )
+
+
+def _matches(name: str, text: str, pattern: re.Pattern[str], example: str) -> None:
+    if text and not pattern.fullmatch(text):
+        raise InvalidFieldError(name, f"{text!r} is not {example}")
+
+
+def _currency(text: str) -> str:
+    if not _CURRENCY.fullmatch(text):
+        raise InvalidInputError(f"{text!r} is not a currency like USDT")
+    return text
+
+
+def _fiat(text: str) -> str:
+    if not _FIAT.fullmatch(text):
+        raise InvalidInputError(f"{text!r} is not a currency of ISO 4217 like EUR")
+    return text
+
+
+def _chain_network(text: str) -> str:
+    if text not in set(ChainNetwork):
+        raise InvalidInputError(f"{text!r} is not known; known: {', '.join(ChainNetwork)}")
+    return text
+
+
+def _origin(text: str) -> str:
+    if not _ORIGIN.fullmatch(text) or not _has_host(text):
+        raise InvalidInputError(f"{text!r} is not an origin like https://shop.example")
+    return text
+
+
+def _has_plain_host(url: str) -> bool:
+    return _has_host(url) and "@" not in urlsplit(url).netloc
+
+
+def _has_host(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        return False

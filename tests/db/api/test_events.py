@@ -1,0 +1,318 @@
+"""GET /events: everything once, in one order, and only what is the caller's."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from tests.db.api.table import PREFIX
+from tests.db.api.test_gate import OFF_LIST, OTHER, _refused_tokens
+from tests.db.webhooks.scene import until
+from tests.support.application import Platform
+from tests.support.partners import execute, issued, suspend
+
+from proof.events import Event, publish, relay
+from proof.events.reading import PAGE_BYTES
+from proof.partners.audit import Actor
+from proof.partners.buckets import Rate
+from proof.partners.rate_limits import set_rate
+from proof.partners.rates import CallClass
+from proof.partners.types import CredentialKind, Environment, OnboardedPartner
+from proof.webhooks.pruning import prune_batch
+from proof.webhooks.signing import webhook_id
+
+Run = Callable[[Any], Any]
+PRODUCTION, SANDBOX = Environment.PRODUCTION, Environment.SANDBOX
+API_KEY, CLIENT_TOKEN = CredentialKind.API_KEY, CredentialKind.CLIENT_TOKEN
+TYPES = {CLIENT_TOKEN: "transaction", API_KEY: "timestamp.proof"}
+
+
+def event(
+    partner: OnboardedPartner,
+    environment: Environment = PRODUCTION,
+    kind: CredentialKind = API_KEY,
+    subject: str = "s",
+    body: bytes = b'{"n":1}',
+) -> Event:
+    owner = issued(partner, environment).partner_environment_id
+    return Event(owner, TYPES[kind], subject, body)
+
+
+async def happen(platform: Platform, *events: Event) -> None:
+    async with platform.database.transaction() as tx:
+        await publish(tx, events)
+    async with platform.database.transaction() as tx:
+        await relay(tx, 10_000)
+
+
+async def read(platform: Platform, token: str, query: str = "", prefix: str = "") -> Any:
+    answer = await platform.call("GET", f"{prefix}/events{query}", token=token)
+    assert answer.status == 200, answer
+    return answer.json
+
+
+def ids(page: Any) -> list[str]:
+    return [one["id"] for one in page["events"]]
+
+
+async def listed(platform: Platform, **changes: Any) -> OnboardedPartner:
+    """A partner whose client tokens work in both environments."""
+    return await platform.onboard(sandbox_networks=("203.0.113.0/24",), **changes)
+
+
+def test_an_event_reads_as_its_webhook_says(run: Run, platform: Platform) -> None:
+    async def scene() -> None:
+        partner = await listed(platform)
+        body = b'{"a":"\xc3\xa9","z":[1,2]}'
+        one, two = event(partner, subject="x", body=body), event(partner, subject="x")
+        await happen(platform, one, two)
+        answer = await platform.call("GET", "/events", token=issued(partner).api_key)
+        assert answer.headers["content-type"] == "application/json"
+        assert b'"body":' + body + b"}" in answer.body
+        first, second = answer.json["events"]
+        created = datetime.fromisoformat(first.pop("created_at"))
+        assert abs(created - platform.clock.now()) < timedelta(minutes=1)
+        assert first == {
+            "cursor": first["cursor"],
+            "id": webhook_id(one.id),
+            "type": "timestamp.proof",
+            "version": 1,
+            "subject": "x",
+            "sequence": 1,
+            "body": json.loads(body),
+        }
+        assert second["sequence"] == 2
+        assert second["cursor"] > first["cursor"]
+        assert answer.json["next"] == second["cursor"]
+
+    run(scene())
+
+
+@pytest.mark.parametrize("environment", Environment)
+def test_each_kind_of_token_sees_its_own_products_events(
+    run: Run, platform: Platform, environment: Environment
+) -> None:
+    async def scene() -> None:
+        partner, stranger = await listed(platform), await listed(platform)
+        events = {
+            (who, where, kind): event(owner, where, kind)
+            for who, owner in (("mine", partner), ("theirs", stranger))
+            for where in Environment
+            for kind in CredentialKind
+        }
+        await happen(platform, *events.values())
+        for kind in CredentialKind:
+            token: str = getattr(issued(partner, environment), kind)
+            page = await read(platform, token, prefix=PREFIX[environment])
+            assert ids(page) == [webhook_id(events["mine", environment, kind].id)]
+            # Another's cursors lead nowhere else.
+            around = await read(platform, token, "?after=1&limit=1000", PREFIX[environment])
+            assert ids(around) == ids(page)
+
+    run(scene())
+
+
+@pytest.mark.parametrize("environment", Environment)
+@pytest.mark.parametrize("kind", CredentialKind)
+def test_who_is_let_in(
+    run: Run, platform: Platform, kind: CredentialKind, environment: Environment
+) -> None:
+    async def scene() -> None:
+        partner = await listed(platform, timestamp_networks=("203.0.113.0/24",))
+        target = f"{PREFIX[environment]}/events"
+        token: str = getattr(issued(partner, environment), kind)
+        refused = await _refused_tokens(platform, partner, environment)
+        refused["the other environment's of this kind"] = getattr(
+            issued(partner, OTHER[environment]), kind
+        )
+        for reason, wrong in {"missing": None, **refused}.items():
+            answer = await platform.call("GET", target, token=wrong)
+            assert (answer.status, answer.read) == (401, 0), reason
+        away = await platform.call("GET", target, token=token, address=OFF_LIST)
+        assert away.status == 403
+        assert OFF_LIST in away.message
+        assert (await platform.call("GET", target, token=token)).status == 200
+        await suspend(platform.database, partner)
+        await platform.look()
+        answer = await platform.call("GET", target, token=token)
+        assert (answer.status, "suspended" in answer.message) == (403, True)
+
+    run(scene())
+
+
+def test_reading_is_limited_by_its_class(run: Run, platform: Platform) -> None:
+    async def scene() -> None:
+        partner = await listed(platform)
+        async with platform.database.transaction() as tx:
+            rate = Rate(1, 3600, 1)
+            await set_rate(
+                tx, partner.partner_id, PRODUCTION, CallClass.READ, rate, Actor("operator")
+            )
+        await platform.look()
+        once = await platform.call("GET", "/events", token=issued(partner).client_token)
+        assert (once.status, once.headers["ratelimit"]) == (200, '"read";r=0;t=3600')
+        twice = await platform.call("GET", "/events", token=issued(partner).api_key)
+        assert twice.status == 429
+
+    run(scene())
+
+
+def test_pages(run: Run, platform: Platform) -> None:
+    async def scene() -> None:
+        partner = await listed(platform)
+        token = issued(partner).api_key
+        empty = await read(platform, token, "?after=41")
+        assert empty == {"events": [], "next": 41}
+        sent = [event(partner, subject=str(n)) for n in range(105)]
+        await happen(platform, *sent)
+        assert ids(await read(platform, token)) == [webhook_id(one.id) for one in sent[:100]]
+        seen, after, sizes = [], 0, []
+        while (page := await read(platform, token, f"?after={after}&limit=50"))["events"]:
+            seen += ids(page)
+            sizes.append(len(page["events"]))
+            after = page["next"]
+        assert seen == [webhook_id(one.id) for one in sent]
+        assert sizes == [50, 50, 5]
+        assert page["next"] == after, "the end is where to go on later"
+        assert len((await read(platform, token, "?limit=1000"))["events"]) == 105
+
+    run(scene())
+
+
+def test_a_page_of_large_bodies_ends_early_and_misses_nothing(run: Run, platform: Platform) -> None:
+    async def scene() -> None:
+        partner = await listed(platform)
+        large = b'"%s"' % (b"x" * (PAGE_BYTES // 2))
+        sent = [event(partner, subject=str(n), body=large) for n in range(5)]
+        await happen(platform, *sent)
+        await execute(platform.database, "UPDATE outbox SET body = NULL WHERE id = $1", sent[3].id)
+        token = issued(partner).api_key
+        first = await read(platform, token)
+        assert ids(first) == [webhook_id(one.id) for one in sent[:2]]
+        rest = await read(platform, token, f"?after={first['next']}")
+        assert ids(rest) == [webhook_id(one.id) for one in sent[2:]]
+
+    run(scene())
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("after", bad) for bad in ("", "x", "-1", "1.5", "1e3", " 1", "%00", "%D9%A3", "9" * 19)),
+        *(("limit", bad) for bad in ("", "0", "1001", "-1", "x", "9" * 5000)),
+    ],
+)
+def test_bad_values_are_named(run: Run, platform: Platform, name: str, value: str) -> None:
+    async def scene() -> None:
+        token = issued(await platform.onboard()).api_key
+        answer = await platform.call("GET", f"/events?{name}={value}", token=token)
+        assert answer.status == 400
+        assert answer.message.startswith(f"{name}: ")
+
+    run(scene())
+
+
+def test_a_body_no_longer_kept_says_so(run: Run, platform: Platform) -> None:
+    async def scene() -> None:
+        partner = await listed(platform)
+        old = event(partner, subject="old")
+        await happen(platform, old)
+        async with platform.database.transaction() as tx:
+            assert await prune_batch(tx, platform.clock.now() + timedelta(days=1), 10_000) > 0
+        await happen(platform, event(partner, subject="new"))
+        page = await read(platform, issued(partner).api_key)
+        assert [(one["subject"], one["body"]) for one in page["events"]] == [
+            ("old", None),
+            ("new", {"n": 1}),
+        ]
+
+    run(scene())
+
+
+@asynccontextmanager
+async def relaying(platform: Platform) -> AsyncIterator[None]:
+    """Two relays at work, as in two workers, until the end."""
+    finished = asyncio.Event()
+
+    async def one() -> None:
+        while not finished.is_set():
+            async with platform.database.transaction() as tx:
+                await relay(tx, 3)
+
+    tasks = [asyncio.create_task(one()) for _ in range(2)]
+    try:
+        yield
+    finally:
+        finished.set()
+        await asyncio.gather(*tasks)
+
+
+@asynccontextmanager
+async def polling(platform: Platform, token: str, found: list[str]) -> AsyncIterator[None]:
+    """A reader that goes on from the last cursor, over HTTP, until the end."""
+    finished = asyncio.Event()
+
+    async def reader() -> None:
+        after = 0
+        while not finished.is_set():
+            page = await read(platform, token, f"?after={after}&limit=2")
+            found.extend(ids(page))
+            after = page["next"]
+
+    task = asyncio.create_task(reader())
+    try:
+        yield
+    finally:
+        finished.set()
+        await task
+
+
+def test_transactions_committed_in_reverse_order_under_a_reader(
+    run: Run, platform: Platform
+) -> None:
+    async def scene() -> None:
+        partner = await listed(platform)
+        found: list[str] = []
+        early, late = await platform.database.dedicated(), await platform.database.dedicated()
+        one, two = early.transaction(), late.transaction()
+        await one.start()
+        await two.start()
+        first = [event(partner, subject=f"written first {n}") for n in range(3)]
+        second = [event(partner, subject=f"committed first {n}") for n in range(3)]
+        await publish(early, first)
+        await publish(late, second)
+        async with relaying(platform), polling(platform, issued(partner).api_key, found):
+            await two.commit()
+            await until(lambda: len(found) == 3)
+            await one.commit()
+            await until(lambda: len(found) == 6)
+        await early.close()
+        await late.close()
+        assert found == [webhook_id(each.id) for each in (*second, *first)]
+
+    run(scene())
+
+
+def test_many_writers_under_a_reader(run: Run, platform: Platform) -> None:
+    async def scene() -> None:
+        partner, other = await listed(platform), await listed(platform)
+        found, sent = list[str](), set[str]()
+
+        async def writer(name: int) -> None:
+            for n in range(20):
+                mine = [event(partner, subject=f"{name} {n} {k}") for k in range(1 + n % 3)]
+                async with platform.database.transaction() as tx:
+                    await publish(tx, [event(other), *mine])
+                    await asyncio.sleep(0.001 * ((name + n) % 3))
+                sent.update(webhook_id(one.id) for one in mine)
+
+        async with relaying(platform), polling(platform, issued(partner).api_key, found):
+            await asyncio.gather(*map(writer, range(4)))
+            await until(lambda: len(found) >= len(sent))
+        assert len(found) == len(sent)
+        assert set(found) == sent
+
+    run(scene())

@@ -1,0 +1,305 @@
+"""The operator API, tried as an attacker and used as an operator: generated from the route list."""
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import structlog
+from tests.db.api.operators import (
+    NEW,
+    PARTNERS,
+    READ,
+    WRITE,
+    gone,
+    operator,
+    refusal,
+    state,
+)
+from tests.db.api.table import OPERATOR_OPERATIONS, PREFIX
+from tests.db.webhooks.scene import endpoint, endpoint_id
+from tests.support.application import CALLER, Answer, Platform
+from tests.support.partners import issued
+
+from proof.main.compose import configure_logging
+from proof.partners.operators import (
+    IssuedOperator,
+)
+from proof.partners.types import Environment, OnboardedPartner
+
+Run = Callable[[Any], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A right call of a route."""
+
+    path: str
+    status: int = 200
+    body: dict[str, Any] | None = None
+
+
+WEBHOOKS = f"{PARTNERS}/{{partner_id}}/{{environment}}/webhooks"
+HOOKS = f"{PARTNERS}/{{id}}/production/webhooks"
+TABLE = {
+    f"POST {PARTNERS}": Entry(PARTNERS, 201, NEW),
+    f"GET {PARTNERS}": Entry(f"{PARTNERS}?limit=2"),
+    f"GET {PARTNERS}/{{partner_id}}": Entry(f"{PARTNERS}/{{id}}"),
+    f"PATCH {PARTNERS}/{{partner_id}}": Entry(
+        f"{PARTNERS}/{{id}}", body={"version": 1, "name": "Renamed"}
+    ),
+    f"POST {PARTNERS}/{{partner_id}}/suspend": Entry(f"{PARTNERS}/{{id}}/suspend"),
+    f"POST {PARTNERS}/{{partner_id}}/resume": Entry(f"{PARTNERS}/{{id}}/resume"),
+    f"GET {PARTNERS}/{{partner_id}}/handover": Entry(f"{PARTNERS}/{{id}}/handover"),
+    f"POST {PARTNERS}/{{partner_id}}/handover": Entry(f"{PARTNERS}/{{id}}/handover", 201),
+    f"GET {WEBHOOKS}": Entry(HOOKS),
+    f"GET {WEBHOOKS}/deliveries": Entry(f"{HOOKS}/deliveries?state=failed&limit=2"),
+    f"POST {WEBHOOKS}/replay": Entry(f"{HOOKS}/replay", body={"failed": True}),
+    f"POST {WEBHOOKS}/{{endpoint_id}}/test": Entry(f"{HOOKS}/{{endpoint}}/test", 202),
+    f"GET {WEBHOOKS}/secrets": Entry(f"{HOOKS}/secrets"),
+    f"POST {WEBHOOKS}/secrets": Entry(f"{HOOKS}/secrets", 201, {}),
+    f"POST {WEBHOOKS}/secrets/reveal": Entry(f"{HOOKS}/secrets/reveal"),
+}
+
+
+def test_every_route_has_its_entry_and_every_entry_its_route() -> None:
+    assert TABLE.keys() == OPERATOR_OPERATIONS.keys()
+
+
+def test_what_changes_anything_needs_the_scope_write() -> None:
+    for name, operation in OPERATOR_OPERATIONS.items():
+        assert operation.operator_scope is (READ if name.startswith("GET") else WRITE), name
+        assert not operation.in_sandbox
+
+
+@pytest.mark.parametrize("name", OPERATOR_OPERATIONS)
+def test_who_is_let_in(run: Run, platform: Platform, name: str) -> None:
+    run(_try_all(platform, name))
+
+
+async def _try_all(platform: Platform, name: str) -> None:
+    partner, revoked = await platform.onboard("Seen"), await gone(platform)
+    owner = issued(partner).partner_environment_id
+    await endpoint(platform.database, "https://seen.example/", to=owner)
+    own_endpoint = str(await endpoint_id(platform.database, owner))
+    reader, writer = await operator(platform, READ), await operator(platform)
+    before = await state(platform)
+
+    async def tried(token: str | None, prefix: str = "") -> Answer:
+        entry, method = TABLE[name], OPERATOR_OPERATIONS[name].method
+        path = entry.path.replace("{id}", partner.partner_id).replace("{endpoint}", own_endpoint)
+        path = prefix + path
+        return await platform.call(method, path, entry.body, token=token, address=CALLER)
+
+    missing = await tried(None)
+    assert refusal(missing) == (401, "missing_token", 0)
+    assert missing.headers["www-authenticate"] == "Bearer"
+    for token in _wrong(platform, partner, revoked, writer):
+        answer = await tried(token)
+        assert refusal(answer) == (401, "invalid_token", 0), token
+        assert answer.json["message"] == "the credential is not valid here"
+    if OPERATOR_OPERATIONS[name].operator_scope is WRITE:
+        assert refusal(await tried(reader.token)) == (403, "scope_missing", 0)
+    sandbox = await tried(writer.token, PREFIX[Environment.SANDBOX])
+    assert sandbox.status == 404, "there is one operator API, without prefix"
+    assert await state(platform) == before
+    if OPERATOR_OPERATIONS[name].operator_scope is READ:
+        assert (await tried(reader.token)).status == TABLE[name].status
+    assert (await tried(writer.token)).status == TABLE[name].status
+
+
+def _wrong(
+    platform: Platform, partner: OnboardedPartner, revoked: IssuedOperator, writer: IssuedOperator
+) -> list[str]:
+    partners = [
+        token
+        for environment in Environment
+        for one in [issued(partner, environment)]
+        for token in (one.client_token, one.api_key)
+    ]
+    mistyped = writer.token[:-1] + ("0" if writer.token[-1] != "0" else "1")
+    return [*partners, revoked.token, mistyped, "secret", writer.token + "\x00", writer.token * 50]
+
+
+def test_an_operators_token_opens_nothing_of_a_partners(run: Run, platform: Platform) -> None:
+    async def scene() -> None:
+        token = (await operator(platform)).token
+        for path in ("/v1/api-key/usage", "/sandbox/v1/api-key/usage"):
+            answer = await platform.call("POST", path, {"year": 2026}, token=token)
+            assert (answer.status, answer.message) == (401, "the credential is not valid here")
+
+    run(scene())
+
+
+def test_a_partner_is_onboarded_and_calls(run: Run, platform: Platform) -> None:
+    async def scene() -> None:
+        found = await operator(platform)
+        body = NEW | {"sandbox": {"ips": ["198.51.100.0/24"]}}
+        answer = await platform.call("POST", PARTNERS, body, token=found.token)
+        assert answer.status == 201
+        assert answer.headers["cache-control"] == "no-store"
+        assert list(answer.json) == ["partner", "credentials"]
+        partner, secrets = answer.json["partner"], answer.json["credentials"]
+        assert partner["sandbox"]["missing"] == []
+        assert partner["production"]["missing"] != []
+        assert partner["sandbox"]["ips"] == ["198.51.100.0/24"]
+        assert secrets["sandbox"]["base_url"] == "https://proof.example/sandbox"
+        assert secrets["partner_id"] == partner["partner_id"]
+        await platform.look()
+        usage = ("POST", "/v1/api-key/usage", {"year": 2026})
+        called = await platform.call(*usage, token=secrets["production"]["api_key"])
+        assert called.status == 200
+        (row,) = await platform.fetch(
+            "SELECT * FROM audit_log WHERE partner_id = $1", partner["partner_id"]
+        )
+        assert (row["actor"], row["address"], row["action"]) == (
+            found.key_id, CALLER, "partner.add",
+        )  # fmt: skip
+        assert row["request_id"] == answer.headers["x-request-id"]
+
+    run(scene())
+
+
+def test_secrets_behind_a_link_are_seen_once(run: Run, platform: Platform) -> None:
+    async def scene() -> None:
+        token = (await operator(platform)).token
+        answer = await platform.call("POST", PARTNERS, NEW | {"link": True}, token=token)
+        assert list(answer.json) == ["partner", "handover_url", "expires_at"]
+        assert b"proof_live_" not in answer.body
+        url, _, secret = answer.json["handover_url"].partition("#")
+        assert url == "https://proof.example/handover"
+        for _ in range(3):
+            looked = await platform.call("GET", "/handover")
+            assert looked.status == 200
+        shown = await platform.call("POST", "/handover", secret.encode())
+        assert shown.status == 200
+        assert b"proof_live_" in shown.body
+        assert b"proof_test_" in shown.body
+        again = await platform.call("POST", "/handover", secret.encode())
+        assert again.status == 410
+        assert b"opened already" in again.body
+        assert (await platform.call("GET", "/sandbox/handover")).status == 404
+
+    run(scene())
+
+
+def test_a_link_brings_new_tokens_and_the_old_ones_go_on_for_a_while(
+    run: Run, platform: Platform
+) -> None:
+    async def scene() -> None:
+        token, partner = (await operator(platform)).token, await platform.onboard()
+        path = f"{PARTNERS}/{partner.partner_id}/handover"
+        answer = await platform.call("POST", path, token=token)
+        assert list(answer.json) == ["handover_url", "expires_at"]
+        assert answer.headers["cache-control"] == "no-store"
+        secret = answer.json["handover_url"].partition("#")[2]
+        sheet = (await platform.call("POST", "/handover", secret.encode())).body.decode()
+        await platform.look()
+        fresh = re.findall(r"^api_key +(proof_live_\w+)$", sheet, re.M)
+        for key in (*fresh, issued(partner).api_key):
+            usage = await platform.call("POST", "/v1/api-key/usage", {"year": 2026}, token=key)
+            assert usage.status == 200
+        assert len(fresh) == 1
+        assert issued(partner).api_key not in sheet
+        assert issued(partner).webhook_secret in sheet, "its receiver knows no other"
+
+    run(scene())
+
+
+def test_a_change_says_what_differs_and_needs_the_version_seen(
+    run: Run, platform: Platform
+) -> None:
+    async def scene() -> None:
+        token, partner = (await operator(platform)).token, await platform.onboard()
+        path = f"{PARTNERS}/{partner.partner_id}"
+        body = {"version": 1, "production": {"limits": {"proofs": 9}}}
+        first = await platform.call("PATCH", path, body, token=token)
+        assert first.json["partner"]["version"] == 2
+        assert first.json["changes"] == [
+            {"field": "production.limits.proofs", "before": "unlimited", "after": 9}
+        ]
+        stale = await platform.call("PATCH", path, body, token=token)
+        assert refusal(stale)[:2] == (409, "conflict")
+        assert "at version 2, not 1" in stale.json["message"]
+        shown = await platform.call("GET", path, token=token)
+        assert shown.json == first.json["partner"]
+        same = await platform.call("PATCH", path, body | {"version": 2}, token=token)
+        assert (same.json["changes"], same.json["partner"]["version"]) == ([], 2)
+
+    run(scene())
+
+
+def test_wide_networks_need_force(run: Run, platform: Platform) -> None:
+    async def scene() -> None:
+        token = (await operator(platform)).token
+        body = NEW | {"production": {"ips": ["::/0"]}}
+        answer = await platform.call("POST", PARTNERS, body, token=token)
+        assert refusal(answer)[:2] == (400, "validation_error")
+        assert "production.ips: ::/0 is wider" in answer.json["message"]
+        answer = await platform.call("POST", PARTNERS, body | {"force": True}, token=token)
+        assert answer.status == 201
+        (row,) = await platform.fetch(
+            "SELECT after FROM audit_log WHERE partner_id = $1",
+            answer.json["partner"]["partner_id"],
+        )
+        assert json.loads(row["after"])["forced"] == ["production.ips: ::/0"]
+
+    run(scene())
+
+
+def test_pages(run: Run, platform: Platform) -> None:
+    async def scene() -> None:
+        token = (await operator(platform, READ)).token
+        added = [(await platform.onboard(f"Page {number}")).partner_id for number in range(5)]
+        seen, after = [], ""
+        while True:
+            answer = await platform.call("GET", f"{PARTNERS}?limit=2&after={after}", token=token)
+            seen += [one["partner_id"] for one in answer.json["partners"]]
+            after = answer.json["next"]
+            if not after:
+                break
+        assert seen[-5:] == added
+        assert len(seen) == len(set(seen))
+
+    run(scene())
+
+
+def test_the_sheet_is_markdown_without_secrets(run: Run, platform: Platform) -> None:
+    async def scene() -> None:
+        token, partner = (await operator(platform, READ)).token, await platform.onboard()
+        answer = await platform.call(
+            "GET", f"{PARTNERS}/{partner.partner_id}/handover", token=token
+        )
+        assert answer.headers["content-type"] == "text/markdown; charset=utf-8"
+        assert b"integration sheet" in answer.body
+        assert b"proof_live_" not in answer.body
+
+    run(scene())
+
+
+def test_no_secret_reaches_the_log_when_something_breaks(
+    run: Run, platform: Platform, capsys: pytest.CaptureFixture[str]
+) -> None:
+    token, secret = run(operator(platform)).token, "Secret" * 7 + "S"
+
+    def broken(*_: Any) -> Any:
+        raise RuntimeError("a fault on the way")
+
+    before = structlog.get_config()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("proof.partners.operators.Operators._genuine", broken)
+        patch.setattr("proof.main.handover.open_link", broken)
+        configure_logging()
+        try:
+            listed = run(platform.call("GET", PARTNERS, token=token))
+            opened = run(platform.call("POST", "/handover", secret.encode()))
+        finally:
+            structlog.configure(**before)
+    assert (listed.status, listed.json["code"], opened.status) == (500, "internal_error", 500)
+    logged = capsys.readouterr().err
+    assert logged.count("a fault on the way") == 2
+    assert listed.headers["x-request-id"] in logged
+    for text in (token, token.split("_")[3], secret):
+        assert text not in logged

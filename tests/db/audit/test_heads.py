@@ -1,0 +1,286 @@
+"""Heads of the audit chain in the timestamp log: what they prove, and what they give away."""
+
+import asyncio
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.db.audit.scene import chained, owning
+from tests.support.pipeline import ORIGIN, VAULT, work
+from tests.support.signer import Signer
+
+from proof.core.clock import SystemClock
+from proof.db import Database
+from proof.partners import audit_chain
+from proof.partners.audit import entry_from
+from proof.partners.audit_chain import SYSTEM, ZERO, entry_hash, extend, note_submitted
+from proof.timestamps.anchors.log.keys import verifier_keys
+from proof.timestamps.anchors.log.service import ensure_log
+from proof.timestamps.proofs.audit import fsck
+from proof.timestamps.proofs.audit_heads import (
+    HEAD_EVERY,
+    Verdict,
+    newest_proof,
+    submit_head,
+    verify_log,
+)
+from proof.timestamps.proofs.errors import ProofNotYetError
+from proof.timestamps.submissions.committer import Committer
+from proof.verify import parse_verifier_key, verify_payload
+from proof.verify.note import LOG_KEY, VerifierKey
+
+START = datetime(2026, 11, 21, 12, tzinfo=UTC)
+
+
+class StoppedClock:
+    def __init__(self) -> None:
+        self.time = START
+
+    def now(self) -> datetime:
+        return self.time
+
+
+@pytest.fixture
+def log(run: Any, database: Database) -> None:
+    run(ensure_log(database, VAULT, "production", ORIGIN))
+
+
+async def verdict(database: Database, *saved: bytes, keys: tuple[VerifierKey, ...] = ()) -> Verdict:
+    return await verify_log(database, saved, keys, lambda _: None)
+
+
+async def proved(database: Database, folder: Path, *actions: str) -> bytes:
+    """The proof of a head up to these entries."""
+    await chained(database, *actions)
+    assert await submit_head(database, SystemClock(), timedelta(0))
+    await work(database, folder)
+    return (await newest_proof(database, SystemClock())).body
+
+
+async def rechain(database: Database, owner: Any) -> None:
+    """A whole new chain over what the log holds now, as its administrator could make it."""
+    await owner.execute("DELETE FROM audit_chain")
+    hashed = ZERO
+    async with database.connection() as connection:
+        rows = await connection.fetch("SELECT * FROM audit_log ORDER BY id")
+    for position, row in enumerate(rows, 1):
+        hashed = entry_hash(hashed, entry_from(row))
+        await owner.execute(
+            "INSERT INTO audit_chain VALUES ($1, $2, $3)", position, row["id"], hashed
+        )
+
+
+def test_a_head_is_proved_and_any_verifier_reads_it(
+    run: Any, log: None, database: Database, tmp_path: Path
+) -> None:
+    async def scene() -> None:
+        body = await proved(database, tmp_path, "a", "b")
+        async with database.connection() as connection:
+            head = await audit_chain.newest_head(connection)
+            keys = [parse_verifier_key(t) for t in await verifier_keys(connection, "production")]
+        assert head is not None
+        established = verify_payload(body, log_keys=keys)
+        assert established.tied
+        assert established.leaf == head.hash
+        assert json.loads(body)["auditHead"] == {"position": 2, "entryId": 2}
+        found = await verdict(database, body, keys=tuple(keys))
+        assert found.findings == ()
+        assert (found.heads, found.chain.checked) == (1, 2)
+        assert found.saved[0].timestamp_ms == established.timestamp_ms
+        assert (await fsck(database, lambda *_: None)).findings == ()
+
+    run(scene())
+
+
+def test_a_saved_head_holds_while_the_log_grows(
+    run: Any, log: None, database: Database, tmp_path: Path
+) -> None:
+    async def scene() -> None:
+        first = await proved(database, tmp_path, "a")
+        second = await proved(database, tmp_path, "b", "c")
+        found = await verdict(database, first, second)
+        assert found.findings == ()
+        assert [(one.position, one.entry_id) for one in found.saved] == [(1, 1), (3, 3)]
+
+    run(scene())
+
+
+def test_a_head_goes_once_a_minute_and_only_when_it_has_moved(run: Any, database: Database) -> None:
+    async def scene() -> None:
+        clock = StoppedClock()
+        assert not await submit_head(database, clock)
+        await chained(database, "a")
+        assert await submit_head(database, clock)
+        await chained(database, "b")
+        assert not await submit_head(database, clock)
+        clock.time += HEAD_EVERY - timedelta(seconds=1)
+        assert not await submit_head(database, clock)
+        clock.time += timedelta(seconds=1)
+        assert await submit_head(database, clock)
+        clock.time += timedelta(days=1)
+        assert not await submit_head(database, clock)
+        await chained(database, "c")
+        # A clock set back by a day must not keep heads back for a day.
+        clock.time -= timedelta(days=2)
+        assert await submit_head(database, clock)
+        async with database.connection() as connection:
+            heads = await audit_chain.submitted_heads(connection, 9)
+            count = await connection.fetchval("SELECT count(*) FROM submissions")
+        assert [head.position for head in heads] == [3, 2, 1]
+        assert count == 3
+
+    run(scene())
+
+
+def test_stopped_between_submitting_and_noting_the_head_goes_again_as_the_same(
+    run: Any, log: None, database: Database, tmp_path: Path
+) -> None:
+    async def scene() -> None:
+        await chained(database, "a")
+        async with database.connection() as connection:
+            head = await audit_chain.newest_head(connection)
+        assert head is not None
+        committer = Committer(database)
+        committer.start()
+        await committer.commit(SYSTEM.id, SYSTEM.environment, [head.hash])
+        await committer.close()
+        # Killed here: nothing was noted. Then two workers at once.
+        assert True in await asyncio.gather(
+            *(submit_head(database, SystemClock()) for _ in range(3))
+        )
+        async with database.transaction() as tx:
+            await note_submitted(tx, head, SystemClock().now())
+        await work(database, tmp_path)
+        body = (await newest_proof(database, SystemClock())).body
+        found = await verdict(database, body)
+        assert (found.heads, found.findings) == (1, ())
+
+    run(scene())
+
+
+def test_the_newest_head_without_a_proof_gives_way_to_the_one_before(
+    run: Any, log: None, database: Database, tmp_path: Path
+) -> None:
+    async def scene() -> None:
+        with pytest.raises(ProofNotYetError):
+            await newest_proof(database, SystemClock())
+        await proved(database, tmp_path, "a")
+        await chained(database, "b")
+        assert await submit_head(database, SystemClock(), timedelta(0))
+        assert (await newest_proof(database, SystemClock())).head.position == 1
+
+    run(scene())
+
+
+@pytest.mark.parametrize(
+    "rewriting",
+    [
+        "UPDATE audit_log SET actor = 'nobody' WHERE id = 1",
+        "DELETE FROM audit_log WHERE id = 2",
+        "DELETE FROM audit_log WHERE id > 1",
+    ],
+)
+def test_a_chain_computed_anew_is_found_by_its_heads_and_by_saved_ones(
+    run: Any,
+    log: None,
+    database: Database,
+    owner_arguments: dict[str, Any],
+    tmp_path: Path,
+    rewriting: str,
+) -> None:
+    async def scene() -> None:
+        body = await proved(database, tmp_path, "a", "b", "c")
+        leaf = json.loads(body)["sha256"]
+        async with owning(owner_arguments) as owner:
+            await owner.execute(rewriting)
+            await rechain(database, owner)
+            found = await verdict(database)
+            assert found.chain.findings == ()
+            assert found.findings == (f"the head {leaf} was submitted; the chain lacks it",)
+            # Covering that up as well leaves what was kept outside, and fsck.
+            await owner.execute("DELETE FROM submissions")
+            assert (await verdict(database)).findings == ()
+            (finding,) = (await verdict(database, body)).findings
+            assert finding.startswith(f"position 3 was {leaf}; the chain holds ")
+        assert (await fsck(database, lambda *_: None)).findings != ()
+
+    run(scene())
+
+
+def test_an_end_cut_off_is_found(
+    run: Any, log: None, database: Database, owner_arguments: dict[str, Any], tmp_path: Path
+) -> None:
+    async def scene() -> None:
+        body = await proved(database, tmp_path, "a", "b")
+        async with owning(owner_arguments) as owner:
+            await owner.execute(
+                "DELETE FROM audit_chain WHERE position = 2; DELETE FROM audit_log WHERE id = 2"
+            )
+        found = await verdict(database, body)
+        assert found.chain.findings == ()
+        assert found.findings[0].endswith("was submitted; the chain lacks it")
+        assert "the chain holds nothing there" in found.findings[1]
+
+    run(scene())
+
+
+def test_a_log_that_was_rewritten_under_a_saved_head_is_found(
+    run: Any, log: None, database: Database, owner_arguments: dict[str, Any], tmp_path: Path
+) -> None:
+    async def scene() -> None:
+        body = await proved(database, tmp_path, "a")
+        await proved(database, tmp_path, "b")
+        async with owning(owner_arguments) as owner:
+            await owner.execute("UPDATE log_tiles SET hashes = sha256('x') || substr(hashes, 33)")
+            (finding,) = (await verdict(database, body)).findings
+            assert finding.startswith("the first 1 entries of the log are not those")
+            await owner.execute("UPDATE log_heads SET size = 0")
+            (finding,) = (await verdict(database, body)).findings
+            assert finding.endswith("it holds 0")
+
+    run(scene())
+
+
+def test_forged_saved_heads_are_refused(
+    run: Any, log: None, database: Database, tmp_path: Path
+) -> None:
+    async def scene() -> None:
+        body = await proved(database, tmp_path, "a", "b")
+        parsed = json.loads(body)
+        for changed, said in (
+            ({"auditHead": {"position": 1, "entryId": 1}}, "position 1 was"),
+            ({"auditHead": {"position": True}}, "no auditHead"),
+            ({"auditHead": {"position": 0}}, "no auditHead"),
+            ({"auditHead": {"position": 1 << 63}}, "no auditHead"),
+            ({"auditHead": None}, "no auditHead"),
+            ({"sha256": "00" * 32}, "is refused"),
+            ({"evidence": {"type": "other"}}, "signed by no key that is trusted"),
+        ):
+            forged = json.dumps(parsed | changed).encode()
+            (finding,) = (await verdict(database, forged)).findings
+            assert said in finding
+        (finding,) = (await verdict(database, b"{")).findings
+        assert "is refused" in finding
+        stranger = Signer.named("other.example/log", LOG_KEY).key
+        (finding,) = (await verdict(database, body, keys=(stranger,))).findings
+        assert "signed by no key that is trusted" in finding
+
+    run(scene())
+
+
+def test_nobody_has_the_credentials_of_the_owner_of_heads(run: Any, database: Database) -> None:
+    async def scene() -> None:
+        async with database.connection() as connection:
+            row = await connection.fetchrow(
+                "SELECT e.partner_id, e.environment,"
+                " (SELECT count(*) FROM credentials c WHERE c.partner_environment_id = e.id) AS tokens"
+                " FROM partner_environments e WHERE id = $1",
+                SYSTEM.id,
+            )
+        assert row is not None
+        assert tuple(row) == (SYSTEM.partner_id, SYSTEM.environment, 0)
+        assert await extend(database) == 0
+
+    run(scene())

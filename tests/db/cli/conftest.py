@@ -1,0 +1,92 @@
+"""The commands of `proof` over a database of the test's own, without processes."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from ipaddress import ip_network
+from typing import Any, TypeVar
+
+import pytest
+import typer
+from typer.testing import CliRunner, Result
+
+from proof.cli import operator, partner, webhook
+from proof.cli.installation import ServerOptions
+from proof.core.secrets import Vault
+from proof.db import Database
+from proof.mail import Mailer
+from proof.outbound import OutboundPolicy
+from proof.partners.types import Environment
+
+T = TypeVar("T")
+
+BASE_URLS = {
+    Environment.PRODUCTION: "https://proof.example",
+    Environment.SANDBOX: "https://proof.example/sandbox",
+}
+
+
+@dataclass
+class Local:
+    """An installation as the commands see it; `relay` is its mail relay."""
+
+    arguments: dict[str, Any]
+    relay: Mailer | None = None
+    secrets: Vault = field(default_factory=lambda: Vault([bytes(range(32))]))
+
+    def with_database(self, action: Callable[[Database], Awaitable[T]]) -> T:
+        async def run() -> T:
+            database = await Database.open(self.arguments)
+            try:
+                return await action(database)
+            finally:
+                await database.close()
+
+        return asyncio.run(run())
+
+    def vault(self) -> Vault:
+        return self.secrets
+
+    def mailer(self) -> Mailer | None:
+        return self.relay
+
+    def policy(self) -> OutboundPolicy:
+        return OutboundPolicy((ip_network("127.0.0.0/8"),))
+
+    def base_urls(self, served: Mapping[Environment, str]) -> dict[Environment, str]:
+        return BASE_URLS | dict(served)
+
+    def rows(self, query: str, *values: Any) -> list[Any]:
+        """What the database holds."""
+
+        async def read(database: Database) -> list[Any]:
+            async with database.connection() as connection:
+                return await connection.fetch(query, *values)
+
+        return self.with_database(read)
+
+
+@pytest.fixture
+def local(database_arguments: dict[str, Any]) -> Local:
+    return Local(database_arguments)
+
+
+@pytest.fixture
+def proof(local: Local) -> Callable[..., Result]:
+    """Runs `proof <arguments>`; `input` is what is typed."""
+    app = typer.Typer()
+
+    def opened(options: ServerOptions) -> Any:
+        return local
+
+    partner.register(app, opened)
+    operator.register(app, opened)
+    webhook.register(app, opened)
+
+    def run(*arguments: str, **options: Any) -> Result:
+        result = CliRunner().invoke(app, arguments, **options)
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return result
+
+    return run

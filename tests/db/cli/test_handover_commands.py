@@ -1,0 +1,98 @@
+"""proof partner handover and proof operator: what is shown once, and to whom."""
+
+import json
+import re
+
+import pytest
+from tests.db.cli.commands import ADD, SECRET, Proof, added, done
+from tests.db.cli.conftest import Local
+from tests.support.relay import relay
+
+from proof.core.clock import SystemClock
+from proof.db import Database
+from proof.mail import Mailer, Security
+from proof.partners.audit import Actor
+from proof.partners.handover.links import open_link
+
+
+def test_the_integration_sheet_has_no_secret(proof: Proof) -> None:
+    partner_id = added(proof)["partner_id"]
+    text = done(proof("partner", "handover", partner_id))
+    assert text.startswith("# Acme: integration sheet\n")
+    assert not SECRET.search(text)
+    assert json.loads(done(proof("partner", "handover", partner_id, "--json")))["markdown"] == text
+
+
+def opened(local: Local, url: str) -> str:
+    async def run(database: Database) -> str:
+        async with database.transaction() as tx:
+            now = SystemClock().now()
+            return await open_link(tx, local.vault(), url.partition("#")[2], now, Actor("test"))
+
+    return local.with_database(run)
+
+
+@pytest.mark.parametrize("command", ["add", "handover"])
+def test_a_link_is_printed_without_a_relay(proof: Proof, local: Local, command: str) -> None:
+    arguments = ADD if command == "add" else ("partner", "handover", added(proof)["partner_id"])
+    printed = json.loads(done(proof(*arguments, "--link", "--json")))
+    assert list(printed) == ["partner_id", "handover_url", "expires_at", "mailed_to"]
+    assert printed["mailed_to"] is None
+    assert not SECRET.search(json.dumps(printed))
+    sheet = opened(local, printed["handover_url"])
+    assert len(SECRET.findall(sheet)) == 6
+    text = done(proof(*arguments, "--link"))
+    assert "https://proof.example/handover#" in text
+
+
+def test_a_link_is_mailed_and_then_shown_to_nobody_else(proof: Proof, local: Local) -> None:
+    with relay() as found:
+        local.relay = Mailer("127.0.0.1", found.port, Security.NONE, "proof@proof.example")
+        text = done(proof(*ADD, "--link"))
+        assert "mailed to ops@acme.example" in text
+        assert "#" not in text
+        mailed = found.text.replace("=\n", "").replace("=3D", "=")
+        (url,) = re.findall(r"https://proof\.example/handover#\w{43}", mailed)
+        assert not SECRET.search(mailed)
+    assert SECRET.search(opened(local, url))
+
+
+def test_a_relay_that_fails_loses_nothing(proof: Proof, local: Local) -> None:
+    with relay(refuse="RCPT") as found:
+        local.relay = Mailer("127.0.0.1", found.port, Security.NONE, "proof@proof.example")
+        result = proof(*ADD, "--link", "--json")
+    printed = json.loads(done(result))
+    assert "send the link yourself" in result.stderr
+    assert SECRET.search(opened(local, printed["handover_url"]))
+
+
+def test_operators_come_and_go(proof: Proof, local: Local) -> None:
+    issued = json.loads(
+        done(proof("operator", "add", "--name", "Back", "--scope", "read", "--json"))
+    )
+    assert re.fullmatch(r"proof_ops_\w{13}_\w{43}_\w{6}", issued["token"])
+    assert "proof_ops_" in done(proof("operator", "add", "--name", "Two", "--scope", "write"))
+    listed = json.loads(done(proof("operator", "list", "--json")))
+    assert [(one["name"], one["scope"], one["revoked_at"]) for one in listed] == [
+        ("Back", "read", None),
+        ("Two", "write", None),
+    ]
+    assert "is revoked" in done(proof("operator", "revoke", issued["key_id"]))
+    text = done(proof("operator", "list"))
+    assert re.search(rf"{issued['key_id']}  read   revoked \d{{4}}-", text)
+    assert not SECRET.search(text + json.dumps(listed))
+    actions = [row["action"] for row in local.rows("SELECT action FROM audit_log ORDER BY id")]
+    assert actions == ["operator.add", "operator.add", "operator.revoke"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("operator", "add", "--name", "x", "--scope", "all"),
+        ("operator", "add", "--name", "", "--scope", "read"),
+        ("operator", "revoke", "nobody"),
+    ],
+)
+def test_operator_commands_refuse(proof: Proof, arguments: tuple[str, ...]) -> None:
+    assert proof(*arguments).exit_code == 2
+    assert json.loads(done(proof("operator", "list", "--json"))) == []

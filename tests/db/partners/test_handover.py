@@ -1,0 +1,228 @@
+"""One-time links: seen once, within a day, and erased."""
+
+import asyncio
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from typing import Any
+
+import pytest
+from tests.support.application import Platform, Stage
+from tests.support.partners import WEBHOOKS, issued, onboard
+
+from proof.partners.audit import Actor
+from proof.partners.handover.credentials import credentials
+from proof.partners.handover.links import (
+    IDENTITY,
+    LIFE,
+    HandoverGoneError,
+    HandoverLink,
+    erase_expired,
+    make_link,
+    open_link,
+)
+from proof.partners.handover.sheet import integration_sheet
+from proof.partners.records.service import find_partner
+from proof.partners.types import Environment, OnboardedPartner
+from proof.worker.handovers import handover_loop
+
+Run = Callable[[Any], Any]
+
+NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
+SECOND = timedelta(seconds=1)
+VISITOR = Actor("handover link", "192.0.2.9", "req_9")
+URLS = {
+    Environment.PRODUCTION: "https://proof.example",
+    Environment.SANDBOX: "https://proof.example/sandbox",
+}
+
+
+async def link_to(
+    platform: Platform, partner: OnboardedPartner, sheet: str, now: datetime = NOW
+) -> HandoverLink:
+    async with platform.database.transaction() as tx:
+        return await make_link(
+            tx, platform.vault, partner.partner_id, sheet, "https://p.example", now, Actor("cli")
+        )
+
+
+def token_of(link: HandoverLink) -> str:
+    return link.url.partition("#")[2]
+
+
+async def opened(platform: Platform, token: str, now: datetime = NOW) -> str:
+    async with platform.database.transaction() as tx:
+        return await open_link(tx, platform.vault, token, now, VISITOR)
+
+
+async def held(platform: Platform, link: HandoverLink) -> bytes | None:
+    (row,) = await platform.fetch(
+        "SELECT sealed FROM handovers WHERE token_sha256 = $1",
+        sha256(token_of(link).encode()).digest(),
+    )
+    sealed: bytes | None = row["sealed"]
+    return sealed
+
+
+def test_it_is_seen_once(run: Run, platform: Platform) -> None:
+    async def scene() -> None:
+        partner = await onboard(platform.database, platform.vault)
+        link = await link_to(platform, partner, "# the sheet")
+        # In the fragment: no browser sends it, so no log holds it.
+        assert re.fullmatch(r"https://p\.example/handover#[0-9A-Za-z]{43}", link.url)
+        assert link.expires_at == NOW + LIFE == NOW + timedelta(hours=24)
+        assert token_of(link) not in repr(link)
+        sealed = await held(platform, link)
+        assert sealed is not None
+        assert b"the sheet" not in sealed
+        assert await opened(platform, token_of(link)) == "# the sheet"
+        assert await held(platform, link) is None
+        with pytest.raises(HandoverGoneError, match="opened already, at 2026-11-21 12:00:00 UTC"):
+            await opened(platform, token_of(link))
+        rows = await platform.fetch(
+            "SELECT * FROM audit_log WHERE partner_id = $1 ORDER BY id", partner.partner_id
+        )
+        assert [row["action"] for row in rows[1:]] == ["handover.link", "handover.view"]
+        assert (rows[2]["actor"], rows[2]["address"]) == ("handover link", "192.0.2.9")
+        assert not any(token_of(link) in str(tuple(row)) for row in rows)
+
+    run(scene())
+
+
+def test_of_many_at_once_one_sees_it(run: Run, platform: Platform) -> None:
+    async def scene() -> None:
+        partner = await onboard(platform.database, platform.vault)
+        link = await link_to(platform, partner, "once")
+        results = await asyncio.gather(
+            *(opened(platform, token_of(link)) for _ in range(8)), return_exceptions=True
+        )
+        assert results.count("once") == 1
+        assert sum(isinstance(one, HandoverGoneError) for one in results) == 7
+
+    run(scene())
+
+
+def test_after_a_day_it_is_over_and_erased(alone: Stage) -> None:
+    platform = alone.platform
+
+    async def scene() -> None:
+        partner = await onboard(platform.database, platform.vault)
+        link = await link_to(platform, partner, "late")
+        younger = await link_to(platform, partner, "younger", NOW + SECOND)
+        with pytest.raises(HandoverGoneError, match="not valid, or its day is over"):
+            await opened(platform, token_of(link), NOW + LIFE)
+        assert await held(platform, link) is not None
+        async with platform.database.transaction() as tx:
+            assert await erase_expired(tx, NOW + LIFE) == 1
+        assert await held(platform, link) is None
+        assert await opened(platform, token_of(younger), NOW + LIFE) == "younger"
+
+    alone.run(scene())
+
+
+@dataclass(frozen=True, slots=True)
+class Fixed:
+    moment: datetime
+
+    def now(self) -> datetime:
+        return self.moment
+
+
+def test_the_worker_erases_what_is_over(alone: Stage) -> None:
+    platform = alone.platform
+
+    async def scene() -> None:
+        partner = await onboard(platform.database, platform.vault)
+        old = await link_to(platform, partner, "old")
+        young = await link_to(platform, partner, "young", NOW + SECOND)
+        loop = handover_loop(platform.database, Fixed(NOW + LIFE))
+        running = asyncio.create_task(loop.run())
+        for _ in range(2000):
+            if await held(platform, old) is None:
+                break
+            await asyncio.sleep(0.01)
+        loop.stop()
+        await running
+        assert await held(platform, old) is None
+        assert await held(platform, young) is not None
+
+    alone.run(scene())
+
+
+def test_a_new_link_erases_those_that_are_over(alone: Stage) -> None:
+    platform = alone.platform
+
+    async def scene() -> None:
+        partner = await onboard(platform.database, platform.vault)
+        old = await link_to(platform, partner, "old")
+        await link_to(platform, partner, "new", NOW + LIFE)
+        assert await held(platform, old) is None
+
+    alone.run(scene())
+
+
+def test_a_failure_on_the_way_uses_up_nothing(run: Run, platform: Platform) -> None:
+    async def scene() -> None:
+        partner = await onboard(platform.database, platform.vault)
+        link = await link_to(platform, partner, "kept")
+
+        async def broken() -> None:
+            async with platform.database.transaction() as tx:
+                await open_link(tx, platform.vault, token_of(link), NOW, VISITOR)
+                raise RuntimeError("the connection broke")
+
+        with pytest.raises(RuntimeError, match="the connection broke"):
+            await broken()
+        assert await opened(platform, token_of(link)) == "kept"
+
+    run(scene())
+
+
+@pytest.mark.parametrize("token", ["", "x", "0" * 43, "\x00", "ü" * 43])
+def test_an_unknown_token_learns_nothing(run: Run, platform: Platform, token: str) -> None:
+    async def scene() -> None:
+        with pytest.raises(HandoverGoneError, match="not valid, or its day is over"):
+            await opened(platform, token)
+
+    run(scene())
+
+
+def test_it_is_sealed_for_its_own_row(run: Run, platform: Platform) -> None:
+    async def scene() -> None:
+        partner = await onboard(platform.database, platform.vault)
+        link = await link_to(platform, partner, "mine")
+        digest = sha256(token_of(link).encode()).hexdigest()
+        sealed = await held(platform, link)
+        assert sealed is not None
+        assert platform.vault.open(sealed, IDENTITY.format(token_sha256=digest)) == b"mine"
+
+    run(scene())
+
+
+def test_the_sheet_holds_secrets_only_when_they_are_given(run: Run, platform: Platform) -> None:
+    async def scene() -> None:
+        partner = await onboard(platform.database, platform.vault, "A|b *c*")
+        async with platform.database.connection() as connection:
+            record = await find_partner(connection, WEBHOOKS, partner.partner_id)
+        plain = integration_sheet(record, URLS)
+        full = integration_sheet(record, URLS, credentials(partner, URLS))
+        for environment in Environment:
+            one = issued(partner, environment)
+            for secret in (one.client_token, one.api_key, one.webhook_secret):
+                assert secret in full
+                assert secret not in plain
+            assert one.widget_id in plain
+        for said in (
+            "# A\\|b \\*c\\*: integration sheet",
+            partner.partner_id,
+            "`203.0.113.0/24`",
+            "USDT, BTC, ETH",
+            "curl 'https://proof.example/sandbox/v1/timestamp'",
+            "- currencies: none is enabled",
+        ):
+            assert said in plain, said
+        assert not re.search(r"proof_(live|test|ops)_|whsec_", plain)
+
+    run(scene())

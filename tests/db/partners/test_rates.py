@@ -1,0 +1,263 @@
+"""Rates over several processes: never more than the bound, and nearly all of it to whoever asks."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from tests.db.partners.processes import API_KEY, OPERATOR, PRODUCTION, SANDBOX, Process, identity
+from tests.db.webhooks.scene import FaultyDatabase, TurnedClock, until
+from tests.support.application import Platform
+from tests.support.partners import issued, onboard
+
+from proof.core.errors import DatabaseUnavailableError, InvalidInputError, NotFoundError
+from proof.db import Database
+from proof.partners.buckets import Rate
+from proof.partners.rate_limits import rates, set_rate
+from proof.partners.rates import CallClass, Limiter, RateExceededError
+
+Run = Callable[[Any], Any]
+SUBMIT, READ = CallClass.SUBMIT, CallClass.READ
+# Refills nothing while a test runs.
+STILL = Rate(1, 86_400, 40)
+
+
+async def let_in(limiter: Limiter, owner: int, rate: Rate, calls: int) -> int:
+    count = 0
+    for _ in range(calls):
+        try:
+            await limiter.take(owner, SUBMIT, rate)
+        except RateExceededError:
+            continue
+        count += 1
+    return count
+
+
+class CountedDatabase(Database):
+    """Counts the transactions it begins."""
+
+    def __init__(self, real: Database) -> None:
+        super().__init__(real._pool, real._arguments)
+        self.transactions = 0
+
+    def transaction(self) -> Any:
+        self.transactions += 1
+        return super().transaction()
+
+
+def test_one_process_gets_the_whole_burst_and_no_more(run: Run, platform: Platform) -> None:
+    async def scene() -> None:
+        partner = await onboard(platform.database, platform.vault)
+        limiter = Limiter(platform.database)
+        assert await let_in(limiter, identity(partner), STILL, 100) == STILL.burst
+
+    run(scene())
+
+
+@pytest.mark.parametrize("processes", [2, 5])
+def test_processes_at_once_share_one_burst(run: Run, platform: Platform, processes: int) -> None:
+    async def scene() -> None:
+        partner = await onboard(platform.database, platform.vault)
+        limiters = [Limiter(platform.database) for _ in range(processes)]
+        counts = await asyncio.gather(
+            *(let_in(limiter, identity(partner), STILL, 100) for limiter in limiters)
+        )
+        total = sum(counts)
+        assert STILL.burst // 2 <= total <= STILL.burst
+
+        async def all_of_it() -> bool:
+            nonlocal total
+            for limiter in limiters:
+                await limiter.give_back(older_than_s=0)
+                total += await let_in(limiter, identity(partner), STILL, 1)
+            return total >= STILL.burst
+
+        # What some leased and did not spend goes to whoever asks for it.
+        await until(all_of_it, 5)
+        assert total == STILL.burst
+
+    run(scene())
+
+
+def test_concurrent_calls_of_one_process_share_its_lease(run: Run, platform: Platform) -> None:
+    async def scene() -> None:
+        partner = await onboard(platform.database, platform.vault)
+        limiter = Limiter(platform.database)
+        results = await asyncio.gather(
+            *(let_in(limiter, identity(partner), STILL, 1) for _ in range(100))
+        )
+        assert sum(results) == STILL.burst
+
+    run(scene())
+
+
+def test_over_time_the_bound_holds_and_the_rate_is_used(run: Run, platform: Platform) -> None:
+    async def scene() -> None:
+        partner, rate = await onboard(platform.database, platform.vault), Rate(200, 1, 50)
+        stop, counts = time.monotonic() + 2.0, [0, 0, 0]
+
+        async def press(number: int) -> None:
+            limiter = Limiter(platform.database)
+            while time.monotonic() < stop:
+                counts[number] += await let_in(limiter, identity(partner), rate, 20)
+                await asyncio.sleep(0.005)
+
+        started = time.monotonic()
+        await asyncio.gather(*map(press, range(3)))
+        elapsed_s = time.monotonic() - started
+        assert sum(counts) <= rate.burst + rate.per_second * elapsed_s
+        assert sum(counts) >= 0.5 * rate.per_second * elapsed_s
+
+    run(scene())
+
+
+def test_most_calls_ask_no_database_and_refused_ones_hardly_any(
+    run: Run, platform: Platform
+) -> None:
+    async def scene() -> None:
+        partner, database = (
+            await onboard(platform.database, platform.vault),
+            CountedDatabase(platform.database),
+        )
+        limiter, generous = Limiter(database), Rate(10_000, 1, 10_000)
+        assert await let_in(limiter, identity(partner), generous, 5_000) == 5_000
+        assert database.transactions <= 20
+        other, database.transactions = await onboard(platform.database, platform.vault), 0
+        started = time.monotonic()
+        await let_in(limiter, identity(other), STILL, 5_000)
+        assert database.transactions <= 20 + (time.monotonic() - started) / 0.02
+
+    run(scene())
+
+
+def test_what_is_left_is_told(run: Run, platform: Platform) -> None:
+    async def scene() -> None:
+        partner, limiter = (
+            await onboard(platform.database, platform.vault),
+            Limiter(platform.database),
+        )
+        told = [await limiter.take(identity(partner), SUBMIT, STILL) for _ in range(STILL.burst)]
+        assert [each.remaining for each in told] == list(range(STILL.burst))[::-1]
+        assert told[0].reset_s == pytest.approx(86_400, abs=60)
+        with pytest.raises(RateExceededError) as caught:
+            await limiter.take(identity(partner), SUBMIT, STILL)
+        assert caught.value.standing.remaining == 0
+        assert caught.value.retry_after_s == pytest.approx(86_400, abs=60)
+
+    run(scene())
+
+
+def test_a_process_that_gave_tokens_back_can_have_them_again_at_once(
+    run: Run, platform: Platform
+) -> None:
+    async def scene() -> None:
+        partner, limiter = (
+            await onboard(platform.database, platform.vault),
+            Limiter(platform.database),
+        )
+        for _ in range(STILL.burst // 4):
+            assert await let_in(limiter, identity(partner), STILL, 4) == 4
+            await limiter.give_back(older_than_s=0)
+        assert await let_in(limiter, identity(partner), STILL, 1) == 0
+
+    run(scene())
+
+
+def test_classes_and_environments_are_counted_apart(run: Run, platform: Platform) -> None:
+    async def scene() -> None:
+        partner, limiter = (
+            await onboard(platform.database, platform.vault),
+            Limiter(platform.database),
+        )
+        once = Rate(1, 86_400, 1)
+        for owner in (identity(partner), identity(partner, SANDBOX)):
+            for call_class in (SUBMIT, READ):
+                await limiter.take(owner, call_class, once)
+                with pytest.raises(RateExceededError):
+                    await limiter.take(owner, call_class, once)
+
+    run(scene())
+
+
+def test_a_raised_limit_is_used_at_once(run: Run, platform: Platform) -> None:
+    async def scene() -> None:
+        partner, limiter = (
+            await onboard(platform.database, platform.vault),
+            Limiter(platform.database),
+        )
+        once, often = Rate(1, 86_400, 1), Rate(1000, 1, 1000)
+        await limiter.take(identity(partner), SUBMIT, once)
+        with pytest.raises(RateExceededError):
+            await limiter.take(identity(partner), SUBMIT, once)
+        await asyncio.sleep(0.01)
+        await limiter.take(identity(partner), SUBMIT, often)
+
+    run(scene())
+
+
+def test_without_the_database_nobody_is_let_in_uncounted(run: Run, platform: Platform) -> None:
+    async def scene() -> None:
+        partner, away = await onboard(platform.database, platform.vault), True
+        limiter = Limiter(FaultyDatabase(platform.database, lambda: False if away else None))
+        with pytest.raises(DatabaseUnavailableError):
+            await limiter.take(identity(partner), SUBMIT, STILL)
+        away = False
+        await limiter.take(identity(partner), SUBMIT, STILL)
+
+    run(scene())
+
+
+def test_the_gate_limits_what_the_operator_set_and_counts_it(run: Run, platform: Platform) -> None:
+    async def scene() -> None:
+        partner, clock = await onboard(platform.database, platform.vault), TurnedClock()
+        process, token = Process(platform.database, clock), issued(partner).api_key
+        _, standing = await process.enter(token, API_KEY, call_class=SUBMIT)
+        assert standing is None
+        async with platform.database.transaction() as tx:
+            wanted = Rate(2, 86_400, 2)
+            await set_rate(tx, partner.partner_id, PRODUCTION, SUBMIT, wanted, OPERATOR)
+            found = await rates(tx, partner.partner_id, PRODUCTION)
+            assert found == {SUBMIT: wanted}
+        for left in (1, 0):
+            _, standing = await process.enter(token, API_KEY, call_class=SUBMIT)
+            assert standing is not None
+            assert standing.remaining == left
+        with pytest.raises(RateExceededError):
+            await process.enter(token, API_KEY, call_class=SUBMIT)
+        await process.enter(token, API_KEY, call_class=READ)
+        await process.write()
+        (row,) = await platform.fetch(
+            "SELECT reason, count FROM refusals WHERE partner_environment_id = $1",
+            identity(partner),
+        )
+        assert tuple(row) == ("rate_limited", 1)
+        async with platform.database.transaction() as tx:
+            await set_rate(tx, partner.partner_id, PRODUCTION, SUBMIT, None, OPERATOR)
+        _, standing = await process.enter(token, API_KEY, call_class=SUBMIT)
+        assert standing is None
+
+    run(scene())
+
+
+@pytest.mark.parametrize(
+    ("rate", "field"),
+    [
+        (Rate(0, 60, 1), "calls"),
+        (Rate(1, 0, 1), "window"),
+        (Rate(1, 86_401, 1), "window"),
+        (Rate(1, 60, 0), "burst"),
+        (Rate(10_000_001, 60, 1), "calls"),
+    ],
+)
+def test_a_rate_out_of_range_is_refused(
+    run: Run, platform: Platform, rate: Rate, field: str
+) -> None:
+    async def scene() -> None:
+        async with platform.database.transaction() as tx:
+            with pytest.raises(InvalidInputError, match=f"^{field}: "):
+                await set_rate(tx, "ptr_nobody", PRODUCTION, SUBMIT, rate, OPERATOR)
+            with pytest.raises(NotFoundError):
+                await set_rate(tx, "ptr_nobody", PRODUCTION, SUBMIT, STILL, OPERATOR)
+
+    run(scene())
