@@ -57,15 +57,31 @@ class Application:
     def _edge_app(self, services: Services) -> EdgeApp:
         operations = routes(services, document(routes(services)))
         routers: dict[Environment, ASGIApp] = {
-            environment: Router(
+            environment: _Paths(
                 endpoints(operations, environment, services)
-                + (list(self._pages(services)) if environment is Environment.PRODUCTION else []),
-                redirect_slashes=False,
-                default=not_found,
+                + (list(self._pages(services)) if environment is Environment.PRODUCTION else [])
             )
             for environment in Environment
         }
         return EdgeApp(routers, self._base_urls, self._proxies)
+
+
+class _Paths:
+    """A path without parameters is looked up; only the others are matched one by one."""
+
+    def __init__(self, found: list[Route]) -> None:
+        self._exact = {
+            route.path: route.app for route in found if isinstance(route.endpoint, Endpoint)
+        }
+        self._router = Router(found, redirect_slashes=False, default=not_found)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        endpoint = self._exact.get(scope["path"])
+        if endpoint is None:
+            await self._router(scope, receive, send)
+        else:
+            scope["path_params"] = {}
+            await endpoint(scope, receive, send)
 
 
 def endpoints(

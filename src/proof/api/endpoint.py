@@ -5,6 +5,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 import msgspec
+from prometheus_client import Counter
 from starlette.types import Receive, Scope, Send
 
 from proof.api.errors import error_reply, message_reply, with_code
@@ -17,6 +18,8 @@ from proof.partners.errors import InvalidTokenError
 from proof.partners.gate import Gate
 from proof.partners.operators import Operator, Operators
 from proof.partners.types import PartnerEnvironment
+
+_requests = Counter("proof_requests", "Answered requests", ["path", "method", "status"])
 
 _MAX_QUERY_FIELDS = 20
 
@@ -33,6 +36,8 @@ class Endpoint:
         self._operations = dict(operations)
         self._gate = gate
         self._operators = operators
+        self._path = next(iter(operations.values())).path
+        self._counters: dict[tuple[str, int], Counter] = {}
         self._coded = any(one.operator_scope is not None for one in operations.values())
         self._decoders = {
             operation.method: msgspec.json.Decoder(operation.body)
@@ -51,7 +56,16 @@ class Endpoint:
             reply = error_reply(error, edge.request_id)
             if self._coded:
                 reply = with_code(reply, error)
+        self._count(scope["method"], reply.status)
         await send_reply(reply, edge.request_id, send, notices)
+
+    def _count(self, method: str, status: int) -> None:
+        # Callers choose methods, so those nobody serves share one name.
+        known = method if method in self._operations else "other"
+        counter = self._counters.get((known, status))
+        if counter is None:
+            counter = self._counters[known, status] = _requests.labels(self._path, known, status)
+        counter.inc()
 
     async def _reply(
         self, scope: Scope, receive: Receive, edge: Edge, notices: list[tuple[bytes, bytes]]

@@ -10,6 +10,7 @@ from proof.api.operator_webhooks import (
     PAGE_DEFAULT,
     DeliveryPage,
     EndpointList,
+    EndpointRequest,
     OperatorWebhookHandlers,
     ReplayAnswer,
     ReplayRequest,
@@ -52,6 +53,7 @@ from proof.partners.records.view import PartnerView
 from proof.partners.types import CredentialKind, Environment
 from proof.webhooks.inspection import PAGE_MAX as DELIVERIES_MAX
 from proof.webhooks.types import State
+from proof.webhooks.view import EndpointView
 
 _KEY = CredentialKind.API_KEY
 _MIB = 1024 * 1024
@@ -264,6 +266,13 @@ def _operator_webhook_routes(services: Services) -> list[Operation]:
             tag="operator webhooks", operator_scope=write, parameters=where, refuses=(404,),
             in_sandbox=False,
         ),
+        Operation(
+            "PATCH", "/operator/v1/partners/{partner_id}/{environment}/webhooks/{endpoint_id}",
+            handlers.change, "Change how an endpoint is called",
+            {200: Answer("the endpoint as it is now", EndpointView)},
+            tag="operator webhooks", operator_scope=write, body=EndpointRequest,
+            parameters=(*where, one), refuses=(400, 404, 413), in_sandbox=False,
+        ),
     ]  # fmt: skip
 
 
@@ -387,6 +396,11 @@ def routes(services: Services, openapi: bytes = b"{}") -> list[Operation]:
             "GET", "/readyz", system.readyz, "Everything it needs is there",
             {200: Answer("ready", Health), 503: Answer("what is missing", Health)},
             tag="system", in_sandbox=False,
+        ),
+        Operation(
+            "GET", "/metrics", system.metrics, "Counters of this machine's HTTP processes",
+            {200: Answer("Prometheus' text format", content_type=_TEXT)}, tag="system",
+            operator_scope=OperatorScope.READ, in_sandbox=False,
         ),
         Operation(
             "GET", "/openapi.json", system.openapi, "This document",

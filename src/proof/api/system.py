@@ -1,10 +1,17 @@
 """Health, and the documents."""
 
+import os
+
 import msgspec
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
 
 from proof.api.http import Call, Reply
 from proof.api.services import Services
 from proof.api.wire import Health
+
+# Set by whoever starts several processes, before they import the library.
+_MULTIPROCESS = "PROMETHEUS_MULTIPROC_DIR"
 
 
 class SystemHandlers:
@@ -24,6 +31,14 @@ class SystemHandlers:
         if problems:
             return Reply(503, msgspec.json.encode(Health("; ".join(problems))))
         return Reply(200, msgspec.json.encode(Health("ready")))
+
+    async def metrics(self, _call: Call) -> Reply:
+        """GET /metrics: the counters of all HTTP processes of this machine."""
+        registry = REGISTRY
+        if _MULTIPROCESS in os.environ:
+            registry = CollectorRegistry()
+            MultiProcessCollector(registry)  # type: ignore[no-untyped-call] # untyped in the library
+        return Reply(200, generate_latest(registry), CONTENT_TYPE_LATEST.encode())
 
     async def openapi(self, _call: Call) -> Reply:
         """GET /openapi.json."""

@@ -8,6 +8,7 @@ killed, the kernel ends the others.
 import asyncio
 import ctypes
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -16,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import msgspec
 import structlog
@@ -151,6 +153,7 @@ def _environment(settings: Settings) -> dict[str, str]:
     return {
         **os.environ,
         **key_variable(settings),
+        "PROMETHEUS_MULTIPROC_DIR": str(_empty_metrics_folder(settings)),
         "PROOF_DATA_DIR": str(settings.data_dir),
         "PROOF_HOST": settings.host,
         "PROOF_PORT": str(settings.port),
@@ -158,6 +161,14 @@ def _environment(settings: Settings) -> dict[str, str]:
         "PROOF_SANDBOX_PUBLIC_URL": settings.base_url(Environment.SANDBOX),
         _PARENT: str(os.getpid()),
     }
+
+
+def _empty_metrics_folder(settings: Settings) -> Path:
+    """Where the processes keep their counters, for whichever is asked; they begin anew with us."""
+    folder = settings.data_dir / "metrics"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(mode=0o700)
+    return folder
 
 
 def _start(command: str, environment: dict[str, str]) -> _Child:

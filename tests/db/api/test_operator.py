@@ -44,6 +44,7 @@ class Entry:
 WEBHOOKS = f"{PARTNERS}/{{partner_id}}/{{environment}}/webhooks"
 HOOKS = f"{PARTNERS}/{{id}}/production/webhooks"
 TABLE = {
+    "GET /metrics": Entry("/metrics"),
     f"POST {PARTNERS}": Entry(PARTNERS, 201, NEW),
     f"GET {PARTNERS}": Entry(f"{PARTNERS}?limit=2"),
     f"GET {PARTNERS}/{{partner_id}}": Entry(f"{PARTNERS}/{{id}}"),
@@ -57,6 +58,7 @@ TABLE = {
     f"GET {WEBHOOKS}": Entry(HOOKS),
     f"GET {WEBHOOKS}/deliveries": Entry(f"{HOOKS}/deliveries?state=failed&limit=2"),
     f"POST {WEBHOOKS}/replay": Entry(f"{HOOKS}/replay", body={"failed": True}),
+    f"PATCH {WEBHOOKS}/{{endpoint_id}}": Entry(f"{HOOKS}/{{endpoint}}", body={"ed25519": True}),
     f"POST {WEBHOOKS}/{{endpoint_id}}/test": Entry(f"{HOOKS}/{{endpoint}}/test", 202),
     f"GET {WEBHOOKS}/secrets": Entry(f"{HOOKS}/secrets"),
     f"POST {WEBHOOKS}/secrets": Entry(f"{HOOKS}/secrets", 201, {}),
