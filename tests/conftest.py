@@ -60,9 +60,7 @@ def database_arguments(cluster: EmbeddedCluster) -> Iterator[dict[str, Any]]:
 
 
 @pytest.fixture
-def owner_arguments(
-    cluster: EmbeddedCluster, database_arguments: dict[str, Any]
-) -> dict[str, Any]:
+def owner_arguments(cluster: EmbeddedCluster, database_arguments: dict[str, Any]) -> dict[str, Any]:
     """The same database, as its owner."""
     return asdict(cluster.connection("owner")) | {"database": database_arguments["database"]}
 

@@ -23,11 +23,18 @@ from proof.partners.secret_ring import (
     show_webhook_secrets,
 )
 from proof.partners.types import Environment
-from proof.webhooks.acts import Place, Replay, endpoints_of, replay_webhooks, send_test
+from proof.webhooks.acts import (
+    EndpointChange,
+    Place,
+    Replay,
+    change_endpoint,
+    replay_webhooks,
+    send_test,
+)
 from proof.webhooks.inspection import PAGE_MAX, Search, search_deliveries
 from proof.webhooks.signing import webhook_id
-from proof.webhooks.types import State
-from proof.webhooks.view import DeliveryView, EndpointView, delivery_view, endpoint_view
+from proof.webhooks.types import Ordering, State
+from proof.webhooks.view import DeliveryView, EndpointView, delivery_view, endpoint_views
 
 PAGE_DEFAULT = 100
 # The audit log holds whole numbers up to here.
@@ -43,6 +50,19 @@ class EndpointList(Struct):
     """All endpoints of one environment."""
 
     endpoints: list[EndpointView]
+
+
+class EndpointRequest(Struct, forbid_unknown_fields=True):
+    """Only what is named changes."""
+
+    ordering: (
+        Annotated[Ordering, Meta(description="`subject`: an object's events one after the other")]
+        | None
+    ) = None
+    ed25519: Annotated[bool, Meta(description="sign `v1a` too")] | None = None
+    enable: Annotated[
+        bool, Meta(description="close the breaker: what waits for the endpoint is due")
+    ] = False
 
 
 class DeliveryPage(Struct):
@@ -117,9 +137,22 @@ class OperatorWebhookHandlers:
         """GET …/webhooks."""
         place = _place(call)
         async with self._services.database.connection() as connection:
-            found = await endpoints_of(connection, place)
-        views = [endpoint_view(place.partner_id, place.environment, one) for one in found]
+            names = await environment_names(connection, place.partner_id, place.environment)
+            views = await endpoint_views(connection, names)
         return Reply(200, _encode(EndpointList(views)))
+
+    async def change(self, call: Call) -> Reply:
+        """PATCH …/webhooks/{endpoint_id}."""
+        body: EndpointRequest = call.body
+        wanted = EndpointChange(body.ordering, body.ed25519, body.enable)
+        endpoint_id, place = _endpoint_id(call), _place(call)
+        async with self._services.database.transaction() as tx:
+            vault, actor = self._services.vault, _actor(call)
+            await change_endpoint(tx, vault, place, endpoint_id, wanted, actor)
+            names = await environment_names(tx, place.partner_id, place.environment)
+            views = await endpoint_views(tx, names)
+        (view,) = (one for one in views if one.id == endpoint_id)
+        return Reply(200, _encode(view))
 
     async def deliveries(self, call: Call) -> Reply:
         """GET …/webhooks/deliveries."""
@@ -147,8 +180,7 @@ class OperatorWebhookHandlers:
 
     async def test(self, call: Call) -> Reply:
         """POST …/webhooks/{endpoint_id}/test."""
-        endpoint_id = uuid(call.path, "endpoint_id")
-        assert endpoint_id is not None, "the route has it"
+        endpoint_id = _endpoint_id(call)
         async with self._services.database.transaction() as tx:
             event_id = await send_test(tx, _place(call), endpoint_id, _actor(call))
         return Reply(202, _encode(SentTest(webhook_id(event_id))))
@@ -191,6 +223,12 @@ def _place(call: Call) -> Place:
     if name not in list(Environment):
         raise NotFoundError("there are the environments production and sandbox")
     return Place(call.path["partner_id"], Environment(name))
+
+
+def _endpoint_id(call: Call) -> UUID:
+    found = uuid(call.path, "endpoint_id")
+    assert found is not None, "the route has it"
+    return found
 
 
 def _actor(call: Call) -> Actor:

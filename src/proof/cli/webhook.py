@@ -22,12 +22,19 @@ from proof.db import Database
 from proof.partners.audit import Actor
 from proof.partners.environments import environment_names
 from proof.partners.types import Environment
-from proof.webhooks.acts import Place, Replay, endpoints_of, replay_webhooks, send_test
+from proof.webhooks.acts import (
+    EndpointChange,
+    Place,
+    Replay,
+    change_endpoint,
+    endpoints_of,
+    replay_webhooks,
+    send_test,
+)
 from proof.webhooks.inspection import PAGE_MAX, Search, search_deliveries
-from proof.webhooks.service import list_endpoints
 from proof.webhooks.signing import webhook_id
-from proof.webhooks.types import State
-from proof.webhooks.view import DeliveryView, EndpointView, delivery_view, endpoint_view
+from proof.webhooks.types import Ordering, State
+from proof.webhooks.view import DeliveryView, EndpointView, delivery_view, endpoint_views
 
 _ACTOR = Actor("cli")
 _ID_MAX = 2**53 - 1
@@ -42,6 +49,7 @@ def register(app: typer.Typer, open_installation: Opener) -> None:
     webhook = typer.Typer(no_args_is_help=True, help="Webhooks: look, send again, try out.")
     app.add_typer(webhook, name="webhook")
     _register_views(webhook, open_installation)
+    _register_change(webhook, open_installation)
     _register_replay(webhook, open_installation)
     _register_test(webhook, open_installation)
     webhook_secret.register(webhook, open_installation)
@@ -100,6 +108,53 @@ def _register_views(webhook: typer.Typer, open_installation: Opener) -> None:
             print_json(msgspec.to_builtins(found))
         else:
             _print_deliveries(found)
+
+
+def _register_change(webhook: typer.Typer, open_installation: Opener) -> None:
+    @webhook.command()
+    def change(
+        partner: Partner,
+        env: Env,
+        endpoint: Annotated[
+            UUID, typer.Option("--endpoint", help="Which, from `proof webhook endpoints`.")
+        ],
+        ordering: Annotated[
+            Ordering | None,
+            typer.Option(
+                help="subject: an object's events one after the other; none: as they come."
+            ),
+        ] = None,
+        ed25519: Annotated[
+            bool | None,
+            typer.Option("--ed25519/--no-ed25519", help="Sign with the Ed25519 key too (v1a)."),
+        ] = None,
+        enable: Annotated[
+            bool, typer.Option("--enable", help="Call it again: what waits for it is due.")
+        ] = False,
+        data: Data = None,
+        as_json: Json = False,
+    ) -> None:
+        """Change how one endpoint is called: in order, with v1a signatures, again after it was disabled.
+
+        Example: proof webhook change ptr_3mF8… --env production --endpoint 5f0c… --enable
+        """
+        with stated_errors():
+            installation = open_installation(ServerOptions(data))
+
+            async def act(database: Database) -> list[EndpointView]:
+                wanted, place = EndpointChange(ordering, ed25519, enable), Place(partner, env)
+                async with database.transaction() as tx:
+                    await change_endpoint(tx, installation.vault(), place, endpoint, wanted, _ACTOR)
+                    names = await environment_names(tx, partner, env)
+                    return await endpoint_views(tx, names)
+
+            (found,) = (one for one in installation.with_database(act) if one.id == endpoint)
+        if as_json:
+            print_json(msgspec.to_builtins(found))
+            return
+        signing = ["v1", *(f"v1a {key}" for key in found.public_keys)]
+        out.print(f"breaker   {found.breaker}\nordering  {found.ordering}", markup=False)
+        out.print(f"signed    {', '.join(signing)}", markup=False)
 
 
 def _register_replay(webhook: typer.Typer, open_installation: Opener) -> None:
@@ -177,13 +232,7 @@ async def _endpoints(
     database: Database, partner: str | None, env: Environment | None
 ) -> list[EndpointView]:
     async with database.connection() as connection:
-        names = await environment_names(connection, partner, env)
-        found = await list_endpoints(connection)
-    return [
-        endpoint_view(*names[one.partner_environment_id], one)
-        for one in found
-        if one.partner_environment_id in names
-    ]
+        return await endpoint_views(connection, await environment_names(connection, partner, env))
 
 
 def _print_endpoints(found: list[EndpointView]) -> None:

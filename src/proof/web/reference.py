@@ -48,6 +48,9 @@ _EXAMPLES: Mapping[str, Any] = {
     "since": "2026-11-21T08:00:00Z",
     "before": 4217,
     "failed": True,
+    "ordering": "subject",
+    "ed25519": True,
+    "enable": True,
     "grace_s": 86400,
 }
 # What a request can do without, and a reader of its example too.

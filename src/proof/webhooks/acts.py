@@ -5,13 +5,21 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 from proof.core.errors import InvalidInputError, NotFoundError
+from proof.core.secrets import Vault
 from proof.db import Connection, Database
 from proof.partners.audit import Actor, record
 from proof.partners.environments import environment_id
 from proof.partners.types import Environment
 from proof.webhooks.replay import Selection, replay, replay_delivery
-from proof.webhooks.service import endpoint, list_endpoints, send_test_event
-from proof.webhooks.types import Endpoint
+from proof.webhooks.service import (
+    enable_endpoint,
+    endpoint,
+    list_endpoints,
+    send_test_event,
+    set_ed25519,
+    set_ordering,
+)
+from proof.webhooks.types import Endpoint, Ordering
 
 _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -37,6 +45,15 @@ class Replay:
     until: datetime | None = None
     failed: bool = False
     endpoint_id: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointChange:
+    """What is to be different at an endpoint; None leaves it. `enable` closes its breaker."""
+
+    ordering: Ordering | None = None
+    ed25519: bool | None = None
+    enable: bool = False
 
 
 async def endpoints_of(connection: Connection, place: Place) -> list[Endpoint]:
@@ -81,9 +98,46 @@ async def send_test(tx: Connection, place: Place, endpoint_id: UUID, actor: Acto
     return event_id
 
 
-async def _require_own(tx: Connection, owner: int, endpoint_id: UUID) -> None:
-    if (await endpoint(tx, endpoint_id)).partner_environment_id != owner:
+async def change_endpoint(
+    tx: Connection,
+    vault: Vault,
+    place: Place,
+    endpoint_id: UUID,
+    wanted: EndpointChange,
+    actor: Actor,
+) -> None:
+    """Change how an endpoint is called. Raises NotFoundError, also for another's endpoint, and
+    InvalidInputError when nothing is to be different."""
+    if wanted == EndpointChange():
+        raise InvalidInputError("ordering, ed25519 or enable is required")
+    owner = await environment_id(tx, place.partner_id, place.environment)
+    before = await _require_own(tx, owner, endpoint_id)
+    if wanted.ordering is not None:
+        await set_ordering(tx, endpoint_id, wanted.ordering)
+    if wanted.ed25519 is not None:
+        await set_ed25519(tx, vault, endpoint_id, wanted.ed25519)
+    if wanted.enable:
+        await enable_endpoint(tx, endpoint_id)
+    after = await endpoint(tx, endpoint_id)
+    states = {"before": _state(place, before), "after": _state(place, after)}
+    await record(tx, actor, "webhook.change", place.partner_id, **states)
+
+
+async def _require_own(tx: Connection, owner: int, endpoint_id: UUID) -> Endpoint:
+    found = await endpoint(tx, endpoint_id)
+    if found.partner_environment_id != owner:
         raise NotFoundError(f"there is no webhook endpoint {endpoint_id}")
+    return found
+
+
+def _state(place: Place, one: Endpoint) -> dict[str, str | bool]:
+    return {
+        "environment": str(place.environment),
+        "endpoint_id": str(one.id),
+        "ordering": str(one.ordering),
+        "ed25519": one.ed25519,
+        "breaker": str(one.breaker),
+    }
 
 
 def _require_one_way(wanted: Replay) -> None:

@@ -142,9 +142,9 @@ class Deliverer:
             claimed = await queries.claim(connection, now, held, unknown, most, end, rooms)
             probes = await queries.claim_probes(connection, now, self._limits.per_endpoint, end)
             owners = {one.partner_environment_id for one in (*claimed, *probes)}
-            self._lines.add((*probes, *claimed))
-            self._lines.note_filled(claimed, rooms)
             await self._rings.load(connection, owners)
+        self._lines.add((*probes, *claimed))
+        self._lines.note_filled(claimed, rooms)
         self._start()
         return len(claimed) + len(probes)
 

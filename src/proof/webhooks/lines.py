@@ -28,6 +28,7 @@ class Line:
         self.url = url
         self.window = Window(policy)
         self.waiting: deque[ClaimedDelivery] = deque()
+        # By claim, not by delivery: after a lease a process may claim again what it still has in flight.
         self.started: dict[int, float] = {}
         self.answers: bool | None = None
         self.filled = False
@@ -87,7 +88,7 @@ class Lines:
                 continue
             delivery = line.waiting.popleft()
             self.waiting -= 1
-            line.started[delivery.id] = time.monotonic()
+            line.started[id(delivery)] = time.monotonic()
             self.in_flight += 1
             self._list(line)
             return delivery
@@ -96,7 +97,7 @@ class Lines:
     def done(self, delivery: ClaimedDelivery, result: Result | None) -> Line:
         """An attempt ended, or was not made (None)."""
         line = self._lines[delivery.endpoint_id]
-        del line.started[delivery.id]
+        del line.started[id(delivery)]
         self.in_flight -= 1
         if result is not None and not result.ours:
             line.answers = result.delivered

@@ -1,13 +1,17 @@
 """Endpoints and deliveries as operators see them, in commands and over HTTP."""
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
 from msgspec import Meta, Struct
 
+from proof.db import Connection
 from proof.partners.types import Environment
 from proof.webhooks.inspection import FoundDelivery
+from proof.webhooks.keys import public_keys
+from proof.webhooks.service import list_endpoints
 from proof.webhooks.signing import webhook_id
 from proof.webhooks.types import Breaker, Endpoint, Ordering, State
 
@@ -24,6 +28,7 @@ class EndpointView(Struct):
         Ordering, Meta(description="`subject`: an object's events one after the other")
     ]
     ed25519: Annotated[bool, Meta(description="signed `v1a` too")]
+    public_keys: Annotated[list[str], Meta(description="`whpk_…`: what `v1a` is verified with")]
     breaker: Annotated[
         Breaker,
         Meta(description="`closed`: called; `open`: by probes only; `disabled`: not called"),
@@ -65,8 +70,25 @@ class DeliveryView(Struct):
     replayable: Annotated[bool, Meta(description="whether its payload is still kept")]
 
 
-def endpoint_view(partner_id: str, environment: Environment, one: Endpoint) -> EndpointView:
-    """An endpoint of that environment."""
+async def endpoint_views(
+    connection: Connection, names: Mapping[int, tuple[str, Environment]]
+) -> list[EndpointView]:
+    """The endpoints of the environments that are named by their ids."""
+    (only, *others) = names or [None]
+    found = await list_endpoints(connection, None if others else only)
+    keys: dict[int, Sequence[str]] = {}
+    for owner in {one.partner_environment_id for one in found if one.ed25519} & names.keys():
+        keys[owner] = [*(await public_keys(connection, owner)).values()]
+    return [
+        _endpoint_view(*names[owner], one, keys.get(owner, ()) if one.ed25519 else ())
+        for one in found
+        if (owner := one.partner_environment_id) in names
+    ]
+
+
+def _endpoint_view(
+    partner_id: str, environment: Environment, one: Endpoint, keys: Sequence[str]
+) -> EndpointView:
     return EndpointView(
         partner_id=partner_id,
         environment=environment,
@@ -75,6 +97,7 @@ def endpoint_view(partner_id: str, environment: Environment, one: Endpoint) -> E
         url=one.url,
         ordering=one.ordering,
         ed25519=one.ed25519,
+        public_keys=[*keys],
         breaker=one.breaker,
         reason=one.reason,
         opened_at=one.opened_at,

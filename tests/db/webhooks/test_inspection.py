@@ -214,8 +214,8 @@ def test_a_range_that_breaks_off_has_its_entry(run: Run, database: Database, vau
         await happen(database, to=owner)
         await attempted(database, FakeClient(), clock)
         wanted = Replay(since=clock.now() - timedelta(days=1))
+        faulty = FaultyDatabase(database, lambda: next(calls))
         with pytest.raises(DatabaseUnavailableError):
-            faulty = FaultyDatabase(database, lambda: next(calls))
             await replay_webhooks(faulty, place, wanted, ACTOR, clock.now())
         assert len(await entries(database)) == 1
 

@@ -138,6 +138,18 @@ def test_what_waits_behind_an_attempt_that_hangs_is_given_back(
     assert room(found, A) == 0
 
 
+def test_a_delivery_claimed_again_while_it_is_in_flight() -> None:
+    """Its lease ran out: both attempts end, and no place is lost."""
+    found = lines()
+    found.add([*claimed(A, 1), *claimed(A, 1)])
+    first, second = found.take(), found.take()
+    assert first is not None
+    assert second is not None
+    found.done(second, GOOD)
+    found.done(first, BAD)
+    assert found.in_flight == found[A].held == 0
+
+
 def test_another_url_is_another_endpoint() -> None:
     found = lines()
     answered(found, A, BAD)

@@ -1,0 +1,186 @@
+"""proof webhook, as an operator types it."""
+
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from tests.db.cli.commands import SECRET, Proof, added, done
+from tests.db.cli.conftest import Local
+from tests.db.webhooks.scene import (
+    FakeClient,
+    TurnedClock,
+    deliverer,
+    endpoint,
+    happen,
+    relay_all,
+)
+
+from proof.db import Database
+from proof.outbound import OutboundReply
+
+HOOK = "https://hooks.acme.example/x?token=t"
+REPLY = OutboundReply(503, b"[bold]\x1b[31mtry later", False, 0.01)
+
+
+def partner_of(proof: Proof, *options: str) -> str:
+    return str(added(proof, *options)["partner_id"])
+
+
+def environment_of(local: Local, partner_id: str, environment: str = "production") -> int:
+    (row,) = local.rows(
+        "SELECT id FROM partner_environments WHERE partner_id = $1 AND environment = $2",
+        partner_id,
+        environment,
+    )
+    return int(row["id"])
+
+
+def attempted(local: Local, owner: int, count: int = 1) -> None:
+    """Events of an environment, each tried once at a receiver that fails."""
+
+    async def act(database: Database) -> None:
+        await endpoint(database, HOOK, to=owner)
+        await happen(database, count, to=owner)
+        await relay_all(database)
+        client = FakeClient(answers={"hooks.acme.example": REPLY})
+        await deliverer(database, client, TurnedClock()).run_once()
+
+    local.with_database(act)
+
+
+def output(proof: Proof, *arguments: str) -> Any:
+    return json.loads(done(proof("webhook", *arguments, "--json")))
+
+
+def audited(local: Local) -> list[tuple[str, str]]:
+    rows = local.rows(
+        "SELECT action, actor FROM audit_log WHERE action LIKE 'webhook%' ORDER BY id"
+    )
+    return [(row["action"], row["actor"]) for row in rows]
+
+
+def test_endpoints_are_listed_with_their_breakers(proof: Proof, local: Local) -> None:
+    one, two = partner_of(proof, "--webhook", HOOK), partner_of(proof, "--webhook", HOOK)
+    both = output(proof, "endpoints")
+    assert {row["partner_id"] for row in both} == {one, two}
+    (mine,) = output(proof, "endpoints", "--partner", one, "--env", "production")
+    assert (mine["type"], mine["url"], mine["breaker"]) == ("transaction", HOOK, "closed")
+    assert output(proof, "endpoints", "--partner", one, "--env", "sandbox") == []
+    assert mine["id"] in done(proof("webhook", "endpoints", env={"COLUMNS": "400"}))
+    nobody = proof("webhook", "endpoints", "--partner", "ptr_nobody")
+    assert (nobody.exit_code, "ptr_nobody" in nobody.stderr) == (2, True)
+
+
+def test_deliveries_are_filtered_and_show_the_last_answer(proof: Proof, local: Local) -> None:
+    one, two = partner_of(proof), partner_of(proof)
+    attempted(local, environment_of(local, one), 2)
+    attempted(local, environment_of(local, two))
+    assert len(output(proof, "deliveries")) == 3
+    mine = output(proof, "deliveries", "--partner", one, "--env", "production")
+    assert {row["partner_id"] for row in mine} == {one}
+    assert len(mine) == 2
+    assert (mine[0]["state"], mine[0]["last_outcome"], mine[0]["attempts"]) == ("pending", "503", 1)
+    assert mine[0]["last_body"] == REPLY.body.decode()
+    assert output(proof, "deliveries", "--state", "failed") == []
+    assert len(output(proof, "deliveries", "--since", "1h")) == 3
+    assert output(proof, "deliveries", "--since", "2100-01-01") == []
+    assert len(output(proof, "deliveries", "--limit", "1")) == 1
+    assert len(output(proof, "deliveries", "--endpoint", mine[0]["endpoint_id"])) == 2
+    text = done(proof("webhook", "deliveries", env={"COLUMNS": "400"}))
+    assert "[bold]\\x1b[31mtry later" in text, "a receiver's words are shown, not obeyed"
+
+
+@pytest.mark.parametrize("since", ["x", "24", "-1h", "2026-13-01", "999999d"])
+def test_a_time_that_is_none_is_refused(proof: Proof, since: str) -> None:
+    result = proof("webhook", "deliveries", f"--since={since}")
+    assert (result.exit_code, "--since" in result.stderr) == (2, True)
+
+
+def test_replay_sends_again_what_was_named(proof: Proof, local: Local) -> None:
+    partner_id = partner_of(proof)
+    attempted(local, environment_of(local, partner_id), 3)
+    local.rows("UPDATE webhook_deliveries SET state = 'failed' RETURNING id")
+    first, *_ = output(proof, "deliveries")
+    where = (partner_id, "--env", "production")
+    assert output(proof, "replay", *where, "--delivery", str(first["id"])) == {"replayed": 1}
+    assert output(proof, "replay", *where, "--failed") == {"replayed": 2}
+    assert done(proof("webhook", "replay", *where, "--since", "1h", "--until", "1m")) == (
+        "0 due again\n"
+    )
+    assert {row["state"] for row in output(proof, "deliveries")} == {"pending"}
+    assert audited(local) == [("webhook.replay", "cli")] * 3
+    for wrong in ((), ("--until", "1h"), ("--failed", "--delivery", "1"), ("--delivery", "99999")):
+        assert proof("webhook", "replay", *where, *wrong).exit_code == 2
+    assert len(audited(local)) == 3
+
+
+def test_a_test_event_is_sent(proof: Proof, local: Local) -> None:
+    partner_id = partner_of(proof, "--webhook", HOOK)
+    (sent,) = output(proof, "test", partner_id, "--env", "production")
+    (only,) = output(proof, "endpoints")
+    assert sent["endpoint_id"] == only["id"]
+    text = done(
+        proof("webhook", "test", partner_id, "--env", "production", "--endpoint", only["id"])
+    )
+    assert only["id"] in text
+    client = FakeClient()
+
+    async def act(database: Database) -> None:
+        await relay_all(database)
+        clock = TurnedClock()
+        clock.turn(timedelta(seconds=1).total_seconds())
+        await deliverer(database, client, clock).run_once()
+
+    local.with_database(act)
+    assert sent["webhook_id"] in [headers["webhook-id"] for _, _, headers in client.sent]
+    assert len(client.sent) == 2
+    assert audited(local) == [("webhook.test", "cli")] * 2
+    none = proof("webhook", "test", partner_id, "--env", "sandbox")
+    assert (none.exit_code, "no webhook endpoint" in none.stderr) == (2, True)
+    others = proof("webhook", "test", partner_id, "--env", "sandbox", "--endpoint", only["id"])
+    assert others.exit_code == 2
+
+
+def test_an_endpoint_is_changed(proof: Proof, local: Local) -> None:
+    partner_id = partner_of(proof, "--webhook", HOOK)
+    (one,) = output(proof, "endpoints")
+    where = (partner_id, "--env", "production", "--endpoint", one["id"])
+    changed = output(proof, "change", *where, "--ordering", "subject", "--ed25519")
+    (public,) = changed["public_keys"]
+    assert public.startswith("whpk_")
+    assert (changed["ordering"], changed["ed25519"]) == ("subject", True)
+    assert output(proof, "endpoints") == [changed]
+    assert f"v1a {public}" in done(proof("webhook", "change", *where, "--enable"))
+    back = output(proof, "change", *where, "--ordering", "none", "--no-ed25519")
+    assert back == one
+    assert audited(local) == [("webhook.change", "cli")] * 3
+    for wrong in ((*where,), (partner_id, "--env", "sandbox", *where[3:], "--enable")):
+        assert proof("webhook", "change", *wrong).exit_code == 2
+    assert len(audited(local)) == 3
+
+
+def test_secrets_are_rotated_and_shown(proof: Proof, local: Local) -> None:
+    sheet = added(proof)
+    first, where = (
+        sheet["production"]["webhook_secret"],
+        (sheet["partner_id"], "--env", "production"),
+    )
+    rotated = output(proof, "secret", "rotate", *where)
+    assert list(rotated) == ["id", "secret", "ending"]
+    shown = output(proof, "secret", "show", *where)
+    assert [one["secret"] for one in shown] == [rotated["secret"], first]
+    assert [one["ends_at"] for one in shown] == [None, *rotated["ending"].values()]
+    text = done(proof("webhook", "secret", "show", *where))
+    assert SECRET.findall(text) == SECRET.findall(f"{rotated['secret']} {first}")
+    assert text.count("until") == 1
+    last = done(proof("webhook", "secret", "rotate", *where, "--grace", "0"))
+    assert [one["secret"] for one in output(proof, "secret", "show", *where)] == [
+        last.splitlines()[0]
+    ]
+    assert [action for action, _ in audited(local)] == [
+        "webhook_secret.rotate", "webhook_secret.show", "webhook_secret.show",
+        "webhook_secret.rotate", "webhook_secret.show",
+    ]  # fmt: skip
+    wrong = proof("webhook", "secret", "rotate", *where, "--grace", "8d")
+    assert (wrong.exit_code, "grace" in wrong.stderr) == (2, True)
