@@ -253,7 +253,7 @@ class Platform:
             clock=self.clock,
             gate=gate,
             operators=Operators(self.database),
-            submissions=Submissions(self.database, committer, meter),
+            submissions=Submissions(self.database, committer),
             proofs=Proofs(self.database, self.clock),
             meter=meter,
             outbound=outbound,

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from proof.api.address import client_address
-from proof.api.errors import error_reply, message_reply
+from proof.api.errors import error_reply, message_reply, with_code
 from proof.api.http import Edge, send_reply
 from proof.partners.types import Environment, Network
 
@@ -79,6 +79,8 @@ async def not_found(scope: Scope, _receive: Receive, send: Send) -> None:
     """The answer where no route matches."""
     edge: Edge = scope["proof"]
     reply = message_reply(404, f"there is nothing at {scope['path'][:200]}")
+    if scope["path"].startswith("/operator/"):
+        reply = with_code(reply, None)
     await send_reply(reply, edge.request_id, send)
 
 

@@ -44,7 +44,7 @@ _RETRY_NOT_YET_S = 1
 _RETRY_QUOTA_S = 3600
 
 # What has no error of its own.
-_CODES = {405: "method_not_allowed"}
+_CODES = {404: NotFoundError.code, 405: "method_not_allowed"}
 
 _log = structlog.get_logger()
 

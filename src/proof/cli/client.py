@@ -164,12 +164,14 @@ class TimestampApi:
 
     async def hash_status(self, sha256: str) -> HashStatus:
         """When a hash came, and how far its trees are."""
-        raw = await self._request("GET", f"/v1/timestamp/{sha256}", _MAX_ANSWER_BYTES)
+        with self._known(sha256):
+            raw = await self._request("GET", f"/v1/timestamp/{sha256}", _MAX_ANSWER_BYTES)
         return self._decode(raw, HashStatus)
 
     async def proof(self, sha256: str) -> bytes:
         """The proof payload as sent, at most 1 MiB, not verified."""
-        return await self._request("GET", f"/v1/proof/{sha256}", MAX_PROOF_BYTES)
+        with self._known(sha256):
+            return await self._request("GET", f"/v1/proof/{sha256}", MAX_PROOF_BYTES)
 
     async def log_keys(self) -> list[str]:
         """The verifier keys of the log in their text form, as this server tells them."""
@@ -183,6 +185,16 @@ class TimestampApi:
         if not lines or not all(map(str.isprintable, lines)):
             raise self._not_ours()
         return lines
+
+    @contextmanager
+    def _known(self, sha256: str) -> Iterator[None]:
+        # The server names the call to make; whoever uses commands needs the command.
+        try:
+            yield
+        except UnknownError:
+            raise UnknownError(
+                f"{sha256} was not submitted here ({self._target.url}); `proof stamp` it first"
+            ) from None
 
     async def _request(
         self, method: str, path: str, limit: int, body: bytes | None = None
@@ -240,7 +252,8 @@ class TimestampApi:
                 return self._not_ours() if message is None else UnknownError(message)
             case 425 | 429 | 503:
                 after_s = _retry_after_s(headers)
-                text = f"{reason}; try again in {after_s:.0f} s"
+                when = f"; try again in {after_s:.0f} s"
+                text = reason.removesuffix(when) + when
                 return LaterError(text, _LATER[status], after_s)
             case 502 | 504:
                 return UnreachableError(f"a proxy answers at {url}, but not Proof ({status})")

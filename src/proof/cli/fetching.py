@@ -11,8 +11,6 @@ from typing import Annotated, Any, Final
 
 import msgspec
 import typer
-from rich.table import Table
-from rich.text import Text
 
 from proof.cli.client import (
     ApiError,
@@ -25,8 +23,9 @@ from proof.cli.client import (
     connected,
     stated_api_errors,
 )
+from proof.cli.columns import print_columns
 from proof.cli.hashing import Problem, Source, hash_file, parse_sha256
-from proof.cli.output import FAILED, OPEN, UNREACHABLE, USAGE, Json, err, fail, out, print_json
+from proof.cli.output import FAILED, OPEN, UNREACHABLE, USAGE, Json, err, fail, print_json
 from proof.cli.terminal import Advance, printable, progress
 from proof.cli.writing import write_atomically
 from proof.verify import RefusedError, verify_payload
@@ -263,7 +262,7 @@ async def _status(target: Target, sha256: str) -> HashStatus:
 def _print_status(sha256: str, found: HashStatus) -> None:
     typer.echo(f"sha256    {sha256}")
     typer.echo(f"received  {_utc_text(found.date_created)} (by the server's clock)")
-    table = Table("chain", "state", "time", "transaction", "tree")
+    rows = []
     for tree in found.trees:
         state = tree.submit_status
         cells = (
@@ -273,9 +272,8 @@ def _print_status(sha256: str, found: HashStatus) -> None:
             tree.transaction or "",
             tree.tree_id,
         )
-        # As Text, because rich would obey markup in a plain string.
-        table.add_row(*(Text(printable(cell)) for cell in cells))
-    out.print(table)
+        rows.append([printable(cell) for cell in cells])
+    print_columns(("chain", "state", "time", "transaction", "tree"), rows)
 
 
 def _utc_text(timestamp_ms: int) -> str:

@@ -72,6 +72,10 @@ class Installation(Protocol):
         """Every setting in force: name, value, variable, and whether it was set."""
         ...
 
+    def warnings(self) -> list[str]:
+        """What is allowed, but looks like a mistake, in words."""
+        ...
+
 
 class Opener(Protocol):
     """Reads the settings with a command's options over them. Raises ProofError."""

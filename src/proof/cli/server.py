@@ -4,10 +4,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
+from proof.cli.columns import print_columns
 from proof.cli.installation import Opener, ServerOptions
-from proof.cli.output import Json, out, print_json, stated_errors
+from proof.cli.output import Json, err, out, print_json, stated_errors
+from proof.cli.terminal import printable
 
 Data = Annotated[
     Path | None,
@@ -70,11 +71,12 @@ def register(app: typer.Typer, open_installation: Opener) -> None:
         Exits 2 naming the setting when one is wrong.
         """
         with stated_errors():
-            rows = open_installation(ServerOptions(data)).report()
+            installation = open_installation(ServerOptions(data))
+            rows = installation.report()
+        for warning in installation.warnings():
+            err.print(f"proof: {warning}", markup=False, style="yellow")
         if as_json:
             print_json(rows)
             return
-        table = Table("setting", "value", "from")
-        for row in rows:
-            table.add_row(row["name"], str(row["value"]), row["source"])
-        out.print(table)
+        cells = [(row["name"], printable(str(row["value"])), row["source"]) for row in rows]
+        print_columns(("setting", "value", "from"), cells)

@@ -73,6 +73,9 @@ def register(app: typer.Typer) -> None:
         if not paths and not sha256:
             raise fail("name files or folders to stamp, or give --sha256 HEX", USAGE)
         collected = collect(paths or [], sha256 or [], manifest)
+        if not collected.digests():
+            _print_unreadable(collected)
+            raise fail("nothing to stamp could be read", FAILED)
         _require_room(collected.manifests, force=force)
         answers = _submit(target, collected.digests())
         _write(collected.manifests)
@@ -111,8 +114,6 @@ def _require_room(found: Sequence[FolderManifest], *, force: bool) -> None:
 
 
 def _submit(target: Target, digests: Sequence[str]) -> list[Submitted]:
-    if not digests:
-        raise fail("nothing to stamp could be read", FAILED)
     done: list[Submitted] = []
 
     async def submit() -> None:
@@ -205,10 +206,14 @@ def _print(
     ]
     typer.echo("\n".join(lines))
     print_fetched(fetched)
+    _print_unreadable(collected)
+    err.print(_summary(collected, len(new), waited=waited), markup=False)
+
+
+def _print_unreadable(collected: Collected) -> None:
     for problem in collected.unreadable:
         name = printable(str(problem.path))
         err.print(f"proof: cannot read {name}: {problem.reason}", markup=False, style="red")
-    err.print(_summary(collected, len(new), waited=waited), markup=False)
 
 
 def _summary(collected: Collected, new: int, *, waited: bool) -> str:

@@ -6,10 +6,9 @@ from uuid import UUID
 
 import msgspec
 import typer
-from rich.table import Table
-from rich.text import Text
 
 from proof.cli import webhook_secret
+from proof.cli.columns import print_columns
 from proof.cli.durations import parse_moment
 from proof.cli.installation import Opener, ServerOptions
 from proof.cli.naming import Env, Partner
@@ -236,32 +235,31 @@ async def _endpoints(
 
 
 def _print_endpoints(found: list[EndpointView]) -> None:
-    table = Table("id", "partner", "environment", "type", "URL", "breaker", "reason")
-    for one in found:
-        table.add_row(
-            *_cells(
-                one.id, one.partner_id, one.environment, one.type, one.url, one.breaker, one.reason
-            )
-        )
-    out.print(table)
+    rows = [
+        _cells(one.id, one.partner_id, one.environment, one.type, one.url, one.breaker, one.reason)
+        for one in found
+    ]
+    print_columns(("id", "partner", "environment", "type", "URL", "breaker", "reason"), rows)
 
 
 def _print_deliveries(found: list[DeliveryView]) -> None:
-    table = Table(
+    titles = (
         "id", "partner", "environment", "type", "subject", "happened", "state", "attempts", "last", "answer"
     )  # fmt: skip
-    for one in found:
-        table.add_row(
+    rows = [
+        [
             *_cells(one.id, one.partner_id, one.environment, one.type, one.subject),
             one.happened_at.isoformat(timespec="seconds").replace("+00:00", "Z"),
             *_cells(one.state, one.attempts, one.last_outcome, one.last_body),
-        )
-    out.print(table)
+        ]
+        for one in found
+    ]
+    print_columns(titles, rows)
 
 
-def _cells(*values: Any) -> list[Text]:
-    """Without markup or anything a terminal would obey: much of it is a receiver's words."""
-    return [Text("" if one is None else printable(str(one))) for one in values]
+def _cells(*values: Any) -> list[str]:
+    """Without anything a terminal would obey: much of it is a receiver's words."""
+    return ["" if one is None else printable(str(one)) for one in values]
 
 
 def _moment(option: str, text: str | None) -> datetime | None:

@@ -16,6 +16,8 @@ from proof.partners.types import Environment, Network
 
 # An address, or a name and an address between angle brackets.
 _SENDER = re.compile(r"[^@\s<>,]+@[^@\s<>,]+|[^<>,\r\n]+<[^@\s<>,]+@[^@\s<>,]+>")
+# How the message about one setting begins.
+_SETTING = re.compile(r"setting (\w+)")
 _DEFAULTS = Path(__file__).with_name("defaults.toml")
 _LONGEST_SIGNING_KEY_DAYS = 366
 _LONGEST_DELAY_S = 30 * 24 * 3600
@@ -96,12 +98,12 @@ def load_settings(environment: Mapping[str, str], **overrides: object) -> Settin
         given = environment.get(f"PROOF_{name.upper()}")
         if given is not None:
             values[name] = _split(given) if isinstance(default, list) else given
-    values |= {name: value for name, value in overrides.items() if value is not None}
+    options = {name: value for name, value in overrides.items() if value is not None}
     try:
-        settings = msgspec.convert(values, Settings, strict=False, dec_hook=_decode)
-    except msgspec.ValidationError as error:
-        raise SettingsError(f"setting {_name_in(str(error))}: {error}") from None
-    _check(settings)
+        settings = _converted(values | options)
+        _check(settings)
+    except SettingsError as error:
+        raise SettingsError(_with_variable(error.message, environment, options)) from None
     return msgspec.structs.replace(settings, data_dir=settings.data_dir.expanduser().absolute())
 
 
@@ -113,6 +115,26 @@ def known_variables() -> list[str]:
 def default_processes() -> int:
     """Half the cores this process may use, at least one."""
     return max(1, len(os.sched_getaffinity(0)) // 2)
+
+
+def _converted(values: Mapping[str, Any]) -> Settings:
+    try:
+        return msgspec.convert(values, Settings, strict=False, dec_hook=_decode)
+    except msgspec.ValidationError as error:
+        raise SettingsError(f"setting {_name_in(str(error))}: {error}") from None
+
+
+def _with_variable(
+    message: str, environment: Mapping[str, str], options: Mapping[str, object]
+) -> str:
+    """A message about a setting that came from the environment, naming its variable too."""
+    found = _SETTING.match(message)
+    if found is None or found[1] in options:
+        return message
+    variable = f"PROOF_{found[1].upper()}"
+    return (
+        f"{found[0]} ({variable}){message[found.end() :]}" if variable in environment else message
+    )
 
 
 def _check(settings: Settings) -> None:

@@ -28,7 +28,7 @@ from proof.partners.directory import Directory
 from proof.partners.gate import Gate
 from proof.partners.operators import Operators
 from proof.partners.secret_ring import webhook_secrets
-from proof.partners.service import announce_base_urls
+from proof.partners.service import announce_base_urls, base_urls
 from proof.partners.signing import ensure_key
 from proof.partners.types import Environment
 from proof.timestamps.anchors.log.service import LogWriter, ensure_log
@@ -87,13 +87,18 @@ def asgi(settings: Settings) -> ASGIApp:
     )
 
 
-async def prepare(settings: Settings) -> None:
-    """What must be there before any process serves: schema, keys, logs."""
+async def prepare(settings: Settings, *, announce: bool = True) -> None:
+    """What must be there before any process serves: schema, keys, logs.
+
+    Base URLs are recorded as the settings give them; without `announce`, only where none are yet.
+    """
     await databases.upgrade(settings)
     vault = open_vault(settings)
     async with databases.opened(settings) as database:
         async with database.transaction() as tx:
-            await announce_base_urls(tx, {each: settings.base_url(each) for each in Environment})
+            if announce or not await base_urls(tx):
+                urls = {each: settings.base_url(each) for each in Environment}
+                await announce_base_urls(tx, urls)
         for environment in Environment:
             origin = settings.origin_of_log(environment)
             await ensure_log(database, vault, environment, origin)
@@ -103,10 +108,11 @@ async def prepare(settings: Settings) -> None:
 
 async def run_worker(settings: Settings, stop: asyncio.Event) -> None:
     """The worker of one process, until `stop`."""
-    vault, clock = open_vault(settings), SystemClock()
-    client = OutboundClient(_policy(settings))
+    clock, client = SystemClock(), OutboundClient(_policy(settings))
     try:
         async with databases.opened(settings) as database:
+            # After the database: a mistyped folder has none, and must not get keys.
+            vault = open_vault(settings)
             deliverer = _deliverer(settings, database, client, vault, clock)
             writers = [
                 LogWriter(
@@ -166,7 +172,7 @@ async def _services(settings: Settings, database: Database) -> AsyncIterator[Ser
             clock=clock,
             gate=gate,
             operators=Operators(database),
-            submissions=Submissions(database, committer, meter),
+            submissions=Submissions(database, committer),
             proofs=Proofs(database, clock),
             meter=meter,
             outbound=client,

@@ -1,6 +1,8 @@
 """Which PostgreSQL, and bringing it up."""
 
 import asyncio
+import errno
+import os
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -15,6 +17,7 @@ from proof.core.errors import DatabaseUnavailableError
 from proof.db import Database
 from proof.db.embedded import EmbeddedCluster, KeysMissingError, RunningCluster
 from proof.db.migrate import current_revision, migrate, newest_revision
+from proof.main.folder import usable_folder
 
 # How long a command waits for an embedded server that another process is just starting.
 _STARTING_S = 10.0
@@ -37,23 +40,47 @@ def arguments(settings: Settings, role: str) -> dict[str, Any]:
 
 @contextmanager
 def started(settings: Settings) -> Iterator[RunningCluster | None]:
-    """Run the embedded server for the duration; nothing to do when another is named."""
+    """Run the embedded server for the duration; nothing to do when another is named.
+
+    Raises SettingsError when the data folder cannot be made or written.
+    """
     if settings.database_url:
         yield None
         return
-    settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with usable_folder(settings.data_dir):
+        settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if not os.access(settings.data_dir, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     with EmbeddedCluster(settings.data_dir).start() as running:
         yield running
 
 
 @contextmanager
-def available(settings: Settings) -> Iterator[None]:
-    """A database for one command: the running one, or the embedded one started for its duration."""
-    if settings.database_url or EmbeddedCluster(settings.data_dir).is_running():
+def available(settings: Settings, *, create: bool = False) -> Iterator[None]:
+    """A database for one command: the running one, or the embedded one started for its duration.
+
+    Raises SettingsError when there is none yet, unless it may `create` it.
+    """
+    if not create:
+        require_cluster(settings)
+    if settings.database_url or _is_running(settings):
         yield
         return
     with started(settings):
         yield
+
+
+def require_cluster(settings: Settings) -> None:
+    """Raises SettingsError when the data folder should hold a Proof and does not. Creates nothing."""
+    if settings.database_url or _is_running(settings):
+        return
+    with usable_folder(settings.data_dir):
+        made = EmbeddedCluster(settings.data_dir).exists()
+    if not made:
+        raise SettingsError(
+            f"there is no Proof in {settings.data_dir} yet; start `proof serve`, or check --data"
+            " and PROOF_DATA_DIR"
+        )
 
 
 @asynccontextmanager
@@ -110,6 +137,11 @@ async def _connect(settings: Settings, max_connections: int) -> Database:
             if settings.database_url or time.monotonic() > deadline:
                 raise
             await asyncio.sleep(0.1)
+
+
+def _is_running(settings: Settings) -> bool:
+    with usable_folder(settings.data_dir):
+        return EmbeddedCluster(settings.data_dir).is_running()
 
 
 def _user(connection: dict[str, Any]) -> str:

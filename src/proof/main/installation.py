@@ -16,7 +16,7 @@ from proof.mail import Mailer
 from proof.main import database as databases
 from proof.main.keys import forget_key_variable, open_vault
 from proof.main.mail import open_mailer
-from proof.main.report import settings_report
+from proof.main.report import settings_report, unknown_variables
 from proof.outbound import OutboundPolicy
 from proof.partners.types import Environment
 
@@ -54,8 +54,10 @@ class LocalInstallation:
     def migrate(self) -> str:
         from proof.main.compose import prepare
 
-        with databases.available(self._settings):
-            asyncio.run(prepare(self._settings))
+        # The defaults here may not be the address that the server is run with.
+        announce = bool(self._settings.public_url)
+        with databases.available(self._settings, create=True):
+            asyncio.run(prepare(self._settings, announce=announce))
         return newest_revision()
 
     def with_database(self, action: Callable[[Database], Awaitable[T]]) -> T:
@@ -68,6 +70,7 @@ class LocalInstallation:
             return asyncio.run(run())
 
     def vault(self) -> Vault:
+        databases.require_cluster(self._settings)
         return open_vault(self._settings)
 
     def sealed_columns(self) -> Sequence[SealedColumn]:
@@ -87,6 +90,9 @@ class LocalInstallation:
 
     def report(self) -> list[dict[str, Any]]:
         return settings_report(self._settings, os.environ)
+
+    def warnings(self) -> list[str]:
+        return unknown_variables(os.environ)
 
 
 def _announce(settings: Settings) -> None:

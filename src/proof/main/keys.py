@@ -11,6 +11,7 @@ from pathlib import Path
 
 from proof.config import Settings, SettingsError
 from proof.core.secrets import KEY_BYTES, Vault, parse_key
+from proof.main.folder import usable_folder
 
 KEY_VARIABLE = "PROOF_KEY_ENCRYPTION_KEY"
 _MODE_PRIVATE = 0o600
@@ -66,9 +67,10 @@ def _generated(settings: Settings) -> bytes:
 
 
 def keys_folder(settings: Settings) -> Path:
-    """`<data>/keys`, private. Raises SettingsError when others can read it."""
+    """`<data>/keys`, private. Raises SettingsError when others can read it or it cannot be made."""
     folder = settings.data_dir / "keys"
-    folder.mkdir(parents=True, exist_ok=True, mode=_FOLDER_PRIVATE)
+    with usable_folder(settings.data_dir):
+        folder.mkdir(parents=True, exist_ok=True, mode=_FOLDER_PRIVATE)
     require_private(folder)
     return folder
 

@@ -8,6 +8,7 @@ from starlette.types import ASGIApp
 
 from proof.config import Settings
 from proof.main.compose import asgi, configure_logging, run_worker
+from proof.main.connection import BoundedConnection
 from proof.main.supervise import end_with_supervisor, listening_socket
 
 _GRACEFUL_S = 30
@@ -30,14 +31,15 @@ def server_config(app: ASGIApp) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         loop="uvloop",
-        http="httptools",
+        http=BoundedConnection,
         ws="none",
         lifespan="on",
         # The client address is decided once, by the edge.
         proxy_headers=False,
         server_header=False,
         access_log=False,
-        log_level="warning",
+        # Its warnings are about strangers' malformed requests: a line each, for nothing.
+        log_level="error",
         backlog=4096,
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=_GRACEFUL_S,

@@ -1,15 +1,19 @@
 """What is in force, for `proof config check`."""
 
 from collections.abc import Mapping
+from difflib import get_close_matches
 from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
 
 from proof.config import Settings
+from proof.config.settings import known_variables
 from proof.db.embedded import current_settings
 
 _URLS_WITH_PASSWORDS = ("database_url", "database_owner_url")
+# Read by the client's commands, told by `proof serve` to its processes, or passed on by operators' scripts.
+_OTHER_VARIABLES = ("PROOF_URL", "PROOF_API_KEY", "PROOF_OPERATOR_TOKEN", "PROOF_SUPERVISOR_PID")
 _SECRETS = ("key_encryption_key",)
 
 
@@ -35,6 +39,18 @@ def settings_report(settings: Settings, environment: Mapping[str, str]) -> list[
             for item in current_settings()
         ]
     return rows
+
+
+def unknown_variables(environment: Mapping[str, str]) -> list[str]:
+    """A warning for each PROOF_* variable that nothing reads, naming the nearest that something does."""
+    known = {*known_variables(), *_OTHER_VARIABLES}
+    warnings = []
+    for name in sorted(environment):
+        if name.startswith("PROOF_") and name not in known:
+            near = get_close_matches(name, sorted(known), 1)
+            meant = f"; is {near[0]} meant?" if near else ""
+            warnings.append(f"{name} is no setting and has no effect{meant}")
+    return warnings
 
 
 def _given(name: str, value: Any, environment: Mapping[str, str]) -> bool:

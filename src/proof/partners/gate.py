@@ -30,6 +30,10 @@ from proof.partners.types import CredentialKind, Environment
 from proof.partners.uses import Uses
 
 _NO_HASH = bytes(32)
+_WITH_ARTICLE = {
+    CredentialKind.API_KEY: "an api_key",
+    CredentialKind.CLIENT_TOKEN: "a client_token",
+}
 _FLUSH_S = 1.0
 _GIVE_BACK_S = 0.25
 
@@ -88,7 +92,8 @@ class Gate:
         if credential.kind is not kind:
             self._refused(credential, Reason.KIND, address)
             raise ScopeError(
-                f"this call needs a {kind}; the credential sent is a {credential.kind}"
+                f"this call needs {_WITH_ARTICLE[kind]};"
+                f" the credential sent is {_WITH_ARTICLE[credential.kind]}"
             )
         if not is_allowed(credential, address):
             self._off_the_list(credential, address)

@@ -75,8 +75,8 @@ class RateExceededError(QuotaExceededError):
     def __init__(self, standing: Standing, retry_after_s: int) -> None:
         rate = standing.rate
         super().__init__(
-            f"more than {rate.calls} {standing.call_class} calls in {rate.window_s} s;"
-            f" try again in {retry_after_s} s"
+            f"{standing.call_class} calls come faster than {rate.calls} in {rate.window_s} s with"
+            f" {rate.burst} at once; try again in {retry_after_s} s"
         )
         self.standing = standing
         self.retry_after_s = retry_after_s

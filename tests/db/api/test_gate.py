@@ -74,7 +74,7 @@ async def _try_all(platform: Platform, name: str, environment: Environment) -> N
         ), reason
     wrong_kind = await tried(issued(partner, environment).client_token)
     assert (wrong_kind.status, wrong_kind.read) == (403, 0)
-    assert "needs a api_key" in wrong_kind.message
+    assert "needs an api_key; the credential sent is a client_token" in wrong_kind.message
     await _listed_and_suspended(platform, tried, environment)
     assert await platform.counts() == before
 

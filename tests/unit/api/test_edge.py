@@ -1,8 +1,14 @@
 """The base URL decides the environment."""
 
-import pytest
+import json
+from ipaddress import ip_address
+from typing import Any
 
-from proof.api.edge import BaseUrls
+import pytest
+from starlette.types import Message
+
+from proof.api.edge import BaseUrls, not_found
+from proof.api.http import Edge
 from proof.partners.types import Environment
 
 PRODUCTION, SANDBOX = Environment.PRODUCTION, Environment.SANDBOX
@@ -49,3 +55,24 @@ def test_environment_and_rest_of_the_path(
     urls: BaseUrls, host: str, path: str, expected: tuple[Environment, str] | None
 ) -> None:
     assert urls.resolve(host, path) == expected
+
+
+@pytest.mark.parametrize(
+    ("path", "code"),
+    [("/operator/v1/foo", "not_found"), ("/v1/foo", None), ("/operators", None)],
+)
+async def test_nothing_there_has_a_code_below_operator(path: str, code: str | None) -> None:
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        raise AssertionError("the body is not read")
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    edge = Edge("req_1", PRODUCTION, ip_address("192.0.2.1"))
+    await not_found({"type": "http", "path": path, "proof": edge}, receive, send)
+    body: dict[str, Any] = json.loads(sent[-1]["body"])
+    assert sent[0]["status"] == 404
+    assert body["message"] == f"there is nothing at {path}"
+    assert body.get("code") == code

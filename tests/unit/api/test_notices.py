@@ -63,4 +63,5 @@ def test_too_many_calls_are_told_when_to_come_back(retry_after_s: int) -> None:
         (b"retry-after", b"%d" % retry_after_s),
         *rate_headers(STANDING),
     )
-    assert b"more than 600 submit calls in 60 s" in reply.body
+    assert b"submit calls come faster than 600 in 60 s" in reply.body
+    assert b"try again in %d s" % retry_after_s in reply.body

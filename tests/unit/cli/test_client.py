@@ -22,7 +22,11 @@ def said(message: str) -> bytes:
     [
         (Answer(401, said("not valid")), 4, ("not valid", "check PROOF_API_KEY")),
         (Answer(403, said("192.0.2.9 is not on the allowlist")), 4, ("192.0.2.9",)),
-        (Answer(404, said("was not submitted here")), 1, ("was not submitted here",)),
+        (
+            Answer(404, said("sha256: was not submitted here; POST /v1/timestamp first")),
+            1,
+            (f"{HASH} was not submitted here", "`proof stamp` it first"),
+        ),
         (Answer(404, b"<html>"), 1, ("is not Proof's API", "PROOF_URL")),
         (Answer(425, said("later"), {"retry-after": "7"}), 3, ("later", "in 7 s")),
         (Answer(429, said("limit"), {"retry-after": "3600"}), 1, ("limit", "in 3600 s")),
@@ -45,6 +49,11 @@ def test_each_refusal_has_its_code_and_words(
     assert done.exit_code == code
     assert all(word in done.stderr for word in words), done.stderr
     assert not done.stdout
+
+
+def test_when_to_try_again_is_said_once(proof: Proof, api: FakeApi) -> None:
+    api.script(STATUS, Answer(429, said("too fast; try again in 30 s"), {"retry-after": "30"}))
+    assert proof("status", HASH).stderr == "proof: too fast; try again in 30 s\n"
 
 
 def test_a_server_cannot_make_us_print_the_key_or_move_the_cursor(

@@ -92,6 +92,13 @@ def test_what_cannot_be_read_is_told_and_the_rest_stamped(
     assert digest(b"a") in done.stdout
 
 
+def test_the_only_file_is_named_when_it_cannot_be_read(proof: Proof) -> None:
+    done = proof("stamp", "nofile")
+    assert done.exit_code == 1
+    assert "cannot read nofile: " in done.stderr
+    assert "nothing to stamp could be read" in done.stderr
+
+
 def test_a_failure_midway_says_how_far_it_came(
     proof: Proof, api: FakeApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:

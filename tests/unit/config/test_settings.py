@@ -86,3 +86,11 @@ def test_live_refuses_to_start(change: dict[str, str], said: str) -> None:
 def test_repr_shows_no_secret() -> None:
     settings = load_settings({"PROOF_DATABASE_URL": "postgresql://proof:secret@db/proof"})
     assert "secret" not in repr(settings)
+
+
+@pytest.mark.parametrize("value", ["banana", "70000"])
+def test_a_wrong_variable_is_named_and_an_option_is_not(value: str) -> None:
+    with pytest.raises(SettingsError, match=r"^setting port \(PROOF_PORT\): "):
+        load_settings({"PROOF_PORT": value})
+    with pytest.raises(SettingsError, match="^setting port: "):
+        load_settings({"PROOF_PORT": "8420"}, port=70000)

@@ -127,6 +127,10 @@ class EmbeddedCluster:
             return self._connection(OWNER, passwords.owner, DATABASE)
         return self._connection(APP, passwords.app, DATABASE)
 
+    def exists(self) -> bool:
+        """Say whether this folder holds a cluster, or the passwords of one. Creates nothing."""
+        return self._folders.passwords.exists() or self._folders.cluster.exists()
+
     def is_running(self) -> bool:
         """Say whether a Proof holds this folder: its server runs, starts or stops."""
         return is_locked(self._folders.supervisor_lock)

@@ -111,7 +111,8 @@ def require_narrow(before: PartnerRecord, after: PartnerRecord, *, force: bool) 
     wide = very_wide(before, after)
     if wide and not force:
         raise InvalidInputError(
-            f"{wide[0]} is wider than /8 (IPv4) or /32 (IPv6); use force if it is meant"
+            f"{wide[0]} is wider than /8 (IPv4) or /32 (IPv6);"
+            " use --force (`force` in the API) if it is meant"
         )
     return wide
 

@@ -32,6 +32,7 @@ from proof.timestamps.proofs.errors import (
 )
 from proof.timestamps.proofs.payload import payload
 from proof.timestamps.submissions import usage
+from proof.timestamps.submissions.usage import UsageKind
 from proof.timestamps.trees import sealing
 from proof.timestamps.types import Currency, SubmitStatus, Tree
 from proof.verify import RefusedError, parse_verifier_key, verify_payload
@@ -84,6 +85,7 @@ class Proofs:
         The event and the count of its use are durable on return. Raises as `proof` does.
         """
         async with self._database.transaction() as tx:
+            await usage.require_exactly(tx, owner, UsageKind.PROOFS)
             body = await self._proof(tx, owner, digest, currency)
             await publish_events(tx, [Event(owner.id, PROOF_EVENT, digest.hex(), body)])
             await usage.add(tx, usage.proof_request(owner, self._clock.now()))

@@ -33,6 +33,7 @@ class Committer:
     """Commits the hashes of one process. `start` before use, `close` finishes what was accepted."""
 
     def __init__(self, database: Database) -> None:
+        self._database = database
         self._rounds = OpenRounds()
         self._small = Lane(database, self._rounds, _LANES)
         self._large = Lane(database, self._rounds, _LARGE_LANES)
@@ -45,6 +46,26 @@ class Committer:
         await self._small.close()
         await self._large.close()
 
+    async def open_round(self, partner_environment_id: int, environment: str) -> OpenRound:
+        """The round this process puts an owner's hashes into now, for `commit_within`."""
+        async with self._database.connection() as connection:
+            return await self._rounds.of(
+                connection, _request(partner_environment_id, environment, [])
+            )
+
+    async def commit_within(
+        self, tx: Connection, current: OpenRound, owner: tuple[int, str], digests: list[bytes]
+    ) -> Committed | None:
+        """`commit` in the caller's transaction: durable when that is; None when the round is closed."""
+        pending = _request(*owner, digests)
+        blob = _sorted_blob([pending])
+        rows = await queries.commit(tx, [current.id], [blob])
+        if not rows:
+            self._rounds.forget(pending.partner_environment_id, current)
+            return None
+        _answer(current, [pending], blob, rows[0])
+        return pending.done.result()
+
     async def commit(
         self, partner_environment_id: int, environment: str, digests: list[bytes]
     ) -> Committed:
@@ -53,10 +74,10 @@ class Committer:
         Raises DatabaseUnavailableError when the outcome is unknown or nothing was written; sending
         the same digests again is always safe.
         """
-        done: asyncio.Future[Committed] = asyncio.get_running_loop().create_future()
         lane = self._large if len(digests) > LARGE_REQUEST else self._small
-        lane.put(Pending(partner_environment_id, environment, digests, done))
-        return await done
+        pending = _request(partner_environment_id, environment, digests)
+        lane.put(pending)
+        return await pending.done
 
 
 class Lane:
@@ -138,6 +159,11 @@ class Lane:
             await self._rounds.of(connection, requests[0]): requests
             for requests in by_owner.values()
         }
+
+
+def _request(partner_environment_id: int, environment: str, digests: list[bytes]) -> Pending:
+    done: asyncio.Future[Committed] = asyncio.get_running_loop().create_future()
+    return Pending(partner_environment_id, environment, digests, done)
 
 
 def _sorted_blob(requests: list[Pending]) -> bytes:

@@ -1,7 +1,6 @@
 """The SQL of submissions and of opening rounds."""
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -93,15 +92,17 @@ async def earliest(
     return await connection.fetch(_EARLIEST, partner_environment_id, digests)
 
 
-async def created_at(
-    connection: Connection, partner_environment_id: int, digest: bytes
-) -> datetime | None:
-    moment: datetime | None = await connection.fetchval(
-        "SELECT created_at FROM submissions WHERE partner_environment_id = $1 AND digest = $2",
+async def count_known(
+    connection: Connection, partner_environment_id: int, digests: Sequence[bytes]
+) -> int:
+    """How many of these distinct digests this owner has submitted already."""
+    known: int = await connection.fetchval(
+        "SELECT count(*) FROM submissions"
+        " WHERE partner_environment_id = $1 AND digest = ANY($2::bytea[])",
         partner_environment_id,
-        digest,
+        digests,
     )
-    return moment
+    return known
 
 
 async def digests(

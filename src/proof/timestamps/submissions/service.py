@@ -10,7 +10,8 @@ from proof.db import Database
 from proof.partners.types import PartnerEnvironment
 from proof.timestamps.submissions import queries
 from proof.timestamps.submissions.committer import Committer
-from proof.timestamps.submissions.usage import Meter, UsageKind
+from proof.timestamps.submissions.types import Committed
+from proof.timestamps.submissions.usage import UsageKind, left_exactly
 from proof.timestamps.types import Currency, Receipt, TreeRef
 
 MAX_HASHES = 10_000
@@ -57,10 +58,9 @@ def _bad_entry(hexes: Sequence[str]) -> InvalidInputError:
 class Submissions:
     """Takes hashes for rounds of the partner they come from."""
 
-    def __init__(self, database: Database, committer: Committer, meter: Meter) -> None:
+    def __init__(self, database: Database, committer: Committer) -> None:
         self._database = database
         self._committer = committer
-        self._meter = meter
 
     async def submit(self, owner: PartnerEnvironment, digests: list[bytes]) -> Receipt:
         """Make distinct digests durable; what is already known to this owner is told apart.
@@ -68,13 +68,10 @@ class Submissions:
         Raises QuotaExceededError when the month's limit is reached, and what
         `Committer.commit` raises. Returning means the hashes are on disk.
         """
-        if owner.limits.timestamps is not None:
-            left = await self._meter.left(owner, UsageKind.TIMESTAMPS)
-            if left < len(digests):
-                raise QuotaExceededError(
-                    f"the month's limit of {owner.limits.timestamps} timestamps leaves {left}"
-                )
-        done = await self._committer.commit(owner.id, owner.environment, digests)
+        if owner.limits.timestamps is None:
+            done = await self._committer.commit(owner.id, owner.environment, digests)
+        else:
+            done = await self._commit_within_limit(owner, digests)
         if not done.known:
             return Receipt(tuple(digests), (), done.created_at, done.round.trees)
         new = tuple(digest for digest in digests if digest not in done.known)
@@ -83,6 +80,24 @@ class Submissions:
             return Receipt(new, existing, done.created_at, done.round.trees)
         created_at, trees = await self._earliest(owner, existing)
         return Receipt(new, existing, created_at, trees)
+
+    async def _commit_within_limit(
+        self, owner: PartnerEnvironment, digests: list[bytes]
+    ) -> Committed:
+        committed = None
+        while committed is None:
+            current = await self._committer.open_round(owner.id, owner.environment)
+            async with self._database.transaction() as tx:
+                left = await left_exactly(tx, owner, UsageKind.TIMESTAMPS)
+                new = len(digests) - await queries.count_known(tx, owner.id, digests)
+                if new > left:
+                    raise QuotaExceededError(
+                        f"the month's limit of {owner.limits.timestamps} timestamps leaves {left}"
+                    )
+                committed = await self._committer.commit_within(
+                    tx, current, (owner.id, owner.environment), digests
+                )
+        return committed
 
     async def _earliest(
         self, owner: PartnerEnvironment, digests: Sequence[bytes]

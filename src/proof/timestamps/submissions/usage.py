@@ -49,6 +49,16 @@ GROUP BY month, kind ORDER BY month
 """
 
 
+_USED_THIS_MONTH = """
+SELECT coalesce(sum(used), 0)::bigint FROM timestamp_usage
+WHERE partner_environment_id = $1 AND kind = $2
+  AND month = date_trunc('month', now() AT TIME ZONE 'UTC')::date
+"""
+
+# Any number nobody else pairs with an owner's.
+_TURN = 0x5155_4F54
+
+
 class Meter:
     """Counts calls that only read, and answers how much of a limit is left."""
 
@@ -107,6 +117,26 @@ class Meter:
         except BaseException:
             self._unwritten.update(counted)
             raise
+
+
+async def left_exactly(tx: Connection, owner: PartnerEnvironment, kind: UsageKind) -> int:
+    """What the month's limit leaves, held still until the transaction ends; UNLIMITED without one.
+
+    Owners with a limit wait for each other's turn here, so that no number of calls at once exceeds it.
+    """
+    limit = _limit(owner.limits, kind)
+    if limit is None:
+        return UNLIMITED
+    await tx.execute("SELECT pg_advisory_xact_lock($1, $2)", _TURN, owner.id)
+    used: int = await tx.fetchval(_USED_THIS_MONTH, owner.id, kind)
+    return max(0, limit - used)
+
+
+async def require_exactly(tx: Connection, owner: PartnerEnvironment, kind: UsageKind) -> None:
+    """Raises QuotaExceededError when nothing of the month's limit is left; holds as `left_exactly`."""
+    if await left_exactly(tx, owner, kind) <= 0:
+        limit = _limit(owner.limits, kind)
+        raise QuotaExceededError(f"the month's limit of {limit} {kind} is reached")
 
 
 async def add(tx: Connection, counted: "Counter[tuple[int, date, UsageKind]]") -> None:

@@ -49,7 +49,8 @@ class HighWaterMark:
     def _replace(self, signed: Signed) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         partial = self.path.with_suffix(".partial")
-        with partial.open("w") as file:
+        private = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(private, "w") as file:
             json.dump({"size": signed.size, "root": signed.root.hex()}, file)
             file.flush()
             os.fsync(file.fileno())
