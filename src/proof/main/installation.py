@@ -70,7 +70,9 @@ class LocalInstallation:
             return asyncio.run(run())
 
     def vault(self) -> Vault:
-        databases.require_cluster(self._settings)
+        # A key of our own making would be made in the folder.
+        if not self._settings.key_sources():
+            databases.require_cluster(self._settings)
         return open_vault(self._settings)
 
     def sealed_columns(self) -> Sequence[SealedColumn]:

@@ -40,7 +40,7 @@ def test_add_takes_every_option(proof: Proof) -> None:
     ("options", "said"),
     [
         (("--ip", "10.0.0.1/8"), "production.ips[1]"),
-        (("--ip", "0.0.0.0/0"), "use force"),
+        (("--ip", "0.0.0.0/0"), "use --force"),
         (("--sandbox-webhook", "http://a.example"), "sandbox.webhook: the target URL"),
         (("--widget-origin", "x"), "production.widget_origins[0]"),
     ],
@@ -139,7 +139,7 @@ def test_an_empty_value_empties_and_the_sandbox_is_named(proof: Proof) -> None:
         (("--limit-proofs", "-1"), "limit-proofs"),
         (("--limit-proofs", "many"), "limit-proofs"),
         (("--widget-type", "swap"), "widget-type"),
-        (("--ip", "::/0"), "use force"),
+        (("--ip", "::/0"), "use --force"),
     ],
 )
 def test_a_wrong_option_changes_nothing(proof: Proof, options: tuple[str, ...], said: str) -> None:

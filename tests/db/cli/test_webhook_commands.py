@@ -87,7 +87,11 @@ def test_deliveries_are_filtered_and_show_the_last_answer(proof: Proof, local: L
     assert output(proof, "deliveries", "--since", "2100-01-01") == []
     assert len(output(proof, "deliveries", "--limit", "1")) == 1
     assert len(output(proof, "deliveries", "--endpoint", mine[0]["endpoint_id"])) == 2
-    text = done(proof("webhook", "deliveries", env={"COLUMNS": "400"}))
+    text = done(proof("webhook", "deliveries", env={"COLUMNS": "80"}))
+    assert text.splitlines()[0].split() == [
+        "id", "partner", "environment", "type", "subject", "happened", "state", "attempts", "last", "answer"
+    ]  # fmt: skip
+    assert len(text.splitlines()) == 4, "one line each, whatever the width"
     assert "[bold]\\x1b[31mtry later" in text, "a receiver's words are shown, not obeyed"
 
 

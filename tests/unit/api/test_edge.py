@@ -1,5 +1,6 @@
 """The base URL decides the environment."""
 
+import asyncio
 import json
 from ipaddress import ip_address
 from typing import Any
@@ -61,7 +62,7 @@ def test_environment_and_rest_of_the_path(
     ("path", "code"),
     [("/operator/v1/foo", "not_found"), ("/v1/foo", None), ("/operators", None)],
 )
-async def test_nothing_there_has_a_code_below_operator(path: str, code: str | None) -> None:
+def test_nothing_there_has_a_code_below_operator(path: str, code: str | None) -> None:
     sent: list[Message] = []
 
     async def receive() -> Message:
@@ -71,7 +72,7 @@ async def test_nothing_there_has_a_code_below_operator(path: str, code: str | No
         sent.append(message)
 
     edge = Edge("req_1", PRODUCTION, ip_address("192.0.2.1"))
-    await not_found({"type": "http", "path": path, "proof": edge}, receive, send)
+    asyncio.run(not_found({"type": "http", "path": path, "proof": edge}, receive, send))
     body: dict[str, Any] = json.loads(sent[-1]["body"])
     assert sent[0]["status"] == 404
     assert body["message"] == f"there is nothing at {path}"

@@ -179,3 +179,14 @@ def test_status_of_a_strange_server_is_harmless(proof: Proof, api: FakeApi) -> N
     assert done.exit_code == 3
     assert "[red]\\x1b[2J" in done.stdout
     assert "unknown" in done.stdout
+
+
+def test_status_is_a_line_a_tree_and_nothing_is_cut_off(proof: Proof, api: FakeApi) -> None:
+    tree = {"treeId": "t" * 60, "currencyId": 0, "currency": "X", "submitStatus": 2}
+    tree |= {"timestamp": 0, "transaction": "f" * 64}
+    body = {"dateCreated": 0, "trees": [tree]}
+    api.script(f"/v1/timestamp/{HASH}", Answer(200, json.dumps(body).encode()))
+    titles, line = proof("status", HASH).stdout.splitlines()[2:]
+    assert titles.split() == ["chain", "state", "time", "transaction", "tree"]
+    assert titles.index("transaction") == line.index("f" * 64)
+    assert line.endswith("t" * 60)

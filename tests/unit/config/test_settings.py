@@ -92,5 +92,5 @@ def test_repr_shows_no_secret() -> None:
 def test_a_wrong_variable_is_named_and_an_option_is_not(value: str) -> None:
     with pytest.raises(SettingsError, match=r"^setting port \(PROOF_PORT\): "):
         load_settings({"PROOF_PORT": value})
-    with pytest.raises(SettingsError, match="^setting port: "):
+    with pytest.raises(SettingsError, match=r"^setting port: "):
         load_settings({"PROOF_PORT": "8420"}, port=70000)

@@ -40,7 +40,7 @@ def test_a_folder_that_cannot_be_made_is_told() -> None:
 
 def test_keys_cannot_go_into_a_file(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(SettingsError, match="the data folder .*file cannot be used"):
+    with pytest.raises(SettingsError, match=r"the data folder .*file cannot be used"):
         keys_folder(load_settings({}, data_dir=tmp_path / "file"))
 
 
@@ -48,7 +48,7 @@ def test_keys_cannot_go_into_a_file(tmp_path: Path) -> None:
     "command",
     [
         ("partner", "list"),
-        ("partner", "add", "--name", "Acme", "--email", "a@acme.example"),
+        ("partner", "add", "--name", "Acme", "--email", "a@acme.example", "--ip", "192.0.2.1"),
         ("operator", "list"),
         ("secrets", "check"),
         ("keys", "rotate", "--env", "production"),
