@@ -138,7 +138,12 @@ def _with_variable(
 
 
 def _check(settings: Settings) -> None:
-    settings.proxies()
+    # Trusting everybody's X-Forwarded-For lets every caller choose the address it is seen under.
+    if any(network.prefixlen == 0 for network in settings.proxies()):
+        raise SettingsError(
+            "setting trusted_proxies (PROOF_TRUSTED_PROXIES): /0 would believe every caller;"
+            " name the proxies' own addresses"
+        )
     settings.opened_networks()
     if not 0 <= settings.port < 1 << 16:
         raise SettingsError(f"setting port: {settings.port} is not a port")
