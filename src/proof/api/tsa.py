@@ -1,0 +1,35 @@
+"""/tsa: RFC 3161 over HTTP (RFC 3161, 3.4), for anybody."""
+
+from proof.api.http import Call, Reply
+from proof.api.services import Services
+from proof.core.errors import NotFoundError
+from proof.timestamps.tsa.service import TimeStampingAuthority
+
+REQUEST_TYPE = "application/timestamp-query"
+REPLY_TYPE = "application/timestamp-reply"
+CHAIN_TYPE = "application/pem-certificate-chain"
+
+
+class TsaHandlers:
+    """The handlers of the time-stamping authority."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    async def stamp(self, call: Call) -> Reply:
+        """POST /tsa. Refusals of the authority are answers with status 200, as RFC 3161 has them."""
+        authority = self._enabled()
+        self._services.anonymous_rates.take(call.edge.address)
+        return Reply(200, authority.answer(call.body), REPLY_TYPE.encode())
+
+    async def chain(self, _call: Call) -> Reply:
+        """GET /tsa/chain."""
+        return Reply(200, self._enabled().chain_pem, CHAIN_TYPE.encode())
+
+    def _enabled(self) -> TimeStampingAuthority:
+        authority = self._services.tsa
+        if authority is None:
+            raise NotFoundError(
+                "no time-stamping authority answers here; the operator turns it on with tsa_enabled"
+            )
+        return authority
