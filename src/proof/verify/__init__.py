@@ -4,35 +4,56 @@
 
     established = verify_payload(payload_bytes, log_keys=[parse_verifier_key(line)])
 
-`verify_payload` raises a subclass of `RefusedError` or returns an `Established`, which names what
-is proved and, in `remaining`, what is not. Nothing here opens a file or a connection or reads a
-clock; `python -m proof.verify --help` is the program that does open files.
+`chains=ChainTrust(headers=load_headers(data))` does the same for Bitcoin's blocks, and `verify_ots` for
+OpenTimestamps files. Each raises a subclass of `RefusedError` or returns an `Established`, or an
+`EstablishedOts`, which names what is proved and, in `remaining`, what is not. Nothing here opens a file
+or a connection or reads a clock; `python -m proof.verify --help` is the program that does open files.
 """
 
 from proof.verify.checkpoint import Checkpoint, Cosignature, verify_checkpoint
 from proof.verify.ed25519 import Ed25519Verify
 from proof.verify.errors import RefusedError
+from proof.verify.established import (
+    BitcoinInclusion,
+    ClaimedTree,
+    Established,
+    EthereumInclusion,
+    LogInclusion,
+)
+from proof.verify.headers import TrustedHeaders, load_headers
 from proof.verify.merkle import Branch, parent, verify_branch
 from proof.verify.note import VerifierKey, VerifierKeyError, parse_verifier_key
-from proof.verify.payload import ClaimedTree, Established, LogInclusion, verify_payload
+from proof.verify.ots_export import to_ots
+from proof.verify.ots_proof import EstablishedOts, verify_ots
+from proof.verify.payload import verify_payload
 from proof.verify.rfc6962 import root_from_inclusion, verify_consistency
+from proof.verify.trust import ChainTrust, TrustError
 
 __all__ = [
+    "BitcoinInclusion",
     "Branch",
+    "ChainTrust",
     "Checkpoint",
     "ClaimedTree",
     "Cosignature",
     "Ed25519Verify",
     "Established",
+    "EstablishedOts",
+    "EthereumInclusion",
     "LogInclusion",
     "RefusedError",
+    "TrustError",
+    "TrustedHeaders",
     "VerifierKey",
     "VerifierKeyError",
+    "load_headers",
     "parent",
     "parse_verifier_key",
     "root_from_inclusion",
+    "to_ots",
     "verify_branch",
     "verify_checkpoint",
     "verify_consistency",
+    "verify_ots",
     "verify_payload",
 ]

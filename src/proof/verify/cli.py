@@ -4,30 +4,45 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
-from hashlib import file_digest
-from pathlib import Path
 from typing import Final
 
-from proof.verify import report
+from proof.verify import files, report, report_ots
 from proof.verify.errors import RefusedError, SubjectMismatchError, quoted
-from proof.verify.note import VerifierKey, VerifierKeyError, parse_verifier_key
-from proof.verify.payload import Established, verify_payload
+from proof.verify.files import UsageError
+from proof.verify.networks import TEST_NETWORKS
+from proof.verify.note import VerifierKey
+from proof.verify.ots import FILE_HASHES, MAGIC, SHA256
+from proof.verify.ots_proof import verify_ots
+from proof.verify.payload import verify_payload
 from proof.verify.strict_json import MAX_BYTES
+from proof.verify.trust import ChainTrust, TrustError
 
 EXIT_TIED: Final = 0
 EXIT_REFUSED: Final = 1
 EXIT_USAGE: Final = 2
 EXIT_UNTIED: Final = 3
 
-_MAX_KEY_FILE_BYTES: Final = 64 * 1024
 _HEX_DIGITS: Final = 64
+_REPEATED: Final = {
+    "--log-key": ("FILE", "file of verifier keys you trust; may be repeated"),
+    "--bitcoin-block": ("HASH", "hash of a Bitcoin block you trust; may be repeated"),
+    "--ethereum-block": ("HASH", "hash of an Ethereum block you trust; may be repeated"),
+    "--network": (
+        "NAME",
+        (
+            "a test network of Bitcoin that should count: "
+            f"{', '.join(sorted(TEST_NETWORKS))}; may be repeated"
+        ),
+    ),
+}
 
 _DESCRIPTION: Final = """\
 Check that a timestamp proof is right, without asking the server that made it.
 
 The proof says that a SHA-256 was known at a certain time. Give the file itself and
-its SHA-256 is compared; give the log's keys and the time is tied to them. The keys
-must come from somewhere you trust, never from the proof."""
+its SHA-256 is compared; give the log's keys, or a chain's headers or block, and the
+time is tied to them. They must come from somewhere you trust, never from the proof.
+A proof is JSON of ours or an .ots file of anybody's."""
 
 _EPILOG: Final = """\
 examples:
@@ -35,6 +50,10 @@ examples:
       the file, its proof, and the keys of the log (`/log/key` on the server)
   %(prog)s report.pdf.proof.json --sha256 2c5d...a38e --log-key log.key
       the same for a hash, where the file may not leave its place
+  %(prog)s report.pdf report.pdf.ots --headers main.headers
+      an OpenTimestamps file, or a proof of ours, and the headers of Bitcoin's blocks
+  %(prog)s report.pdf report.pdf.proof.json --ethereum-block 0x9b8f...01c4
+      a proof in Ethereum, and the hash of the block it names
   %(prog)s report.pdf.proof.json
       only the arithmetic: says what is established and what remains
 
@@ -42,15 +61,11 @@ the key file holds one key a line, `#` begins a comment:
   log.example/log+1a2b3c4d+AXNvbWUga2V5IG1hdGVyaWFs...
 
 exit codes:
-  0  the proof holds, and its time is signed by a key you gave
+  0  the proof holds, and its time is signed by a key, or in a block, that you gave
   1  refused: the proof is wrong, or is about something else
   2  wrong usage, or a file that cannot be read
   3  consistent, but not tied to anything you trust; the output says what remains
 """
-
-
-class UsageError(Exception):
-    """The command line or a file it names cannot be used; the message says which and why."""
 
 
 def run() -> int:
@@ -76,47 +91,75 @@ def main(argv: Sequence[str] | None = None, *, prog: str = "proof-verify") -> in
         return stop.code if isinstance(stop.code, int) else EXIT_USAGE
     try:
         subject, proof_path = _subject_and_proof(options)
-        raw = _read(proof_path, MAX_BYTES + 1)
-        keys = [key for path in options.log_key for key in _read_keys(path)]
-        digest = _subject_digest(subject, options.sha256)
+        raw = files.read(proof_path, MAX_BYTES + 1)
+        keys = [key for path in options.log_key for key in files.read_keys(path)]
+        chains = _chains(options)
+        digest = _subject_digest(subject, options.sha256, _operation(raw))
     except UsageError as error:
         report.write(sys.stderr, f"{prog}: {error}")
         return EXIT_USAGE
-    return _verify(raw, keys, digest, report.Subject(subject, digest), as_json=options.json)
+    return _verify(raw, keys, chains, report.Subject(subject, digest), as_json=options.json)
 
 
 def _verify(
     raw: bytes,
     keys: Sequence[VerifierKey],
-    digest: str | None,
+    chains: ChainTrust,
     subject: report.Subject,
     *,
     as_json: bool,
 ) -> int:
+    told = _tell_ots if _is_ots(raw) else _tell_payload
     try:
-        established = verify_payload(raw, log_keys=keys)
-        _compare(established, digest)
+        code, text = told(raw, keys, chains, subject, as_json)
     except RefusedError as error:
-        report.write(sys.stdout, report.refused(error, EXIT_REFUSED, as_json=as_json))
-        return EXIT_REFUSED
-    code = EXIT_TIED if established.tied else EXIT_UNTIED
-    text = (
-        report.as_json(established, subject, code) if as_json else report.text(established, subject)
-    )
+        code, text = EXIT_REFUSED, report.refused(error, EXIT_REFUSED, as_json=as_json)
     report.write(sys.stdout, text)
     return code
 
 
-def _compare(established: Established, digest: str | None) -> None:
-    leaf = established.leaf.hex()
-    if digest is not None and digest != leaf:
-        raise SubjectMismatchError(f"the proof is about {leaf}, but what was given is {digest}")
+def _tell_payload(
+    raw: bytes,
+    keys: Sequence[VerifierKey],
+    chains: ChainTrust,
+    subject: report.Subject,
+    as_json: bool,
+) -> tuple[int, str]:
+    established = verify_payload(raw, log_keys=keys, chains=chains)
+    _compare(established.leaf, subject)
+    code = EXIT_TIED if established.tied else EXIT_UNTIED
+    if as_json:
+        return code, report.as_json(established, subject, code)
+    return code, report.text(established, subject)
+
+
+def _tell_ots(
+    raw: bytes,
+    _keys: Sequence[VerifierKey],
+    chains: ChainTrust,
+    subject: report.Subject,
+    as_json: bool,
+) -> tuple[int, str]:
+    established = verify_ots(raw, chains=chains)
+    _compare(established.digest, subject)
+    code = EXIT_TIED if established.tied else EXIT_UNTIED
+    if as_json:
+        return code, report_ots.as_json(established, subject, code)
+    return code, report_ots.text(established, subject)
+
+
+def _compare(about: bytes, subject: report.Subject) -> None:
+    if subject.sha256 is not None and subject.sha256 != about.hex():
+        raise SubjectMismatchError(
+            f"the proof is about {about.hex()}, but what was given is {subject.sha256}"
+        )
 
 
 def _parser(prog: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=prog,
-        usage="%(prog)s [FILE] PROOF [--file FILE | --sha256 HEX] [--log-key FILE] [--json]",
+        usage="%(prog)s [FILE] PROOF [--file FILE | --sha256 HEX] [--log-key FILE]"
+        " [--headers FILE] [--bitcoin-block HASH] [--ethereum-block HASH] [--network NAME] [--json]",
         description=_DESCRIPTION,
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -128,13 +171,9 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     about = parser.add_mutually_exclusive_group()
     about.add_argument("--file", metavar="FILE", help="the file the proof should be about")
     about.add_argument("--sha256", metavar="HEX", help="or its SHA-256, 64 hex digits")
-    parser.add_argument(
-        "--log-key",
-        metavar="FILE",
-        action="append",
-        default=[],
-        help="file of verifier keys you trust; may be repeated",
-    )
+    parser.add_argument("--headers", metavar="FILE", help="file of Bitcoin headers you trust")
+    for option, said in _REPEATED.items():
+        parser.add_argument(option, metavar=said[0], action="append", default=[], help=said[1])
     parser.add_argument("--json", action="store_true", help="print the facts as JSON")
     return parser
 
@@ -149,14 +188,10 @@ def _subject_and_proof(options: argparse.Namespace) -> tuple[str | None, str]:
     return paths[0], paths[1]
 
 
-def _subject_digest(path: str | None, sha256_hex: str | None) -> str | None:
-    """The SHA-256, in lower-case hex, of what the proof should be about."""
+def _subject_digest(path: str | None, sha256_hex: str | None, operation: str) -> str | None:
+    """The digest, in lower-case hex, of what the proof should be about."""
     if path is not None:
-        try:
-            with Path(path).open("rb") as file:
-                return file_digest(file, "sha256").hexdigest()
-        except (OSError, ValueError) as error:
-            raise UsageError(f"cannot read {quoted(path)}: {_reason(error)}") from error
+        return files.digest(path, operation)
     if sha256_hex is None:
         return None
     lowered = sha256_hex.lower()
@@ -165,35 +200,25 @@ def _subject_digest(path: str | None, sha256_hex: str | None) -> str | None:
     return lowered
 
 
-def _read(path: str, limit: int) -> bytes:
-    """At most `limit` bytes of a file."""
+def _operation(raw: bytes) -> str:
+    """How the subject of a proof is hashed; a malformed `.ots` file is refused later."""
+    byte = raw[len(MAGIC) + 1 : len(MAGIC) + 2] if _is_ots(raw) else b""
+    return FILE_HASHES.get(int.from_bytes(byte, "big"), FILE_HASHES[SHA256])[0]
+
+
+def _is_ots(raw: bytes) -> bool:
+    return raw[:1] == MAGIC[:1]  # no JSON begins with a zero byte
+
+
+def _chains(options: argparse.Namespace) -> ChainTrust:
+    bitcoin = [files.block_hash(text, "--bitcoin-block") for text in options.bitcoin_block]
+    ethereum = [files.block_hash(text, "--ethereum-block") for text in options.ethereum_block]
     try:
-        with Path(path).open("rb") as file:
-            return file.read(limit)
-    except (OSError, ValueError) as error:
-        raise UsageError(f"cannot read {quoted(path)}: {_reason(error)}") from error
-
-
-def _read_keys(path: str) -> list[VerifierKey]:
-    raw = _read(path, _MAX_KEY_FILE_BYTES + 1)
-    if len(raw) > _MAX_KEY_FILE_BYTES:
-        raise UsageError(f"the key file {quoted(path)} is over {_MAX_KEY_FILE_BYTES} bytes long")
-    keys = []
-    for number, line in enumerate(raw.split(b"\n"), 1):
-        text = line.strip()
-        if text and not text.startswith(b"#"):
-            try:
-                keys.append(parse_verifier_key(text.decode()))
-            except (UnicodeDecodeError, VerifierKeyError) as error:
-                where = f"the key file {quoted(path)}, line {number}"
-                raise UsageError(f"{where}: {_reason(error)}") from error
-    if not keys:
-        raise UsageError(f"the key file {quoted(path)} holds no key")
-    return keys
-
-
-def _reason(error: Exception) -> str:
-    """Why, without the path, which the message has escaped already."""
-    if isinstance(error, UnicodeDecodeError):
-        return "not UTF-8 text"
-    return (error.strerror or type(error).__name__) if isinstance(error, OSError) else str(error)
+        return ChainTrust(
+            headers=files.read_headers(options.headers) if options.headers else None,
+            bitcoin_blocks=frozenset(found[::-1] for found in bitcoin),
+            ethereum_blocks=frozenset(ethereum),
+            networks=frozenset(options.network),
+        )
+    except TrustError as error:
+        raise UsageError(f"{error}; give --network NAME for each test network") from error

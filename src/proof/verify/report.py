@@ -5,8 +5,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TextIO
 
+from proof.verify.bitcoin import work_text
 from proof.verify.errors import RefusedError, quoted
-from proof.verify.payload import Established, utc_text
+from proof.verify.established import BitcoinInclusion, Established, EthereumInclusion, utc_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,21 +37,21 @@ def text(established: Established, subject: Subject) -> str:
 
 
 def as_json(established: Established, subject: Subject, exit_code: int) -> str:
-    """The same facts as one JSON object; hashes in hex, times in milliseconds since 1970 UTC."""
-    inclusion, claimed = established.inclusion, established.claimed
-    log = inclusion and {
-        "origin": inclusion.origin,
-        "index": inclusion.index,
-        "size": inclusion.size,
-        "rootSha256": inclusion.root.hex(),
-    }
+    """The same facts as one JSON object; hashes in hex, times in milliseconds since 1970 UTC.
+
+    Bitcoin's hashes are reversed, as its programs print them. `height` and `chainId` are the proof's
+    word while the result is untied.
+    """
+    claimed = established.claimed
     facts = {
         "result": "tied" if established.tied else "untied",
         "exitCode": exit_code,
         "sha256": established.leaf.hex(),
         "rootSha256": established.root.hex(),
         "levels": established.levels,
-        "log": log,
+        "log": _log_facts(established),
+        "bitcoin": established.bitcoin and _bitcoin_facts(established.bitcoin),
+        "ethereum": established.ethereum and _ethereum_facts(established.ethereum),
         "signedBy": established.signed_by,
         "timestamp": established.timestamp_ms,
         "compared": subject.sha256 is not None,
@@ -75,6 +76,45 @@ def refused(error: RefusedError, exit_code: int, *, as_json: bool) -> str:
     return json.dumps(facts, indent=2)
 
 
+def _log_facts(established: Established) -> dict[str, object] | None:
+    inclusion = established.inclusion
+    return (
+        None
+        if inclusion is None
+        else {
+            "origin": inclusion.origin,
+            "index": inclusion.index,
+            "size": inclusion.size,
+            "rootSha256": inclusion.root.hex(),
+        }
+    )
+
+
+def _bitcoin_facts(found: BitcoinInclusion) -> dict[str, object]:
+    return {
+        "network": found.network,
+        "height": found.height,
+        "block": found.block_hash[::-1].hex(),
+        "transaction": found.txid[::-1].hex(),
+        "timestamp": found.time_s * 1000,
+        "work": str(found.work),  # beyond what JSON numbers hold
+        "chainWork": None if found.chain_work is None else str(found.chain_work),
+        "tiedBy": found.tied_by,
+    }
+
+
+def _ethereum_facts(found: EthereumInclusion) -> dict[str, object]:
+    return {
+        "chainId": found.chain_id,
+        "number": found.number,
+        "block": "0x" + found.block_hash.hex(),
+        "transaction": "0x" + found.transaction_hash.hex(),
+        "index": found.index,
+        "timestamp": found.time_s * 1000,
+        "tiedBy": "block" if found.tied else None,
+    }
+
+
 def _steps(established: Established, subject: Subject) -> list[str]:
     root, leaf = established.root.hex(), established.leaf.hex()
     return [
@@ -82,10 +122,55 @@ def _steps(established: Established, subject: Subject) -> list[str]:
         "ok  It names a hash, a branch and a tree that is verified (submitStatus 3).",
         f"ok  Every hash of its {established.levels} levels, recomputed, is right.",
         f"ok  They lead from the root {root}\n             down to the leaf {leaf}.",
-        _inclusion_step(established),
-        _signature_step(established),
-        _time_step(established),
-        _subject_step(subject),
+        *_evidence_steps(established),
+        subject_step(subject),
+    ]
+
+
+def _evidence_steps(established: Established) -> list[str]:
+    if established.bitcoin is not None:
+        return _bitcoin_steps(established.bitcoin)
+    if established.ethereum is not None:
+        return _ethereum_steps(established.ethereum)
+    return [_inclusion_step(established), _signature_step(established), _time_step(established)]
+
+
+def _bitcoin_steps(found: BitcoinInclusion) -> list[str]:
+    block = found.block_hash[::-1].hex()
+    return [
+        f"ok  The root is in the Bitcoin transaction\n             {found.txid[::-1].hex()}.",
+        (
+            f"ok  The transaction is in the {found.network} block\n             {block},"
+            f"\n             whose header took {work_text(found.work)} hashes."
+        ),
+        _bitcoin_tie_step(found),
+    ]
+
+
+def _bitcoin_tie_step(found: BitcoinInclusion) -> str:
+    if found.tied_by == "headers" and found.chain_work is not None:
+        return (
+            f"ok  The block is the one at height {found.height} of the headers you gave,"
+            f" which took {work_text(found.chain_work)} hashes."
+        )
+    if found.tied_by is not None:
+        return "ok  The block's hash is one you gave."
+    return "--  The block was found in no headers of yours that show enough work."
+
+
+def _ethereum_steps(found: EthereumInclusion) -> list[str]:
+    return [
+        (
+            f"ok  The root is the data of the transaction\n             0x{found.transaction_hash.hex()}"
+            f"\n             for chain {found.chain_id}."
+        ),
+        (
+            f"ok  The transaction is number {found.index} of block {found.number}\n             0x"
+            f"{found.block_hash.hex()}."
+        ),
+        "ok  The block's hash is one you gave."
+        if found.tied
+        else "--  The block's hash is none that you gave.",
     ]
 
 
@@ -108,7 +193,8 @@ def _time_step(established: Established) -> str:
     return f"ok  The time {utc_text(established.timestamp_ms)} is signed by a cosigner you gave."
 
 
-def _subject_step(subject: Subject) -> str:
+def subject_step(subject: Subject) -> str:
+    """Whether a file or a hash was compared with the proof."""
     if subject.sha256 is None:
         return "--  No file was compared with the proof."
     name = quoted(subject.path) if subject.path is not None else "The hash you gave"
@@ -118,6 +204,8 @@ def _subject_step(subject: Subject) -> str:
 def _sentence(established: Established, subject: Subject) -> str:
     hashed = f"SHA-256 {established.leaf.hex()}"
     name = "what has " + hashed if subject.path is None else f"{quoted(subject.path)} ({hashed})"
+    if established.timestamp_ms is not None and established.signed_by is None:
+        return f"{name} existed by {utc_text(established.timestamp_ms)}, {_block(established)}."
     if established.timestamp_ms is not None and established.signed_by is not None:
         when, log = utc_text(established.timestamp_ms), quoted(established.signed_by)
         return f"{name} existed by {when}, as the log {log} recorded."
@@ -126,3 +214,14 @@ def _sentence(established: Established, subject: Subject) -> str:
             f"{name} is recorded in the log {quoted(established.signed_by)}, at an unproved time."
         )
     return f"{name} is in the tree under the root above."
+
+
+def _block(established: Established) -> str:
+    if established.bitcoin is not None:
+        found = established.bitcoin
+        return (
+            f"the time of block {found.block_hash[::-1].hex()} of Bitcoin's {found.network} network"
+        )
+    assert established.ethereum is not None
+    found_in = established.ethereum
+    return f"the time of block {found_in.number} of Ethereum's chain {found_in.chain_id}"

@@ -1,0 +1,103 @@
+"""What a proof that was not refused establishes, and what its sender only claims."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedTree:
+    """The payload's `tree` as it stands: well-formed, and only its sender's word.
+
+    What of it was checked against evidence is said by `Established`; `tree_id` never is.
+    """
+
+    tree_id: str
+    currency_id: int
+    currency: str
+    timestamp_ms: int
+    transaction: str
+
+
+@dataclass(frozen=True, slots=True)
+class LogInclusion:
+    """The round's root is entry `index` of a log of `size` entries whose root is `root`."""
+
+    origin: str
+    index: int
+    size: int
+    root: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class BitcoinInclusion:
+    """The root is in the transaction `txid`, which is under the Merkle root of that block header.
+
+    `block_hash` and `txid` are 32 bytes in the order SHA-256 gives them; people write them reversed.
+    `work`: hashes that the header alone took on average. `height` is the proof's word unless `tied_by`
+    is `headers`. `tied_by`: `headers` (the block is in the trusted headers), `block` (its hash is one
+    the caller trusts) or None. `chain_work`: hashes that the trusted headers took altogether.
+    """
+
+    network: str
+    height: int
+    block_hash: bytes
+    txid: bytes
+    time_s: int
+    work: int
+    tied_by: str | None
+    chain_work: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EthereumInclusion:
+    """The root is the data of the transaction at `index` of the block with that header.
+
+    Hashes are 32 bytes; `number` and `time_s` are the header's. `tied`: the caller trusts the hash.
+    """
+
+    chain_id: int
+    number: int
+    block_hash: bytes
+    transaction_hash: bytes
+    index: int
+    time_s: int
+    tied: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Established:
+    """What a payload that was not refused establishes.
+
+    `leaf`, `root` (32 bytes) and `levels`: the leaf is in the tree under that root. Nothing is said
+    about the kind of thing the leaf is the hash of, nor about the tree's size.
+
+    `inclusion`: arithmetic ties the root to that log root, whoever made it.
+    `bitcoin`, `ethereum`: arithmetic ties the root to that block header, whoever made it.
+    `signed_by`: name of the caller's trusted log key that signed the log root, or None.
+    `timestamp_ms`: milliseconds since 1970 UTC, signed by a key the caller trusts or in the header of
+    a block the caller trusts, or None.
+    `remaining`: sentences, one for each thing that is not established; empty when `tied`.
+    """
+
+    leaf: bytes
+    root: bytes
+    levels: int
+    claimed: ClaimedTree
+    inclusion: LogInclusion | None
+    signed_by: str | None
+    timestamp_ms: int | None
+    remaining: tuple[str, ...]
+    bitcoin: BitcoinInclusion | None = None
+    ethereum: EthereumInclusion | None = None
+
+    @property
+    def tied(self) -> bool:
+        """Whether root and time are tied to keys or blocks the caller trusts."""
+        return self.timestamp_ms is not None
+
+
+def utc_text(timestamp_ms: int) -> str:
+    """Milliseconds since 1970 as ISO 8601 in UTC; whole seconds carry no fraction."""
+    moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=timestamp_ms)
+    precision = "milliseconds" if timestamp_ms % 1000 else "seconds"
+    return moment.isoformat(timespec=precision).replace("+00:00", "Z")

@@ -1,0 +1,98 @@
+"""Reading the files that the command line names: keys, headers, and what a proof is about."""
+
+import mmap
+from hashlib import file_digest
+from pathlib import Path
+from typing import Final
+
+from proof.verify.errors import RefusedError, quoted
+from proof.verify.headers import TrustedHeaders, load_headers
+from proof.verify.keccak import keccak_256
+from proof.verify.note import VerifierKey, VerifierKeyError, parse_verifier_key
+from proof.verify.ripemd160 import ripemd160
+
+_MAX_KEY_FILE_BYTES: Final = 64 * 1024
+_MAX_SLOW_FILE_BYTES: Final = 16 * 1024 * 1024  # Keccak takes a minute for as much
+_SLOW_HASHES: Final = {"ripemd160": ripemd160, "keccak256": keccak_256}
+
+
+class UsageError(Exception):
+    """The command line or a file it names cannot be used; the message says which and why."""
+
+
+def read(path: str, limit: int) -> bytes:
+    """At most `limit` bytes of a file. Raises UsageError."""
+    try:
+        with Path(path).open("rb") as file:
+            return file.read(limit)
+    except (OSError, ValueError) as error:
+        raise _unreadable(path, error) from error
+
+
+def digest(path: str, operation: str) -> str:
+    """A file's digest in lower-case hex, by sha1, sha256, ripemd160 or keccak256. Raises UsageError."""
+    if operation not in _SLOW_HASHES:
+        try:
+            with Path(path).open("rb") as file:
+                return file_digest(file, operation).hexdigest()
+        except (OSError, ValueError) as error:
+            raise _unreadable(path, error) from error
+    raw = read(path, _MAX_SLOW_FILE_BYTES + 1)
+    if len(raw) > _MAX_SLOW_FILE_BYTES:
+        raise UsageError(
+            f"{quoted(path)} is over {_MAX_SLOW_FILE_BYTES} bytes, too long for {operation} here;"
+            " verify the proof alone and compare the digest"
+        )
+    return _SLOW_HASHES[operation](raw).hex()
+
+
+def read_keys(path: str) -> list[VerifierKey]:
+    """The verifier keys of a key file, one a line, `#` begins a comment. Raises UsageError."""
+    raw = read(path, _MAX_KEY_FILE_BYTES + 1)
+    if len(raw) > _MAX_KEY_FILE_BYTES:
+        raise UsageError(f"the key file {quoted(path)} is over {_MAX_KEY_FILE_BYTES} bytes long")
+    keys = []
+    for number, line in enumerate(raw.split(b"\n"), 1):
+        text = line.strip()
+        if text and not text.startswith(b"#"):
+            try:
+                keys.append(parse_verifier_key(text.decode()))
+            except (UnicodeDecodeError, VerifierKeyError) as error:
+                where = f"the key file {quoted(path)}, line {number}"
+                raise UsageError(f"{where}: {_reason(error)}") from error
+    if not keys:
+        raise UsageError(f"the key file {quoted(path)} holds no key")
+    return keys
+
+
+def read_headers(path: str) -> TrustedHeaders:
+    """A header file, checked from its first header to its last. Raises UsageError."""
+    try:
+        with Path(path).open("rb") as file:
+            # Mapped, because the main network's file is larger than all else together.
+            mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    except (OSError, ValueError) as error:
+        raise _unreadable(path, error) from error
+    try:
+        return load_headers(memoryview(mapped))
+    except RefusedError as error:
+        raise UsageError(f"the header file {quoted(path)} is refused: {error}") from error
+
+
+def block_hash(text: str, option: str) -> bytes:
+    """A block hash as people write it, with or without 0x. Raises UsageError."""
+    digits = text.lower().removeprefix("0x")
+    if len(digits) != 64 or digits.strip("0123456789abcdef"):
+        raise UsageError(f"{option} {quoted(text)} is not 64 hex digits")
+    return bytes.fromhex(digits)
+
+
+def _unreadable(path: str, error: Exception) -> UsageError:
+    return UsageError(f"cannot read {quoted(path)}: {_reason(error)}")
+
+
+def _reason(error: Exception) -> str:
+    """Why, without the path, which the message has escaped already."""
+    if isinstance(error, UnicodeDecodeError):
+        return "not UTF-8 text"
+    return (error.strerror or type(error).__name__) if isinstance(error, OSError) else str(error)

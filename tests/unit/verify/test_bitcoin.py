@@ -1,0 +1,418 @@
+"""Bitcoin evidence: real blocks, what ties it, and every forgery under its name."""
+
+import json
+import struct
+from collections.abc import Callable
+from dataclasses import replace
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.support import anchored
+from tests.support.anchored import Payload, double_sha256, mine, transaction
+
+from proof.verify import (
+    ChainTrust,
+    Established,
+    RefusedError,
+    TrustError,
+    chain_errors,
+    errors,
+    load_headers,
+    verify_payload,
+)
+from proof.verify.bitcoin import MAX_PATH, merkle_root
+from proof.verify.header import MIN_LONE_WORK, parse_header
+from proof.verify.networks import MAIN, NETWORKS
+from proof.verify.transaction import is_transaction_of_64_bytes, read_anchor
+
+VECTORS = json.loads((Path(__file__).parents[2] / "vectors" / "bitcoin.json").read_text())
+ANCHORED = anchored.bitcoin()
+VALID = ANCHORED.payload
+RAW = json.dumps(VALID).encode()
+HEADERS = load_headers(ANCHORED.file)
+TRUST = ChainTrust(headers=HEADERS, networks={"regtest"})
+NAMED = ChainTrust(networks={"regtest"})
+ROOT = bytes.fromhex(VALID["tree"]["rootSha256"])
+HEADER = bytes.fromhex(VALID["evidence"]["header"])
+BLOCK = double_sha256(HEADER)
+
+
+def dump(payload: Payload) -> bytes:
+    return json.dumps(payload).encode()
+
+
+def tied(payload: Payload, trust: ChainTrust = TRUST) -> Established:
+    return verify_payload(dump(payload), chains=trust)
+
+
+def rebuilt(
+    payload: Payload, raw: bytes, path: list[bytes] | None = None, index: int = 0
+) -> Payload:
+    """The payload around another transaction in a block of its own, consistent but for the attack."""
+    txid = double_sha256(raw)
+    root, given_path = anchored.merkle([txid], 0) if path is None else (b"", path)
+    if path is not None:
+        root, position = txid, index
+        for sibling in path:
+            root = double_sha256(sibling + root if position & 1 else root + sibling)
+            position >>= 1
+    header = mine(bytes(32), root, anchored.GENESIS_TIME_S + 4200)
+    payload["evidence"] |= {
+        "header": header.hex(),
+        "transaction": raw.hex(),
+        "path": [node.hex() for node in given_path],
+        "index": index,
+    }
+    payload["tree"]["transaction"] = txid[::-1].hex()
+    return payload
+
+
+# Real blocks
+
+
+@pytest.mark.parametrize("name", ["block_100000", "block_358391"])
+def test_real_headers(name: str) -> None:
+    block = VECTORS[name]
+    header = parse_header(bytes.fromhex(block["header"]), NETWORKS[MAIN])
+    assert header.hash[::-1].hex() == block["hash"]
+
+
+def test_the_first_block_has_one_transaction_which_is_its_root() -> None:
+    header = parse_header(bytes.fromhex(VECTORS["genesis"]["header"]), NETWORKS[MAIN])
+    assert header.hash == NETWORKS[MAIN].genesis
+    txid = double_sha256(bytes.fromhex(VECTORS["genesis"]["coinbase"]))
+    assert merkle_root(txid, 0, []) == header.merkle_root
+    assert (header.work, header.time_s) == (4295032833, 1231006505)
+
+
+@pytest.mark.parametrize("index", range(4))
+def test_the_real_paths_of_block_100000(index: int) -> None:
+    block = VECTORS["block_100000"]
+    txids = [bytes.fromhex(txid)[::-1] for txid in block["txids"]]
+    root, path = anchored.merkle(txids, index)
+    assert root == bytes.fromhex(block["header"])[36:68]
+    assert merkle_root(txids[index], index, path) == root
+
+
+def test_a_real_transaction_without_a_root_is_refused() -> None:
+    with pytest.raises(chain_errors.RootOutputError, match="0 OP_RETURN"):
+        read_anchor(bytes.fromhex(VECTORS["genesis"]["coinbase"]), ROOT)
+
+
+# What ties
+
+
+def test_with_headers_it_is_tied() -> None:
+    established = tied(VALID)
+    assert established.tied
+    assert established.remaining == ()
+    assert established.timestamp_ms == VALID["tree"]["timestamp"]
+    assert established.inclusion is None
+    found = established.bitcoin
+    assert found is not None
+    assert (found.network, found.height, found.tied_by) == ("regtest", 7, "headers")
+    assert found.block_hash == BLOCK
+    assert found.work == 2
+    assert found.chain_work == 24
+
+
+def test_with_the_block_hash_it_is_tied() -> None:
+    established = tied(VALID, ChainTrust(bitcoin_blocks={BLOCK}, networks={"regtest"}))
+    assert established.tied
+    assert established.bitcoin is not None
+    assert established.bitcoin.tied_by == "block"
+
+
+def test_alone_it_is_consistent_and_says_what_remains() -> None:
+    established = tied(VALID, NAMED)
+    assert not established.tied
+    assert established.timestamp_ms is None
+    (remaining,) = established.remaining
+    assert BLOCK[::-1].hex() in remaining
+    assert "height 7" in remaining
+
+
+@pytest.mark.parametrize("count", [3, 7])
+def test_headers_that_end_below_tie_nothing(count: int) -> None:
+    headers = load_headers(anchored.header_file(ANCHORED.headers[:count]))
+    established = tied(VALID, ChainTrust(headers=headers, networks={"regtest"}))
+    assert not established.tied
+    assert f"0 to {count - 1}" in established.remaining[0]
+
+
+@pytest.mark.parametrize("transactions", [1, 2, 3, 5, 6, 7, 11, 16])
+def test_every_place_in_a_block(transactions: int) -> None:
+    for index in range(transactions):
+        found = anchored.bitcoin(transactions=transactions, index=index)
+        trust = ChainTrust(headers=load_headers(found.file), networks={"regtest"})
+        assert tied(found.payload, trust).tied
+
+
+def test_witnesses_change_nothing() -> None:
+    found = anchored.bitcoin(witness=True)
+    assert found.payload["evidence"]["transaction"] != VALID["evidence"]["transaction"]
+    assert tied(found.payload) == tied(VALID)
+
+
+def test_networks_must_exist_and_test_headers_must_be_named() -> None:
+    with pytest.raises(TrustError, match="no network"):
+        ChainTrust(networks={"liquid"})
+    with pytest.raises(TrustError, match="only when it is named"):
+        ChainTrust(headers=HEADERS)
+
+
+# Forgeries
+
+
+def evidence(**members: object) -> Callable[[Payload], object]:
+    return lambda payload: payload["evidence"].update(members)
+
+
+def tree(**members: object) -> Callable[[Payload], object]:
+    return lambda payload: payload["tree"].update(members)
+
+
+def _sibling_swapped(payload: Payload) -> None:
+    path = payload["evidence"]["path"]
+    path[0], path[1] = path[1], path[0]
+
+
+def _self_pair_expanding_right(payload: Payload) -> None:
+    """The last of three transactions, said to be the fourth, which is only its copy."""
+    raw = transaction(ROOT)
+    rebuilt(payload, raw, [double_sha256(raw), sha256(b"left").digest()], 3)
+
+
+def _copy_with_a_right_sibling(payload: Payload) -> None:
+    """A last node whose copy fills the level cannot have another node to the right above it."""
+    raw = transaction(ROOT)
+    rebuilt(payload, raw, [double_sha256(raw), sha256(b"right").digest()], 0)
+
+
+def _sixty_four_byte_transaction(payload: Payload) -> None:
+    raw = transaction(ROOT)
+    assert len(raw) > 64
+    short = struct.pack("<i", 2) + b"\x01" + bytes(36) + b"\x00" + bytes(4)
+    short += b"\x01" + bytes(8) + b"\x04\x6a\x02\x00\x00" + bytes(4)
+    assert len(short) == 64
+    rebuilt(payload, short)
+
+
+def _low_difficulty(payload: Payload) -> None:
+    """A regtest block offered as one of the main network."""
+    payload["evidence"]["network"] = "main"
+
+
+FORGERIES: dict[str, tuple[type[RefusedError], Callable[[Payload], object]]] = {
+    "self-pair expanding right": (
+        chain_errors.DuplicatedNodeError,
+        _self_pair_expanding_right,
+    ),
+    "copy with a right sibling": (chain_errors.DuplicatedNodeError, _copy_with_a_right_sibling),
+    "64-byte transaction": (chain_errors.InnerNodeError, _sixty_four_byte_transaction),
+    "swapped sibling": (chain_errors.MerkleRootMismatchError, _sibling_swapped),
+    "header of low difficulty": (chain_errors.LowDifficultyError, _low_difficulty),
+    "other network": (chain_errors.OtherNetworkError, evidence(network="signet")),
+    "unknown network": (chain_errors.OtherNetworkError, evidence(network="dogecoin")),
+    "depth bomb": (chain_errors.MerklePathTooLongError, evidence(path=["00" * 32] * 100_00)),
+    "one level too many": (
+        chain_errors.MerklePathTooLongError,
+        evidence(path=["00" * 32] * (MAX_PATH + 1)),
+    ),
+    "other height": (chain_errors.OtherHeaderError, evidence(height=6)),
+    "header without work": (
+        chain_errors.ProofOfWorkError,
+        lambda p: p["evidence"].update(
+            header=mine(HEADER[4:36], HEADER[36:68], 1296692802, good=False).hex()
+        ),
+    ),
+    "header of another merkle root": (
+        chain_errors.MerkleRootMismatchError,
+        evidence(header=ANCHORED.headers[6].hex()),
+    ),
+    "header on a fork": (
+        chain_errors.OtherHeaderError,
+        lambda p: (p["evidence"].update(header=mine(bytes(32), HEADER[36:68], 1296692802).hex()),),
+    ),
+    "header cut": (errors.HexError, evidence(header=HEADER[:79].hex())),
+    "header in upper case": (errors.HexError, evidence(header=HEADER.hex().upper())),
+    "header with spaces": (errors.HexError, evidence(header=HEADER.hex()[:158] + "  ")),
+    "no header": (errors.MemberError, evidence(header=None)),
+    "index beyond the path": (chain_errors.PositionError, evidence(index=8)),
+    "other index": (chain_errors.MerkleRootMismatchError, evidence(index=2)),
+    "negative index": (errors.MemberError, evidence(index=-1)),
+    "path of numbers": (errors.MemberError, evidence(path=[1, 2, 3])),
+    "no path": (errors.MemberError, evidence(path=None)),
+    "negative height": (errors.MemberError, evidence(height=-1)),
+    "no network": (errors.MemberError, evidence(network=None)),
+    "another root": (
+        chain_errors.RootOutputError,
+        evidence(transaction=transaction(bytes(32)).hex()),
+    ),
+    "two roots": (
+        chain_errors.RootOutputError,
+        evidence(transaction=transaction(ROOT, outputs=[b"\x6a\x20" + bytes(32)]).hex()),
+    ),
+    "root pushed with more": (
+        chain_errors.RootOutputError,
+        lambda p: rebuilt(p, transaction(ROOT).replace(b"\x22\x6a\x20", b"\x22\x6a\x1f", 1)),
+    ),
+    "transaction cut": (
+        chain_errors.TransactionFormatError,
+        evidence(transaction=transaction(ROOT)[:-1].hex()),
+    ),
+    "transaction lengthened": (
+        chain_errors.TransactionFormatError,
+        evidence(transaction=transaction(ROOT).hex() + "00"),
+    ),
+    "transaction too long": (
+        errors.HexError,
+        evidence(transaction="00" * 100_001),
+    ),
+    "input count of 2^64": (
+        chain_errors.TransactionTooLargeError,
+        evidence(transaction=("02000000ff" + "ff" * 8 + "00" * 60)),
+    ),
+    "output count of 2^32": (
+        chain_errors.TransactionTooLargeError,
+        evidence(transaction="0200000001" + "00" * 36 + "00" * 5 + "feffffffff" + "00" * 20),
+    ),
+    "script length of 2^64": (
+        chain_errors.TransactionFormatError,
+        evidence(transaction="0200000001" + "00" * 36 + "ff" + "ff" * 8 + "00" * 20),
+    ),
+    "long form of a short number": (
+        chain_errors.TransactionFormatError,
+        evidence(transaction="02000000fd0100" + "00" * 60),
+    ),
+    "marked as witnessed without witness": (
+        chain_errors.TransactionFormatError,
+        lambda p: p["evidence"].update(
+            transaction=(
+                transaction(ROOT)[:4] + b"\x00\x01" + transaction(ROOT)[4:-4] + b"\x00" + bytes(4)
+            ).hex()
+        ),
+    ),
+    "witness of 2^64 items": (
+        chain_errors.TransactionFormatError,
+        lambda p: p["evidence"].update(
+            transaction=(
+                transaction(ROOT)[:4] + b"\x00\x01" + transaction(ROOT)[4:-4] + b"\xff" * 9
+            ).hex()
+        ),
+    ),
+    "other currency": (errors.CurrencyMismatchError, tree(currencyId=1)),
+    "other currency name": (errors.CurrencyMismatchError, tree(currency="ETH")),
+    "other transaction": (errors.TransactionMismatchError, tree(transaction="00" * 32)),
+    "transaction id not reversed": (
+        errors.TransactionMismatchError,
+        tree(transaction=double_sha256(transaction(ROOT)).hex()),
+    ),
+    "other time": (errors.TimestampMismatchError, tree(timestamp=1296692803000)),
+}
+
+
+@pytest.mark.parametrize("attack", FORGERIES)
+def test_forged_evidence_is_refused(attack: str) -> None:
+    expected, change = FORGERIES[attack]
+    payload = ANCHORED.changed()
+    change(payload)
+    with pytest.raises(expected):
+        tied(payload)
+
+
+def test_64_byte_transaction_as_inner_node() -> None:
+    """Two hashes whose bytes also are a transaction: a forged leaf may hang below a real one."""
+    node = struct.pack("<i", 1) + b"\x01" + bytes(36) + b"\x04" + bytes(8)
+    node += b"\x01" + struct.pack("<Q", 1000) + b"\x00" + bytes(4)
+    assert len(node) == 64
+    assert is_transaction_of_64_bytes(node)
+    with pytest.raises(chain_errors.InnerNodeError):
+        merkle_root(node[:32], 0, [node[32:]])
+    with pytest.raises(chain_errors.InnerNodeError):
+        merkle_root(node[32:], 1, [node[:32]])
+    assert not is_transaction_of_64_bytes(node[:63])
+    assert not is_transaction_of_64_bytes(node[:4] + b"\x02" + node[5:])
+
+
+@given(st.binary(min_size=64, max_size=64))
+def test_hashes_do_not_look_like_transactions(node: bytes) -> None:
+    if is_transaction_of_64_bytes(node):
+        assert node[4] == 1
+
+
+def test_a_test_network_counts_only_when_it_is_named() -> None:
+    with pytest.raises(chain_errors.OtherNetworkError, match="counts only when you name"):
+        verify_payload(RAW)
+    with pytest.raises(chain_errors.OtherNetworkError):
+        verify_payload(RAW, chains=ChainTrust(networks={"signet", "testnet4"}))
+
+
+def test_the_difficulty_floor_stands_between_the_networks_past_and_its_present() -> None:
+    """Block 358391, of 2015, is easier than what may stand alone; one of 2025 (bits 1701ddd2) is not."""
+    old = parse_header(bytes.fromhex(VECTORS["block_358391"]["header"]), NETWORKS[MAIN])
+    assert old.work < MIN_LONE_WORK
+    assert MIN_LONE_WORK < (1 << 256) // ((0x01DDD2 << 8 * 20) + 1)
+
+
+@pytest.mark.parametrize("bits", [0x20800000, 0x00000000, 0x01003456, 0x217FFFFF, 0xFF123456])
+def test_targets_that_are_none(bits: int) -> None:
+    raw = HEADER[:72] + struct.pack("<I", bits) + HEADER[76:]
+    with pytest.raises((chain_errors.HeaderFormatError, chain_errors.LowDifficultyError)):
+        parse_header(raw, NETWORKS["regtest"])
+
+
+# Any damage
+
+
+def no_more_than_established(raw: bytes) -> None:
+    try:
+        facts = verify_payload(raw, chains=TRUST)
+    except RefusedError:
+        return
+    valid = tied(VALID)
+    if facts.tied:
+        assert replace(facts, claimed=valid.claimed) == valid
+    else:
+        assert facts.timestamp_ms is None
+        assert facts.remaining
+
+
+@given(st.integers(0, len(RAW) - 1), st.integers(0, 255))
+def test_any_byte_altered(index: int, value: int) -> None:
+    no_more_than_established(RAW[:index] + bytes([value]) + RAW[index + 1 :])
+
+
+@given(st.integers(0, len(RAW) - 1))
+def test_any_truncation_is_refused(length: int) -> None:
+    with pytest.raises(RefusedError):
+        verify_payload(RAW[:length], chains=TRUST)
+
+
+def test_every_bit_of_the_evidence() -> None:
+    begin = RAW.index(b'"evidence"')
+    for index in range(begin, len(RAW)):
+        no_more_than_established(RAW[:index] + bytes([RAW[index] ^ 1]) + RAW[index + 1 :])
+
+
+@given(st.binary(max_size=300))
+def test_any_bytes_are_no_transaction(raw: bytes) -> None:
+    with pytest.raises(RefusedError):
+        read_anchor(raw, ROOT)
+
+
+@given(st.data())
+def test_damaged_transactions_are_refused_or_carry_the_root(data: st.DataObject) -> None:
+    raw = transaction(ROOT, witness=data.draw(st.booleans()))
+    at, size = data.draw(st.integers(0, len(raw))), data.draw(st.integers(0, 40))
+    damaged = raw[:at] + data.draw(st.binary(max_size=40)) + raw[at + size :]
+    try:
+        found: Any = read_anchor(damaged, ROOT)
+    except RefusedError:
+        return
+    assert found.stripped[found.root_at : found.root_at + 32] == ROOT
+    assert found.txid == double_sha256(found.stripped)

@@ -1,0 +1,253 @@
+"""Ethereum evidence: tries made as defined, RLP against its library, and what a forger meets."""
+
+import copy
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from hashlib import sha256
+from typing import Any
+
+import pytest
+import rlp as reference
+from eth_utils.crypto import keccak
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.support import anchored
+from tests.support.anchored import CHAIN_ID, Payload, Trie, ethereum_header, signed_transaction
+
+from proof.verify import ChainTrust, RefusedError, chain_errors, errors, rlp, verify_payload
+from proof.verify.ethereum import check_transaction, parse_ethereum_header
+from proof.verify.trie import value_at
+
+VALID = anchored.ethereum()
+RAW = json.dumps(VALID).encode()
+BLOCK = keccak(bytes.fromhex(VALID["evidence"]["header"]))
+TRUST = ChainTrust(ethereum_blocks={BLOCK})
+ROOT = bytes.fromhex(VALID["tree"]["rootSha256"])
+
+
+def dump(payload: Payload) -> bytes:
+    return json.dumps(payload).encode()
+
+
+def test_with_the_block_hash_it_is_tied() -> None:
+    established = verify_payload(RAW, chains=TRUST)
+    assert established.tied
+    assert established.timestamp_ms == 1_770_000_000_000
+    found = established.ethereum
+    assert found is not None
+    assert (found.chain_id, found.number, found.index) == (CHAIN_ID, 19, 1)
+    assert "0x" + found.transaction_hash.hex() == VALID["tree"]["transaction"]
+    assert found.block_hash == BLOCK
+
+
+@pytest.mark.parametrize("trust", [ChainTrust(), ChainTrust(ethereum_blocks={bytes(32)})])
+def test_without_it_says_what_remains(trust: ChainTrust) -> None:
+    established = verify_payload(RAW, chains=trust)
+    assert not established.tied
+    (remaining,) = established.remaining
+    assert "0x" + BLOCK.hex() in remaining
+
+
+@pytest.mark.parametrize("transactions", [1, 2, 3, 17, 130])
+def test_places_in_a_block(transactions: int) -> None:
+    """Indexes from 128 on have keys of two bytes; one transaction alone is a leaf as the root."""
+    for index in (0, 1, 16, 127, 128):
+        if index < transactions:
+            payload = anchored.ethereum(transactions, index)
+            assert verify_payload(dump(payload)).ethereum is not None
+
+
+def test_a_legacy_transaction() -> None:
+    assert verify_payload(dump(anchored.ethereum(legacy=True))).ethereum is not None
+
+
+def test_a_trie_with_nodes_inside_their_parents() -> None:
+    values = {bytes([0x10 * n + m]): b"v" for n in range(3) for m in range(4)}
+    trie = Trie(values | {b"\x11\x22": b"w" * 40})
+    for key, value in {**values, b"\x11\x22": b"w" * 40}.items():
+        assert value_at(trie.root, key, trie.path(key)) == value
+
+
+def evidence(**members: object) -> Callable[[Payload], object]:
+    return lambda payload: payload["evidence"].update(members)
+
+
+def tree(**members: object) -> Callable[[Payload], object]:
+    return lambda payload: payload["tree"].update(members)
+
+
+def in_block(raw: bytes, chain_id: int = CHAIN_ID) -> Callable[[Payload], object]:
+    """Another transaction, in a block of its own."""
+
+    def change(payload: Payload) -> None:
+        trie = Trie({reference.encode(1): raw, reference.encode(0): b"\x02" + bytes(40)})
+        payload["evidence"] |= {
+            "chainId": chain_id,
+            "header": ethereum_header(trie.root, 1_770_000_000).hex(),
+            "proof": [node.hex() for node in trie.path(reference.encode(1))],
+        }
+
+    return change
+
+
+def _fields_changed(at: int, value: Any) -> Callable[[Payload], object]:
+    def change(payload: Payload) -> None:
+        fields = reference.decode(bytes.fromhex(payload["evidence"]["header"]))
+        fields = list(fields)
+        fields[at] = value
+        payload["evidence"]["header"] = reference.encode(fields).hex()
+
+    return change
+
+
+def _list_changed(change: Callable[[list[str]], object]) -> Callable[[Payload], object]:
+    return lambda payload: change(payload["evidence"]["proof"])
+
+
+FORGERIES: dict[str, tuple[type[RefusedError], Callable[[Payload], object]]] = {
+    "node cut": (chain_errors.TriePathError, _list_changed(lambda nodes: nodes.pop())),
+    "node added": (
+        chain_errors.TriePathError,
+        _list_changed(lambda nodes: nodes.append(nodes[0])),
+    ),
+    "nodes swapped": (chain_errors.TrieHashError, _list_changed(lambda nodes: nodes.reverse())),
+    "swapped sibling": (
+        chain_errors.TrieHashError,
+        _list_changed(lambda nodes: nodes.__setitem__(0, nodes[0][:-2] + "81")),
+    ),
+    "other index": (chain_errors.TrieHashError, evidence(index=0)),
+    "index in no block": (chain_errors.TriePathError, evidence(index=20)),
+    "depth bomb": (errors.MemberError, evidence(proof=["80"] * 10_000)),
+    "long node": (errors.HexError, evidence(proof=["80" * 4_097])),
+    "no nodes": (errors.MemberError, evidence(proof=None)),
+    "empty proof": (chain_errors.TriePathError, evidence(proof=[])),
+    "nested lists": (
+        chain_errors.RlpError,
+        evidence(header=("f9" + "07fa") + "c1" * 2041 + "c0"),
+    ),
+    "another root": (
+        chain_errors.EthereumDataError,
+        in_block(signed_transaction(sha256(b"x").digest(), 1)),
+    ),
+    "root with more behind it": (
+        chain_errors.EthereumDataError,
+        in_block(signed_transaction(ROOT + b"x", 1)),
+    ),
+    "for another chain": (chain_errors.ChainIdError, in_block(signed_transaction(ROOT, 1), 1)),
+    "legacy for another chain": (
+        chain_errors.ChainIdError,
+        in_block(signed_transaction(ROOT, 1, legacy=True), 1),
+    ),
+    "legacy for any chain": (
+        chain_errors.ChainIdError,
+        in_block(reference.encode([1, 1, 1, bytes(20), 0, ROOT, 27, 5, 5])),
+    ),
+    "blob transaction": (
+        chain_errors.EthereumTransactionError,
+        in_block(b"\x03" + signed_transaction(ROOT, 1)[1:]),
+    ),
+    "transaction of few fields": (
+        chain_errors.EthereumTransactionError,
+        in_block(b"\x02" + reference.encode([CHAIN_ID, ROOT, bytes(40)])),
+    ),
+    "header without fields": (
+        chain_errors.EthereumHeaderError,
+        evidence(header=reference.encode([b""] * 14).hex()),
+    ),
+    "header with a list": (chain_errors.EthereumHeaderError, _fields_changed(7, [])),
+    "header with a short root": (chain_errors.EthereumHeaderError, _fields_changed(4, bytes(31))),
+    "header of the year 10000": (chain_errors.EthereumHeaderError, _fields_changed(11, 2**40)),
+    "header time with zeros": (chain_errors.RlpError, _fields_changed(11, b"\x00\x01")),
+    "header of another block": (chain_errors.TrieHashError, _fields_changed(4, bytes(32))),
+    "header cut": (
+        chain_errors.RlpError,
+        lambda p: p["evidence"].update(header=p["evidence"]["header"][:-2]),
+    ),
+    "header lengthened": (
+        chain_errors.RlpError,
+        lambda p: p["evidence"].update(header=p["evidence"]["header"] + "00"),
+    ),
+    "other currency": (errors.CurrencyMismatchError, tree(currencyId=0)),
+    "other transaction": (errors.TransactionMismatchError, tree(transaction="0x" + "00" * 32)),
+    "other time": (errors.TimestampMismatchError, tree(timestamp=1)),
+    "chain id as text": (errors.MemberError, evidence(chainId="1")),
+}
+
+
+@pytest.mark.parametrize("attack", FORGERIES)
+def test_forged_evidence_is_refused(attack: str) -> None:
+    expected, change = FORGERIES[attack]
+    payload = copy.deepcopy(VALID)
+    change(payload)
+    with pytest.raises(expected):
+        verify_payload(dump(payload), chains=TRUST)
+
+
+# RLP
+
+ITEMS = st.recursive(
+    st.binary(max_size=70), lambda children: st.lists(children, max_size=5), max_leaves=20
+)
+
+
+def nesting(item: Any) -> int:
+    return 0 if isinstance(item, bytes) else 1 + max(map(nesting, item), default=0)
+
+
+@given(ITEMS)
+def test_rlp_reads_what_the_library_writes(item: Any) -> None:
+    if nesting(item) <= rlp.MAX_NESTING:
+        assert rlp.decode(reference.encode(item)) == item
+
+
+@given(st.binary(max_size=80))
+def test_rlp_refuses_what_the_library_refuses(raw: bytes) -> None:
+    try:
+        found = rlp.decode(raw)
+    except chain_errors.RlpError:
+        return
+    assert reference.encode(found) == raw
+
+
+@given(st.integers(0, 2**64 - 1))
+def test_rlp_integers(value: int) -> None:
+    raw = rlp.encode_integer(value)
+    assert raw == reference.encode(value)
+    assert rlp.integer(rlp.decode(raw), "it") == value
+
+
+def test_rlp_is_bounded() -> None:
+    for raw in (b"\xc1" * 60_000, b"\xfa\x00\xea\x60" + b"\x80" * 60_000, b"\xbf" + b"\xff" * 8):
+        with pytest.raises(chain_errors.RlpError):
+            rlp.decode(raw)
+
+
+# Any damage
+
+
+def no_more_than_established(raw: bytes) -> None:
+    try:
+        facts = verify_payload(raw, chains=TRUST)
+    except RefusedError:
+        return
+    valid = verify_payload(RAW, chains=TRUST)
+    if facts.tied:
+        assert replace(facts, claimed=valid.claimed) == valid
+    else:
+        assert facts.remaining
+
+
+@given(st.integers(RAW.index(b'"evidence"'), len(RAW) - 1), st.integers(0, 255))
+def test_any_byte_altered(index: int, value: int) -> None:
+    no_more_than_established(RAW[:index] + bytes([value]) + RAW[index + 1 :])
+
+
+@given(st.binary(max_size=300), st.binary(min_size=1, max_size=3))
+def test_any_bytes_are_no_header_no_node_and_no_transaction(raw: bytes, key: bytes) -> None:
+    with pytest.raises(RefusedError):
+        parse_ethereum_header(raw)
+    with pytest.raises(RefusedError):
+        value_at(keccak(raw), key, [raw])
+    with pytest.raises(RefusedError):
+        check_transaction(raw or b"\x00", ROOT, 1)
