@@ -1,15 +1,24 @@
 """The words of the timestamp product."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum
+from types import MappingProxyType
 from uuid import UUID
 
 
 class Currency(IntEnum):
     """The chains a root can enter, by the contract's currencyId."""
 
+    BTC = 0
+    ETH = 1
     LOG = 900
+
+
+# The chains beside the log, by environment. The log is always on and not named here.
+Chains = Mapping[str, Sequence[Currency]]
+NO_CHAINS: Chains = MappingProxyType({})
 
 
 class SubmitStatus(IntEnum):

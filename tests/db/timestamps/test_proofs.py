@@ -219,7 +219,17 @@ def test_an_unsound_proof_is_never_given_out(run: Run, platform: Platform, damag
     run(scene())
 
 
-def test_a_chain_that_is_not_enabled_names_those_that_are() -> None:
-    assert enabled_currency(900) is Currency.LOG
-    with pytest.raises(UnknownCurrencyError, match=r"currencyId: 0 .* enabled: 900 \(LOG\)"):
-        enabled_currency(0)
+def test_a_chain_that_is_not_enabled_names_those_that_are(run: Run, platform: Platform) -> None:
+    async def scene() -> None:
+        _, owner, proofs = await newcomer(platform)
+        assert await proofs.currency(owner, 900) is Currency.LOG
+        with pytest.raises(UnknownCurrencyError, match=r"currencyId: 0 .* enabled: 900 \(LOG\)"):
+            await proofs.currency(owner, 0)
+
+    run(scene())
+
+
+def test_a_chain_to_be_notified_of_must_be_enabled() -> None:
+    assert enabled_currency(0, (Currency.BTC, Currency.LOG)) is Currency.BTC
+    with pytest.raises(UnknownCurrencyError, match=r"tree: 1 .* enabled: 0 \(BTC\), 900 \(LOG\)"):
+        enabled_currency(1, (Currency.BTC, Currency.LOG), "tree")

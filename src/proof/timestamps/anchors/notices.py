@@ -10,7 +10,7 @@ from proof.timestamps.types import Currency, Tree
 TREE_EVENT = "timestamp.tree"
 
 # A log tree is verified every second; only those who ask for it are told.
-DEFAULT_NOTIFIED = tuple(set(Currency) - {Currency.LOG})
+_ON_REQUEST = Currency.LOG
 
 
 async def tree_events(tx: Connection, verified: Sequence[tuple[int, Tree]]) -> list[Event]:
@@ -25,7 +25,7 @@ async def tree_events(tx: Connection, verified: Sequence[tuple[int, Tree]]) -> l
     return [
         Event(owner, TREE_EVENT, str(tree.tree_id), canonical_json(tree.wire()))
         for owner, tree in verified
-        if tree.currency in wanted.get(owner, DEFAULT_NOTIFIED)
+        if (tree.currency in wanted[owner] if owner in wanted else tree.currency != _ON_REQUEST)
     ]
 
 
@@ -42,10 +42,14 @@ async def set_notified(
     )
 
 
-async def notified(connection: Connection, partner_environment_id: int) -> list[Currency]:
-    """The chains whose trees notify this owner."""
+async def notified(
+    connection: Connection, partner_environment_id: int, enabled: Sequence[Currency]
+) -> list[Currency]:
+    """The chains whose trees notify this owner: those it chose, or every enabled one but the log."""
     chosen = await connection.fetchval(
         "SELECT notified_currency_ids FROM timestamp_settings WHERE partner_environment_id = $1",
         partner_environment_id,
     )
-    return [Currency(value) for value in (DEFAULT_NOTIFIED if chosen is None else chosen)]
+    if chosen is None:
+        return [currency for currency in enabled if currency != _ON_REQUEST]
+    return [Currency(value) for value in chosen]

@@ -1,7 +1,8 @@
 """fsck: rebuild everything from the leaves and compare.
 
 Trust in the stored roots, tiles and heads is not assumed: each round's tree is built again from its
-submissions, each log from its rounds' roots, and each checkpoint is verified under the log's own keys.
+submissions, each log from its rounds' roots, each chain's tree from its rounds' roots and the checkpoint it
+pins; each checkpoint is verified under the log's own keys, and each tree's evidence by the verifier.
 """
 
 import asyncio
@@ -14,6 +15,7 @@ from proof.timestamps.anchors.log import queries as log_queries
 from proof.timestamps.anchors.log.keys import verifier_keys
 from proof.timestamps.anchors.log.service import root_at
 from proof.timestamps.anchors.log.tree import TileName, append, reader, root
+from proof.timestamps.proofs.audit_trees import tree_problems
 from proof.timestamps.trees import queries as tree_queries
 from proof.timestamps.trees.merkle import build
 from proof.verify import RefusedError, parse_verifier_key, verify_checkpoint
@@ -63,6 +65,9 @@ async def fsck(database: Database, progress: Progress) -> Audit:
         for environment in environments:
             entries += await _log(connection, environment, findings)
             checkpoints += await _checkpoints(connection, environment, findings, progress)
+        findings += [
+            Finding(where, what) for where, what in await tree_problems(connection, progress)
+        ]
         await _strays(connection, findings)
     return Audit(rounds, leaves, entries, checkpoints, tuple(findings))
 

@@ -11,6 +11,10 @@ class UnknownTreeError(NotFoundError):
     """No such tree holds a hash of this owner."""
 
 
+class NotInChainError(NotFoundError):
+    """The hash came before that chain was enabled; the message points to the log's proof."""
+
+
 class UnknownCurrencyError(InvalidInputError):
     """That chain is not enabled here."""
 

@@ -2,9 +2,12 @@
 
 A proof of a round in the log joins three things: the path from leaf to round root (from the round's
 tiles), the path from there to the log's root (from the log's tiles), and the checkpoint that gave the
-entry its time. It is run through the verifier with our own public keys before anybody gets it.
+entry its time. A proof in another chain joins the same first path, the path from the round's root to the
+tree's (from the tree's tiles), and the evidence that was kept when the tree was verified. Each is run
+through the verifier, with our own public keys or the block our node saw, before anybody gets it.
 """
 
+import json
 from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
@@ -18,12 +21,14 @@ from proof.core.clock import Clock
 from proof.db import Connection, Database
 from proof.events import Event
 from proof.events import publish as publish_events
-from proof.partners.types import PartnerEnvironment
+from proof.partners.types import Environment, PartnerEnvironment
 from proof.timestamps.anchors.log import queries as log_queries
 from proof.timestamps.anchors.log.keys import verifier_keys
 from proof.timestamps.anchors.log.service import inclusion
+from proof.timestamps.anchors.soundness import trust_in
 from proof.timestamps.proofs import queries
 from proof.timestamps.proofs.errors import (
+    NotInChainError,
     ProofNotYetError,
     UnknownCurrencyError,
     UnknownHashError,
@@ -33,10 +38,11 @@ from proof.timestamps.proofs.errors import (
 from proof.timestamps.proofs.payload import payload
 from proof.timestamps.submissions import usage
 from proof.timestamps.submissions.usage import UsageKind
-from proof.timestamps.trees import sealing
-from proof.timestamps.types import Currency, SubmitStatus, Tree
+from proof.timestamps.trees import aggregation, sealing
+from proof.timestamps.types import NO_CHAINS, Chains, Currency, SubmitStatus, Tree
 from proof.verify import RefusedError, parse_verifier_key, verify_payload
 from proof.verify.note import VerifierKey
+from proof.verify.trust import ChainTrust
 
 PROOF_EVENT = "timestamp.proof"
 
@@ -51,10 +57,25 @@ class HashStatus(NamedTuple):
 class Proofs:
     """Answers for one process."""
 
-    def __init__(self, database: Database, clock: Clock) -> None:
+    def __init__(self, database: Database, clock: Clock, chains: Chains = NO_CHAINS) -> None:
         self._database = database
         self._clock = clock
+        self._chains = chains
         self._keys: dict[str, Sequence[VerifierKey]] = {}
+
+    def chains(self, environment: Environment) -> tuple[Currency, ...]:
+        """The chains of an environment, the log's included, by currencyId."""
+        return tuple(sorted({*self._chains.get(environment, ()), Currency.LOG}))
+
+    async def currency(self, owner: PartnerEnvironment, currency_id: int) -> Currency:
+        """The chain of a currencyId: enabled, or with trees from when it was. Raises
+        UnknownCurrencyError naming those enabled."""
+        enabled = self.chains(owner.environment)
+        if currency_id not in enabled and currency_id in set(Currency):
+            async with self._database.connection() as connection:
+                if await queries.has_trees(connection, owner.environment, currency_id):
+                    return Currency(currency_id)
+        return enabled_currency(currency_id, enabled)
 
     async def status(self, owner: PartnerEnvironment, digest: bytes) -> HashStatus:
         """Raises UnknownHashError."""
@@ -73,7 +94,11 @@ class Proofs:
         return found
 
     async def proof(self, owner: PartnerEnvironment, digest: bytes, currency: Currency) -> bytes:
-        """The payload as RFC 8785 bytes, verified. Raises UnknownHashError or ProofNotYetError."""
+        """The payload as RFC 8785 bytes, verified.
+
+        Raises UnknownHashError, ProofNotYetError, and NotInChainError when the hash came before that
+        chain was enabled.
+        """
         async with self._database.connection() as connection:
             return await self._proof(connection, owner, digest, currency)
 
@@ -94,9 +119,9 @@ class Proofs:
         self, connection: Connection, owner: PartnerEnvironment, digest: bytes, currency: Currency
     ) -> bytes:
         rows = await queries.trees_of_hash(connection, owner.id, digest)
-        if not rows:
-            raise _unknown(digest)
-        row = next(row for row in rows if row["currency_id"] == currency)
+        row = next((row for row in rows if row["currency_id"] == currency), None)
+        if row is None:
+            raise _not_in_chain(digest, currency) if rows else _unknown(digest)
         tree = queries.tree_from(row)
         if tree.status is not SubmitStatus.VERIFIED:
             raise ProofNotYetError(
@@ -104,38 +129,49 @@ class Proofs:
                 f" (submitStatus {int(tree.status)}); ask again later"
             )
         steps = await sealing.path(connection, row["round_id"], digest)
-        evidence = await _log_evidence(connection, owner.environment, tree)
+        if currency is Currency.LOG:
+            evidence = await _log_evidence(connection, owner.environment, tree)
+        else:
+            anchored = await queries.anchored(connection, tree.tree_id, row["round_id"])
+            steps += await aggregation.path(connection, tree.tree_id, anchored["round_root"])
+            evidence = json.loads(anchored["evidence"])
         found = payload(digest, tree, steps, evidence)
-        await self._require_sound(connection, owner, found)
+        await self._require_sound(connection, owner, found, trust_in(currency, row["block"]))
         return canonical_json(found)
 
     async def _require_sound(
-        self, connection: Connection, owner: PartnerEnvironment, found: dict[str, object]
+        self,
+        connection: Connection,
+        owner: PartnerEnvironment,
+        found: dict[str, object],
+        chains: ChainTrust,
     ) -> None:
         if owner.environment not in self._keys:
             texts = await verifier_keys(connection, owner.environment)
             self._keys[owner.environment] = tuple(map(parse_verifier_key, texts))
         try:
             established = verify_payload(
-                found, log_keys=self._keys[owner.environment], ed25519_verify=_ed25519_verify
+                found,
+                log_keys=self._keys[owner.environment],
+                ed25519_verify=_ed25519_verify,
+                chains=chains,
             )
         except RefusedError as error:
             raise UnsoundProofError(
                 f"the proof of {found['sha256']} is refused: {error}"
             ) from error
         if not established.tied:
-            raise UnsoundProofError(f"the proof of {found['sha256']} is not tied to our keys")
+            raise UnsoundProofError(f"the proof of {found['sha256']} is tied to nothing of ours")
 
 
-def enabled_currency(currency_id: int, name: str = "currencyId") -> Currency:
+def enabled_currency(
+    currency_id: int, enabled: Sequence[Currency], name: str = "currencyId"
+) -> Currency:
     """The chain of a currencyId. Raises UnknownCurrencyError naming the field and those enabled."""
-    try:
+    if currency_id in enabled:
         return Currency(currency_id)
-    except ValueError:
-        enabled = ", ".join(f"{int(currency)} ({currency.name})" for currency in Currency)
-        raise UnknownCurrencyError(
-            f"{name}: {currency_id} is not enabled here; enabled: {enabled}"
-        ) from None
+    texts = ", ".join(f"{int(currency)} ({currency.name})" for currency in enabled)
+    raise UnknownCurrencyError(f"{name}: {currency_id} is not enabled here; enabled: {texts}")
 
 
 async def _log_evidence(connection: Connection, environment: str, tree: Tree) -> dict[str, object]:
@@ -154,6 +190,13 @@ async def _log_evidence(connection: Connection, environment: str, tree: Tree) ->
 def _unknown(digest: bytes) -> UnknownHashError:
     return UnknownHashError(
         f"sha256: {digest.hex()} was not submitted here; POST /v1/timestamp first"
+    )
+
+
+def _not_in_chain(digest: bytes, currency: Currency) -> NotInChainError:
+    return NotInChainError(
+        f"sha256: {digest.hex()} came before {currency.name} was enabled; its proof in the log is"
+        f" there: currencyId {int(Currency.LOG)}"
     )
 
 

@@ -18,6 +18,7 @@ from proof.db.pool import UNAVAILABLE
 from proof.timestamps.submissions import queries
 from proof.timestamps.submissions.rounds import OpenRounds
 from proof.timestamps.submissions.types import Committed, OpenRound, Pending
+from proof.timestamps.types import NO_CHAINS, Chains
 
 MAX_ROWS = 5_000
 # A request above this many hashes takes the large requests' lane.
@@ -32,9 +33,9 @@ _log = structlog.get_logger()
 class Committer:
     """Commits the hashes of one process. `start` before use, `close` finishes what was accepted."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, chains: Chains = NO_CHAINS) -> None:
         self._database = database
-        self._rounds = OpenRounds()
+        self._rounds = OpenRounds(chains)
         self._small = Lane(database, self._rounds, _LANES)
         self._large = Lane(database, self._rounds, _LARGE_LANES)
 

@@ -42,15 +42,33 @@ SELECT f.id, now() AS created_at, coalesce(c.new, 0) AS new, c.digests
 FROM fence f LEFT JOIN counted c ON c.round_id = f.id
 """
 
+# The fence of the trees: FOR SHARE waits for whoever closes one. Its successor is then not in this
+# statement's view, so a tree is missing, nothing at all is written, and the caller repeats.
 _OPEN_ROUND = """
-WITH round AS (
+WITH open AS MATERIALIZED (
+    SELECT id, currency_id FROM trees
+    WHERE environment = $2 AND currency_id = ANY($6::smallint[])
+      AND closed_at IS NULL AND currency_id <> $5
+    ORDER BY currency_id FOR SHARE
+), round AS (
     INSERT INTO rounds (partner_environment_id, environment, blinding)
-    VALUES ($1, $2, $3) RETURNING id
-), tree AS (
-    INSERT INTO trees (id, environment, currency_id) VALUES ($4, $2, $5) RETURNING id
+    SELECT $1, $2, $3 WHERE (SELECT count(*) FROM open) = cardinality($6::smallint[]) RETURNING id
+), own AS (
+    INSERT INTO trees (id, environment, currency_id) SELECT $4, $2, $5 FROM round
+    RETURNING id, currency_id
+), linked AS (
+    INSERT INTO round_trees (round_id, tree_id)
+    SELECT round.id, tree.id FROM round, (TABLE own UNION ALL TABLE open) AS tree
 )
-INSERT INTO round_trees (round_id, tree_id) SELECT round.id, tree.id FROM round, tree
-RETURNING round_id
+SELECT round.id AS round_id, tree.id AS tree_id, tree.currency_id
+FROM round, (TABLE own UNION ALL TABLE open) AS tree
+ORDER BY tree.currency_id
+"""
+
+_OPEN_TREES = """
+INSERT INTO trees (id, environment, currency_id)
+SELECT gen_random_uuid(), $1, currency_id FROM unnest($2::smallint[]) AS currency_id ORDER BY 2, 3
+ON CONFLICT (environment, currency_id) WHERE closed_at IS NULL AND currency_id <> 900 DO NOTHING
 """
 
 _EARLIEST = """
@@ -78,11 +96,27 @@ async def open_round(
     blinding: bytes,
     log_tree_id: UUID,
     log_currency_id: int,
-) -> int:
-    identity: int = await connection.fetchval(
-        _OPEN_ROUND, partner_environment_id, environment, blinding, log_tree_id, log_currency_id
+    currency_ids: Sequence[int] = (),
+) -> list[Any]:
+    """Open a round in its own log tree and in the open tree of each of these chains; answers
+    `round_id`, `tree_id` and `currency_id`, one row for each tree, by currency.
+
+    Empty, with nothing written, when one of the chains had no open tree to see.
+    """
+    return await connection.fetch(
+        _OPEN_ROUND,
+        partner_environment_id,
+        environment,
+        blinding,
+        log_tree_id,
+        log_currency_id,
+        currency_ids,
     )
-    return identity
+
+
+async def open_trees(connection: Connection, environment: str, currency_ids: Sequence[int]) -> None:
+    """Open a tree for each of these chains that has none open."""
+    await connection.execute(_OPEN_TREES, environment, currency_ids)
 
 
 async def earliest(

@@ -3,12 +3,13 @@
 import asyncio
 import secrets
 import time
+from collections.abc import Sequence
 from uuid import uuid4
 
 from proof.db import Connection
 from proof.timestamps.submissions import queries
 from proof.timestamps.submissions.types import OpenRound, Pending
-from proof.timestamps.types import Currency, TreeRef
+from proof.timestamps.types import NO_CHAINS, Chains, Currency, TreeRef
 
 # A round is closed once it is this old. Its process leaves it a little earlier of its own accord:
 # two lanes that share-lock a row in turn could keep whoever closes it waiting for ever.
@@ -17,9 +18,13 @@ _LEAVE_AFTER_S = 0.9
 
 
 class OpenRounds:
-    """Hands out the open round of a partner environment, opening one when there is none."""
+    """Hands out the open round of a partner environment, opening one when there is none.
 
-    def __init__(self) -> None:
+    Each is opened in the trees of `chains`, which names those of each environment.
+    """
+
+    def __init__(self, chains: Chains = NO_CHAINS) -> None:
+        self._chains = chains
         self._open: dict[int, tuple[OpenRound, float]] = {}
         self._opening = asyncio.Lock()
 
@@ -45,21 +50,28 @@ class OpenRounds:
             current = self._current(pending)
             if current is None:
                 leave_at = time.monotonic() + _LEAVE_AFTER_S
-                current = await _open(connection, pending)
+                current = await _open(
+                    connection, pending, self._chains.get(pending.environment, ())
+                )
                 self._open[pending.partner_environment_id] = current, leave_at
             return current
 
 
-async def _open(connection: Connection, pending: Pending) -> OpenRound:
+async def _open(connection: Connection, pending: Pending, chains: Sequence[Currency]) -> OpenRound:
     # A random leaf nobody submitted: roots are unique, reveal nothing, and no round has one leaf.
     blinding = secrets.token_bytes(32)
-    tree = TreeRef(uuid4(), Currency.LOG)
-    identity = await queries.open_round(
-        connection,
-        pending.partner_environment_id,
-        pending.environment,
-        blinding,
-        tree.tree_id,
-        tree.currency,
-    )
-    return OpenRound(identity, (tree,))
+    wanted = [int(chain) for chain in chains]
+    while True:
+        rows = await queries.open_round(
+            connection,
+            pending.partner_environment_id,
+            pending.environment,
+            blinding,
+            uuid4(),
+            Currency.LOG,
+            wanted,
+        )
+        if rows:
+            trees = tuple(TreeRef(row["tree_id"], Currency(row["currency_id"])) for row in rows)
+            return OpenRound(rows[0]["round_id"], trees)
+        await queries.open_trees(connection, pending.environment, wanted)

@@ -8,6 +8,8 @@ nothing of it exists and the lock is gone.
 """
 
 import asyncio
+from collections.abc import Sequence
+from typing import Any
 
 from proof.core.errors import ProofError
 from proof.db import Connection, Database
@@ -39,17 +41,24 @@ async def seal_next(database: Database) -> bool:
         if len(leaves) == HASH_BYTES:
             await queries.discard(tx, claimed["id"], Currency.LOG)
         else:
-            tree = await _build(leaves)
+            tree = await build_aside(leaves)
             await queries.store_tree(tx, claimed["id"], tree.root, tree.leaf_count, tree.tiles())
     return True
 
 
 async def path(connection: Connection, round_id: int, leaf: bytes) -> list[Step]:
     """The steps from a leaf to its round's root, from below. Raises LeafMissingError."""
-    rows = await queries.tiles_above(connection, round_id, leaf)
+    steps = steps_over(await queries.tiles_above(connection, round_id, leaf), leaf)
+    if steps is None:
+        raise LeafMissingError(f"round {round_id} has no leaf {leaf.hex()}")
+    return steps
+
+
+def steps_over(rows: Sequence[Any], leaf: bytes) -> list[Step] | None:
+    """The steps from a leaf over its tiles, from below; None when the lowest does not hold it."""
     position = _position(rows[0]["hashes"], leaf) if rows else None
     if position is None:
-        raise LeafMissingError(f"round {round_id} has no leaf {leaf.hex()}")
+        return None
     steps: list[Step] = []
     for row in rows:
         steps += tile_path(row["hashes"], position, top=row is rows[-1])
@@ -57,7 +66,8 @@ async def path(connection: Connection, round_id: int, leaf: bytes) -> list[Step]
     return steps
 
 
-async def _build(leaves: bytes) -> RoundTree:
+async def build_aside(leaves: bytes) -> RoundTree:
+    """`build`, off the event loop when it takes long."""
     if len(leaves) < _THREAD_FROM_LEAVES * HASH_BYTES:
         return build(leaves)
     return await asyncio.to_thread(build, leaves)

@@ -1,0 +1,89 @@
+"""The chains that the chains file names, put together."""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
+from decimal import Decimal
+
+from proof.config import Settings, SettingsError
+from proof.config.chains import (
+    BitcoinTable,
+    ChainTable,
+    EnvironmentTables,
+    EthereumTable,
+    beside,
+    load_chain_tables,
+)
+from proof.main.keys import require_private
+from proof.partners.types import Environment
+from proof.timestamps.anchors.anchoring import Schedule
+from proof.timestamps.anchors.bitcoin.chain import BitcoinChain
+from proof.timestamps.anchors.bitcoin.rpc import BitcoinRpc
+from proof.timestamps.anchors.bitcoin.wallet import FeeCeiling
+from proof.timestamps.anchors.chain import Chain
+from proof.timestamps.anchors.ethereum.rpc import Rpc
+from proof.timestamps.anchors.ethereum.service import EthereumChain, EthereumSettings
+from proof.timestamps.anchors.ethereum.signer import KeyFileError, load_signer
+from proof.timestamps.anchors.overview import EnabledChain
+from proof.timestamps.types import Chains, Currency
+
+_CURRENCIES = {"bitcoin": Currency.BTC, "ethereum": Currency.ETH}
+_WEI_PER_GWEI = 10**9
+
+
+def enabled_chains(settings: Settings) -> Chains:
+    """The chains of each environment beside the log. Raises SettingsError."""
+    tables = load_chain_tables(settings.chains_file)
+    return {
+        environment: tuple(
+            currency
+            for name, currency in _CURRENCIES.items()
+            if getattr(tables.of(environment), name) is not None
+        )
+        for environment in Environment
+    }
+
+
+@asynccontextmanager
+async def opened_chains(settings: Settings) -> AsyncIterator[list[EnabledChain]]:
+    """Every enabled chain, closed at the end. No node is asked yet. Raises SettingsError."""
+    tables = load_chain_tables(settings.chains_file)
+    async with AsyncExitStack() as stack:
+        found = []
+        for environment in Environment:
+            for chain, table in _chains(settings, tables.of(environment)):
+                stack.push_async_callback(chain.close)
+                found.append(EnabledChain(environment, chain, _schedule(table)))
+        yield found
+
+
+def _chains(settings: Settings, tables: EnvironmentTables) -> Iterator[tuple[Chain, ChainTable]]:
+    if tables.bitcoin is not None:
+        yield _bitcoin(settings, tables.bitcoin), tables.bitcoin
+    if tables.ethereum is not None:
+        yield _ethereum(settings, tables.ethereum), tables.ethereum
+
+
+def _schedule(table: ChainTable) -> Schedule:
+    return Schedule(timedelta(seconds=table.every_s), timedelta(seconds=table.replace_after_s))
+
+
+def _bitcoin(settings: Settings, table: BitcoinTable) -> BitcoinChain:
+    credentials = beside(settings.chains_file, table.credentials_file)
+    ceiling = FeeCeiling(
+        Decimal(str(table.max_sat_per_vbyte)), table.max_sat_per_anchor, table.target_blocks
+    )
+    rpc = BitcoinRpc(table.url, table.wallet, credentials)
+    return BitcoinChain(rpc, table.network, table.confirmations, ceiling)
+
+
+def _ethereum(settings: Settings, table: EthereumTable) -> EthereumChain:
+    key = beside(settings.chains_file, table.key_file)
+    try:
+        if key.exists():
+            require_private(key)
+        signer = load_signer(key, table.chain_id)
+    except KeyFileError as error:
+        raise SettingsError(f"setting chains_file: {error.message}") from None
+    ceiling = int(Decimal(str(table.max_gwei_per_gas)) * _WEI_PER_GWEI)
+    return EthereumChain(Rpc(table.url), signer, EthereumSettings(ceiling, table.confirmations))

@@ -1,0 +1,1 @@
+"""Roots into Bitcoin, through a bitcoind and its wallet."""

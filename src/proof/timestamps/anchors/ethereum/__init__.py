@@ -1,0 +1,1 @@
+"""Ethereum and chains like it: a root travels as the data of a transaction."""

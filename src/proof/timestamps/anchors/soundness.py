@@ -1,0 +1,47 @@
+"""Nothing of a chain is published that our own verifier does not accept."""
+
+from proof.timestamps.anchors.chain import ChainError
+from proof.timestamps.types import Currency, Tree
+from proof.verify import RefusedError, verify_payload
+from proof.verify.networks import TEST_NETWORKS
+from proof.verify.trust import ChainTrust
+
+
+class UnsoundEvidenceError(ChainError):
+    """The verifier refuses what a chain gave as evidence; the tree is not published."""
+
+
+def trust_in(currency: Currency, block: str | None) -> ChainTrust:
+    """Trust in the one block our own node saw a root in, by its hash as the chain writes it.
+
+    Test networks count: which one a chain is on is the operator's setting.
+    """
+    if block is None:
+        return ChainTrust(networks=TEST_NETWORKS)
+    raw = bytes.fromhex(block.removeprefix("0x"))
+    if currency is Currency.BTC:
+        return ChainTrust(bitcoin_blocks=frozenset({raw[::-1]}), networks=TEST_NETWORKS)
+    return ChainTrust(ethereum_blocks=frozenset({raw}), networks=TEST_NETWORKS)
+
+
+def require_sound(tree: Tree, evidence: dict[str, object], block: str | None) -> None:
+    """Check that evidence ties a tree's root and time to that block. Raises UnsoundEvidenceError."""
+    assert tree.root is not None
+    root = tree.root.hex()
+    payload: dict[str, object] = {
+        "sha256": root,
+        "tree": tree.wire(),
+        "branch": {"sha256": root, "depth": 0},
+        "evidence": evidence,
+    }
+    try:
+        established = verify_payload(payload, chains=trust_in(tree.currency, block))
+    except RefusedError as error:
+        raise UnsoundEvidenceError(
+            f"the evidence of {tree.currency.name} tree {tree.tree_id} is refused: {error}"
+        ) from error
+    if not established.tied:
+        reasons = " ".join(established.remaining)
+        raise UnsoundEvidenceError(
+            f"the evidence of {tree.currency.name} tree {tree.tree_id} proves nothing: {reasons}"
+        )

@@ -1,0 +1,1 @@
+"""An OpenTimestamps calendar over the same rounds: unmodified clients stamp and upgrade against it."""

@@ -1,0 +1,145 @@
+"""The chain suite on Anvil, and what is Ethereum's alone: nonces, gas, finality, tries."""
+
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+import rlp
+from tests.support.anvil import GWEI, Anvil, running
+from tests.support.anvil_lab import AnvilLab
+from tests.support.chain_suite import ChainSuite, within
+
+from proof.timestamps.anchors.chain import (
+    CeilingReachedError,
+    Chain,
+    NodeDownError,
+    TransactionRefusedError,
+)
+from proof.timestamps.anchors.ethereum.signer import KeyFileError, carried, load_signer
+from proof.timestamps.types import SubmitStatus
+
+Run = Callable[[Any], Any]
+
+
+@pytest.fixture(scope="module")
+def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Anvil]:
+    with running(tmp_path_factory.mktemp("anvil")) as found:
+        yield found
+
+
+@pytest.fixture
+def lab(node: Anvil) -> AnvilLab:
+    node.forget()
+    return AnvilLab(node)
+
+
+class TestEthereumChain(ChainSuite):
+    """Every promise of a chain."""
+
+
+@pytest.mark.parametrize("others", [1, 16, 130])
+def test_among_many_transactions_the_path_is_right(
+    run: Run, node: Anvil, lab: AnvilLab, others: int
+) -> None:
+    root = secrets.token_bytes(32)
+
+    async def anchored(chain: Chain) -> None:
+        accounts = node.ask("eth_accounts")
+        for number in range(others):
+            sent = {
+                "from": accounts[1 + number % 9],
+                "to": accounts[1],
+                "value": hex(number),
+                "gas": hex(21_000),
+            }
+            node.ask("eth_sendTransaction", sent)
+        candidate = await chain.build(root, [])
+        await chain.broadcast(candidate)
+        node.mine(3)
+        path = (await chain.evidence(root, candidate)).members["proof"]
+        assert isinstance(path, list)
+        assert len(path) >= 2
+        assert rlp.decode(bytes.fromhex(path[-1]))[1] == candidate.raw
+
+    within(run, lab.chain(), anchored)
+
+
+def test_a_successor_outbids_with_the_same_nonce(run: Run, lab: AnvilLab) -> None:
+    async def replaced(chain: Chain) -> None:
+        first = await chain.build(bytes(32), [])
+        await chain.broadcast(first)
+        second = await chain.build(bytes(32), [first])
+        assert carried(second).nonce == carried(first).nonce
+        for before, after in zip(carried(first).fees, carried(second).fees, strict=True):
+            assert after * 10 >= before * 11
+
+    within(run, lab.chain(), replaced)
+
+
+def test_a_nonce_that_was_taken_is_given_up(run: Run, node: Anvil, lab: AnvilLab) -> None:
+    async def taken(chain: Chain) -> None:
+        ours, other = [await chain.build(secrets.token_bytes(32), []) for _ in range(2)]
+        assert carried(ours).nonce == carried(other).nonce
+        await chain.broadcast(other)
+        with pytest.raises(TransactionRefusedError):
+            await chain.broadcast(ours)
+        again = await chain.build(bytes(32), [ours])
+        await chain.broadcast(again)
+        node.mine()
+        assert (await chain.look([other])).status is SubmitStatus.INCLUDED
+        assert (await chain.look([ours, again])).candidate == again
+
+    within(run, lab.chain(), taken)
+
+
+def test_successors_stop_at_the_ceiling(run: Run, node: Anvil) -> None:
+    async def raised(chain: Chain) -> None:
+        candidates = [await chain.build(bytes(32), [])]
+        await chain.broadcast(candidates[0])
+        with suppress(CeilingReachedError):
+            for _ in range(40):
+                candidates.append(await chain.build(bytes(32), candidates))
+        assert 2 <= len(candidates) < 41
+        assert carried(candidates[-1]).fees.highest <= 4 * GWEI
+
+    node.forget()
+    within(run, node.chain(ceiling=4 * GWEI), raised)
+
+
+def test_finality_is_asked_for_when_no_count_is_set(run: Run, node: Anvil, lab: AnvilLab) -> None:
+    async def waited(chain: Chain) -> None:
+        candidate = await chain.build(bytes(32), [])
+        await chain.broadcast(candidate)
+        node.mine(3)
+        assert (await chain.look([candidate])).status is SubmitStatus.INCLUDED
+        node.mine(70)
+        seen = await chain.look([candidate])
+        assert (seen.status, seen.settled) == (SubmitStatus.VERIFIED, True)
+
+    within(run, node.chain(confirmations=None), waited)
+
+
+def test_a_node_that_is_gone_is_named_without_its_url(run: Run, tmp_path: Path) -> None:
+    with running(tmp_path) as gone:
+        chain = gone.chain()
+
+    async def asked(chain: Chain) -> str:
+        with pytest.raises(NodeDownError, match="is it running") as down:
+            await chain.standing()
+        return str(down.value)
+
+    assert "127.0.0.1" not in within(run, chain, asked)
+
+
+def test_a_key_file_is_not_quoted(tmp_path: Path) -> None:
+    path = tmp_path / "key"
+    for text in ("secret" * 8, "", "0x" + "00" * 32, "f" * 64):
+        path.write_text(text)
+        with pytest.raises(KeyFileError) as refused:
+            load_signer(path, 1)
+        assert not text or text not in str(refused.value)
+    with pytest.raises(KeyFileError, match="No such file"):
+        load_signer(tmp_path / "none", 1)

@@ -1,0 +1,284 @@
+"""What every chain must do, whichever it is: subclass `ChainSuite` and give it a laboratory."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol
+from uuid import uuid4
+
+import pytest
+
+from proof.timestamps.anchors.chain import (
+    Candidate,
+    CeilingReachedError,
+    Chain,
+    NodeDownError,
+    TransactionRefusedError,
+    WalletError,
+    WrongNetworkError,
+)
+from proof.timestamps.anchors.soundness import UnsoundEvidenceError, require_sound
+from proof.timestamps.types import SubmitStatus, Tree
+
+Run = Callable[[Awaitable[Any]], Any]
+ROOT = bytes(range(32))
+OTHER_ROOT = bytes(range(1, 33))
+
+
+class ChainLab(Protocol):
+    """A chain whose network the test rules. `confirmations` is what makes a transaction verified."""
+
+    confirmations: int
+
+    def chain(self) -> Chain:
+        """A chain with a wallet that can pay."""
+        ...
+
+    def poor(self) -> Chain:
+        """One whose wallet is empty."""
+        ...
+
+    def capped(self) -> Chain:
+        """One whose operator allows less than the network asks for."""
+        ...
+
+    def elsewhere(self) -> Chain:
+        """One whose settings name another network than its node's."""
+        ...
+
+    def mine(self, blocks: int = 1) -> None:
+        """Blocks that take what waits."""
+        ...
+
+    def reorganise(self, depth: int) -> None:
+        """Replace the last `depth` blocks by more, without their transactions, which wait again."""
+        ...
+
+    def forget(self) -> None:
+        """The network forgets what waits."""
+        ...
+
+    def stop(self) -> None:
+        """The node goes down."""
+        ...
+
+    def start(self) -> None:
+        """The node is back."""
+        ...
+
+
+class ChainSuite:
+    """The suite. A subclass provides the fixture `lab`."""
+
+    def test_building_tells_nobody(self, run: Run, lab: ChainLab) -> None:
+        async def scene(chain: Chain) -> None:
+            candidate = await chain.build(ROOT, [])
+            assert ROOT in candidate.raw
+            assert candidate.fee > 0
+            lab.mine()
+            assert (await chain.look([candidate])).status is SubmitStatus.UNSUBMITTED
+
+        within(run, lab.chain(), scene)
+
+    def test_from_the_network_into_a_block_and_deep_enough(self, run: Run, lab: ChainLab) -> None:
+        async def scene(chain: Chain) -> None:
+            candidate = await chain.build(ROOT, [])
+            await chain.broadcast(candidate)
+            await chain.broadcast(candidate)
+            sighting = await chain.look([candidate])
+            assert (sighting.status, sighting.candidate) == (SubmitStatus.SUBMITTED, candidate)
+            assert sighting.block is None
+            for _ in range(lab.confirmations - 1):
+                lab.mine()
+                sighting = await chain.look([candidate])
+                assert sighting.status is SubmitStatus.INCLUDED
+                assert sighting.block
+            lab.mine()
+            await chain.broadcast(candidate)
+            await proven(chain, ROOT, [candidate])
+
+        within(run, lab.chain(), scene)
+
+    def test_evidence_is_of_one_root_and_one_block(self, run: Run, lab: ChainLab) -> None:
+        async def scene(chain: Chain) -> None:
+            candidate = await chain.build(ROOT, [])
+            await chain.broadcast(candidate)
+            lab.mine(lab.confirmations)
+            sighting = await chain.look([candidate])
+            evidence = await chain.evidence(ROOT, candidate)
+            assert sighting.block
+            wrong_block = sighting.block[:-2] + f"{int(sighting.block[-2:], 16) ^ 1:02x}"
+            tree = verified(chain, ROOT, candidate, evidence.timestamp_ms)
+            other = verified(chain, OTHER_ROOT, candidate, evidence.timestamp_ms)
+            later = verified(chain, ROOT, candidate, evidence.timestamp_ms + 1000)
+            require_sound(tree, evidence.members, sighting.block)
+            for claimed, block in (
+                (tree, wrong_block),
+                (other, sighting.block),
+                (later, sighting.block),
+            ):
+                with pytest.raises(UnsoundEvidenceError):
+                    require_sound(claimed, evidence.members, block)
+
+        within(run, lab.chain(), scene)
+
+    def test_a_reorganisation_takes_it_back_and_forward_again(
+        self, run: Run, lab: ChainLab
+    ) -> None:
+        async def scene(chain: Chain) -> None:
+            candidate = await chain.build(ROOT, [])
+            await chain.broadcast(candidate)
+            lab.mine(lab.confirmations)
+            before = await chain.look([candidate])
+            lab.reorganise(lab.confirmations)
+            assert (await chain.look([candidate])).status is SubmitStatus.SUBMITTED
+            lab.mine(lab.confirmations)
+            after = await chain.look([candidate])
+            assert after.status is SubmitStatus.VERIFIED
+            assert after.block != before.block
+            await proven(chain, ROOT, [candidate])
+
+        within(run, lab.chain(), scene)
+
+    def test_of_two_candidates_one_is_paid(self, run: Run, lab: ChainLab) -> None:
+        async def scene(chain: Chain) -> None:
+            first = await chain.build(ROOT, [])
+            await chain.broadcast(first)
+            second = await chain.build(ROOT, [first])
+            assert second.fee > first.fee
+            assert (await chain.look([first, second])).candidate == first
+            await chain.broadcast(second)
+            assert (await chain.look([first, second])).candidate == second
+            third = await chain.build(ROOT, [first, second])
+            await chain.broadcast(third)
+            lab.mine()
+            assert (await chain.look([first, second, third])).candidate == third
+            for loser in (first, second):
+                with pytest.raises(TransactionRefusedError):
+                    await chain.broadcast(loser)
+            lab.mine(lab.confirmations)
+            await proven(chain, ROOT, [first, second, third])
+
+        within(run, lab.chain(), scene)
+
+    def test_the_candidate_before_may_win(self, run: Run, lab: ChainLab) -> None:
+        async def scene(chain: Chain) -> None:
+            first = await chain.build(ROOT, [])
+            await chain.broadcast(first)
+            second = await chain.build(ROOT, [first])
+            lab.mine(lab.confirmations)
+            with pytest.raises(TransactionRefusedError):
+                await chain.broadcast(second)
+            sighting = await chain.look([first, second])
+            assert (sighting.status, sighting.candidate) == (SubmitStatus.VERIFIED, first)
+            await proven(chain, ROOT, [first, second])
+
+        within(run, lab.chain(), scene)
+
+    def test_what_the_network_forgot_is_broadcast_again(self, run: Run, lab: ChainLab) -> None:
+        async def scene(chain: Chain) -> None:
+            candidate = await chain.build(ROOT, [])
+            await chain.broadcast(candidate)
+            lab.forget()
+            assert (await chain.look([candidate])).status is SubmitStatus.UNSUBMITTED
+            await chain.broadcast(candidate)
+            assert (await chain.look([candidate])).status is SubmitStatus.SUBMITTED
+            lab.mine()
+
+        within(run, lab.chain(), scene)
+
+    def test_a_node_that_is_down_says_so_and_comes_back(self, run: Run, lab: ChainLab) -> None:
+        async def scene(chain: Chain) -> None:
+            candidate = await chain.build(ROOT, [])
+            lab.stop()
+            try:
+                for call in (
+                    chain.standing(),
+                    chain.build(ROOT, []),
+                    chain.broadcast(candidate),
+                    chain.look([candidate]),
+                    chain.evidence(ROOT, candidate),
+                ):
+                    with pytest.raises(NodeDownError):
+                        await call
+            finally:
+                lab.start()
+            await chain.broadcast(candidate)
+            assert (await chain.look([candidate])).status is SubmitStatus.SUBMITTED
+            lab.mine()
+
+        within(run, lab.chain(), scene)
+
+    def test_an_empty_wallet_builds_nothing(self, run: Run, lab: ChainLab) -> None:
+        async def scene(chain: Chain) -> None:
+            standing = await chain.standing()
+            assert (standing.balance, standing.pays_for) == (0, 0)
+            with pytest.raises(WalletError):
+                await chain.build(ROOT, [])
+
+        within(run, lab.poor(), scene)
+
+    def test_above_the_ceiling_nothing_is_built(self, run: Run, lab: ChainLab) -> None:
+        async def scene(chain: Chain) -> None:
+            with pytest.raises(CeilingReachedError):
+                await chain.build(ROOT, [])
+
+        within(run, lab.capped(), scene)
+
+    def test_on_another_network_nothing_is_done(self, run: Run, lab: ChainLab) -> None:
+        candidate = within(run, lab.chain(), lambda chain: chain.build(ROOT, []))
+
+        async def scene(chain: Chain) -> None:
+            for call in (
+                chain.standing(),
+                chain.build(ROOT, []),
+                chain.broadcast(candidate),
+                chain.look([candidate]),
+            ):
+                with pytest.raises(WrongNetworkError):
+                    await call
+
+        within(run, lab.elsewhere(), scene)
+
+    def test_what_the_operator_reads(self, run: Run, lab: ChainLab) -> None:
+        async def scene(chain: Chain) -> None:
+            before = await chain.standing()
+            assert before.balance > before.anchor_cost > 0
+            assert before.pays_for == before.balance // before.anchor_cost
+            lab.mine()
+            assert (await chain.standing()).height == before.height + 1
+
+        within(run, lab.chain(), scene)
+
+
+def within(run: Run, chain: Chain, scene: Callable[[Chain], Awaitable[Any]]) -> Any:
+    """Run a scene and close the chain's connections."""
+
+    async def closed() -> Any:
+        try:
+            return await scene(chain)
+        finally:
+            await chain.close()
+
+    return run(closed())
+
+
+async def proven(chain: Chain, root: bytes, candidates: list[Candidate]) -> None:
+    """The one candidate that is deep in a block has evidence our verifier ties to that block."""
+    sighting = await chain.look(candidates)
+    assert sighting.status is SubmitStatus.VERIFIED
+    assert sighting.candidate
+    evidence = await chain.evidence(root, sighting.candidate)
+    assert 0 < evidence.cost <= sighting.candidate.fee
+    tree = verified(chain, root, sighting.candidate, evidence.timestamp_ms)
+    require_sound(tree, evidence.members, sighting.block)
+
+
+def verified(chain: Chain, root: bytes, candidate: Candidate, timestamp_ms: int) -> Tree:
+    """The tree those facts make."""
+    return Tree(
+        uuid4(),
+        chain.currency,
+        SubmitStatus.VERIFIED,
+        timestamp_ms,
+        root,
+        candidate.transaction,
+    )
