@@ -7,7 +7,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from proof.api.address import client_address
 from proof.api.errors import error_reply, message_reply, with_code
-from proof.api.http import Edge, send_reply
+from proof.api.http import Edge, refusing, send_reply
 from proof.partners.types import Environment, Network
 
 _ID_BYTES = 12
@@ -55,10 +55,12 @@ class EdgeApp:
         self._proxies = proxies
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Requests, and the opening ones of WebSockets: those are refused as requests are."""
+        reply_by = refusing(send) if scope["type"] == "websocket" else send
         request_id = "req_" + secrets.token_hex(_ID_BYTES)
         resolved = self._base_urls.resolve(_header(scope, b"host"), scope["path"])
         if resolved is None:
-            await send_reply(message_reply(404, "there is nothing here"), request_id, send)
+            await send_reply(message_reply(404, "there is nothing here"), request_id, reply_by)
             return
         environment, path = resolved
         peer = scope["client"][0] if scope["client"] else None
@@ -72,7 +74,7 @@ class EdgeApp:
         try:
             await self._routers[environment](inner, receive, send)
         except Exception as error:  # noqa: BLE001 - the last resort; it is logged
-            await send_reply(error_reply(error, request_id), request_id, send)
+            await send_reply(error_reply(error, request_id), request_id, reply_by)
 
 
 async def not_found(scope: Scope, _receive: Receive, send: Send) -> None:

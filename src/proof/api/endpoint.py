@@ -1,5 +1,6 @@
 """From a matched route to its handler: gate, body, call, answer."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qsl
@@ -11,8 +12,9 @@ from starlette.types import Receive, Scope, Send
 from proof.api.errors import error_reply, message_reply, with_code
 from proof.api.http import Call, Edge, Reply, read_body, send_reply
 from proof.api.notices import ending_headers, rate_headers
-from proof.api.operations import Operation
-from proof.core.errors import InvalidInputError
+from proof.api.operations import ANY_METHOD, Operation
+from proof.api.ramp_errors import method_not_allowed, ramp_error_reply
+from proof.core.errors import InvalidInputError, NotAnObjectError
 from proof.partners.credentials import Credential
 from proof.partners.errors import InvalidTokenError
 from proof.partners.gate import Gate
@@ -22,6 +24,9 @@ from proof.partners.types import PartnerEnvironment
 _requests = Counter("proof_requests", "Answered requests", ["path", "method", "status"])
 
 _MAX_QUERY_FIELDS = 20
+
+# What msgspec says of a body whose outermost value is something else; deeper ones have a path.
+_NO_OBJECT = re.compile(r"Expected `object`, got `\w+`$")
 
 
 class Endpoint:
@@ -39,6 +44,7 @@ class Endpoint:
         self._path = next(iter(operations.values())).path
         self._counters: dict[tuple[str, int], Counter] = {}
         self._coded = any(one.operator_scope is not None for one in operations.values())
+        self._ramp = any(one.ramp for one in operations.values())
         self._decoders = {
             operation.method: msgspec.json.Decoder(operation.body)
             for operation in operations.values()
@@ -52,8 +58,10 @@ class Endpoint:
             reply = await self._reply(scope, receive, edge, notices)
             if self._coded and reply.status == 405:
                 reply = with_code(reply, None)
+            elif self._ramp and reply.status == 405:
+                reply = method_not_allowed(reply)
         except Exception as error:  # noqa: BLE001 - mapped or logged, never swallowed
-            reply = error_reply(error, edge.request_id)
+            reply = (ramp_error_reply if self._ramp else error_reply)(error, edge.request_id)
             if self._coded:
                 reply = with_code(reply, error)
         self._count(scope["method"], reply.status)
@@ -71,8 +79,11 @@ class Endpoint:
         self, scope: Scope, receive: Receive, edge: Edge, notices: list[tuple[bytes, bytes]]
     ) -> Reply:
         method = "GET" if scope["method"] == "HEAD" else scope["method"]
-        operation = self._operations.get(method)
+        operation = self._operations.get(method) or self._operations.get(ANY_METHOD)
         if operation is None:
+            if self._ramp:
+                # The whole family is behind the gate, wrong methods included.
+                await self._admit(scope, edge, next(iter(self._operations.values())), notices)
             allowed = ", ".join(sorted(self._operations))
             return message_reply(
                 405,
@@ -84,8 +95,11 @@ class Endpoint:
         if operation.body is not None:
             raw = await read_body(scope, receive, operation.body_limit)
             body = decode(self._decoders[method], raw)
+        elif operation.raw_body is not None:
+            body = await read_body(scope, receive, operation.body_limit)
+        query = query_fields(scope["query_string"])
         return await operation.handler(
-            Call(edge, scope["path_params"], _query(scope["query_string"]), body, owner)
+            Call(edge, scope["path_params"], query, body, owner, scope["headers"])
         )
 
     async def _admit(
@@ -113,10 +127,19 @@ class Endpoint:
             operation.credential or credential.kind,
             edge.address,
             operation.call_class,
+            origin=_origin(scope) if operation.ramp else None,
         )
         if standing is not None:
             notices += rate_headers(standing)
         return credential if operation.any_kind else credential.owner
+
+
+def _origin(scope: Scope) -> str | None:
+    for name, value in scope["headers"]:
+        if name == b"origin":
+            found: str = value.decode("latin-1")
+            return found
+    return None
 
 
 def presented_token(headers: list[tuple[bytes, bytes]]) -> str | None:
@@ -137,16 +160,19 @@ def presented_token(headers: list[tuple[bytes, bytes]]) -> str | None:
 
 
 def decode(decoder: "msgspec.json.Decoder[Any]", raw: bytes) -> Any:
-    """Decode a body. Raises InvalidInputError that says what is wrong and where."""
+    """Decode a body. Raises InvalidInputError that says what is wrong and where, NotAnObjectError when
+    it is no JSON or no object."""
     try:
         return decoder.decode(raw)
     except msgspec.ValidationError as error:
-        raise InvalidInputError(f"body: {error}") from None
+        kind = NotAnObjectError if _NO_OBJECT.match(str(error)) else InvalidInputError
+        raise kind(f"body: {error}") from None
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        raise InvalidInputError(f"body: not JSON: {error}") from None
+        raise NotAnObjectError(f"body: not JSON: {error}") from None
 
 
-def _query(raw: bytes) -> dict[str, str]:
+def query_fields(raw: bytes) -> dict[str, str]:
+    """The fields of a query string, the last of each name. Raises InvalidInputError."""
     if not raw:
         return {}
     try:

@@ -17,6 +17,7 @@ from proof.core.errors import (
     QuotaExceededError,
     TooLargeError,
 )
+from proof.partners.anonymous import AnonymousRateError
 from proof.partners.errors import (
     AddressNotAllowedError,
     InvalidTokenError,
@@ -65,11 +66,14 @@ def error_reply(error: Exception, request_id: str) -> Reply:
 def message_reply(status: int, message: str, *headers: tuple[bytes, bytes]) -> Reply:
     """The timestamp API's error body."""
     return Reply(
-        status, msgspec.json.encode({"message": message}), headers=_headers(status) + headers
+        status, msgspec.json.encode({"message": message}), headers=error_headers(status) + headers
     )
 
 
 def _caller_reply(status: int, error: CallerError) -> Reply:
+    if isinstance(error, AnonymousRateError):
+        retry = (b"retry-after", b"%d" % error.retry_after_s)
+        return replace(message_reply(status, error.message), headers=(retry,))
     if not isinstance(error, RateExceededError):
         return message_reply(status, error.message)
     retry = (b"retry-after", b"%d" % error.retry_after_s)
@@ -84,7 +88,8 @@ def with_code(reply: Reply, error: Exception | None) -> Reply:
     return replace(reply, body=msgspec.json.encode(body))
 
 
-def _headers(status: int) -> Headers:
+def error_headers(status: int) -> Headers:
+    """What every error of this status carries, in whichever form its body is."""
     match status:
         case 401:
             return ((b"www-authenticate", b"Bearer"),)

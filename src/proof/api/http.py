@@ -4,11 +4,11 @@ A class-based endpoint with a reply of plain bytes is a quarter faster than Requ
 objects, and stamping hashes is all about requests.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from proof.core.errors import InvalidInputError, TooLargeError
 from proof.partners.credentials import Credential
@@ -32,13 +32,14 @@ class Edge:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A request that passed the gate, with its body decoded."""
+    """A request that passed the gate, with its body decoded. `headers` have lower-case names."""
 
     edge: Edge
     path: dict[str, str]
     query: dict[str, str]
     body: Any
     owner: PartnerEnvironment | Credential | Operator | None
+    headers: Sequence[tuple[bytes, bytes]] = ()
 
     @property
     def caller(self) -> PartnerEnvironment:
@@ -87,6 +88,16 @@ async def send_reply(
         }
     )
     await send({"type": "http.response.body", "body": reply.body})
+
+
+def refusing(send: Send) -> Send:
+    """Sends the reply to the opening request of a WebSocket instead of opening it (ASGI's extension
+    "WebSocket Denial Response"); the server closes the connection after it."""
+
+    async def refuse(message: Message) -> None:
+        await send({**message, "type": "websocket." + message["type"]})
+
+    return refuse
 
 
 async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:

@@ -9,6 +9,7 @@ import msgspec
 from proof import __version__
 from proof.api.operations import Answer, Operation
 from proof.api.operator_wire import CodedMessage
+from proof.api.ramp_errors import RampError
 from proof.api.wire import Message
 from proof.partners.types import CredentialKind
 
@@ -20,9 +21,12 @@ _REFUSALS = {
     405: "the path has no such method",
     409: "what you want to change is no longer as you saw it",
     413: "body too large",
+    422: "the idempotency key was used with another body",
     425: "not yet available",
+    426: "a WebSocket, and the request opens none",
     429: "a rate or quota is reached",
     500: "our failure; the message names the request id it is logged under",
+    502: "the provider's failure",
 }
 _REF = "#/components/schemas/{name}"
 
@@ -30,7 +34,8 @@ _REF = "#/components/schemas/{name}"
 def document(operations: Sequence[Operation]) -> bytes:
     """OpenAPI 3.1 as indented JSON with sorted keys, so that a diff shows what changed."""
     listed = [operation for operation in operations if operation.listed]
-    types = {kind for operation in listed for kind in _types(operation)} | {Message, CodedMessage}
+    types = {kind for operation in listed for kind in _types(operation)}
+    types |= {Message, CodedMessage, RampError}
     ordered = sorted(types, key=lambda kind: kind.__name__)
     schemas, components = msgspec.json.schema_components(ordered, ref_template=_REF)
     references = dict(zip(ordered, schemas, strict=True))
@@ -68,7 +73,7 @@ def _operation(operation: Operation, references: dict[type, Any]) -> dict[str, A
             str(status): _answer(answer, references) for status, answer in operation.answers.items()
         },
     }
-    body = references[CodedMessage if operation.operator_scope else Message]
+    body = references[_error_body(operation)]
     for status in _refused(operation):
         described["responses"][str(status)] = {
             "description": _REFUSALS[status],
@@ -90,6 +95,8 @@ def _operation(operation: Operation, references: dict[type, Any]) -> dict[str, A
             "required": True,
             "content": {"application/json": {"schema": schema}},
         }
+    if operation.raw_body is not None:
+        described["requestBody"] = {"required": True, "content": {operation.raw_body: {}}}
     if operation.parameters:
         described["parameters"] = [
             {
@@ -102,6 +109,12 @@ def _operation(operation: Operation, references: dict[type, Any]) -> dict[str, A
             for parameter in operation.parameters
         ]
     return described
+
+
+def _error_body(operation: Operation) -> type[msgspec.Struct]:
+    if operation.ramp:
+        return RampError
+    return CodedMessage if operation.operator_scope else Message
 
 
 def _refused(operation: Operation) -> list[int]:

@@ -14,6 +14,8 @@ from proof.partners.types import CredentialKind
 Handler = Callable[[Call], Awaitable[Reply]]
 
 DEFAULT_BODY_LIMIT = 64 * 1024
+# An operation that answers whichever method its path has no other for.
+ANY_METHOD = "*"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +45,10 @@ class Operation:
     `credential` and `operator_scope` None let anybody in, unless it takes `any_kind`: then either kind of
     credential may call, and what it gets depends on the kind; or unless it `identifies`: then any valid
     credential of the environment may call, from any address. `call_class` is what the rate counts.
-    `in_sandbox` False: the route exists without prefix only. `refuses` lists the statuses of errors it
-    can answer with, beside those of the gate.
+    `raw_body` is the media type of a body that the handler gets as the bytes it came in.
+    `in_sandbox` False: the route exists without prefix only, `in_production` False: below the sandbox's
+    only. `refuses` lists the statuses of errors it can answer with, beside those of the gate. `ramp`:
+    errors have the ramp's body, and one that needs a credential refuses browsers.
     """
 
     method: str
@@ -59,9 +63,12 @@ class Operation:
     call_class: CallClass | None = None
     operator_scope: OperatorScope | None = None
     body: type[msgspec.Struct] | None = None
+    raw_body: str | None = None
     body_limit: int = DEFAULT_BODY_LIMIT
     parameters: tuple[Parameter, ...] = ()
     refuses: tuple[int, ...] = ()
     in_sandbox: bool = True
+    in_production: bool = True
+    ramp: bool = False
     listed: bool = True
     description: str = field(default="")

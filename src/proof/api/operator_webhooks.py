@@ -9,7 +9,7 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from proof.api.http import Call, Reply
-from proof.api.parameters import choice, moment, uuid, whole_number
+from proof.api.parameters import choice, moment, printable_text, uuid, whole_number
 from proof.api.services import Services
 from proof.core.errors import NotFoundError
 from proof.partners.audit import Actor
@@ -159,10 +159,11 @@ class OperatorWebhookHandlers:
         place, query = _place(call), call.query
         limit = whole_number(query, "limit", PAGE_DEFAULT, 1, PAGE_MAX)
         endpoint_id, state = uuid(query, "endpoint_id"), choice(query, "state", State)
+        subject = printable_text(query, "subject")
         since, before = moment(query, "since"), whole_number(query, "before", None, 1, ID_MAX)
         async with self._services.database.connection() as connection:
             names = await environment_names(connection, place.partner_id, place.environment)
-            wanted = Search([*names], endpoint_id, state, since, before, limit)
+            wanted = Search([*names], endpoint_id, state, since, before, limit, subject)
             found = await search_deliveries(connection, wanted)
         views = [delivery_view(place.partner_id, place.environment, one) for one in found]
         following = views[-1].id if len(views) == limit else 0

@@ -52,6 +52,14 @@ def moment(parameters: Mapping[str, str], name: str) -> datetime | None:
     raise InvalidInputError(f"{name}: a time like 2026-11-21T08:00:00Z is required")
 
 
+def printable_text(parameters: Mapping[str, str], name: str) -> str | None:
+    """The text, None when there is none. Raises InvalidInputError for what no stored text can hold."""
+    text = parameters.get(name)
+    if text is not None and not text.isprintable():
+        raise InvalidInputError(f"{name}: printable characters are required")
+    return text
+
+
 def choice(parameters: Mapping[str, str], name: str, choices: type[Choice]) -> Choice | None:
     """One of the choices, None when there is none. Raises InvalidInputError that lists them."""
     text = parameters.get(name)

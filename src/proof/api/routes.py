@@ -1,10 +1,12 @@
 """Every URL of the API, in one list."""
 
+from proof.api.calendar import DIGEST_TYPE, TIMESTAMP_TYPE, CalendarHandlers
 from proof.api.events import LIMIT_DEFAULT, LIMIT_MAX, EventHandlers, EventPage
 from proof.api.http import JSON
 from proof.api.log import LogHandlers
 from proof.api.operations import Answer, Operation, Parameter
 from proof.api.operator import OperatorHandlers
+from proof.api.operator_routes import access_routes
 from proof.api.operator_webhooks import (
     ID_MAX,
     PAGE_DEFAULT,
@@ -26,10 +28,13 @@ from proof.api.operator_wire import (
     NewPartnerRequest,
     PartnerPage,
 )
+from proof.api.ramp_routes import ramp_routes
 from proof.api.services import Services
 from proof.api.settings import SettingHandlers
 from proof.api.system import SystemHandlers
-from proof.api.timestamps import TimestampHandlers
+from proof.api.timestamps import ProofFormat, TimestampHandlers
+from proof.api.tsa import CHAIN_TYPE, REPLY_TYPE, REQUEST_TYPE, TsaHandlers
+from proof.api.websocket import websocket_routes
 from proof.api.whoami import WhoAmI, whoami
 from proof.api.wire import (
     ExampleRequest,
@@ -51,6 +56,8 @@ from proof.partners.rates import CallClass
 from proof.partners.records.service import PAGE_MAX
 from proof.partners.records.view import PartnerView
 from proof.partners.types import CredentialKind, Environment
+from proof.timestamps.calendar.service import MAX_COMMITMENT_BYTES
+from proof.timestamps.tsa.request import MAX_REQUEST_BYTES
 from proof.webhooks.inspection import PAGE_MAX as DELIVERIES_MAX
 from proof.webhooks.types import State
 from proof.webhooks.view import EndpointView
@@ -68,6 +75,12 @@ _SHA256 = Parameter(
     {"type": "string", "pattern": "^[0-9a-fA-F]{64}$"},
 )
 _TREE_ID = Parameter("treeId", "path", "a tree's UUID", {"type": "string", "format": "uuid"})
+_COMMITMENT = Parameter(
+    "commitment",
+    "path",
+    "hex of the message at the pending attestation, or of what was posted",
+    {"type": "string", "pattern": "^[0-9a-fA-F]{2,128}$"},
+)
 _CURRENCY = Parameter(
     "currencyId",
     "query",
@@ -76,7 +89,11 @@ _CURRENCY = Parameter(
     required=False,
 )
 _FORMAT = Parameter(
-    "format", "query", "the proof's format", {"type": "string", "enum": ["json"]}, required=False
+    "format",
+    "query",
+    "the webhook's payload, or an OpenTimestamps file of a Bitcoin proof",
+    {"type": "string", "enum": [*ProofFormat]},
+    required=False,
 )
 _AFTER = Parameter(
     "after", "query", "`next` of the page before", {"type": "string"}, required=False
@@ -178,6 +195,7 @@ _DELIVERIES = (
     Parameter(
         "state", "query", "one state only", {"type": "string", "enum": [*State]}, required=False
     ),
+    Parameter("subject", "query", "of one object's events", {"type": "string"}, required=False),
     Parameter(
         "since",
         "query",
@@ -283,7 +301,8 @@ def routes(services: Services, openapi: bytes = b"{}") -> list[Operation]:
         SettingHandlers(services),
         LogHandlers(services),
     )
-    system = SystemHandlers(services, openapi)
+    system, tsa = SystemHandlers(services, openapi), TsaHandlers(services)
+    calendar = CalendarHandlers(services)
     tile_path = _path("position", "a tile path: 067, x001/x234/067, 067.p/7", "^[x0-9./p]+$")
     return [
         Operation(
@@ -321,7 +340,7 @@ def routes(services: Services, openapi: bytes = b"{}") -> list[Operation]:
         ),
         Operation(
             "GET", "/v1/proof/{sha256}", v1.proof, "Fetch a proof",
-            {200: Answer("the payload of the proof webhook", ProofPayload)},
+            {200: Answer("the payload of the proof webhook, or the file", ProofPayload)},
             tag="proofs", credential=_KEY, call_class=CallClass.PROOF,
             parameters=(_SHA256, _CURRENCY, _FORMAT), refuses=(400, 404, 425, 429),
         ),
@@ -339,13 +358,13 @@ def routes(services: Services, openapi: bytes = b"{}") -> list[Operation]:
         ),
         Operation(
             "POST", "/v1/webhook/proof/example", settings.proof_example, "Try a proof webhook",
-            _PREVIEW, tag="settings", credential=_KEY, call_class=CallClass.SETTINGS,
+            _PREVIEW, tag="settings", credential=_KEY, call_class=CallClass.EXAMPLE,
             body=ExampleRequest, refuses=(400, 413, 429),
         ),
         Operation(
             "POST", "/v1/webhook/tree/example", settings.tree_example, "Try a tree webhook",
             {200: Answer("the example, which was also posted to the target", TimestampData)},
-            tag="settings", credential=_KEY, call_class=CallClass.SETTINGS,
+            tag="settings", credential=_KEY, call_class=CallClass.EXAMPLE,
             body=ExampleRequest, refuses=(400, 413, 429),
         ),
         Operation(
@@ -386,8 +405,41 @@ def routes(services: Services, openapi: bytes = b"{}") -> list[Operation]:
             ),
             refuses=(400, 404),
         ),
+        Operation(
+            "POST", "/digest", calendar.digest, "Stamp a commitment of 1 to 64 bytes",
+            {200: Answer("a serialized timestamp that is pending", content_type=TIMESTAMP_TYPE)},
+            tag="calendar", raw_body=DIGEST_TYPE, body_limit=MAX_COMMITMENT_BYTES,
+            refuses=(400, 404, 413, 429), in_sandbox=False,
+        ),
+        Operation(
+            "GET", "/timestamp/{commitment}", calendar.timestamp, "Upgrade a pending timestamp",
+            {200: Answer("a serialized timestamp up to a Bitcoin block", content_type=TIMESTAMP_TYPE)},
+            tag="calendar", parameters=(_COMMITMENT,), refuses=(404, 429), in_sandbox=False,
+        ),
+        *(
+            Operation(
+                "OPTIONS", path, calendar.preflight, "May a page of another site call it: it may",
+                {204: Answer("CORS headers")}, tag="calendar", parameters=parameters, in_sandbox=False,
+                listed=False,
+            )
+            for path, parameters in (("/digest", ()), ("/timestamp/{commitment}", (_COMMITMENT,)))
+        ),
+        Operation(
+            "POST", "/tsa", tsa.stamp, "Have a digest time-stamped (RFC 3161)",
+            {200: Answer("a token, or the status that says why there is none", content_type=REPLY_TYPE)},
+            tag="time-stamping authority", raw_body=REQUEST_TYPE, body_limit=MAX_REQUEST_BYTES,
+            refuses=(404, 413, 429), in_sandbox=False,
+        ),
+        Operation(
+            "GET", "/tsa/chain", tsa.chain, "Certificates of the time-stamping authority",
+            {200: Answer("PEM, the signer's first", content_type=CHAIN_TYPE)},
+            tag="time-stamping authority", refuses=(404,), in_sandbox=False,
+        ),
+        *ramp_routes(services),
+        *websocket_routes(),
         *_operator_routes(services),
         *_operator_webhook_routes(services),
+        *access_routes(services),
         Operation(
             "GET", "/healthz", system.healthz, "The process answers",
             {200: Answer("it does", Health)}, tag="system", in_sandbox=False,

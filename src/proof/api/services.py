@@ -3,16 +3,24 @@
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from proof.api.watches import Watches
 from proof.core.clock import Clock
 from proof.core.secrets import Vault
 from proof.db import Connection, Database
 from proof.outbound import OutboundClient, OutboundPolicy
+from proof.partners.anonymous import AddressRates
 from proof.partners.gate import Gate
 from proof.partners.operators import Operators
 from proof.partners.types import Environment
+from proof.ramp.providers.receiving import CallbackReceiver
+from proof.ramp.providers.registry import Providers
+from proof.ramp.sessions.service import Sessions
+from proof.ramp.sessions.widget import Widgets
+from proof.timestamps.calendar.service import Calendar
 from proof.timestamps.proofs.service import Proofs
 from proof.timestamps.submissions.service import Submissions
 from proof.timestamps.submissions.usage import Meter
+from proof.timestamps.tsa.service import TimeStampingAuthority
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +32,10 @@ class Services:
     gate: Gate
     operators: Operators
     submissions: Submissions
+    sessions: Sessions
+    providers: Providers
+    callbacks: CallbackReceiver
+    widgets: Widgets
     proofs: Proofs
     meter: Meter
     outbound: OutboundClient
@@ -32,3 +44,7 @@ class Services:
     base_urls: Mapping[Environment, str]
     webhook_secrets: Callable[[Connection, int], Awaitable[Sequence[bytes]]]
     readiness: Callable[[], Awaitable[Sequence[str]]]
+    anonymous_rates: AddressRates
+    tsa: TimeStampingAuthority | None
+    calendar: Calendar | None
+    watches: Watches

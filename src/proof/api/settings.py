@@ -5,6 +5,7 @@ from importlib.resources import files
 import msgspec
 from msgspec import UNSET
 
+from proof.api.endpoint import presented_token
 from proof.api.http import Call, Reply
 from proof.api.services import Services
 from proof.api.wire import (
@@ -20,11 +21,15 @@ from proof.api.wire import (
     UsageRequest,
 )
 from proof.db import Connection
+from proof.partners.audit import Actor, record
+from proof.partners.environments import lock_partner
+from proof.partners.tokens import presented
 from proof.partners.types import PartnerEnvironment
 from proof.timestamps.anchors.notices import TREE_EVENT, notified, set_notified
 from proof.timestamps.proofs.service import PROOF_EVENT, enabled_currency
 from proof.timestamps.submissions.usage import UNLIMITED
 from proof.webhooks.service import endpoints, set_endpoint
+from proof.webhooks.target import audited
 from proof.webhooks.trial import post_once
 
 _encode = msgspec.json.Encoder().encode
@@ -40,12 +45,19 @@ class SettingHandlers:
         """PATCH /v1/api-key/setting: what is omitted stays, an empty target switches off."""
         body: SettingRequest = call.body
         async with self._services.database.transaction() as tx:
+            # Two changes at once follow one another, so that each is recorded as it was.
+            await lock_partner(tx, call.caller.partner_id)
+            before = await self._setting(tx, call.caller)
             if body.notification is not UNSET:
                 if body.notification.proof is not UNSET:
                     await self._target(tx, call.caller, PROOF_EVENT, body.notification.proof.target)
                 if body.notification.tree is not UNSET:
                     await self._tree(tx, call.caller, body.notification.tree)
-            answer = await _setting(tx, call.caller)
+            answer = await self._setting(tx, call.caller)
+            if answer != before:
+                states = {"before": _audited(call, before), "after": _audited(call, answer)}
+                actor, partner_id = _actor(call), call.caller.partner_id
+                await record(tx, actor, "setting.change", partner_id, **states)
         return Reply(200, _encode(answer))
 
     async def usage(self, call: Call) -> Reply:
@@ -88,16 +100,34 @@ class SettingHandlers:
         await self._target(tx, owner, TREE_EVENT, wanted.target)
         if wanted.currency_ids is not UNSET:
             name = "notification.tree.currencyIds"
-            chosen = {enabled_currency(number, name) for number in wanted.currency_ids}
+            enabled = self._services.proofs.chains(owner.environment)
+            chosen = {enabled_currency(number, enabled, name) for number in wanted.currency_ids}
             await set_notified(tx, owner.id, sorted(chosen))
 
-
-async def _setting(connection: Connection, owner: PartnerEnvironment) -> SettingAnswer:
-    targets = await endpoints(connection, owner.id)
-    chains = await notified(connection, owner.id)
-    return SettingAnswer(
-        NotificationBody(
-            TargetBody(targets.get(PROOF_EVENT, "")),
-            TreeTargetBody(targets.get(TREE_EVENT, ""), [int(currency) for currency in chains]),
+    async def _setting(self, connection: Connection, owner: PartnerEnvironment) -> SettingAnswer:
+        targets = await endpoints(connection, owner.id)
+        enabled = self._services.proofs.chains(owner.environment)
+        chains = await notified(connection, owner.id, enabled)
+        return SettingAnswer(
+            NotificationBody(
+                TargetBody(targets.get(PROOF_EVENT, "")),
+                TreeTargetBody(targets.get(TREE_EVENT, ""), [int(currency) for currency in chains]),
+            )
         )
-    )
+
+
+def _actor(call: Call) -> Actor:
+    """The partner's token that the gate let in, by its key id."""
+    named = presented(presented_token([*call.headers]) or "")
+    assert named is not None, "the route needs a credential"
+    return Actor(f"token {named[0]}", str(call.edge.address), call.edge.request_id)
+
+
+def _audited(call: Call, setting: SettingAnswer) -> dict[str, object]:
+    found = setting.notification
+    return {
+        "environment": str(call.caller.environment),
+        "proof": audited(found.proof.target),
+        "tree": audited(found.tree.target),
+        "currency_ids": list(found.tree.currency_ids),
+    }

@@ -1,5 +1,6 @@
 """/v1: hashes in, their state, their proofs."""
 
+from enum import StrEnum
 from uuid import UUID
 
 import msgspec
@@ -17,13 +18,22 @@ from proof.api.wire import (
 )
 from proof.core.clock import milliseconds
 from proof.core.errors import InvalidInputError
-from proof.timestamps.proofs.service import PROOF_EVENT, enabled_currency
+from proof.timestamps.proofs.service import PROOF_EVENT
 from proof.timestamps.submissions.service import parse_digest, parse_digests
 from proof.timestamps.submissions.usage import UsageKind
 from proof.timestamps.types import Currency, SubmitStatus, Tree
+from proof.verify.ots_export import to_ots
 from proof.webhooks.service import endpoints
 
+OTS = b"application/vnd.opentimestamps.ots"
 _encode = msgspec.json.Encoder().encode
+
+
+class ProofFormat(StrEnum):
+    """How a proof is written: the webhook's payload, or an OpenTimestamps file."""
+
+    JSON = "json"
+    OTS = "ots"
 
 
 class TimestampHandlers:
@@ -69,7 +79,8 @@ class TimestampHandlers:
     async def request_proof(self, call: Call) -> Reply:
         """POST /v1/proof."""
         body: ProofRequest = call.body
-        digest, currency = parse_digest(body.sha256), enabled_currency(body.currency_id)
+        digest = parse_digest(body.sha256)
+        currency = await self._services.proofs.currency(call.caller, body.currency_id)
         await self._services.meter.require(call.caller, UsageKind.PROOFS)
         async with self._services.database.connection() as connection:
             targets = await endpoints(connection, call.caller.id)
@@ -84,16 +95,14 @@ class TimestampHandlers:
     async def proof(self, call: Call) -> Reply:
         """GET /v1/proof/{sha256}."""
         digest = parse_digest(call.path["sha256"])
-        currency = enabled_currency(
-            _currency_id(call.query.get("currencyId", str(int(Currency.LOG))))
-        )
-        if call.query.get("format", "json") != "json":
-            raise InvalidInputError("format: json is the format of this proof")
+        currency_id = _currency_id(call.query.get("currencyId", str(int(Currency.LOG))))
+        currency = await self._services.proofs.currency(call.caller, currency_id)
+        form = _format(call.query.get("format", ProofFormat.JSON), currency)
         await self._services.meter.require(call.caller, UsageKind.PROOFS)
         found = await self._services.proofs.proof(call.caller, digest, currency)
         # Only a proof that was given counts: whoever polls for one pays nothing for waiting.
         await self._services.meter.count(call.caller, UsageKind.PROOFS)
-        return Reply(200, found)
+        return Reply(200, to_ots(found), OTS) if form is ProofFormat.OTS else Reply(200, found)
 
     async def _tree(self, call: Call, text: str) -> Reply:
         try:
@@ -118,6 +127,19 @@ def tree_body(tree: Tree) -> TimestampData:
         data.root_sha256 = tree.root.hex()
         data.transaction = tree.transaction
     return data
+
+
+def _format(text: str, currency: Currency) -> ProofFormat:
+    try:
+        form = ProofFormat(text)
+    except ValueError:
+        raise InvalidInputError(f"format: {' or '.join(ProofFormat)} is required") from None
+    if form is ProofFormat.OTS and currency is not Currency.BTC:
+        raise InvalidInputError(
+            f"format: only Bitcoin's proofs can be ots, not those of {currency.name};"
+            f" ask for currencyId {int(Currency.BTC)}"
+        )
+    return form
 
 
 def _currency_id(text: str) -> int:

@@ -33,9 +33,14 @@ CHAPTERS = (
     Chapter(
         "For partners",
         (
+            Entry("sessions", "The ramp: opening sessions, reading transactions, its errors"),
             Entry("timestamps", "Submitting hashes: flow, rounds, states, errors and limits"),
             Entry("proofs-and-verifying", "What a proof holds, and checking it without us"),
             Entry("the-log", "The append-only log behind every proof, and how to watch it"),
+            Entry("calendar", "The OpenTimestamps calendar: `ots` stamps and upgrades against it"),
+            Entry("time-stamping", "RFC 3161 tokens, for programs that know nothing of Proof"),
+            Entry("watching", "A transaction's status changes over a WebSocket"),
+            Entry("sandbox", "Trying every path of the ramp: scripted outcomes, a clock to move"),
             Entry("webhooks", "Notices sent to you: headers, signatures, retries"),
             Entry("credentials-and-addresses", "Tokens, environments and allowlists"),
             Entry("errors", "Every status, what causes it, and whether to try again"),
@@ -49,6 +54,8 @@ CHAPTERS = (
             Entry(
                 "partners", "Onboarding partners, their records, and handing over what they need"
             ),
+            Entry("providers", "Provider accounts, their credentials, and what they post to us"),
+            Entry("chains", "Anchoring in Bitcoin and Ethereum: nodes, wallets, schedules, ceilings"),
             Entry("cli", "Every command with its options and exit codes"),
         ),
     ),

@@ -1,5 +1,6 @@
 """The page behind a one-time link: it shows nothing until its button is pressed."""
 
+import asyncio
 from base64 import b64encode
 from collections.abc import Awaitable, Callable, Mapping
 from hashlib import sha256
@@ -14,6 +15,12 @@ from proof.partners.handover.links import PATH, TOKEN_CHARACTERS, HandoverGoneEr
 # What a page's own style and script are allowed by.
 _MARKS = {"style": ("<style>", "</style>"), "script": ("<script>", "</script>")}
 
+# Strangers may press the button too: so many at once reach the database, so many wait for it, and the
+# others are told to come again.
+OPENING_AT_MOST = 2
+WAITING_AT_MOST = 32
+_COME_AGAIN_S = 2
+
 Open = Callable[[str, Any], Awaitable[str]]
 
 
@@ -27,6 +34,8 @@ class _HandoverPage:
 
     def __init__(self, open_sheet: Open) -> None:
         self._open_sheet = open_sheet
+        self._places = asyncio.Semaphore(OPENING_AT_MOST)
+        self._waiting = 0
         self._page = files("proof.web").joinpath("handover.html").read_bytes()
         self._policy = _policy(self._page.decode())
 
@@ -46,12 +55,23 @@ class _HandoverPage:
         if token is None:
             await self._send(send, 410, b"this link is not whole; copy all of it\n")
             return
+        if self._waiting >= WAITING_AT_MOST:
+            await self._send(send, 503, b"too many are opening links; try again in a moment\n")
+            return
         try:
-            sheet = await self._open_sheet(token, scope["proof"])
+            sheet = await self._in_turn(token, scope["proof"])
         except HandoverGoneError as error:
             await self._send(send, 410, error.message.encode())
             return
         await self._send(send, 200, sheet.encode(), "text/markdown; charset=utf-8")
+
+    async def _in_turn(self, token: str, edge: Any) -> str:
+        self._waiting += 1
+        try:
+            async with self._places:
+                return await self._open_sheet(token, edge)
+        finally:
+            self._waiting -= 1
 
     async def _send(
         self, send: Send, status: int, body: bytes, kind: str = "text/plain; charset=utf-8"
@@ -69,6 +89,8 @@ class _HandoverPage:
         }
         if status == 405:
             headers["allow"] = "GET, HEAD, POST"
+        if status == 503:
+            headers["retry-after"] = str(_COME_AGAIN_S)
         raw = [(name.encode(), value.encode()) for name, value in headers.items()]
         await send({"type": "http.response.start", "status": status, "headers": raw})
         await send({"type": "http.response.body", "body": body})

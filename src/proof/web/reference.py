@@ -12,18 +12,23 @@ Json = Mapping[str, Any]
 _TAGS = {
     "timestamps": "Timestamps",
     "proofs": "Proofs",
+    "ramp": "The ramp",
     "events": "Events",
     "credentials": "Credentials",
     "settings": "Settings and usage",
     "log": "The log",
+    "calendar": "OpenTimestamps calendar",
+    "time-stamping authority": "Time-stamping authority",
     "operator": "Partners, for operators",
     "operator webhooks": "Webhooks, for operators",
+    "operator access": "Tokens, addresses, rates and records, for operators",
     "system": "The server",
 }
 _HASH = "853ff93762a06ddbf722c4ebe9ddd66d8f63ddaea97f521c3ecc20da7c976020"
 # Values of the examples, by the name of a field or parameter.
 _EXAMPLES: Mapping[str, Any] = {
     "sha256": _HASH,
+    "commitment": _HASH,
     "treeId": "2ba9ddfe-3bb4-4a45-8dd3-9c463ba1d37a",
     "currencyId": 900,
     "currencyIds": 900,
@@ -52,10 +57,29 @@ _EXAMPLES: Mapping[str, Any] = {
     "ed25519": True,
     "enable": True,
     "grace_s": 86400,
+    "kind": "client_token",
+    "key_id": "03A4afx1kCKBF",
+    "network": "203.0.113.0/24",
+    "mode": "report",
+    "call_class": "submit",
+    "calls": 600,
+    "window_s": 60,
+    "burst": 100,
+    "subject": "0b6f6d2e-55b1-4bb1-9d0a-7d1f6a0f6f0a",
+    "merchant_transaction_id": "8d9c2f0e-6b1a-4f57-9c1e-2f4f1f0a7b63",
+    "seconds": 3600,
+    "outcome": "success",
+    "tx_id": "8d9c2f0e-6b1a-4f57-9c1e-2f4f1f0a7b63",
+    "partner_user_id": "user-4711",
+    "user_email": "user@acme.example",
+    "currency": "USDT",
+    "amount": "25.5",
+    "type": "buy",
 }
 # What a request can do without, and a reader of its example too.
 _LEFT_OUT = ("sandbox", "force", "link", "delivery", "until", "endpoint_id")
-_KEYS = {"operator": "PROOF_OPERATOR_TOKEN"}
+_LEFT_OUT += ("redirect_url", "client_ip", "address")
+_KEYS = {"operator": "PROOF_OPERATOR_TOKEN", "client_token": "PROOF_CLIENT_TOKEN"}
 
 
 def reference_markdown(openapi: Json, base_url: str) -> str:
@@ -135,6 +159,8 @@ class _Operation:
     def _example(self) -> list[str]:
         path, query = self._path, {}
         for parameter in self._operation.get("parameters", ()):
+            if parameter["in"] == "header":
+                continue
             (value, *_) = parameter["schema"].get("examples") or [_EXAMPLES[parameter["name"]]]
             if parameter["in"] == "path":
                 path = path.replace(f"{{{parameter['name']}}}", str(value))
@@ -195,6 +221,8 @@ def _type_of(openapi: Json, schema: Json) -> str:
 
 def _example_of(openapi: Json, schema: Json, name: str = "") -> Any:
     schema = _resolved(openapi, schema)
+    if "examples" in schema:
+        return schema["examples"][0]
     if schema.get("type") == "object" and name not in _EXAMPLES:
         return {
             field: _example_of(openapi, inner, field)

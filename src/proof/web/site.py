@@ -12,6 +12,7 @@ from starlette.routing import Route
 from proof.web.commands import Command, commands_markdown
 from proof.web.contents import CHAPTERS, ENTRIES, PAGES_FOLDER, Entry, source
 from proof.web.markdown import Rendered, Renderer
+from proof.web.outcomes import outcomes_markdown
 from proof.web.reference import reference_markdown
 from proof.web.serving import FOREVER, Document, Documents, content_hash
 from proof.web.settings import settings_markdown
@@ -130,6 +131,7 @@ def _expanded(text: str, sources: Sources) -> str:
     generated: dict[str, Callable[[], str]] = {
         "<!-- settings -->": lambda: settings_markdown(sources.defaults),
         "<!-- commands -->": lambda: commands_markdown(sources.commands),
+        "<!-- outcomes -->": outcomes_markdown,
         "<!-- paths -->": lambda: reference_markdown(json.loads(sources.openapi), EXAMPLE_URL),
     }
     for mark, make in generated.items():

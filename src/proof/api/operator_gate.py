@@ -1,0 +1,234 @@
+"""/operator/v1/partners/…: tokens, allowlists and rates of a partner, as the operator sets them."""
+
+from datetime import datetime, timedelta
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta, Struct
+
+from proof.api.http import Call, Reply
+from proof.api.services import Services
+from proof.core.errors import InvalidInputError, NotFoundError
+from proof.partners import allowlists, rate_limits, rotation
+from proof.partners.allowlists import AllowlistInfo, Place
+from proof.partners.audit import Actor
+from proof.partners.buckets import Rate
+from proof.partners.networks import AllowlistMode, parse_network
+from proof.partners.rates import CallClass
+from proof.partners.rotation import GRACE, LONGEST, CredentialInfo
+from proof.partners.types import CredentialKind, Environment
+
+_NOT_KEPT = ((b"cache-control", b"no-store"),)
+_encode = msgspec.json.Encoder().encode
+
+
+class TokenBody(Struct):
+    """A token as people may see it; the token itself was shown once."""
+
+    key_id: str
+    environment: Environment
+    kind: CredentialKind
+    state: Annotated[str, Meta(description="`active`, `expiring`, `expired` or `revoked`")]
+    created_at: datetime
+    expires_at: datetime | None
+    revoked_at: datetime | None
+    last_used_at: Annotated[datetime | None, Meta(description="null: never")]
+    last_address: str | None
+
+
+class TokenList(Struct):
+    """Every token a partner ever had, the newest of each kind first."""
+
+    tokens: list[TokenBody]
+
+
+class TokenRequest(Struct, forbid_unknown_fields=True):
+    """Which kind is replaced, and how the old ones end."""
+
+    kind: CredentialKind
+    grace_s: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=int(LONGEST.total_seconds()),
+            description="how many seconds old tokens last after the new one's first use; 0 ends them now",
+        ),
+    ] = int(GRACE.total_seconds())
+
+
+class NewToken(Struct):
+    """A new token, shown this once, and when each of the old ones ends at the latest."""
+
+    key_id: str
+    token: str
+    ending: dict[str, datetime]
+
+
+class AllowlistBody(Struct):
+    """From where a kind of token may be used."""
+
+    partner_id: str
+    environment: Environment
+    kind: CredentialKind
+    mode: Annotated[
+        AllowlistMode,
+        Meta(description="`report` lets everybody in and counts whom it would refuse"),
+    ]
+    networks: list[str]
+
+
+class NetworkRequest(Struct, forbid_unknown_fields=True):
+    """An address or network."""
+
+    network: Annotated[str, Meta(description="an address or CIDR network, IPv4 or IPv6")]
+    force: Annotated[bool, Meta(description="accept wider than /8 (IPv4) or /32 (IPv6)")] = False
+
+
+class ModeRequest(Struct, forbid_unknown_fields=True):
+    """What happens to an address that is not on the list."""
+
+    mode: AllowlistMode
+
+
+class RateBody(Struct, forbid_unknown_fields=True):
+    """`calls` in `window_s` seconds on average, `burst` at once."""
+
+    calls: int
+    window_s: int
+    burst: int
+
+
+class RateList(Struct):
+    """The limits that hold, by class of calls; a class that is not there is not limited."""
+
+    rates: dict[CallClass, RateBody]
+
+
+class OperatorGateHandlers:
+    """The handlers of what the gate goes by."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    async def tokens(self, call: Call) -> Reply:
+        """GET …/{partner_id}/tokens."""
+        async with self._services.database.connection() as connection:
+            found = await rotation.list_credentials(
+                connection, call.path["partner_id"], self._services.clock.now()
+            )
+        return Reply(200, _encode(TokenList([_token(one) for one in found])))
+
+    async def rotate(self, call: Call) -> Reply:
+        """POST …/{partner_id}/{environment}/tokens."""
+        body: TokenRequest = call.body
+        grace, now = timedelta(seconds=body.grace_s), self._services.clock.now()
+        place = (call.path["partner_id"], _environment(call), body.kind)
+        async with self._services.database.transaction() as tx:
+            issued = await rotation.rotate(tx, *place, _actor(call), now, grace)
+        answer = NewToken(issued.key_id, issued.token, issued.ending)
+        return Reply(201, _encode(answer), headers=_NOT_KEPT)
+
+    async def revoke(self, call: Call) -> Reply:
+        """POST …/{partner_id}/tokens/{key_id}/revoke."""
+        partner_id, now = call.path["partner_id"], self._services.clock.now()
+        async with self._services.database.transaction() as tx:
+            await rotation.revoke(tx, call.path["key_id"], _actor(call), now, partner_id)
+            found = await rotation.list_credentials(tx, partner_id, now)
+        (one,) = (each for each in found if each.key_id == call.path["key_id"])
+        return Reply(200, _encode(_token(one)))
+
+    async def allowlist(self, call: Call) -> Reply:
+        """GET …/{environment}/allowlists/{kind}."""
+        async with self._services.database.connection() as connection:
+            return _allowlist(await allowlists.show(connection, _place(call)))
+
+    async def allow(self, call: Call) -> Reply:
+        """POST …/{environment}/allowlists/{kind}."""
+        body: NetworkRequest = call.body
+        network, place = parse_network(body.network), _place(call)
+        async with self._services.database.transaction() as tx:
+            actor = _actor(call)
+            return _allowlist(await allowlists.add(tx, place, network, actor, force=body.force))
+
+    async def disallow(self, call: Call) -> Reply:
+        """DELETE …/{environment}/allowlists/{kind}."""
+        if "network" not in call.query:
+            raise InvalidInputError("network: an address or CIDR network is required")
+        network, place = parse_network(call.query["network"]), _place(call)
+        async with self._services.database.transaction() as tx:
+            return _allowlist(await allowlists.remove(tx, place, network, _actor(call)))
+
+    async def mode(self, call: Call) -> Reply:
+        """PATCH …/{environment}/allowlists/{kind}."""
+        body: ModeRequest = call.body
+        async with self._services.database.transaction() as tx:
+            return _allowlist(await allowlists.set_mode(tx, _place(call), body.mode, _actor(call)))
+
+    async def rates(self, call: Call) -> Reply:
+        """GET …/{environment}/rates."""
+        async with self._services.database.connection() as connection:
+            found = await rate_limits.rates(connection, *_where(call))
+        return _rates(found)
+
+    async def set_rate(self, call: Call) -> Reply:
+        """PUT …/{environment}/rates/{call_class}."""
+        body: RateBody = call.body
+        return await self._set_rate(call, Rate(body.calls, body.window_s, body.burst))
+
+    async def unset_rate(self, call: Call) -> Reply:
+        """DELETE …/{environment}/rates/{call_class}."""
+        return await self._set_rate(call, None)
+
+    async def _set_rate(self, call: Call, rate: Rate | None) -> Reply:
+        name, where = call.path["call_class"], _where(call)
+        if name not in list(CallClass):
+            raise NotFoundError(f"there are the classes of calls {', '.join(CallClass)}")
+        async with self._services.database.transaction() as tx:
+            await rate_limits.set_rate(tx, *where, CallClass(name), rate, _actor(call))
+            return _rates(await rate_limits.rates(tx, *where))
+
+
+def _where(call: Call) -> tuple[str, Environment]:
+    return call.path["partner_id"], _environment(call)
+
+
+def _environment(call: Call) -> Environment:
+    name = call.path["environment"]
+    if name not in list(Environment):
+        raise NotFoundError("there are the environments production and sandbox")
+    return Environment(name)
+
+
+def _place(call: Call) -> Place:
+    name = call.path["kind"]
+    if name not in list(CredentialKind):
+        raise NotFoundError("there are the kinds client_token and api_key")
+    return Place(call.path["partner_id"], _environment(call), CredentialKind(name))
+
+
+def _actor(call: Call) -> Actor:
+    return Actor(call.operator.key_id, str(call.edge.address), call.edge.request_id)
+
+
+def _token(one: CredentialInfo) -> TokenBody:
+    return TokenBody(
+        key_id=one.key_id,
+        environment=one.environment,
+        kind=one.kind,
+        state=one.state,
+        created_at=one.created_at,
+        expires_at=one.expires_at,
+        revoked_at=one.revoked_at,
+        last_used_at=one.last_used_at,
+        last_address=None if one.last_address is None else str(one.last_address),
+    )
+
+
+def _allowlist(info: AllowlistInfo) -> Reply:
+    networks = [str(network) for network in info.networks]
+    return Reply(200, _encode(AllowlistBody(*info.place, info.mode, networks)))
+
+
+def _rates(found: dict[CallClass, Rate]) -> Reply:
+    bodies = {name: RateBody(one.calls, one.window_s, one.burst) for name, one in found.items()}
+    return Reply(200, _encode(RateList(bodies)))

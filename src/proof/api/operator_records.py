@@ -1,0 +1,111 @@
+"""/operator/v1/refusals and /operator/v1/audit: what happened, to read."""
+
+from datetime import datetime, timedelta
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta, Struct
+
+from proof.api.http import Call, Reply
+from proof.api.operator_webhooks import ID_MAX
+from proof.api.parameters import moment, whole_number
+from proof.api.services import Services
+from proof.partners.audit import LIST_AT_MOST, newest_entries
+from proof.partners.audit_chain import wire
+from proof.partners.environments import environment_names
+from proof.partners.refusals import Reason, Refusal, list_refusals
+from proof.partners.types import CredentialKind, Environment
+
+REFUSALS_AT_MOST = 1_000
+AUDIT_DEFAULT = 50
+_BACK = timedelta(hours=24)
+_encode = msgspec.json.Encoder().encode
+
+
+class RefusalBody(Struct):
+    """One caller's refusals for one reason, counted."""
+
+    partner_id: str
+    name: str
+    environment: Environment
+    kind: Annotated[CredentialKind, Meta(description="of the token sent")]
+    network: Annotated[
+        str | None, Meta(description="the address, or an IPv6 address's /64; null: further ones")
+    ]
+    reason: Reason
+    key_id: Annotated[
+        str | None, Meta(description="of a token that has expired or was revoked; else null")
+    ]
+    count: int
+    last_at: datetime
+
+
+class RefusalList(Struct):
+    """Callers that were turned away, the latest first."""
+
+    refusals: list[RefusalBody]
+
+
+class AuditEntry(Struct):
+    """One entry; `before` and `after` hold what changed, without secrets."""
+
+    id: int
+    at: str
+    actor: Annotated[
+        str, Meta(description="an operator's key id, `cli`, `worker`, or what else acted")
+    ]
+    address: str | None
+    request_id: str | None
+    action: str
+    partner_id: str | None
+    before: Any
+    after: Any
+
+
+class AuditPage(Struct):
+    """Entries, the newest first."""
+
+    entries: list[AuditEntry]
+    next: Annotated[int, Meta(description="`before` of the next page; 0 on the last")]
+
+
+class OperatorRecordHandlers:
+    """The handlers of what is only read."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    async def refusals(self, call: Call) -> Reply:
+        """GET /operator/v1/refusals."""
+        since = moment(call.query, "since") or self._services.clock.now() - _BACK
+        limit = whole_number(call.query, "limit", REFUSALS_AT_MOST, 1, REFUSALS_AT_MOST)
+        async with self._services.database.connection() as connection:
+            found = await list_refusals(connection, since, call.query.get("partner_id"), limit)
+        return Reply(200, _encode(RefusalList([_refusal(one) for one in found])))
+
+    async def audit(self, call: Call) -> Reply:
+        """GET /operator/v1/audit."""
+        limit = whole_number(call.query, "limit", AUDIT_DEFAULT, 1, LIST_AT_MOST)
+        before = whole_number(call.query, "before", None, 1, ID_MAX)
+        partner_id = call.query.get("partner_id")
+        async with self._services.database.connection() as connection:
+            if partner_id is not None:
+                await environment_names(connection, partner_id)
+            found = await newest_entries(connection, limit, partner_id, before)
+        entries = [msgspec.convert(wire(one), AuditEntry) for one in found]
+        following = entries[-1].id if len(entries) == limit else 0
+        return Reply(200, _encode(AuditPage(entries, following)))
+
+
+def _refusal(one: Refusal) -> RefusalBody:
+    return RefusalBody(
+        partner_id=one.partner_id,
+        name=one.name,
+        environment=one.environment,
+        kind=one.kind,
+        network=None if one.network is None else str(one.network).removesuffix("/32"),
+        reason=one.reason,
+        key_id=one.key_id,
+        count=one.count,
+        last_at=one.last_at,
+    )

@@ -1,0 +1,136 @@
+"""The open WebSockets of one process, and closing those that would not be let in any more."""
+
+import asyncio
+from collections import defaultdict
+from typing import NamedTuple
+from uuid import UUID
+
+from prometheus_client import Gauge
+
+from proof.core.loop import Loop
+from proof.partners.credentials import Credential
+from proof.partners.errors import DirectoryStaleError
+from proof.partners.gate import Gate
+from proof.partners.networks import Address
+from proof.ramp.transactions.updates import Reader, Update, Updates
+
+_LOOK_S = 0.5
+_STALE_PAUSE_S = 0.2
+
+_open_sockets = Gauge("proof_websockets", "Open WebSockets", multiprocess_mode="livesum")
+
+
+class Ending(NamedTuple):
+    """How the server closes a WebSocket: a code of RFC 6455, section 7.4.1, and a reason."""
+
+    code: int
+    reason: str
+
+
+OVER = Ending(1000, "the transaction has come to its end")
+_NOT_ADMITTED = Ending(1008, "the credential does not let you in from here any more")
+_LAGGING = Ending(1013, "you read too slowly; connect again for the present state")
+
+
+class _Caller(NamedTuple):
+    key_id: str
+    address: Address
+
+
+class Watch:
+    """One backend that watches one transaction. Made by `Watches`."""
+
+    __slots__ = ("_gate", "_reader", "address", "credential", "turned_away")
+
+    def __init__(
+        self, gate: Gate, reader: Reader, credential: Credential, address: Address
+    ) -> None:
+        self._gate = gate
+        self._reader = reader
+        self.credential = credential
+        self.address = address
+        self.turned_away = False
+
+    @property
+    def reader(self) -> Reader:
+        return self._reader
+
+    async def next(self) -> Update | Ending | None:
+        """The next update, or how to end; None when `stop` was called.
+
+        Only who would still be let in gets an update; while that cannot be checked, it waits.
+        """
+        update = await self._reader.next()
+        if update is not None and await self._admitted():
+            return update
+        if self.turned_away:
+            return _NOT_ADMITTED
+        return _LAGGING if self._reader.lagging else None
+
+    def stop(self) -> None:
+        """The other side is gone."""
+        self._reader.end()
+
+    def turn_away(self) -> None:
+        """End, because the gate would not let it in now."""
+        self.turned_away = True
+        self._reader.end()
+
+    async def _admitted(self) -> bool:
+        while not self.turned_away:
+            try:
+                admitted = await self._gate.still_admits(self.credential, self.address)
+            except DirectoryStaleError:
+                await asyncio.sleep(_STALE_PAUSE_S)
+                continue
+            if admitted:
+                return True
+            self.turn_away()
+        return False
+
+
+class Watches:
+    """Who watches what; one a process."""
+
+    def __init__(self, gate: Gate, updates: Updates) -> None:
+        self._gate = gate
+        self._updates = updates
+        # Callers come with few credentials from few addresses, so there is one question for thousands.
+        self._by_caller: defaultdict[_Caller, set[Watch]] = defaultdict(set)
+        self._looking = Loop("open websockets", self._look, _LOOK_S)
+
+    @property
+    def open_now(self) -> int:
+        """How many are open."""
+        return sum(map(len, self._by_caller.values()))
+
+    async def run(self) -> None:
+        """Give updates and close what is not admitted any more, until cancelled."""
+        await asyncio.gather(self._updates.run(), self._looking.run())
+
+    async def open(self, credential: Credential, address: Address, transaction_id: UUID) -> Watch:
+        """A watch of a transaction of the credential's owner; to be closed. Raises NotFoundError."""
+        reader = await self._updates.open(transaction_id, credential.owner.id)
+        watch = Watch(self._gate, reader, credential, address)
+        self._by_caller[_Caller(credential.key_id, address)].add(watch)
+        _open_sockets.inc()
+        return watch
+
+    def close(self, watch: Watch) -> None:
+        """Forget a watch."""
+        self._updates.close(watch.reader)
+        caller = _Caller(watch.credential.key_id, watch.address)
+        watches = self._by_caller[caller]
+        watches.discard(watch)
+        if not watches:
+            del self._by_caller[caller]
+        _open_sockets.dec()
+
+    async def _look(self) -> bool:
+        for watches in list(self._by_caller.values()):
+            one = next(iter(watches), None)
+            if one is None or await self._gate.still_admits(one.credential, one.address):
+                continue
+            for each in list(watches):
+                each.turn_away()
+        return False

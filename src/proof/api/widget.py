@@ -1,0 +1,148 @@
+"""/w/api: what the hosted page asks for its user. The tab's own token is the only credential."""
+
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+import msgspec
+from msgspec import Meta, Struct
+
+from proof.api.endpoint import presented_token
+from proof.api.http import Call, Reply
+from proof.api.services import Services
+from proof.core.errors import InvalidInputError
+from proof.ramp.providers.protocols import PaymentMethod
+from proof.ramp.sessions.errors import UnauthorisedError
+from proof.ramp.sessions.state import State
+from proof.ramp.sessions.widget import Opening
+
+_encode = msgspec.json.Encoder().encode
+# What a browser or a proxy kept of one user, another would see.
+_NO_STORE = ((b"cache-control", b"no-store"),)
+
+
+class _Request(Struct, forbid_unknown_fields=True):
+    pass
+
+
+class OpenRequest(_Request):
+    widget_id: str
+    init_token: str
+    merchant_transaction_id: str
+    signature: str
+    options: dict[str, Any] = {}
+
+
+class QuoteRequest(_Request):
+    fiat_currency: str
+
+
+class KycRequest(_Request):
+    """`liveness`: the camera saw a living face."""
+
+    document: Literal["passport", "id_card", "driving_licence"]
+    liveness: bool
+
+
+class PayRequest(_Request):
+    """`outcome` is that of the test card typed; the number itself stays in the browser."""
+
+    attempt_id: UUID
+    method: PaymentMethod
+    outcome: Annotated[str, Meta(max_length=64)] | None = None
+
+
+class ChallengeRequest(_Request):
+    attempt_id: UUID
+    passed: bool
+
+
+class NothingRequest(_Request):
+    pass
+
+
+class WidgetHandlers:
+    """The handlers of the hosted page."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    async def open(self, call: Call) -> Reply:
+        """POST /w/api/open."""
+        self._services.anonymous_rates.take(call.edge.address)
+        body: OpenRequest = call.body
+        opened = await self._services.widgets.open(
+            call.edge.environment,
+            Opening(
+                widget_id=body.widget_id,
+                init_token=body.init_token,
+                merchant_transaction_id=body.merchant_transaction_id,
+                signature=body.signature,
+                options=body.options,
+                address=call.edge.address,
+                session_token=presented_token(list(call.headers)),
+            ),
+        )
+        return Reply(200, _encode(opened), headers=_NO_STORE)
+
+    async def state(self, call: Call) -> Reply:
+        """GET /w/api/state."""
+        return _reply(await self._services.widgets.state(call.edge.environment, _token(call)))
+
+    async def quote(self, call: Call) -> Reply:
+        """POST /w/api/quote."""
+        body: QuoteRequest = call.body
+        return _reply(
+            await self._services.widgets.choose_fiat(
+                call.edge.environment, _token(call), body.fiat_currency
+            )
+        )
+
+    async def kyc(self, call: Call) -> Reply:
+        """POST /w/api/kyc."""
+        body: KycRequest = call.body
+        if not body.liveness:
+            raise InvalidInputError("liveness: without it there is no identification")
+        return _reply(
+            await self._services.widgets.submit_kyc(
+                call.edge.environment, _token(call), body.document
+            )
+        )
+
+    async def pay(self, call: Call) -> Reply:
+        """POST /w/api/pay."""
+        body: PayRequest = call.body
+        return _reply(
+            await self._services.widgets.pay(
+                call.edge.environment, _token(call), body.attempt_id, body.method, body.outcome
+            )
+        )
+
+    async def challenge(self, call: Call) -> Reply:
+        """POST /w/api/challenge."""
+        body: ChallengeRequest = call.body
+        return _reply(
+            await self._services.widgets.answer_challenge(
+                call.edge.environment, _token(call), body.attempt_id, passed=body.passed
+            )
+        )
+
+    async def deposit(self, call: Call) -> Reply:
+        """POST /w/api/deposit."""
+        return _reply(
+            await self._services.widgets.show_deposit(call.edge.environment, _token(call))
+        )
+
+    async def cancel(self, call: Call) -> Reply:
+        """POST /w/api/cancel."""
+        return _reply(await self._services.widgets.cancel(call.edge.environment, _token(call)))
+
+
+def _token(call: Call) -> str:
+    token = presented_token(list(call.headers))
+    if not token:
+        raise UnauthorisedError("send the session's token as Authorization: Bearer")
+    return token
+
+
+def _reply(state: State) -> Reply:
+    return Reply(200, _encode(state), headers=_NO_STORE)

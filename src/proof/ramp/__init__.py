@@ -1,0 +1,1 @@
+"""The ramp: buy and sell sessions, their transactions, the providers behind them."""

@@ -1,0 +1,137 @@
+"""People's e-mail, wallet and IP addresses: sealed, in one table, and erasable.
+
+No event, log line or idempotency row holds them. An event holds salted hashes of them (`Salts`), whose
+salts are here as well: once they are erased, nobody can find out what was hashed by trying.
+"""
+
+import hashlib
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, NamedTuple
+from uuid import UUID, uuid4
+
+from proof.core.secrets import Vault
+from proof.db import Connection
+
+# What a record of ramp_personal is sealed for; the columns are the table's.
+IDENTITY = "personal {kind} {id}"
+PRUNED_AT_ONCE = 1000
+_SALT_BYTES = 32
+
+_PRUNE = """
+DELETE FROM ramp_personal WHERE id IN (
+    SELECT id FROM ramp_personal WHERE kind = 'client_ip' AND created_at < $1
+    ORDER BY created_at LIMIT $2 FOR UPDATE SKIP LOCKED)
+"""
+
+_OF_TRANSACTION = """
+SELECT id, kind, sealed FROM ramp_personal WHERE transaction_id = $1 AND kind <> 'salt'
+"""
+
+_OF_EVENTS = """
+SELECT id, transaction_id, kind, sealed FROM ramp_personal
+WHERE transaction_id = ANY($1::uuid[]) AND kind IN ('address', 'salt')
+"""
+
+_SAVE = """
+INSERT INTO ramp_personal (id, user_id, transaction_id, kind, sealed, created_at)
+VALUES ($1, $2, $3, $4, $5, $6)
+"""
+
+
+class Kind(StrEnum):
+    """What a personal value is. `salt` holds the two salts of a transaction's events."""
+
+    EMAIL = "email"
+    ADDRESS = "address"
+    CLIENT_IP = "client_ip"
+    SALT = "salt"
+
+
+class Sealed(NamedTuple):
+    """A row of ramp_personal but for its owners; the id is made before the row, because it is sealed in."""
+
+    id: UUID
+    kind: Kind
+    sealed: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Salts:
+    """32 bytes each: showing the one to prove a hash shows nothing of the other."""
+
+    partner_user_id: bytes = field(repr=False)
+    address: bytes = field(repr=False)
+
+
+def seal(vault: Vault, kind: Kind, value: str | bytes) -> Sealed:
+    """The value (text as UTF-8) sealed for a new row; whoever calls writes it, with `created_at` in the
+    clock's own time, never a sandbox's."""
+    row_id = uuid4()
+    secret = value.encode() if isinstance(value, str) else value
+    return Sealed(row_id, kind, vault.seal(secret, IDENTITY.format(kind=kind, id=row_id)))
+
+
+async def save(
+    tx: Connection, sealed: Sealed, user_id: int, transaction_id: UUID, created_at: datetime
+) -> None:
+    """Write one sealed value of a user's transaction."""
+    await tx.execute(_SAVE, sealed.id, user_id, transaction_id, sealed.kind, sealed[2], created_at)
+
+
+async def read(connection: Connection, vault: Vault, transaction_id: UUID) -> Mapping[Kind, str]:
+    """The e-mail, address and client IP of a transaction, as far as they are still there.
+
+    Raises SealError.
+    """
+    rows = await connection.fetch(_OF_TRANSACTION, transaction_id)
+    return {Kind(row["kind"]): _open(vault, row).decode() for row in rows}
+
+
+async def read_for_events(
+    connection: Connection, vault: Vault, transaction_ids: Sequence[UUID]
+) -> Mapping[UUID, Mapping[Kind, bytes]]:
+    """The addresses and salts of transactions, as far as they are there. Raises SealError."""
+    rows = await connection.fetch(_OF_EVENTS, transaction_ids)
+    opened: dict[UUID, dict[Kind, bytes]] = {}
+    for row in rows:
+        opened.setdefault(row["transaction_id"], {})[Kind(row["kind"])] = _open(vault, row)
+    return opened
+
+
+def salts_of(values: Mapping[Kind, bytes]) -> Salts | None:
+    """The salts among a transaction's values; None before its first event and once erased."""
+    salt = values.get(Kind.SALT)
+    return None if salt is None else Salts(salt[:_SALT_BYTES], salt[_SALT_BYTES:])
+
+
+def new_salts(vault: Vault) -> tuple[Salts, Sealed]:
+    """Random salts, and the row to write them as."""
+    salts = Salts(secrets.token_bytes(_SALT_BYTES), secrets.token_bytes(_SALT_BYTES))
+    return salts, seal(vault, Kind.SALT, salts.partner_user_id + salts.address)
+
+
+def salted_sha256(salt: bytes, value: str) -> str:
+    """Lower-case hex of SHA-256 over the 32-byte salt followed by the value's UTF-8."""
+    return hashlib.sha256(salt + value.encode()).hexdigest()
+
+
+async def prune_client_ips(tx: Connection, before: datetime, limit: int = PRUNED_AT_ONCE) -> int:
+    """Delete at most `limit` client IPs written before that moment; how many."""
+    status = await tx.execute(_PRUNE, before, limit)
+    return int(status.split()[-1])
+
+
+async def erase(tx: Connection, transaction_ids: Sequence[UUID]) -> int:
+    """Delete every personal value of a user's transactions, salts included; how many."""
+    status = await tx.execute(
+        "DELETE FROM ramp_personal WHERE transaction_id = ANY($1::uuid[])", transaction_ids
+    )
+    return int(status.split()[-1])
+
+
+def _open(vault: Vault, row: Any) -> bytes:
+    return vault.open(row["sealed"], IDENTITY.format(kind=row["kind"], id=row["id"]))

@@ -1,0 +1,113 @@
+"""What providers post to us, from its storing to its end.
+
+A callback is acknowledged when it is durable, and only then; what it says is applied later, by the worker.
+The raw bytes are sealed, because they may hold what a person would not have shown, and are erased with the
+person or with age; that there was a callback stays.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import UUID
+
+from proof.core.secrets import Vault
+from proof.db import Connection
+
+# What records of provider_callbacks and refused_callbacks are sealed for; the columns are the tables'.
+IDENTITY = "provider callback {account_id} {dedup_sha256}"
+REFUSED_IDENTITY = "refused callback {id}"
+
+PRUNED_AT_ONCE = 1000
+
+# Oldest first, so that what was said first is usually applied first; any order ends the same.
+_CLAIM = """
+SELECT callback.id, account_id, dedup_sha256, callback.sealed, received_at, provider,
+    partner_environment_id
+FROM provider_callbacks callback JOIN provider_accounts account ON account.id = account_id
+WHERE processed_at IS NULL ORDER BY callback.id LIMIT $1 FOR UPDATE OF callback SKIP LOCKED
+"""
+
+_CONCLUDE = """
+UPDATE provider_callbacks callback SET processed_at = $4, outcome = done.outcome,
+    transaction_id = done.transaction_id
+FROM unnest($1::bigint[], $2::text[], $3::uuid[]) AS done(id, outcome, transaction_id)
+WHERE callback.id = done.id
+"""
+
+_PRUNE = """
+UPDATE provider_callbacks SET sealed = NULL WHERE id IN (
+    SELECT id FROM provider_callbacks
+    WHERE received_at < $1 AND sealed IS NOT NULL AND processed_at IS NOT NULL
+    ORDER BY received_at LIMIT $2 FOR UPDATE SKIP LOCKED)
+"""
+
+_PRUNE_REFUSED = """
+DELETE FROM refused_callbacks WHERE id IN (
+    SELECT id FROM refused_callbacks WHERE received_at < $1
+    ORDER BY received_at LIMIT $2 FOR UPDATE SKIP LOCKED)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredCallback:
+    """A callback as it came, verified, waiting to be applied."""
+
+    id: int
+    provider: str
+    partner_environment_id: int
+    received_at: datetime
+    body: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Concluded:
+    """What became of a callback: `outcome` in a word or two, and the transaction it was about."""
+
+    id: int
+    outcome: str
+    transaction_id: UUID | None = None
+
+
+async def claim(tx: Connection, vault: Vault, limit: int) -> list[StoredCallback]:
+    """Callbacks nobody has applied yet, the oldest first, locked until the caller's transaction ends.
+
+    Raises SealError.
+    """
+    rows = await tx.fetch(_CLAIM, limit)
+    return [
+        StoredCallback(
+            row["id"],
+            row["provider"],
+            row["partner_environment_id"],
+            row["received_at"],
+            vault.open(row["sealed"], callback_identity(row["account_id"], row["dedup_sha256"])),
+        )
+        for row in rows
+    ]
+
+
+async def conclude(tx: Connection, done: Collection[Concluded], now: datetime) -> None:
+    """Apply these no more, in the transaction that applied them."""
+    columns = [[one.id for one in done], [one.outcome for one in done]]
+    await tx.execute(_CONCLUDE, *columns, [one.transaction_id for one in done], now)
+
+
+async def prune(tx: Connection, before: datetime, limit: int = PRUNED_AT_ONCE) -> int:
+    """Erase the bodies of callbacks that came before that moment, `limit` of each kind; how many."""
+    done = [await tx.execute(query, before, limit) for query in (_PRUNE, _PRUNE_REFUSED)]
+    return sum(int(status.split()[-1]) for status in done)
+
+
+async def forget(tx: Connection, transaction_ids: Collection[UUID]) -> int:
+    """Erase the bodies of callbacks about these transactions; how many."""
+    status = await tx.execute(
+        "UPDATE provider_callbacks SET sealed = NULL"
+        " WHERE transaction_id = ANY($1::uuid[]) AND sealed IS NOT NULL",
+        list(transaction_ids),
+    )
+    return int(status.split()[-1])
+
+
+def callback_identity(account_id: UUID, dedup_sha256: bytes) -> str:
+    """What a callback's body is sealed for."""
+    return IDENTITY.format(account_id=account_id, dedup_sha256=dedup_sha256.hex())

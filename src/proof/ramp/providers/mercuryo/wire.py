@@ -1,0 +1,202 @@
+"""Mercuryo's words: signatures, callbacks and the answers of its API, and what its statuses mean.
+
+Source: the ramp API contract, "Mercuryo behind the scenes". A transaction of ours is two legs there, which
+share our id.
+"""
+
+import hashlib
+import hmac
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
+from uuid import UUID
+
+import msgspec
+
+from proof.core.canonical import canonical_json
+from proof.ramp.errors import CallbackRefusedError
+from proof.ramp.providers.protocols import Observation, Verdict
+
+SIGNATURE_HEADER = "x-signature"
+
+NETWORKS: Mapping[str, str] = {
+    "TRC20": "TRON",
+    "ERC20": "ETHEREUM",
+    "ETH": "ETHEREUM",
+    "BEP20": "BINANCESMARTCHAIN",
+    "BTC": "BITCOIN",
+}
+
+_BUY: Mapping[str, Verdict] = {
+    "new": Verdict.PENDING,
+    "pending": Verdict.PENDING,
+    "descriptor_failed": Verdict.PENDING,
+    "failed_exchange": Verdict.PENDING,
+    "order_scheduled": Verdict.PENDING,
+    "paid": Verdict.PROCESSING,
+    "order_failed": Verdict.DECLINED,
+    "cancelled": Verdict.CANCELLED,
+}
+
+# In the order in which legs follow one another. `mobile_pay` is a purchase by Apple or Google Pay.
+VERDICTS: Mapping[str, Mapping[str, Verdict]] = {
+    "buy": _BUY,
+    "mobile_pay": _BUY,
+    "withdraw": {
+        "new": Verdict.PROCESSING,
+        "pending": Verdict.PROCESSING,
+        "order_scheduled": Verdict.PROCESSING,
+        "completed": Verdict.COMPLETED,
+        "failed": Verdict.UNDELIVERABLE,
+    },
+    "deposit": {
+        "new": Verdict.PENDING,
+        "pending": Verdict.PENDING,
+        "completed": Verdict.PROCESSING,
+        "failed": Verdict.FAILED,
+    },
+    "sell": {
+        "new": Verdict.PENDING,
+        "pending": Verdict.PROCESSING,
+        "succeeded": Verdict.COMPLETED,
+        "completed": Verdict.COMPLETED,
+        "failed": Verdict.FAILED,
+    },
+}
+
+# Legs whose crypto amount is the one agreed; a withdrawal's is less the network's fee.
+_AGREED = frozenset({"buy", "mobile_pay", "deposit", "sell"})
+_LEGS = list(VERDICTS)
+_WHITE_SPACE = re.compile(rb"\s+")
+_LONGEST_AMOUNT = 60
+_ABSENT = msgspec.Raw(b"null")
+_MALFORMED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+
+class Leg(msgspec.Struct, frozen=True):
+    """One leg as callbacks and answers have it; more fields are let be. `type` is absent in answers, where
+    the member's name says it. Amounts are kept as written: no number passes through a float."""
+
+    id: str
+    merchant_transaction_id: str
+    status: str
+    type: str = ""
+    updated_at: str | None = None
+    created_at: str | None = None
+    amount: msgspec.Raw = _ABSENT
+    fiat_amount: msgspec.Raw = _ABSENT
+    fiat_currency: str | None = None
+    payment_method: str | None = None
+
+
+class _Wrapped(msgspec.Struct, frozen=True):
+    data: Leg
+
+
+_leg, _wrapped = msgspec.json.Decoder(Leg), msgspec.json.Decoder(_Wrapped)
+_rows = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
+
+
+def session_signature(
+    address: str, secret: str, client_ip: str, merchant_transaction_id: str
+) -> str:
+    """`v2:` and the hex SHA-512 of the four, one after the other with nothing between them."""
+    joined = address + secret + client_ip + merchant_transaction_id
+    return "v2:" + hashlib.sha512(joined.encode()).hexdigest()
+
+
+def verify(sign_key: str, headers: Mapping[str, str], body: bytes) -> str:
+    """`raw` or `compact`: which form of the body is signed. Raises CallbackRefusedError.
+
+    Mercuryo's documents disagree on whether white space is removed first.
+    """
+    given = headers.get(SIGNATURE_HEADER, "").lower().encode()
+    for form, signed in (("raw", body), ("compact", _WHITE_SPACE.sub(b"", body))):
+        expected = hmac.new(sign_key.encode(), signed, hashlib.sha256).hexdigest()
+        if hmac.compare_digest(expected.encode(), given):
+            return form
+    raise CallbackRefusedError("the signature fits neither form of the body")
+
+
+def identity(body: bytes) -> bytes:
+    """SHA-256 over id, type, status and updated_at. Raises CallbackRefusedError."""
+    leg = callback_leg(body)
+    return hashlib.sha256(
+        canonical_json([leg.id, leg.type, leg.status, leg.updated_at or ""])
+    ).digest()
+
+
+def callback_leg(body: bytes) -> Leg:
+    """The leg that a callback is about, whether it stands in `data` or by itself. Raises
+    CallbackRefusedError."""
+    try:
+        return _wrapped.decode(body).data
+    except _MALFORMED:
+        pass
+    try:
+        return _leg.decode(body)
+    except _MALFORMED as error:
+        raise CallbackRefusedError(f"not a callback of Mercuryo's: {error}") from None
+
+
+def answered_legs(data: bytes) -> list[tuple[str, Leg]]:
+    """The legs in the answer about transactions: objects with a member for each leg, null where there is
+    none; what is no leg of ours is let be. Raises CallbackRefusedError."""
+    try:
+        return [
+            (name, _leg.decode(row[name]))
+            for row in _rows.decode(data)
+            for name in _LEGS
+            if bytes(row.get(name, _ABSENT)) != b"null"
+        ]
+    except _MALFORMED as error:
+        raise CallbackRefusedError(f"not a list of transactions: {error}") from None
+
+
+def observation(kind: str, leg: Leg) -> Observation:
+    """What a leg's status means; an unknown leg or status is `unknown`. Raises CallbackRefusedError for an
+    id that is not ours, a time or an amount that is none."""
+    try:
+        name = UUID(leg.merchant_transaction_id)
+    except ValueError:
+        raise CallbackRefusedError("merchant_transaction_id: not an id of ours") from None
+    return Observation(
+        merchant_transaction_id=name,
+        verdict=VERDICTS.get(kind, {}).get(leg.status, Verdict.UNKNOWN),
+        said=f"{kind[:40]}: {leg.status[:40]}",
+        occurred_at=_moment(leg.updated_at or leg.created_at),
+        reference=leg.id,
+        crypto_amount=_amount(leg.amount) if kind in _AGREED else None,
+        fiat_currency=leg.fiat_currency,
+        fiat_amount=_amount(leg.fiat_amount),
+        payment_method=leg.payment_method or ("mobile_pay" if kind == "mobile_pay" else None),
+    )
+
+
+def order(kind: str) -> int:
+    """A leg's place among the others."""
+    return _LEGS.index(kind)
+
+
+def _moment(text: str | None) -> datetime:
+    """A time with an offset, or one in UTC without."""
+    try:
+        found = datetime.fromisoformat(text or "")
+        return found.replace(tzinfo=found.tzinfo or UTC).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise CallbackRefusedError("updated_at: not a time") from None
+
+
+def _amount(written: msgspec.Raw) -> Decimal | None:
+    """A number, in quotation marks or not; null and an empty string are none."""
+    text = bytes(written).decode().strip('"')
+    if text in {"", "null"}:
+        return None
+    try:
+        amount = Decimal(text) if len(text) <= _LONGEST_AMOUNT else Decimal("NaN")
+    except InvalidOperation:
+        amount = Decimal("NaN")
+    if not amount.is_finite() or abs(amount.adjusted()) > _LONGEST_AMOUNT or amount < 0:
+        raise CallbackRefusedError("amount: not a decimal number")
+    return amount

@@ -1,0 +1,251 @@
+"""Receiving callbacks: verified, told from those known, sealed and stored, and only then acknowledged.
+
+Group commit, as with hashes: callbacks that wait while a commit runs share the next one. What cannot be
+verified is counted, and of each account the first KEPT_A_DAY bodies of a day are kept, so that an operator
+can see why; whatever a stranger sends adds no more than that to the disk.
+"""
+
+import asyncio
+import hashlib
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from time import monotonic
+from uuid import UUID, uuid4
+
+import asyncpg
+import structlog
+from prometheus_client import Counter
+
+from proof.core.clock import Clock
+from proof.core.errors import DatabaseUnavailableError, NotFoundError
+from proof.core.secrets import Vault
+from proof.db import Connection, Database
+from proof.db.pool import UNAVAILABLE
+from proof.partners.types import Environment
+from proof.ramp.errors import CallbackRefusedError
+from proof.ramp.providers.accounts import account
+from proof.ramp.providers.callbacks import REFUSED_IDENTITY, callback_identity
+from proof.ramp.providers.protocols import Account, TranslatesCallbacks
+from proof.ramp.providers.registry import Providers
+
+KEPT_A_DAY = 100
+MAX_BATCH = 500
+# While one lane waits for the disk, the other gathers.
+_LANES = 2
+# An account's credentials may be up to so old; a new account is found at once.
+_REMEMBERED_S = 5.0
+
+# In one order everywhere, or two lanes that hold each other's duplicates wait for each other.
+_STORE = """
+INSERT INTO provider_callbacks (account_id, dedup_sha256, form, sealed, received_at)
+SELECT * FROM unnest($1::uuid[], $2::bytea[], $3::text[], $4::bytea[], $5::timestamptz[])
+    AS one(account_id, dedup_sha256, form, sealed, received_at)
+ORDER BY account_id, dedup_sha256
+ON CONFLICT (account_id, dedup_sha256) DO NOTHING
+"""
+
+_COUNT = """
+INSERT INTO unverified_callbacks AS counted (account_id, day, count)
+SELECT * FROM unnest($1::uuid[], $2::date[], $3::bigint[]) AS one(account_id, day, count)
+ORDER BY account_id, day
+ON CONFLICT (account_id, day) DO UPDATE SET count = counted.count + excluded.count
+RETURNING account_id, day, count
+"""
+
+_KEEP = """
+INSERT INTO refused_callbacks (id, account_id, sealed, received_at)
+SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::bytea[], $4::timestamptz[])
+"""
+
+_callbacks = Counter(
+    "proof_provider_callbacks", "Callbacks by the body their signature fitted", ["provider", "form"]
+)
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class _Item:
+    """A callback on its way to the disk. `dedup_sha256` and `form` are None for an unverified one."""
+
+    account_id: UUID
+    received_at: datetime
+    body: bytes = field(repr=False)
+    dedup_sha256: bytes | None = None
+    form: str | None = None
+    done: "asyncio.Future[None]" = field(
+        default_factory=lambda: asyncio.get_running_loop().create_future(), repr=False
+    )
+
+    @property
+    def day(self) -> date:
+        return self.received_at.date()
+
+
+class CallbackReceiver:
+    """The callbacks of one process. `start` before use, `close` stores what was accepted."""
+
+    def __init__(
+        self, database: Database, vault: Vault, providers: Providers, clock: Clock
+    ) -> None:
+        self._database = database
+        self._vault = vault
+        self._providers = providers
+        self._clock = clock
+        self._accounts: dict[UUID, tuple[float, Account]] = {}
+        self._queue: deque[_Item] = deque()
+        self._arrived = asyncio.Event()
+        self._closing = False
+        self._told: set[tuple[UUID, date]] = set()
+        self._lanes: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        self._lanes = [asyncio.create_task(self._run()) for _ in range(_LANES)]
+
+    async def close(self) -> None:
+        self._closing = True
+        self._arrived.set()
+        await asyncio.gather(*self._lanes)
+
+    async def receive(
+        self,
+        provider: str,
+        account_id: UUID,
+        environment: Environment,
+        headers: Mapping[str, str],
+        body: bytes,
+    ) -> None:
+        """Store what a provider posted; it is durable when this returns. Header names are lower case.
+
+        A body that is signed and makes no sense is stored too: it may be about money. Raises
+        NotFoundError for an account that is not of this provider and environment, CallbackRefusedError for
+        a signature that fits no form of the body, DatabaseUnavailableError when nothing is stored or nobody
+        knows.
+        """
+        found, adapter = await self._account(account_id, provider, environment)
+        received_at = self._clock.now()
+        try:
+            form = adapter.verify(found, headers, body)
+        except CallbackRefusedError:
+            _callbacks.labels(provider, "none").inc()
+            await self._put(_Item(account_id, received_at, body))
+            raise
+        _callbacks.labels(provider, form).inc()
+        await self._put(_Item(account_id, received_at, body, _identity(adapter, body), form))
+
+    async def _account(
+        self, account_id: UUID, provider: str, environment: Environment
+    ) -> tuple[Account, TranslatesCallbacks]:
+        read_at, found = self._accounts.get(account_id, (0.0, None))
+        if found is None or monotonic() - read_at > _REMEMBERED_S:
+            async with self._database.connection() as connection:
+                found = await account(connection, self._vault, account_id)
+            self._accounts[account_id] = monotonic(), found
+        if (found.provider, found.environment) != (provider, environment):
+            raise NotFoundError("there is no such provider account")
+        adapter = self._providers.adapter(found.provider)
+        if not isinstance(adapter, TranslatesCallbacks):
+            raise NotFoundError("this provider posts no callbacks")
+        return found, adapter
+
+    async def _put(self, item: _Item) -> None:
+        self._queue.append(item)
+        self._arrived.set()
+        await item.done
+
+    async def _run(self) -> None:
+        connection: asyncpg.Connection[asyncpg.Record] | None = None
+        while batch := await self._take():
+            try:
+                if connection is None or connection.is_closed():
+                    connection = await self._database.dedicated()
+                async with connection.transaction():
+                    await self._store(connection, batch)
+            except (*UNAVAILABLE, DatabaseUnavailableError) as error:
+                _log.warning("callbacks.store_failed", error=repr(error), callbacks=len(batch))
+                _end(batch, DatabaseUnavailableError("the database did not confirm; send it again"))
+            except Exception as error:  # noqa: BLE001 - handed to those who wait, and logged
+                _log.exception("callbacks.store_broken", callbacks=len(batch))
+                _end(batch, error)
+            else:
+                _end(batch, None)
+        if connection is not None:
+            await connection.close()
+
+    async def _take(self) -> list[_Item]:
+        while not self._queue and not self._closing:
+            self._arrived.clear()
+            await self._arrived.wait()
+        return [self._queue.popleft() for _ in range(min(MAX_BATCH, len(self._queue)))]
+
+    async def _store(self, tx: Connection, batch: list[_Item]) -> None:
+        verified = [one for one in batch if one.dedup_sha256 is not None]
+        if verified:
+            sealed = [
+                self._vault.seal(
+                    one.body, callback_identity(one.account_id, one.dedup_sha256 or b"")
+                )
+                for one in verified
+            ]
+            await tx.execute(
+                _STORE,
+                [one.account_id for one in verified],
+                [one.dedup_sha256 for one in verified],
+                [one.form for one in verified],
+                sealed,
+                [one.received_at for one in verified],
+            )
+        if refused := [one for one in batch if one.dedup_sha256 is None]:
+            await self._count(tx, refused)
+
+    async def _count(self, tx: Connection, refused: list[_Item]) -> None:
+        groups: dict[tuple[UUID, date], list[_Item]] = {}
+        for one in refused:
+            groups.setdefault((one.account_id, one.day), []).append(one)
+        accounts, days = [one for one, _ in groups], [day for _, day in groups]
+        counts = [len(items) for items in groups.values()]
+        kept: list[_Item] = []
+        for account_id, day, total in await tx.fetch(_COUNT, accounts, days, counts):
+            items = groups[account_id, day]
+            room = KEPT_A_DAY - (total - len(items))
+            kept += items[: max(room, 0)]
+            if room < len(items):
+                _tell_full(account_id, day, self._told)
+        if kept:
+            await self._keep(tx, kept)
+
+    async def _keep(self, tx: Connection, kept: list[_Item]) -> None:
+        ids = [uuid4() for _ in kept]
+        sealed = [
+            self._vault.seal(item.body, REFUSED_IDENTITY.format(id=one))
+            for one, item in zip(ids, kept, strict=True)
+        ]
+        owners = [item.account_id for item in kept]
+        await tx.execute(_KEEP, ids, owners, sealed, [item.received_at for item in kept])
+
+
+def _identity(adapter: TranslatesCallbacks, body: bytes) -> bytes:
+    try:
+        return adapter.identity(body)
+    except CallbackRefusedError:
+        return hashlib.sha256(body).digest()
+
+
+def _tell_full(account_id: UUID, day: date, told: set[tuple[UUID, date]]) -> None:
+    """Once a day in each process."""
+    if (account_id, day) not in told:
+        told.difference_update([one for one in told if one[1] < day])
+        told.add((account_id, day))
+        _log.warning("callbacks.refused_many", account=str(account_id), kept=KEPT_A_DAY)
+
+
+def _end(batch: list[_Item], error: Exception | None) -> None:
+    for one in batch:
+        # Whoever posted may have hung up.
+        if one.done.done():
+            continue
+        if error is None:
+            one.done.set_result(None)
+        else:
+            one.done.set_exception(error)

@@ -1,0 +1,217 @@
+"""The simulator as a provider: its page is ours, so it acts for the user too."""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import ClassVar
+from uuid import UUID
+
+from msgspec.structs import replace
+
+from proof.core.ids import random_base62
+from proof.db import Connection
+from proof.partners.records.sandbox import NEW_SANDBOX
+from proof.ramp import clock
+from proof.ramp.amounts import amount_text
+from proof.ramp.errors import CallbackRefusedError
+from proof.ramp.providers.kyc import known_kyc
+from proof.ramp.providers.protocols import (
+    Account,
+    CredentialField,
+    Deposit,
+    Observation,
+    PaymentMethod,
+    Progress,
+    Quote,
+    Reach,
+    Subject,
+)
+from proof.ramp.providers.sandbox import operations, wire
+from proof.ramp.providers.sandbox.outcomes import default_outcome, named
+from proof.ramp.providers.sandbox.play import DEPOSIT_WINDOW, Operation, Play, Post, first_kyc
+from proof.ramp.providers.sandbox.pricing import price
+from proof.ramp.types import KycStatus, TransactionType
+
+# Nobody holds a key to these.
+_DEPOSITS = {wallet.network: wallet.address for wallet in NEW_SANDBOX.wallets}
+
+
+class SandboxAdapter:
+    """Every capability but a session of its own: TranslatesCallbacks, Polls, ReportsKyc, Quotes,
+    ActsForUser."""
+
+    fields: ClassVar[tuple[CredentialField, ...]] = (
+        CredentialField("sign_key", "what the simulator signs callbacks with", generated=True),
+    )
+
+    def __init__(self, reach: Reach) -> None:
+        self._reach = reach
+
+    def verify(self, account: Account, headers: Mapping[str, str], body: bytes) -> str:
+        """The simulator signs the bytes as they are."""
+        wire.verify(account.credentials["sign_key"], headers, body)
+        return "raw"
+
+    def identity(self, body: bytes) -> bytes:
+        return wire.identity(body)
+
+    def translate(self, body: bytes) -> Observation:
+        return wire.translate(body)
+
+    async def poll(self, account: Account, subject: Subject) -> Sequence[Observation]:  # noqa: ARG002
+        """The last statement of each leg, whether it was posted or not."""
+        async with self._reach.database.connection() as connection:
+            operation = await operations.read(connection, subject.merchant_transaction_id)
+        return [] if operation is None else _observations(operation, subject)
+
+    async def kyc(self, account: Account, subject: Subject) -> KycStatus:  # noqa: ARG002
+        async with self._reach.database.connection() as connection:
+            operation = await operations.read(connection, subject.merchant_transaction_id)
+            if operation is not None:
+                return operation.kyc
+            return await known_kyc(connection, subject.merchant_transaction_id)
+
+    async def quote(self, account: Account, subject: Subject) -> Quote:
+        async with self._reach.database.connection() as connection:
+            now = await clock.now(connection, account.partner_environment_id, self._reach.clock)
+        return _price(subject, now)
+
+    async def progress(
+        self,
+        connection: Connection,
+        account: Account,  # noqa: ARG002
+        subject: Subject,
+    ) -> Progress | None:
+        operation = await operations.read(connection, subject.merchant_transaction_id)
+        return None if operation is None else _progress(operation, subject)
+
+    async def choose_outcome(
+        self, tx: Connection, account: Account, subject: Subject, now: datetime
+    ) -> Progress:
+        return await self._play(tx, account, subject, now, lambda _: None)
+
+    async def submit_kyc(
+        self,
+        tx: Connection,
+        account: Account,
+        subject: Subject,
+        document: str,  # noqa: ARG002
+        now: datetime,
+    ) -> Progress:
+        return await self._play(tx, account, subject, now, lambda play: play.submit_kyc(now))
+
+    async def pay(
+        self,
+        tx: Connection,
+        account: Account,
+        subject: Subject,
+        attempt_id: UUID,
+        method: PaymentMethod,
+        outcome: str | None,
+        now: datetime,
+    ) -> Progress:
+        chosen = None if outcome is None else named(outcome, TransactionType.BUY).name
+        return await self._play(
+            tx, account, subject, now, lambda play: play.pay(attempt_id, method, chosen, now)
+        )
+
+    async def answer_challenge(
+        self,
+        tx: Connection,
+        account: Account,
+        subject: Subject,
+        attempt_id: UUID,
+        *,
+        passed: bool,
+        now: datetime,
+    ) -> Progress:
+        def act(play: Play) -> None:
+            play.answer_challenge(attempt_id, passed=passed, now=now)
+
+        return await self._play(tx, account, subject, now, act)
+
+    async def show_deposit(
+        self, tx: Connection, account: Account, subject: Subject, now: datetime
+    ) -> Progress:
+        return await self._play(tx, account, subject, now, lambda play: play.show_deposit(now))
+
+    async def cancel(
+        self, tx: Connection, account: Account, subject: Subject, now: datetime
+    ) -> Progress:
+        return await self._play(tx, account, subject, now, lambda play: play.cancel(now))
+
+    async def simulate(
+        self, tx: Connection, account: Account, subject: Subject, outcome: str, now: datetime
+    ) -> Progress:
+        chosen = named(outcome, subject.type).name
+        # Without a widget nobody else says whose account it is, and nobody would be asked about it.
+        await operations.attach(tx, subject.merchant_transaction_id, account.id)
+        return await self._play(tx, account, subject, now, lambda play: play.script(chosen, now))
+
+    async def _play(
+        self,
+        tx: Connection,
+        account: Account,
+        subject: Subject,
+        now: datetime,
+        act: Callable[[Play], None],
+    ) -> Progress:
+        """Take the steps that are due, then act; what happened is written in the caller's transaction."""
+        name = subject.merchant_transaction_id
+        operation = await operations.lock(tx, name)
+        begun = operation or _begin(subject, now, await known_kyc(tx, name))
+        begun = _in_chosen_fiat(begun, subject, now)
+        play = Play(begun)
+        play.run_due(now)
+        act(play)
+        if play.operation is not operation:
+            await operations.store(tx, account.id, account.partner_environment_id, name, play)
+        return _progress(play.operation, subject)
+
+
+def _begin(subject: Subject, now: datetime, known: KycStatus) -> Operation:
+    quote = _price(subject, now)
+    outcome = default_outcome(subject.type, subject.crypto_amount, subject.email).name
+    return Operation(
+        id=f"sim_{random_base62(96)}",
+        kind=subject.type,
+        crypto_amount=amount_text(subject.crypto_amount),
+        fiat_currency=quote.fiat_currency,
+        fiat_amount=amount_text(quote.fiat_amount),
+        outcome=outcome,
+        kyc=first_kyc(outcome, known),
+    )
+
+
+def _in_chosen_fiat(operation: Operation, subject: Subject, now: datetime) -> Operation:
+    """The user may change the fiat currency until the first attempt to pay or to deposit."""
+    quote = _price(subject, now)
+    fixed = operation.attempts or operation.deposit_shown_at is not None
+    if fixed or quote.fiat_currency == operation.fiat_currency:
+        return operation
+    amount = amount_text(quote.fiat_amount)
+    return replace(operation, fiat_currency=quote.fiat_currency, fiat_amount=amount)
+
+
+def _price(subject: Subject, now: datetime) -> Quote:
+    return price(subject.type, subject.currency, subject.crypto_amount, subject.fiat_currency, now)
+
+
+def _observations(operation: Operation, subject: Subject) -> list[Observation]:
+    name = subject.merchant_transaction_id
+    try:
+        return [
+            wire.observation(operations.callback(operation, name, Post(one, one.at)))
+            for one in operation.newest()
+        ]
+    except CallbackRefusedError as error:
+        raise RuntimeError(f"the simulator said what it does not understand: {error}") from error
+
+
+def _progress(operation: Operation, subject: Subject) -> Progress:
+    attempt = operation.attempts[-1] if operation.attempts else None
+    deposit = None
+    if operation.deposit_shown_at is not None:
+        address = _DEPOSITS.get(subject.network, f"sandbox-{subject.network.lower()}-deposit")
+        shown_at = operation.deposit_shown_at
+        deposit = Deposit(address, shown_at, shown_at + DEPOSIT_WINDOW)
+    return Progress(operation.kyc, operation.outcome, attempt, deposit, operation.closed)

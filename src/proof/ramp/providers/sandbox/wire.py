@@ -1,0 +1,149 @@
+"""What the simulator posts, its signature, and what each statement means.
+
+A callback is a JSON object of strings, signed as `X-Signature`: hex HMAC-SHA256 of the body under the
+account's `sign_key`.
+"""
+
+import hashlib
+import hmac
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from decimal import Decimal
+from enum import StrEnum
+from uuid import UUID
+
+import msgspec
+
+from proof.core.canonical import canonical_json
+from proof.core.errors import InvalidInputError
+from proof.ramp.amounts import parse_amount
+from proof.ramp.errors import CallbackRefusedError
+from proof.ramp.providers.protocols import Observation, PaymentMethod, Verdict
+
+SIGNATURE_HEADER = "x-signature"
+
+
+class Leg(StrEnum):
+    """A buy is paid, then delivered; a sell is deposited, then paid out."""
+
+    PAYMENT = "payment"
+    DELIVERY = "delivery"
+    DEPOSIT = "deposit"
+    PAYOUT = "payout"
+
+
+class Statement(msgspec.Struct, frozen=True):
+    """One thing the simulator says of an operation, at a moment of its sandbox's clock."""
+
+    leg: Leg
+    status: str
+    at: datetime
+
+
+VERDICTS: Mapping[tuple[Leg, str], Verdict] = {
+    (Leg.PAYMENT, "challenge"): Verdict.PENDING,
+    (Leg.PAYMENT, "declined"): Verdict.DECLINED,
+    (Leg.PAYMENT, "captured"): Verdict.PROCESSING,
+    (Leg.PAYMENT, "refused"): Verdict.FAILED,
+    (Leg.PAYMENT, "cancelled"): Verdict.CANCELLED,
+    (Leg.DELIVERY, "sent"): Verdict.PROCESSING,
+    (Leg.DELIVERY, "delivered"): Verdict.COMPLETED,
+    (Leg.DELIVERY, "failed"): Verdict.UNDELIVERABLE,
+    (Leg.DEPOSIT, "waiting"): Verdict.PENDING,
+    (Leg.DEPOSIT, "received"): Verdict.PROCESSING,
+    (Leg.DEPOSIT, "refused"): Verdict.FAILED,
+    (Leg.DEPOSIT, "cancelled"): Verdict.CANCELLED,
+    (Leg.DEPOSIT, "expired"): Verdict.FAILED,
+    (Leg.PAYOUT, "sent"): Verdict.PROCESSING,
+    (Leg.PAYOUT, "paid"): Verdict.COMPLETED,
+    (Leg.PAYOUT, "failed"): Verdict.FAILED,
+}
+
+
+class CallbackBody(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The body of a callback. `payment_method` is absent where nothing was paid yet."""
+
+    id: str
+    merchant_transaction_id: UUID
+    leg: str
+    status: str
+    crypto_amount: str
+    fiat_currency: str
+    fiat_amount: str
+    updated_at: datetime
+    payment_method: PaymentMethod | None = None
+
+
+_decoder = msgspec.json.Decoder(CallbackBody)
+
+
+def encode(body: CallbackBody) -> bytes:
+    """Canonical JSON of a callback."""
+    return canonical_json(msgspec.to_builtins(body))
+
+
+def sign(key: str, body: bytes) -> str:
+    """The signature header's value, 64 hex digits."""
+    return hmac.new(key.encode(), body, hashlib.sha256).hexdigest()
+
+
+def verify(key: str, headers: Mapping[str, str], body: bytes) -> None:
+    """Raises CallbackRefusedError unless the body is signed under the key."""
+    given = headers.get(SIGNATURE_HEADER, "")
+    if not hmac.compare_digest(sign(key, body).encode(), given.encode()):
+        raise CallbackRefusedError("the signature does not fit the body")
+
+
+def identity(body: bytes) -> bytes:
+    """SHA-256 over id, leg, status and time. Raises CallbackRefusedError."""
+    found = _decoded(body)
+    said = [found.id, found.leg, found.status, found.updated_at.isoformat()]
+    return hashlib.sha256(canonical_json(said)).digest()
+
+
+def translate(body: bytes) -> Observation:
+    """Raises CallbackRefusedError for a body that is no callback of the simulator's."""
+    return observation(_decoded(body))
+
+
+def observation(body: CallbackBody) -> Observation:
+    """What a statement means; an unknown leg or status is `unknown`, never success or failure.
+
+    Raises CallbackRefusedError for amounts that are none.
+    """
+    verdict = _verdict(body.leg, body.status)
+    return Observation(
+        merchant_transaction_id=body.merchant_transaction_id,
+        verdict=verdict,
+        said=f"{body.leg}: {body.status}",
+        occurred_at=body.updated_at.astimezone(UTC),
+        reference=body.id,
+        crypto_amount=_amount(body.crypto_amount),
+        fiat_currency=body.fiat_currency or None,
+        fiat_amount=_amount(body.fiat_amount),
+        payment_method=body.payment_method,
+    )
+
+
+def _verdict(leg: str, status: str) -> Verdict:
+    known = leg in list(Leg)
+    return VERDICTS.get((Leg(leg), status), Verdict.UNKNOWN) if known else Verdict.UNKNOWN
+
+
+def _decoded(body: bytes) -> CallbackBody:
+    try:
+        found = _decoder.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise CallbackRefusedError(f"not a callback of the simulator: {error}") from None
+    if found.updated_at.tzinfo is None:
+        raise CallbackRefusedError("not a callback of the simulator: updated_at has no offset")
+    return found
+
+
+def _amount(text: str) -> Decimal | None:
+    if not text:
+        return None
+    try:
+        return parse_amount(text)
+    except InvalidInputError as error:
+        raise CallbackRefusedError(f"not a callback of the simulator: {error.message}") from None

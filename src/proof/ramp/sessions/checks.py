@@ -1,0 +1,118 @@
+"""A request against what the operator set for the partner. Each error begins with the field it is about."""
+
+from decimal import Decimal
+from ipaddress import ip_address
+from typing import NamedTuple
+
+from msgspec import UNSET, UnsetType
+
+from proof.core.errors import InvalidInputError
+from proof.partners.records.checks import is_email, is_https_url
+from proof.partners.records.fields import field
+from proof.partners.types import Environment, SessionTerms
+from proof.partners.wallets import ChainNetwork, check_address
+from proof.ramp.amounts import parse_amount
+from proof.ramp.errors import (
+    CurrencyNotAllowedError,
+    NetworkNotAllowedError,
+    OfframpDisabledError,
+    WalletNotSupportedError,
+)
+from proof.ramp.sessions.types import SessionRequest
+from proof.ramp.types import TransactionType
+
+USER_ID_MAX = 255
+_ADDRESS_MAX = 128
+_SHOWN = 40
+
+
+class Checked(NamedTuple):
+    """The values of a session that a request and the partner's terms make together."""
+
+    type: TransactionType
+    amount: Decimal
+    address: str
+    client_ip: str
+    redirect_url: str
+
+
+def checked(request: SessionRequest, terms: SessionTerms, environment: Environment) -> Checked:
+    """What the session is opened with.
+
+    Raises InvalidInputError or one of its kinds in `proof.ramp.errors`, OfframpDisabledError for a sell
+    that the operator has not enabled. Whether anybody holds the address's key, or reads the e-mail, is not
+    checked.
+    """
+    if not is_user_id(request.partner_user_id):
+        raise InvalidInputError(
+            f"partner_user_id: 1 to {USER_ID_MAX} printable characters are required"
+        )
+    if not is_email(request.user_email):
+        raise InvalidInputError("user_email: an e-mail address is required")
+    amount = parse_amount(request.amount)
+    client_ip = _client_ip(request.client_ip)
+    redirect_url = _redirect_url(request.redirect_url, terms)
+    kind = TransactionType(terms.type if request.type is UNSET else request.type)
+    if kind is TransactionType.SELL and not terms.off_ramp:
+        raise OfframpDisabledError("type: selling is not enabled for you; ask the operator")
+    _require_enabled(request, terms)
+    return Checked(
+        kind, amount, _address(request, kind, terms, environment), client_ip, redirect_url
+    )
+
+
+def is_user_id(text: str) -> bool:
+    """Whether a partner may call a user so; text that PostgreSQL does not take is not."""
+    return 0 < len(text) <= USER_ID_MAX and text.isprintable() and not text.isspace()
+
+
+def _client_ip(text: str | UnsetType) -> str:
+    if text is UNSET:
+        return ""
+    try:
+        # A zone names an interface of one machine.
+        if "%" not in text:
+            ip_address(text)
+            return text
+    except ValueError:
+        pass
+    raise InvalidInputError("client_ip: an IPv4 or IPv6 address is required")
+
+
+def _redirect_url(text: str | UnsetType, terms: SessionTerms) -> str:
+    if text is UNSET:
+        return terms.redirect_url
+    if not is_https_url(text):
+        raise InvalidInputError("redirect_url: an https URL of at most 2008 characters is required")
+    return text
+
+
+def _require_enabled(request: SessionRequest, terms: SessionTerms) -> None:
+    if request.currency not in terms.currencies:
+        raise CurrencyNotAllowedError(
+            f"currency: {request.currency[:_SHOWN]!r} is not enabled for you;"
+            f" enabled: {', '.join(terms.currencies) or 'none'}"
+        )
+    if request.network not in terms.networks:
+        raise NetworkNotAllowedError(
+            f"network: {request.network[:_SHOWN]!r} is not enabled for you;"
+            f" enabled: {', '.join(terms.networks) or 'none'}"
+        )
+
+
+def _address(
+    request: SessionRequest, kind: TransactionType, terms: SessionTerms, environment: Environment
+) -> str:
+    # What a sell gives back goes to the partner's wallet, whatever the request says.
+    if terms.own_address and request.address is not UNSET and kind is TransactionType.BUY:
+        with field("address"):
+            if len(request.address) > _ADDRESS_MAX:
+                raise InvalidInputError(f"no address has over {_ADDRESS_MAX} characters")
+            return check_address(ChainNetwork(request.network), request.address, environment)
+    wallet = terms.wallets.get((request.currency, request.network))
+    if wallet is None:
+        raise WalletNotSupportedError(
+            f"network: there is no active wallet for {request.currency} on {request.network};"
+            " ask the operator"
+        )
+    return wallet

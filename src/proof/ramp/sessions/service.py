@@ -1,0 +1,277 @@
+"""Opening sessions for partners' backends, and what they may read of them.
+
+Opening calls no provider and is one statement, so it either happened whole or not at all. What it needs
+besides is in memory: the partner's terms come with the credential, the ring of signing keys is read at most
+once a second.
+"""
+
+import asyncio
+import hashlib
+import hmac
+import secrets
+import time
+from datetime import timedelta
+from typing import NamedTuple
+from uuid import UUID, uuid4
+
+import msgspec
+
+from proof.core.canonical import canonical_json
+from proof.core.clock import Clock
+from proof.core.errors import CallerError, InvalidInputError, NotFoundError
+from proof.core.secrets import Vault
+from proof.db import Connection, Database
+from proof.partners import signing
+from proof.partners.signing import Ring
+from proof.partners.types import Environment, PartnerEnvironment, SessionTerms
+from proof.ramp import personal
+from proof.ramp.amounts import amount_text
+from proof.ramp.errors import IdempotencyInProgressError, IdempotencyMismatchError
+from proof.ramp.personal import Kind
+from proof.ramp.sessions import queries
+from proof.ramp.sessions.checks import Checked, checked, is_user_id
+from proof.ramp.sessions.errors import ParameterError
+from proof.ramp.sessions.tokens import SESSION_ID_BYTES, body_mac, init_token
+from proof.ramp.sessions.types import (
+    KycView,
+    SessionRequest,
+    StoredParameters,
+    TransactionView,
+    WidgetParameters,
+)
+from proof.ramp.types import KycStatus, Status, TransactionType
+from proof.ramp.wire import fiat_texts, moment_text
+
+INIT_LIFETIME = timedelta(hours=1)
+KEY_MAX = 255
+# What the widget offers where the operator set nothing.
+FIAT_CURRENCIES = ("EUR", "USD", "GBP")
+
+_RING_S = 1.0
+# How long a duplicate waits for the first to be done: a transaction takes milliseconds.
+_PAUSES_S = (0.02, 0.04, 0.08, 0.16, 0.32)
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Opened(NamedTuple):
+    """The answer, and whether an earlier request with the same key got it first."""
+
+    parameters: WidgetParameters
+    replayed: bool
+
+
+class Sessions:
+    """Sessions of one process."""
+
+    def __init__(self, database: Database, vault: Vault, clock: Clock) -> None:
+        self._database = database
+        self._vault = vault
+        self._clock = clock
+        self._rings: dict[Environment, tuple[float, Ring]] = {}
+
+    async def open(
+        self, owner: PartnerEnvironment, request: SessionRequest, key: str | None = None
+    ) -> Opened:
+        """Open a session, or answer again what the key was answered within the last 24 hours.
+
+        Raises what `checked` does, IdempotencyMismatchError when the key came with another body,
+        IdempotencyInProgressError when a request with the key is still under way.
+        """
+        ring = await self._ring(owner.environment)
+        try:
+            terms = checked(request, owner.terms, owner.environment)
+        except CallerError:
+            # What was right then may have been disabled since, and is answered all the same.
+            if key is not None and (again := await self._replayed(owner, request, key)) is not None:
+                return again
+            raise
+        return await self._opened(owner, request, terms, ring, key)
+
+    async def transaction(self, owner: PartnerEnvironment, text: str) -> TransactionView:
+        """A transaction of this partner's. Raises ParameterError, NotFoundError."""
+        try:
+            transaction_id = UUID(text)
+        except ValueError:
+            raise ParameterError("merchant_transaction_id: a UUID is required") from None
+        async with self._database.connection() as connection:
+            row = await queries.select_transaction(connection, owner.id, transaction_id)
+        if row is None:
+            raise NotFoundError(f"there is no transaction {transaction_id}")
+        fiat_currency, fiat_amount = fiat_texts(row["fiat_currency"], row["fiat_amount"])
+        return TransactionView(
+            merchant_transaction_id=row["id"],
+            partner_user_id=row["partner_user_id"],
+            type=TransactionType(row["type"]),
+            status=Status(row["status"]),
+            currency=row["currency"],
+            network=row["network"],
+            crypto_amount=amount_text(row["crypto_amount"]),
+            fiat_currency=fiat_currency,
+            fiat_amount=fiat_amount,
+            created_at=moment_text(row["created_at"]),
+            updated_at=moment_text(row["updated_at"]),
+        )
+
+    async def kyc_status(self, owner: PartnerEnvironment, partner_user_id: str) -> KycView:
+        """How far a user of this partner's is identified. Raises ParameterError, NotFoundError."""
+        if not is_user_id(partner_user_id):
+            raise ParameterError("partner_user_id: 1 to 255 printable characters are required")
+        async with self._database.connection() as connection:
+            status = await queries.select_kyc(connection, owner.id, partner_user_id)
+        if status is None:
+            raise NotFoundError("there is no such user of yours")
+        return KycView(partner_user_id=partner_user_id, status=KycStatus(status))
+
+    async def _opened(
+        self,
+        owner: PartnerEnvironment,
+        request: SessionRequest,
+        terms: Checked,
+        ring: Ring,
+        key: str | None,
+    ) -> Opened:
+        new, parameters = self._new(owner, request, terms, ring)
+        stored_key = None if key is None else _key(ring, owner.id, key, request)
+        for pause_s in (*_PAUSES_S, None):
+            async with self._database.connection() as connection:
+                written = await queries.insert_session(
+                    connection, owner.id, self._clock.now(), stored_key, new
+                )
+            if written.opened:
+                return Opened(parameters, replayed=False)
+            if written.free:
+                again = None if key is None else await self._replayed(owner, request, key)
+                if again is not None:
+                    return again
+            if pause_s is not None:
+                await asyncio.sleep(pause_s)
+        raise IdempotencyInProgressError(
+            "a request with this Idempotency-Key is still under way; try again in a second"
+        )
+
+    def _new(
+        self, owner: PartnerEnvironment, request: SessionRequest, terms: Checked, ring: Ring
+    ) -> tuple[queries.NewSession, WidgetParameters]:
+        transaction_id, session_id = uuid4(), secrets.token_bytes(SESSION_ID_BYTES)
+        signature = ring.sign(
+            signing.SessionParameters(terms.address, terms.client_ip, str(transaction_id))
+        )
+        stored = _stored(owner.terms, request, terms, transaction_id, signature)
+        values = [(Kind.EMAIL, request.user_email), (Kind.ADDRESS, terms.address)]
+        if terms.client_ip:
+            values.append((Kind.CLIENT_IP, terms.client_ip))
+        new = queries.NewSession(
+            id=session_id,
+            transaction_id=transaction_id,
+            signing_key_id=ring.ids[0],
+            partner_user_id=request.partner_user_id,
+            type=terms.type,
+            currency=request.currency,
+            network=request.network,
+            amount=terms.amount,
+            parameters=_encode(stored).decode(),
+            personal=[personal.seal(self._vault, kind, value) for kind, value in values],
+            init_lifetime=INIT_LIFETIME,
+        )
+        token = init_token(ring, ring.ids[0], session_id)
+        return new, _answer(stored, terms.address, token)
+
+    async def _replayed(
+        self, owner: PartnerEnvironment, request: SessionRequest, key: str
+    ) -> Opened | None:
+        async with self._database.connection() as connection:
+            row = await queries.stored_session(
+                connection, owner.id, _key_sha256(key), self._clock.now()
+            )
+            if row is None:
+                return None
+            ring = await self._read_ring(connection, owner.environment)
+            mac = body_mac(ring, row["signing_key_id"], _canonical(request))
+            if not hmac.compare_digest(mac, row["body_mac"]):
+                raise IdempotencyMismatchError(
+                    "Idempotency-Key: it was used within the last 24 hours with another body"
+                )
+            known = await personal.read(connection, self._vault, row["transaction_id"])
+        if Kind.ADDRESS not in known:
+            raise NotFoundError("the user of this session was erased since")
+        stored = msgspec.json.decode(row["parameters"], type=StoredParameters)
+        token = init_token(ring, row["signing_key_id"], row["id"])
+        return Opened(_answer(stored, known[Kind.ADDRESS], token), replayed=True)
+
+    async def _ring(self, environment: Environment) -> Ring:
+        read_at, ring = self._rings.get(environment, (float("-inf"), None))
+        if ring is None or time.monotonic() - read_at > _RING_S:
+            asked_at = time.monotonic()
+            async with self._database.connection() as connection:
+                ring = await self._read_ring(connection, environment)
+            self._rings[environment] = (asked_at, ring)
+        return ring
+
+    async def _read_ring(self, connection: Connection, environment: Environment) -> Ring:
+        return await signing.open_ring(connection, self._vault, environment, self._clock.now())
+
+
+def check_key(key: str) -> str:
+    """An idempotency key as sent. Raises InvalidInputError unless it is 1 to 255 printable ASCII
+    characters."""
+    if 0 < len(key) <= KEY_MAX and key.isascii() and key.isprintable():
+        return key
+    raise InvalidInputError(
+        f"Idempotency-Key: 1 to {KEY_MAX} printable ASCII characters are required"
+    )
+
+
+def _key(ring: Ring, owner_id: int, key: str, request: SessionRequest) -> queries.Key:
+    sha256 = _key_sha256(key)
+    lock = hashlib.sha256(b"idempotency %d " % owner_id + sha256).digest()[:8]
+    mac = body_mac(ring, ring.ids[0], _canonical(request))
+    return queries.Key(sha256, int.from_bytes(lock, "big", signed=True), mac)
+
+
+def _key_sha256(key: str) -> bytes:
+    return hashlib.sha256(key.encode()).digest()
+
+
+def _canonical(request: SessionRequest) -> bytes:
+    return canonical_json(msgspec.to_builtins(request))
+
+
+def _stored(
+    terms: SessionTerms,
+    request: SessionRequest,
+    values: Checked,
+    transaction_id: UUID,
+    signature: str,
+) -> StoredParameters:
+    fiats = terms.fiat_currencies or tuple(
+        dict.fromkeys((terms.fiat_currency or FIAT_CURRENCIES[0], *FIAT_CURRENCIES))
+    )
+    return StoredParameters(
+        merchant_transaction_id=str(transaction_id),
+        widget_id=terms.widget_id,
+        signature=signature,
+        currency=request.currency,
+        currencies=_offered(terms.shown_currencies or terms.currencies, request.currency),
+        network=request.network,
+        networks=_offered(terms.shown_networks or terms.networks, request.network),
+        amount=request.amount,
+        fiat_currency=terms.fiat_currency or fiats[0],
+        fiat_currencies=fiats,
+        type=values.type,
+        lang=terms.lang,
+        theme=terms.theme,
+        redirect_url=values.redirect_url,
+    )
+
+
+def _offered(shown: tuple[str, ...], one: str) -> tuple[str, ...]:
+    """What the widget offers, which holds the one it is opened with."""
+    return shown if one in shown else (*shown, one)
+
+
+def _answer(stored: StoredParameters, address: str, token: str) -> WidgetParameters:
+    kept = {name: getattr(stored, name) for name in StoredParameters.__struct_fields__}
+    return WidgetParameters(
+        **kept, address=address, init_token=token, fix_network=(stored.network,)
+    )

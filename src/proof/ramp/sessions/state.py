@@ -1,0 +1,213 @@
+"""What the hosted page shows of its session. Pure: no clock, no database."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+from msgspec import Struct
+
+from proof.partners.types import Environment
+from proof.partners.widgets import WidgetOwner
+from proof.ramp.amounts import amount_text
+from proof.ramp.providers.protocols import (
+    Attempt,
+    AttemptResult,
+    Handover,
+    PaymentMethod,
+    Progress,
+    Quote,
+)
+from proof.ramp.providers.sandbox.outcomes import cards
+from proof.ramp.sessions.widget_queries import Held
+from proof.ramp.types import KycStatus, Status, TransactionType
+from proof.ramp.wire import moment_text
+
+_SHOWN_ENDS = (6, 4)
+
+
+class Step(StrEnum):
+    """What the user is to do, or to wait for."""
+
+    KYC = "kyc"
+    PAY = "pay"
+    CHALLENGE = "challenge"
+    PROCESSING = "processing"
+    DEPOSIT = "deposit"
+    DONE = "done"
+    HANDOVER = "handover"
+
+
+class QuoteView(Struct, frozen=True):
+    fiat_currency: str
+    fiat_amount: str
+    fee: str
+    total: str
+    expires_at: str
+
+
+class AttemptView(Struct, frozen=True):
+    """`result` is `none` before the first attempt."""
+
+    id: str | None = None
+    method: str | None = None
+    result: str = "none"
+
+
+class TestCard(Struct, frozen=True):
+    number: str
+    outcome: str
+    description: str
+
+
+class DepositView(Struct, frozen=True):
+    address: str
+    network: str
+    amount: str
+    expires_at: str
+    id: str
+    flow_id: str = "payout"
+
+
+class HandoverView(Struct, frozen=True):
+    script: str
+    parameters: Mapping[str, object]
+
+
+class State(Struct, frozen=True, kw_only=True):
+    """Everything the page draws from."""
+
+    merchant_transaction_id: str
+    widget_id: str
+    environment: Environment
+    partner_name: str
+    type: TransactionType
+    status: Status
+    step: Step
+    provider: str
+    currency: str
+    network: str
+    crypto_amount: str
+    address: str
+    quote: QuoteView | None
+    fiat_currencies: tuple[str, ...]
+    lang: str
+    theme: str
+    redirect_url: str
+    kyc: KycStatus
+    attempt: AttemptView
+    payment_methods: tuple[PaymentMethod, ...]
+    payment_method: str | None
+    test_cards: tuple[TestCard, ...]
+    deposit: DepositView | None
+    handover: HandoverView | None
+    session_expires_at: str
+    updated_at: str
+
+
+class Seen(Struct, frozen=True, kw_only=True):
+    """What providers and the vault said for a state. `progress` is None with a provider whose widget is its
+    own."""
+
+    provider: str
+    address: str
+    progress: Progress | None = None
+    quote: Quote | None = None
+    handover: Handover | None = None
+
+
+def state_of(held: Held, owner: WidgetOwner, seen: Seen) -> State:
+    """The state as the page gets it; a wallet that coins are bought to is shown by its ends alone."""
+    progress = seen.progress
+    buying = held.type is TransactionType.BUY
+    simulated = progress is not None and owner.environment is Environment.SANDBOX
+    parameters = held.parameters
+    assert held.expires_at is not None, "a session with a token has an end"
+    return State(
+        merchant_transaction_id=str(held.transaction_id),
+        widget_id=parameters.widget_id,
+        environment=owner.environment,
+        partner_name=owner.partner_name,
+        type=held.type,
+        status=held.status,
+        step=step_of(held.status, held.type, progress),
+        provider=seen.provider,
+        currency=held.currency,
+        network=held.network,
+        crypto_amount=amount_text(held.crypto_amount),
+        address=masked(seen.address) if buying else seen.address,
+        quote=_quote(seen.quote),
+        fiat_currencies=parameters.fiat_currencies,
+        lang=parameters.lang,
+        theme=parameters.theme,
+        redirect_url=parameters.redirect_url,
+        kyc=held.kyc if progress is None else progress.kyc,
+        attempt=_attempt(progress.attempt if progress else None),
+        payment_methods=tuple(PaymentMethod) if buying else (),
+        payment_method=held.payment_method,
+        test_cards=_test_cards() if simulated and buying else (),
+        deposit=_deposit(held, progress),
+        handover=None
+        if seen.handover is None
+        else HandoverView(seen.handover.script, seen.handover.parameters),
+        session_expires_at=moment_text(held.expires_at),
+        updated_at=moment_text(held.updated_at),
+    )
+
+
+def step_of(status: Status, kind: TransactionType, progress: Progress | None) -> Step:
+    """Where the user stands; `progress` None means that the provider's own widget knows."""
+    if status.terminal:
+        return Step.DONE
+    if status is Status.PROCESSING:
+        return Step.PROCESSING
+    if progress is None:
+        return Step.HANDOVER
+    if progress.closed:
+        return Step.PROCESSING
+    if progress.kyc is not KycStatus.VERIFIED:
+        return Step.KYC
+    if kind is TransactionType.SELL:
+        return Step.DEPOSIT
+    attempt = progress.attempt
+    asked = attempt is not None and attempt.result is AttemptResult.CHALLENGE
+    return Step.CHALLENGE if asked else Step.PAY
+
+
+def masked(address: str) -> str:
+    """The ends of an address, enough for its owner to know it again."""
+    first, last = _SHOWN_ENDS
+    return address if len(address) <= first + last else f"{address[:first]}…{address[-last:]}"
+
+
+def _quote(quote: Quote | None) -> QuoteView | None:
+    if quote is None:
+        return None
+    return QuoteView(
+        fiat_currency=quote.fiat_currency,
+        fiat_amount=amount_text(quote.fiat_amount),
+        fee=amount_text(quote.fee),
+        total=amount_text(quote.total),
+        expires_at=moment_text(quote.expires_at),
+    )
+
+
+def _attempt(attempt: Attempt | None) -> AttemptView:
+    if attempt is None:
+        return AttemptView()
+    return AttemptView(str(attempt.id), attempt.method, attempt.result)
+
+
+def _test_cards() -> tuple[TestCard, ...]:
+    return tuple(TestCard(one.card, one.name, one.description) for one in cards())
+
+
+def _deposit(held: Held, progress: Progress | None) -> DepositView | None:
+    deposit = progress.deposit if progress else None
+    if deposit is None:
+        return None
+    return DepositView(
+        address=deposit.address,
+        network=held.network,
+        amount=amount_text(held.crypto_amount),
+        expires_at=moment_text(deposit.expires_at),
+        id=str(held.transaction_id),
+    )

@@ -1,0 +1,161 @@
+"""The SQL of widget sessions."""
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from proof.db import Connection
+from proof.ramp.providers.protocols import Subject
+from proof.ramp.sessions.types import StoredParameters
+from proof.ramp.types import KycStatus, Status, TransactionType
+
+_SESSION = """
+SELECT s.id, s.signing_key_id, s.parameters, s.init_expires_at, s.exchanged_at, s.token_sha256,
+       s.expires_at, s.over_at, s.fiat_currency, t.id AS transaction_id, t.partner_environment_id, t.type,
+       t.status, t.currency, t.network, t.crypto_amount, t.payment_method, t.updated_at,
+       t.provider_account_id, t.provider_reference, u.partner_user_id, u.kyc,
+       coalesce(c.offset_s, 0) AS offset_s
+FROM ramp_sessions s JOIN ramp_transactions t ON t.id = s.transaction_id
+JOIN ramp_users u ON u.id = t.user_id
+LEFT JOIN sandbox_clocks c ON c.partner_environment_id = t.partner_environment_id
+"""
+_BY_TOKEN = _SESSION + "WHERE s.token_sha256 = $1"
+_BY_TRANSACTION = _SESSION + "WHERE t.id = $1 AND t.partner_environment_id = $2"
+
+# Of several that exchange one token at once, the row lets one through.
+_EXCHANGE = """
+WITH exchanged AS (
+    UPDATE ramp_sessions
+    SET exchanged_at = $2, token_sha256 = $3, expires_at = $4, client_ip_differs = $5
+    WHERE id = $1 AND exchanged_at IS NULL AND over_at IS NULL RETURNING transaction_id
+)
+UPDATE ramp_transactions t SET provider_account_id = $6
+FROM exchanged WHERE t.id = exchanged.transaction_id RETURNING t.id
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A session with its transaction, as it is now. `offset` is how far its environment is ahead of the
+    clock; `fiat_currency` is the one chosen in the widget, or else the one it was opened with."""
+
+    id: bytes = field(repr=False)
+    signing_key_id: UUID
+    parameters: StoredParameters
+    init_expires_at: datetime
+    exchanged_at: datetime | None
+    token_sha256: bytes | None = field(repr=False)
+    expires_at: datetime | None
+    over: bool
+    fiat_currency: str
+    transaction_id: UUID
+    partner_environment_id: int
+    type: TransactionType
+    status: Status
+    currency: str
+    network: str
+    crypto_amount: Decimal
+    payment_method: str | None
+    updated_at: datetime
+    provider_account_id: UUID | None
+    provider_reference: str | None
+    partner_user_id: str
+    kyc: KycStatus
+    offset: timedelta
+
+    @property
+    def open(self) -> bool:
+        """Whether the user can still do something."""
+        return self.status is Status.PENDING and not self.over
+
+    def subject(self, email: str | None, address: str | None, client_ip: str | None) -> Subject:
+        """The transaction as providers are told of it."""
+        return Subject(
+            merchant_transaction_id=self.transaction_id,
+            type=self.type,
+            currency=self.currency,
+            network=self.network,
+            crypto_amount=self.crypto_amount,
+            fiat_currency=self.fiat_currency,
+            address=address,
+            email=email,
+            client_ip=client_ip,
+            partner_user_id=self.partner_user_id,
+            reference=self.provider_reference,
+        )
+
+
+async def session_by_token(connection: Connection, sha256: bytes) -> Held | None:
+    """The session whose token has this SHA-256; over or not."""
+    return _held(await connection.fetchrow(_BY_TOKEN, sha256))
+
+
+async def session_of(
+    connection: Connection, transaction_id: UUID, partner_environment_id: int
+) -> Held | None:
+    """The session of a transaction of this partner environment."""
+    return _held(await connection.fetchrow(_BY_TRANSACTION, transaction_id, partner_environment_id))
+
+
+async def exchange(
+    connection: Connection,
+    session_id: bytes,
+    now: datetime,
+    token_sha256: bytes,
+    expires_at: datetime,
+    client_ip_differs: bool | None,
+    provider_account_id: UUID,
+) -> bool:
+    """Give the session its token and its provider account; False when it has one or is over."""
+    done = await connection.fetchval(
+        _EXCHANGE,
+        session_id,
+        now,
+        token_sha256,
+        expires_at,
+        client_ip_differs,
+        provider_account_id,
+    )
+    return done is not None
+
+
+async def choose_fiat(connection: Connection, session_id: bytes, fiat_currency: str) -> None:
+    """Keep what the user pays with."""
+    await connection.execute(
+        "UPDATE ramp_sessions SET fiat_currency = $2 WHERE id = $1", session_id, fiat_currency
+    )
+
+
+def _held(row: Any) -> Held | None:
+    if row is None:
+        return None
+    parameters = msgspec.json.decode(row["parameters"], type=StoredParameters)
+    return Held(
+        id=row["id"],
+        signing_key_id=row["signing_key_id"],
+        parameters=parameters,
+        init_expires_at=row["init_expires_at"],
+        exchanged_at=row["exchanged_at"],
+        token_sha256=row["token_sha256"],
+        expires_at=row["expires_at"],
+        over=row["over_at"] is not None,
+        fiat_currency=row["fiat_currency"] or parameters.fiat_currency,
+        transaction_id=row["transaction_id"],
+        partner_environment_id=row["partner_environment_id"],
+        type=TransactionType(row["type"]),
+        status=Status(row["status"]),
+        currency=row["currency"],
+        network=row["network"],
+        crypto_amount=row["crypto_amount"],
+        payment_method=row["payment_method"],
+        updated_at=row["updated_at"],
+        provider_account_id=row["provider_account_id"],
+        provider_reference=row["provider_reference"],
+        partner_user_id=row["partner_user_id"],
+        kyc=KycStatus(row["kyc"]),
+        offset=timedelta(seconds=row["offset_s"]),
+    )

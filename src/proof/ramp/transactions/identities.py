@@ -1,0 +1,56 @@
+"""What an event says of a transaction beside its state: the hashes of personal values among it."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from uuid import UUID
+
+from proof.core.secrets import Vault
+from proof.db import Connection
+from proof.partners.types import Environment
+from proof.ramp import personal
+from proof.ramp.personal import Kind, Salts
+from proof.ramp.transactions.events import Identity
+from proof.ramp.transactions.queries import Locked
+
+
+async def identities(
+    tx: Connection,
+    vault: Vault,
+    transactions: Sequence[Locked],
+    names: Mapping[int, tuple[str, Environment]],
+    now: datetime,
+) -> dict[UUID, Identity]:
+    """One for each transaction. Salts are made with the first event, and never for a user who was erased:
+    the hashes are empty then. Raises SealError."""
+    opened = await personal.read_for_events(tx, vault, [one.id for one in transactions])
+    made: dict[UUID, Identity] = {}
+    for one in transactions:
+        values = opened.get(one.id, {})
+        salts = personal.salts_of(values)
+        if salts is None and not one.erased:
+            salts, sealed = personal.new_salts(vault)
+            await personal.save(tx, sealed, one.user_id, one.id, now)
+        address = values.get(Kind.ADDRESS, b"").decode()
+        made[one.id] = _identity(one, names[one.partner_environment_id], salts, address)
+    return made
+
+
+def _identity(
+    one: Locked, name: tuple[str, Environment], salts: Salts | None, address: str
+) -> Identity:
+    person_sha256 = address_sha256 = ""
+    if salts is not None:
+        person_sha256 = personal.salted_sha256(salts.partner_user_id, one.partner_user_id)
+        if address:
+            address_sha256 = personal.salted_sha256(salts.address, address)
+    return Identity(
+        one.id,
+        one.partner_environment_id,
+        *name,
+        one.type,
+        one.currency,
+        one.network,
+        one.created_at,
+        person_sha256,
+        address_sha256,
+    )

@@ -1,0 +1,128 @@
+"""Applying the callbacks that were stored: each in the database transaction that says it was applied.
+
+Stopped at any line, a callback is waiting as before or is applied; nothing between. Several workers may do
+this at once, since each holds the callbacks it has claimed.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+from uuid import UUID
+
+import structlog
+
+from proof.core.clock import Clock
+from proof.core.secrets import Vault
+from proof.db import Connection, Database
+from proof.ramp.errors import CallbackRefusedError
+from proof.ramp.providers import callbacks
+from proof.ramp.providers.callbacks import Concluded, StoredCallback
+from proof.ramp.providers.protocols import (
+    Adapter,
+    ConfirmsEnds,
+    Observation,
+    TranslatesCallbacks,
+    Verdict,
+)
+from proof.ramp.transactions import queries
+from proof.ramp.transactions.service import Outcome, Statement, observe_all
+
+# Enough to share a commit, few enough that nobody waits long for the transactions held.
+BATCH = 100
+
+_ENDS = frozenset({Verdict.COMPLETED, Verdict.FAILED, Verdict.CANCELLED})
+
+_log = structlog.get_logger()
+
+
+class Adapters(Protocol):
+    """The adapters by name (proof.ramp.providers.registry)."""
+
+    def adapter(self, name: str) -> Adapter: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """A callback as its adapter reads it: None when it cannot."""
+
+    callback: StoredCallback
+    observation: Observation | None
+    to_confirm: bool = False
+
+
+async def process(database: Database, vault: Vault, adapters: Adapters, clock: Clock) -> int:
+    """Apply the oldest waiting callbacks; how many, at most BATCH. Raises SealError.
+
+    One that its adapter cannot read changes nothing and is kept: the provider is asked anyway.
+    """
+    async with database.transaction() as tx:
+        claimed = await callbacks.claim(tx, vault, BATCH)
+        if claimed:
+            await _apply(tx, vault, [_read(adapters, one) for one in claimed], clock)
+    return len(claimed)
+
+
+async def _apply(tx: Connection, vault: Vault, read: Sequence[_Read], clock: Clock) -> None:
+    now = clock.now()
+    heard, statements = [], []
+    for one in read:
+        if one.observation is not None and not one.to_confirm:
+            heard.append(one)
+            owner = one.callback.partner_environment_id
+            statements.append(Statement(one.observation, owner))
+    outcomes = await observe_all(tx, vault, statements, now) if statements else []
+    done = [_applied(one, outcome) for one, outcome in zip(heard, outcomes, strict=True)]
+    done += [_not_read(one) for one in read if one.observation is None]
+    done += await _to_confirm(tx, [one for one in read if one.to_confirm], clock)
+    await callbacks.conclude(tx, done, now)
+    about = {one.transaction_id for one in done if one.transaction_id is not None}
+    if gone := await queries.erased_among(tx, about):
+        await callbacks.forget(tx, gone)
+
+
+async def _to_confirm(tx: Connection, read: Sequence[_Read], clock: Clock) -> list[Concluded]:
+    """Have the provider asked at once whether it is so."""
+    pairs = [
+        (one.observation.merchant_transaction_id, one.callback.partner_environment_id)
+        for one in read
+        if one.observation is not None
+    ]
+    if not pairs:
+        return []
+    known = await queries.ask_now(tx, pairs, clock.now())
+    return [
+        _concluded(one, "to be confirmed", transaction_id in known)
+        for one, (transaction_id, _) in zip(read, pairs, strict=True)
+    ]
+
+
+def _read(adapters: Adapters, callback: StoredCallback) -> _Read:
+    try:
+        adapter = adapters.adapter(callback.provider)
+        if not isinstance(adapter, TranslatesCallbacks):
+            return _Read(callback, None)
+        observation = adapter.translate(callback.body)
+    except CallbackRefusedError as error:
+        _log.warning("ramp.callback_refused", callback=callback.id, error=error.message)
+        return _Read(callback, None)
+    except Exception:  # noqa: BLE001 - one callback that breaks its adapter must not hold up the others
+        _log.exception("ramp.callback_failed", callback=callback.id, provider=callback.provider)
+        return _Read(callback, None)
+    confirms = isinstance(adapter, ConfirmsEnds) and observation.verdict in _ENDS
+    return _Read(callback, observation, to_confirm=confirms)
+
+
+def _applied(one: _Read, outcome: Outcome) -> Concluded:
+    words = [*outcome.statuses, *([outcome.alert] if outcome.alert else [])]
+    return _concluded(one, " ".join(words) or "nothing new", outcome.known)
+
+
+def _not_read(one: _Read) -> Concluded:
+    return Concluded(one.callback.id, "not understood")
+
+
+def _concluded(one: _Read, outcome: str, known: bool) -> Concluded:
+    about: UUID | None = one.observation.merchant_transaction_id if one.observation else None
+    if not known:
+        return Concluded(one.callback.id, "no such transaction")
+    return Concluded(one.callback.id, outcome, about)

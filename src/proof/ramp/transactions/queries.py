@@ -1,0 +1,268 @@
+"""The SQL of transactions. Rows are locked in the order of their ids, so that no batches wait in a ring."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from proof.db import Connection
+from proof.ramp.providers.protocols import Observation
+from proof.ramp.transactions.events import StatusEvent
+from proof.ramp.transactions.state import State
+from proof.ramp.transactions.transitions import ALLOWED, Alert
+from proof.ramp.types import Status, TransactionType
+
+# When a transaction that has just moved is looked at again.
+FIRST_LOOK = timedelta(seconds=30)
+
+_COLUMNS = """
+transaction.id, transaction.partner_environment_id, transaction.user_id, transaction.type,
+transaction.currency, transaction.network, transaction.created_at, transaction.event_sha256,
+transaction.alert, transaction.status, transaction.event_count, transaction.crypto_amount,
+transaction.fiat_currency, transaction.fiat_amount, transaction.payment_method,
+transaction.provider_reference, transaction.updated_at, person.partner_user_id,
+person.erased_at IS NOT NULL AS erased, coalesce(clock.offset_s, 0) AS offset_s
+"""
+
+# The person is held too: one being erased is waited for, so that no salt is made for somebody who is gone.
+_LOCK = f"""
+SELECT {_COLUMNS} FROM ramp_transactions transaction
+JOIN ramp_users person ON person.id = transaction.user_id
+LEFT JOIN sandbox_clocks clock
+       ON clock.partner_environment_id = transaction.partner_environment_id
+WHERE transaction.id = ANY($1::uuid[]) ORDER BY transaction.id
+FOR NO KEY UPDATE OF transaction FOR KEY SHARE OF person
+"""
+
+# `predecessors` is the transitions table: whatever was computed, a status follows only where it allows it.
+_MOVE = """
+UPDATE ramp_transactions transaction
+SET status = moved.status, event_count = moved.event_count, event_sha256 = moved.event_sha256,
+    crypto_amount = moved.crypto_amount, fiat_currency = moved.fiat_currency,
+    fiat_amount = moved.fiat_amount, payment_method = moved.payment_method,
+    provider_reference = moved.provider_reference, updated_at = moved.updated_at
+FROM unnest($1::uuid[], $2::text[], $3::text[], $4::integer[], $5::bytea[], $6::numeric[], $7::text[],
+            $8::numeric[], $9::text[], $10::text[], $11::timestamptz[])
+     AS moved (id, was, status, event_count, event_sha256, crypto_amount, fiat_currency, fiat_amount,
+               payment_method, provider_reference, updated_at)
+WHERE transaction.id = moved.id AND transaction.status = moved.was
+  AND transaction.event_count < moved.event_count
+  AND (moved.was, moved.status) IN (SELECT * FROM unnest($12::text[], $13::text[]))
+RETURNING transaction.id
+"""
+
+_REFER = """
+UPDATE ramp_transactions transaction SET provider_reference = said.reference
+FROM unnest($1::uuid[], $2::text[]) AS said (id, reference)
+WHERE transaction.id = said.id AND transaction.provider_reference IS DISTINCT FROM said.reference
+"""
+
+_ADD_EVENTS = """
+INSERT INTO ramp_events (transaction_id, sequence, event_id, record)
+SELECT * FROM unnest($1::uuid[], $2::integer[], $3::uuid[], $4::bytea[])
+"""
+
+_KEEP_STATEMENTS = """
+INSERT INTO ramp_statements (transaction_id, occurred_at, said, verdict, alert, observed_at)
+SELECT *, $6::timestamptz
+FROM unnest($1::uuid[], $2::timestamptz[], $3::text[], $4::text[], $5::text[])
+ON CONFLICT DO NOTHING
+RETURNING transaction_id, occurred_at, said
+"""
+
+_RAISE = """
+UPDATE ramp_transactions transaction SET alert = raised.alert, alerted_at = $3
+FROM unnest($1::uuid[], $2::text[]) AS raised (id, alert) WHERE transaction.id = raised.id
+"""
+
+# Whoever is not at the end is asked again soon after it moved or was spoken of.
+_ASK_AGAIN = """
+UPDATE ramp_transactions SET next_poll_at = least(next_poll_at, $2), polls = 0
+WHERE id = ANY($1::uuid[]) AND status IN ('pending', 'processing')
+"""
+
+# A provider's account speaks for its own environment alone.
+_ASK_NOW = """
+UPDATE ramp_transactions transaction SET next_poll_at = $3, polls = 0
+FROM unnest($1::uuid[], $2::integer[]) AS said (id, owner)
+WHERE transaction.id = said.id AND transaction.partner_environment_id = said.owner
+RETURNING transaction.id
+"""
+
+_CLAIM_DUE = """
+UPDATE ramp_transactions SET next_poll_at = $2 WHERE id IN (
+    SELECT id FROM ramp_transactions
+    WHERE status IN ('pending', 'processing') AND next_poll_at <= $1
+    ORDER BY next_poll_at LIMIT $3 FOR UPDATE SKIP LOCKED)
+RETURNING id
+"""
+
+_ERASED = """
+SELECT transaction.id FROM ramp_transactions transaction
+JOIN ramp_users person ON person.id = transaction.user_id
+WHERE transaction.id = ANY($1::uuid[]) AND person.erased_at IS NOT NULL
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Locked:
+    """A transaction held by this database transaction. `offset` is its environment's (ramp.clock)."""
+
+    id: UUID
+    partner_environment_id: int
+    user_id: int
+    type: TransactionType
+    currency: str
+    network: str
+    created_at: datetime
+    event_sha256: bytes | None
+    alert: str | None
+    partner_user_id: str
+    erased: bool
+    offset: timedelta
+    state: State
+
+
+async def lock(tx: Connection, transaction_ids: Collection[UUID]) -> dict[UUID, Locked]:
+    """These transactions, those there are, held until the end of the caller's transaction."""
+    rows = await tx.fetch(_LOCK, list(transaction_ids))
+    return {row["id"]: _locked(row) for row in rows}
+
+
+async def write_moves(
+    tx: Connection, moves: Sequence[tuple[Locked, State, bytes]]
+) -> Sequence[UUID]:
+    """Bring each transaction from the status it was locked at to its new state, in one guarded statement;
+    the ids moved. The third value is the SHA-256 of the newest event's record."""
+    pairs = [(one, each) for one in Status for each in _reachable(one)]
+    finals = [final for _, final, _ in moves]
+    rows = await tx.fetch(
+        _MOVE,
+        [one.id for one, _, _ in moves],
+        [one.state.status for one, _, _ in moves],
+        [final.status for final in finals],
+        [final.event_count for final in finals],
+        [sha256 for _, _, sha256 in moves],
+        [final.crypto_amount for final in finals],
+        [final.fiat_currency for final in finals],
+        [final.fiat_amount for final in finals],
+        [final.payment_method for final in finals],
+        [final.reference for final in finals],
+        [final.updated_at for final in finals],
+        [one for one, _ in pairs],
+        [each for _, each in pairs],
+    )
+    return [row["id"] for row in rows]
+
+
+async def write_references(tx: Connection, references: Mapping[UUID, str]) -> None:
+    """Keep the provider's newest id of each operation."""
+    await tx.execute(_REFER, list(references), list(references.values()))
+
+
+async def add_events(tx: Connection, events: Sequence[StatusEvent]) -> None:
+    """Write the records."""
+    await tx.execute(
+        _ADD_EVENTS,
+        [event.transaction_id for event in events],
+        [event.sequence for event in events],
+        [event.id for event in events],
+        [event.record for event in events],
+    )
+
+
+async def keep_statements(
+    tx: Connection, said: Sequence[tuple[Observation, Alert | None]], observed_at: datetime
+) -> set[tuple[UUID, datetime, str]]:
+    """Keep what providers said, once each; (transaction, moment, words) of those that are new."""
+    rows = await tx.fetch(
+        _KEEP_STATEMENTS,
+        [one.merchant_transaction_id for one, _ in said],
+        [one.occurred_at for one, _ in said],
+        [one.said for one, _ in said],
+        [one.verdict for one, _ in said],
+        [alert for _, alert in said],
+        observed_at,
+    )
+    return {(row["transaction_id"], row["occurred_at"], row["said"]) for row in rows}
+
+
+async def raise_alerts(tx: Connection, alerts: Mapping[UUID, Alert], at: datetime) -> None:
+    """Mark transactions for a person to look at; the newest reason is kept."""
+    await tx.execute(_RAISE, list(alerts), list(alerts.values()), at)
+
+
+async def ask_again(tx: Connection, transaction_ids: Collection[UUID], at: datetime) -> None:
+    """Have the provider of these asked at `at`, and then as often as in the beginning."""
+    await tx.execute(_ASK_AGAIN, list(transaction_ids), at)
+
+
+async def ask_now(tx: Connection, pairs: Sequence[tuple[UUID, int]], now: datetime) -> set[UUID]:
+    """Have the provider of these (transaction, environment) asked at once; those there are."""
+    ids, owners = [one for one, _ in pairs], [owner for _, owner in pairs]
+    return {row["id"] for row in await tx.fetch(_ASK_NOW, ids, owners, now)}
+
+
+async def claim_due(
+    tx: Connection, now: datetime, leased_until: datetime, limit: int
+) -> list[UUID]:
+    """Transactions to be looked at, which nobody else looks at before the lease runs out."""
+    return [row["id"] for row in await tx.fetch(_CLAIM_DUE, now, leased_until, limit)]
+
+
+async def look_again(tx: Connection, transaction_id: UUID, at: datetime, polls: int) -> None:
+    """Look at it again at `at`; `polls` looks have found nothing since it moved."""
+    await tx.execute(
+        "UPDATE ramp_transactions SET next_poll_at = $2, polls = $3 WHERE id = $1",
+        transaction_id,
+        at,
+        polls,
+    )
+
+
+async def erased_among(tx: Connection, transaction_ids: Collection[UUID]) -> list[UUID]:
+    """Those whose user asked to be forgotten."""
+    return [row["id"] for row in await tx.fetch(_ERASED, list(transaction_ids))]
+
+
+async def clear_alert(tx: Connection, transaction_id: UUID) -> None:
+    """A person has looked."""
+    await tx.execute(
+        "UPDATE ramp_transactions SET alert = NULL, alerted_at = NULL WHERE id = $1", transaction_id
+    )
+
+
+def _reachable(status: Status) -> set[Status]:
+    reached = set(ALLOWED[status])
+    for one in ALLOWED[status]:
+        reached |= _reachable(one)
+    return reached
+
+
+def _locked(row: Any) -> Locked:
+    state = State(
+        Status(row["status"]),
+        row["event_count"],
+        row["crypto_amount"],
+        row["fiat_currency"],
+        row["fiat_amount"],
+        row["payment_method"],
+        row["provider_reference"],
+        row["updated_at"],
+    )
+    return Locked(
+        row["id"],
+        row["partner_environment_id"],
+        row["user_id"],
+        TransactionType(row["type"]),
+        row["currency"],
+        row["network"],
+        row["created_at"],
+        row["event_sha256"],
+        row["alert"],
+        row["partner_user_id"],
+        row["erased"],
+        timedelta(seconds=row["offset_s"]),
+        state,
+    )

@@ -1,0 +1,184 @@
+"""Asking providers about every transaction that has not ended, and ending those whose time is over.
+
+A lost callback and a browser that closed early end right all the same. Each look is: claim and commit,
+read, ask the provider with no transaction open, then write what came of it and when to look again in one
+transaction. A worker that dies in between leaves a lease that runs out.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import structlog
+
+from proof.core.clock import Clock
+from proof.core.errors import NotFoundError, OtherSideError
+from proof.core.secrets import Vault
+from proof.db import Connection, Database
+from proof.ramp.providers import accounts
+from proof.ramp.providers.kyc import known_kyc, record_kyc
+from proof.ramp.providers.protocols import (
+    Account,
+    Adapter,
+    Observation,
+    Polls,
+    ReportsKyc,
+    Subject,
+    Verdict,
+)
+from proof.ramp.transactions import queries
+from proof.ramp.transactions.alerts import raise_alerts
+from proof.ramp.transactions.cases import Case, read_case
+from proof.ramp.transactions.processing import Adapters
+from proof.ramp.transactions.service import Outcome, Statement, end, observe_all
+from proof.ramp.transactions.transitions import Alert
+from proof.ramp.types import KycStatus, Status
+
+# Longer than any provider's own time limits.
+LEASE = timedelta(minutes=2)
+LONGEST_PAUSE = timedelta(hours=1)
+# Before a widget is opened no provider is asked; looking is for noticing that it was.
+UNOPENED_PAUSE = timedelta(minutes=5)
+# A payment is in flight for minutes, a bank transfer for hours.
+STUCK_AFTER = timedelta(hours=24)
+AT_ONCE = 16
+
+# An attempt that failed, or ended, holds no money.
+_DEAD = frozenset({Verdict.DECLINED, Verdict.FAILED, Verdict.CANCELLED})
+
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What the provider said. `asked` is false when it could not be asked, so nothing may end for it."""
+
+    observations: Sequence[Observation] = ()
+    kyc: KycStatus | None = None
+    asked: bool = True
+
+    @property
+    def live(self) -> bool:
+        """Whether an operation is under way that may still take money."""
+        return bool(self.observations) and self.observations[-1].verdict not in _DEAD
+
+
+class Reconciler:
+    """Looks at what is due; any number of workers may have one."""
+
+    def __init__(self, database: Database, vault: Vault, adapters: Adapters, clock: Clock) -> None:
+        self._database = database
+        self._vault = vault
+        self._adapters = adapters
+        self._clock = clock
+
+    async def step(self) -> bool:
+        """Look at transactions that are due, AT_ONCE at most; whether there may be more."""
+        now = self._clock.now()
+        async with self._database.transaction() as tx:
+            due = await queries.claim_due(tx, now, now + LEASE, AT_ONCE)
+        looks = [self._look_safely(transaction_id) for transaction_id in due]
+        await asyncio.gather(*looks)
+        return len(due) == AT_ONCE
+
+    async def look(self, transaction_id: UUID) -> None:
+        """Ask about one transaction and write what comes of it. Raises SealError."""
+        async with self._database.connection() as connection:
+            case = await read_case(connection, self._vault, transaction_id)
+            if case is None or case.status.terminal:
+                return
+            account = await self._account(connection, case)
+            kyc = await known_kyc(connection, transaction_id)
+        answer = await self._ask(case, account, kyc)
+        async with self._database.transaction() as tx:
+            await self._write(tx, case, answer)
+
+    async def _look_safely(self, transaction_id: UUID) -> None:
+        """A transaction that cannot be looked at holds up no other; its lease is its pause."""
+        try:
+            await self.look(transaction_id)
+        except OtherSideError as error:
+            _log.warning("ramp.look_failed", transaction=str(transaction_id), error=error.message)
+        except Exception:  # noqa: BLE001 - one broken adapter or row; it is logged and tried again
+            _log.exception("ramp.look_failed", transaction=str(transaction_id))
+
+    async def _account(self, connection: Connection, case: Case) -> Account | None:
+        """None for a transaction no provider knows of yet."""
+        if not case.opened:
+            return None
+        if case.account_id is None:
+            return await accounts.account_of(connection, self._vault, case.partner_environment_id)
+        try:
+            return await accounts.account(connection, self._vault, case.account_id)
+        except NotFoundError:
+            return None
+
+    async def _ask(self, case: Case, account: Account | None, known: KycStatus) -> _Answer:
+        if account is None:
+            return _Answer()
+        adapter = self._adapters.adapter(account.provider)
+        try:
+            said = await adapter.poll(account, case.subject) if isinstance(adapter, Polls) else ()
+            kyc = await _kyc(adapter, account, case.subject, known)
+        except OtherSideError as error:
+            _log.warning("ramp.poll_failed", transaction=str(case.id), error=error.message)
+            return _Answer(asked=False)
+        # An answer about anything else is not for us to apply here.
+        return _Answer([one for one in said if one.merchant_transaction_id == case.id], kyc)
+
+    async def _write(self, tx: Connection, case: Case, answer: _Answer) -> None:
+        now = self._clock.now()
+        statements = [Statement(one, case.partner_environment_id) for one in answer.observations]
+        outcomes = await observe_all(tx, self._vault, statements, now) if statements else []
+        if answer.kyc is not None:
+            await record_kyc(tx, case.id, answer.kyc)
+        if _is_over(case, answer, outcomes, now):
+            await self._end(tx, case, now)
+        moved = any(outcome.statuses for outcome in outcomes)
+        polls = 0 if moved or not case.opened else case.polls + 1
+        await queries.look_again(tx, case.id, _next_look(case, polls, now), polls)
+        alerted = case.alert is not None or any(outcome.alert for outcome in outcomes)
+        if not alerted and not moved and _is_stuck(case, now):
+            await raise_alerts(tx, {case.id: Alert.STUCK}, now)
+
+    async def _end(self, tx: Connection, case: Case, now: datetime) -> None:
+        locked = (await queries.lock(tx, [case.id]))[case.id]
+        if locked.state.status is case.status and locked.state.updated_at == case.updated_at:
+            await end(tx, self._vault, case.id, now, expected=locked.state)
+
+
+async def _kyc(
+    adapter: Adapter, account: Account, subject: Subject, known: KycStatus
+) -> KycStatus | None:
+    if known is KycStatus.VERIFIED or not isinstance(adapter, ReportsKyc):
+        return None
+    return await adapter.kyc(account, subject)
+
+
+def _is_over(case: Case, answer: _Answer, outcomes: Sequence[Outcome], now: datetime) -> bool:
+    """A sell's window is the contract's own end, whatever the provider is waiting for; a status we do not
+    know is no reason to end anything."""
+    if not answer.asked or case.overdue(now) < timedelta(0):
+        return False
+    if any(outcome.statuses or outcome.alert is Alert.UNKNOWN_STATUS for outcome in outcomes):
+        return False
+    return case.awaits_deposit or not answer.live
+
+
+def _is_stuck(case: Case, now: datetime) -> bool:
+    if case.status is Status.PROCESSING:
+        return now + case.offset - case.updated_at > STUCK_AFTER
+    return case.overdue(now) > STUCK_AFTER
+
+
+def _next_look(case: Case, polls: int, now: datetime) -> datetime:
+    """Twice as long after each look that found nothing, but when its time is over if that is sooner."""
+    # 30 s doubled seven times is over an hour; more would overflow in the end.
+    pause = min(queries.FIRST_LOOK * (1 << min(polls, 7)), LONGEST_PAUSE)
+    if not case.opened:
+        pause = UNOPENED_PAUSE
+    if case.deadline is None or case.overdue(now) >= timedelta(0):
+        return now + pause
+    return min(now + pause, case.deadline - case.offset)

@@ -1,0 +1,232 @@
+"""Moving transactions: by what providers say, by time running out, by an operator's word.
+
+Everything happens in the caller's database transaction: the guarded UPDATE, the records of the events and
+their rows in the outbox are there together or not at all. Whatever comes twice, late or out of order, a
+status that was reached is not left again but along the table of transitions.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import UUID
+
+from proof.core.errors import ConflictError, InvalidInputError, NotFoundError
+from proof.core.secrets import Vault
+from proof.db import Connection
+from proof.events import publish
+from proof.partners import audit
+from proof.partners.audit import Actor
+from proof.partners.environments import names_of
+from proof.ramp.providers.protocols import Observation
+from proof.ramp.transactions import queries
+from proof.ramp.transactions.alerts import raise_alerts
+from proof.ramp.transactions.events import StatusEvent, status_event
+from proof.ramp.transactions.identities import identities
+from proof.ramp.transactions.queries import Locked
+from proof.ramp.transactions.state import State, Step, advanced, observed
+from proof.ramp.transactions.transitions import Alert, path
+from proof.ramp.types import Status
+
+LONGEST_REASON = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """What a provider said, and the partner environment whose account the words came through: an account
+    speaks for the transactions of its own environment alone. None when we asked about this transaction."""
+
+    observation: Observation
+    partner_environment_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a statement did: the statuses taken, in order. `known` is false when the account has no such
+    transaction, `erased` true when its user asked to be forgotten."""
+
+    statuses: tuple[Status, ...] = ()
+    alert: Alert | None = None
+    known: bool = True
+    erased: bool = False
+
+
+@dataclass(slots=True)
+class _Change:
+    """A locked transaction, and the states it is about to take with the moment each happened."""
+
+    locked: Locked
+    state: State
+    taken: list[tuple[State, datetime]] = field(default_factory=list)
+
+
+async def observe(tx: Connection, vault: Vault, observation: Observation, now: datetime) -> Outcome:
+    """As `observe_all`, for what we were told when we asked about this transaction."""
+    return (await observe_all(tx, vault, [Statement(observation)], now))[0]
+
+
+async def observe_all(
+    tx: Connection, vault: Vault, statements: Sequence[Statement], now: datetime
+) -> list[Outcome]:
+    """Apply what providers said, in the order given; one outcome for each statement.
+
+    `now` is the clock's own time; a sandbox's offset is added here. What is new is kept, whether it moved
+    anything or not. Raises SealError.
+    """
+    locked = await queries.lock(tx, {one.observation.merchant_transaction_id for one in statements})
+    changes = {name: _Change(one, one.state) for name, one in locked.items()}
+    outcomes = [_apply(changes, statement, now) for statement in statements]
+    heard = [
+        (statement.observation, outcome.alert)
+        for statement, outcome in zip(statements, outcomes, strict=True)
+        if outcome.known
+    ]
+    if heard:
+        spoken_of = {one.merchant_transaction_id for one, _ in heard}
+        await _write(tx, vault, [changes[each] for each in sorted(spoken_of)], now)
+        await _keep(tx, heard, now)
+    return outcomes
+
+
+async def end(
+    tx: Connection, vault: Vault, transaction_id: UUID, now: datetime, *, expected: State
+) -> bool:
+    """Let a pending transaction fail whose time has run out; whether it did.
+
+    It does not when anything happened to it since `expected` was read.
+    """
+    locked = (await queries.lock(tx, [transaction_id])).get(transaction_id)
+    if locked is None or locked.state != expected or expected.status is not Status.PENDING:
+        return False
+    await _write(tx, vault, [_advance(locked, (Status.FAILED,), now)], now)
+    return True
+
+
+async def resolve(
+    tx: Connection,
+    vault: Vault,
+    transaction_id: UUID,
+    status: Status,
+    reason: str,
+    actor: Actor,
+    now: datetime,
+) -> Outcome:
+    """Bring a transaction to `completed` or `failed` by an operator's word, or confirm that it is there;
+    its alert is cleared. Audited.
+
+    Raises NotFoundError, ConflictError when it ended otherwise, and InvalidInputError for another status
+    or a reason that is empty or over LONGEST_REASON characters. The audit log is never erased: that the
+    reason holds no personal data is not checked.
+    """
+    if status not in {Status.COMPLETED, Status.FAILED}:
+        raise InvalidInputError("status: a transaction is resolved as completed or failed")
+    if not reason.strip() or len(reason) > LONGEST_REASON:
+        raise InvalidInputError(f"reason: it has 1 to {LONGEST_REASON} characters")
+    locked = (await queries.lock(tx, [transaction_id])).get(transaction_id)
+    if locked is None:
+        raise NotFoundError(f"there is no transaction {transaction_id}")
+    was = locked.state.status
+    if was.terminal and was is not status:
+        raise ConflictError(f"{transaction_id} is {was} for good; only that can be confirmed")
+    statuses = path(was, status)
+    if statuses:
+        await _write(tx, vault, [_advance(locked, statuses, now)], now)
+    await queries.clear_alert(tx, transaction_id)
+    await _audit(tx, locked, status, reason, actor)
+    return Outcome(statuses)
+
+
+def _apply(changes: Mapping[UUID, _Change], statement: Statement, now: datetime) -> Outcome:
+    observation = statement.observation
+    change = changes.get(observation.merchant_transaction_id)
+    if change is None:
+        return Outcome(known=False)
+    if statement.partner_environment_id not in {None, change.locked.partner_environment_id}:
+        return Outcome(known=False)
+    step = observed(change.state, observation, now + change.locked.offset)
+    _take(change, step, observation.occurred_at)
+    statuses = tuple(state.status for state in step.states)
+    return Outcome(statuses, step.alert, erased=change.locked.erased)
+
+
+def _advance(locked: Locked, statuses: tuple[Status, ...], now: datetime) -> _Change:
+    change, present = _Change(locked, locked.state), now + locked.offset
+    _take(change, advanced(locked.state, statuses, present), present)
+    return change
+
+
+def _take(change: _Change, step: Step, occurred_at: datetime) -> None:
+    change.taken += [(state, occurred_at) for state in step.states]
+    change.state = step.final
+
+
+async def _write(tx: Connection, vault: Vault, changes: Sequence[_Change], now: datetime) -> None:
+    moved = [change for change in changes if change.taken]
+    if moved:
+        events = await _events(tx, vault, moved, now)
+        await _move(tx, moved, events)
+    references = {
+        change.locked.id: change.state.reference
+        for change in changes
+        if not change.taken and change.state.reference not in {None, change.locked.state.reference}
+    }
+    if references:
+        await queries.write_references(tx, references)
+    await queries.ask_again(tx, [change.locked.id for change in changes], now + queries.FIRST_LOOK)
+
+
+async def _move(
+    tx: Connection, moved: Sequence[_Change], events: Mapping[UUID, list[StatusEvent]]
+) -> None:
+    rows = [(change.locked, change.state, events[change.locked.id][-1].sha256) for change in moved]
+    if len(await queries.write_moves(tx, rows)) != len(moved):
+        raise RuntimeError("a transaction changed although it was locked; nothing was written")
+    made = [event for change in moved for event in events[change.locked.id]]
+    await queries.add_events(tx, made)
+    await publish(tx, [event.published() for event in made])
+
+
+async def _events(
+    tx: Connection, vault: Vault, moved: Sequence[_Change], now: datetime
+) -> dict[UUID, list[StatusEvent]]:
+    names = await names_of(tx, {change.locked.partner_environment_id for change in moved})
+    known = await identities(tx, vault, [change.locked for change in moved], names, now)
+    made: dict[UUID, list[StatusEvent]] = {}
+    for change in moved:
+        previous = change.locked.event_sha256
+        events = made[change.locked.id] = []
+        for state, occurred_at in change.taken:
+            event = status_event(known[change.locked.id], state, previous, occurred_at)
+            events.append(event)
+            previous = event.sha256
+    return made
+
+
+async def _keep(
+    tx: Connection, heard: Iterable[tuple[Observation, Alert | None]], now: datetime
+) -> None:
+    """Keep what was said; what was said before alerts nobody again."""
+    # One row of each, since a statement cannot insert the same key twice.
+    said = {
+        (one.merchant_transaction_id, one.occurred_at, one.said): (one, alert)
+        for one, alert in heard
+    }
+    new = await queries.keep_statements(tx, list(said.values()), now)
+    alerts = {
+        one.merchant_transaction_id: alert
+        for key, (one, alert) in said.items()
+        if alert is not None and key in new
+    }
+    await raise_alerts(tx, alerts, now)
+
+
+async def _audit(tx: Connection, locked: Locked, status: Status, reason: str, actor: Actor) -> None:
+    names = await names_of(tx, [locked.partner_environment_id])
+    partner_id, environment = names[locked.partner_environment_id]
+    before = {"status": locked.state.status.value, "alert": locked.alert}
+    after = {
+        "merchant_transaction_id": str(locked.id),
+        "environment": environment.value,
+        "status": status.value,
+        "reason": reason,
+    }
+    await audit.record(tx, actor, "transaction.resolve", partner_id, before=before, after=after)

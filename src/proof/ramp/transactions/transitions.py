@@ -1,0 +1,78 @@
+"""The one table of allowed transitions, and what a provider's statement means for a transaction.
+
+Pure: no clock, no database. Source: ramp API contract, "Status".
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import NamedTuple
+
+from proof.ramp.providers.protocols import Verdict
+from proof.ramp.types import Status
+
+ALLOWED: Mapping[Status, tuple[Status, ...]] = {
+    Status.PENDING: (Status.PROCESSING, Status.FAILED, Status.CANCELLED),
+    Status.PROCESSING: (Status.COMPLETED, Status.FAILED),
+    Status.COMPLETED: (),
+    Status.FAILED: (),
+    Status.CANCELLED: (),
+}
+
+# How far a transaction is when its provider says so. A declined attempt can be retried, and coins that
+# cannot be delivered were paid for: neither is an end. `unknown` says nothing of how far it is.
+_TARGETS: Mapping[Verdict, Status] = {
+    Verdict.PENDING: Status.PENDING,
+    Verdict.DECLINED: Status.PENDING,
+    Verdict.PROCESSING: Status.PROCESSING,
+    Verdict.UNDELIVERABLE: Status.PROCESSING,
+    Verdict.COMPLETED: Status.COMPLETED,
+    Verdict.FAILED: Status.FAILED,
+    Verdict.CANCELLED: Status.CANCELLED,
+}
+
+
+class Alert(StrEnum):
+    """Why a person should look at a transaction."""
+
+    UNKNOWN_STATUS = "unknown_status"
+    UNDELIVERABLE = "undeliverable"
+    MOVED_AFTER_END = "moved_after_end"
+    CONTRADICTION = "contradiction"
+    AMOUNT_DIFFERS = "amount_differs"
+    STUCK = "stuck"
+
+
+class Move(NamedTuple):
+    """What becomes of a transaction: the statuses it takes, in order, and whether a person should look."""
+
+    statuses: tuple[Status, ...] = ()
+    alert: Alert | None = None
+
+
+def path(status: Status, target: Status) -> tuple[Status, ...]:
+    """The statuses from `status`, without it, to `target`; empty when there is no way."""
+    if target in ALLOWED[status]:
+        return (target,)
+    through = Status.PROCESSING
+    if through in ALLOWED[status] and target is Status.COMPLETED:
+        return (through, target)
+    return ()
+
+
+def move(status: Status, captured: bool, verdict: Verdict) -> Move:
+    """What a statement does to a transaction that is at `status`; `captured` says whether it was ever
+    processing.
+
+    A statement about a place the transaction has passed is an old one, arriving late, and does nothing.
+    """
+    if verdict is Verdict.UNKNOWN:
+        return Move(alert=Alert.UNKNOWN_STATUS)
+    target = _TARGETS[verdict]
+    undelivered = verdict is Verdict.UNDELIVERABLE
+    if undelivered and status is Status.COMPLETED:
+        return Move(alert=Alert.MOVED_AFTER_END)
+    if target is status or target is Status.PENDING or (target is Status.PROCESSING and captured):
+        return Move(alert=Alert.UNDELIVERABLE if undelivered and not status.terminal else None)
+    if statuses := path(status, target):
+        return Move(statuses, Alert.UNDELIVERABLE if undelivered else None)
+    return Move(alert=Alert.MOVED_AFTER_END if status.terminal else Alert.CONTRADICTION)

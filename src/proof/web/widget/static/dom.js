@@ -1,0 +1,74 @@
+/** Elements made by hand: text never becomes markup, and no style or handler stands in an attribute. */
+
+const SVG = "http://www.w3.org/2000/svg";
+
+/**
+ * An element. `on…` properties are listeners, `class` and `aria-*` attributes; null, undefined and false
+ * leave an attribute out. Children are nodes or texts; null ones are left out.
+ */
+export function h(tag, properties = {}, ...children) {
+  return fill(document.createElement(tag), properties, children);
+}
+
+/** The same for a drawing. */
+export function svg(tag, properties = {}, ...children) {
+  return fill(document.createElementNS(SVG, tag), properties, children);
+}
+
+/** A piece of text that keeps its own direction: an address, a number, a name. */
+export function own(text, className) {
+  return h("bdi", { class: className }, text);
+}
+
+const ICONS = {
+  lock: "M7 11V8a5 5 0 0 1 10 0v3M6 11h12v9H6z",
+  check: "M5 12.5l4.5 4.5L19 7.5",
+  cross: "M7 7l10 10M17 7L7 17",
+  warning: "M12 4l9 16H3zM12 10v4M12 17.2v.1",
+  clock: "M12 4a8 8 0 1 0 0 16 8 8 0 0 0 0-16M12 8v4.5l3 1.8",
+  copy: "M9 9h10v11H9zM15 9V5H5v11h4",
+  face: "M12 4c4 0 6 3 6 7s-3 9-6 9-6-5-6-9 2-7 6-7M9.5 10.5v.1M14.5 10.5v.1M9.8 15c1.3 1 3.1 1 4.4 0",
+  info: "M12 4a8 8 0 1 0 0 16 8 8 0 0 0 0-16M12 11v5M12 8v.1",
+};
+
+/** A drawing that says nothing its text does not say. */
+export function icon(name) {
+  const properties = { class: "icon", viewBox: "0 0 24 24", "aria-hidden": "true", focusable: "false" };
+  return svg("svg", properties, svg("path", { d: ICONS[name] }));
+}
+
+/** A message inside a step; `kind` is "danger", "caution" or "quiet". */
+export function note(kind, text, role) {
+  const shown = kind === "quiet" ? "info" : "warning";
+  return h("div", { class: `note ${kind}`, role }, icon(shown), h("p", {}, text));
+}
+
+/** A button that shows when it is at work; `work` is not begun twice. */
+export function button(className, text, work, properties = {}) {
+  const made = h("button", { type: "button", class: className, ...properties }, h("span", {}, text));
+  made.addEventListener("click", () => atWork(made, work));
+  return made;
+}
+
+/** Runs `work` unless the button is busy already; it keeps its focus meanwhile. */
+export async function atWork(made, work) {
+  if (made.getAttribute("aria-busy") === "true") return;
+  made.setAttribute("aria-busy", "true");
+  made.setAttribute("aria-disabled", "true");
+  try {
+    await work();
+  } finally {
+    made.removeAttribute("aria-busy");
+    made.removeAttribute("aria-disabled");
+  }
+}
+
+function fill(element, properties, children) {
+  for (const [name, value] of Object.entries(properties)) {
+    if (value === null || value === undefined || value === false) continue;
+    if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+    else element.setAttribute(name, value === true ? "" : value);
+  }
+  element.append(...children.filter((child) => child !== null && child !== undefined));
+  return element;
+}

@@ -1,0 +1,101 @@
+/** What the page says: texts of one language, and numbers, money and time as its readers write them. */
+
+export const LANGUAGES = ["en", "de", "fr", "es", "pt", "tr", "ar"];
+const RIGHT_TO_LEFT = ["ar"];
+// Isolates keep "0.5 BTC" whole inside a sentence of the other direction (Unicode TR9).
+const isolated = (text) => `\u2068${text}\u2069`;
+
+/** The language of `wanted` tags we have first; the browser's, then English, when there is none. */
+export function choose(wanted) {
+  for (const tag of [...wanted, ...navigator.languages]) {
+    const found = tag && LANGUAGES.find((language) => tag.toLowerCase().split(/[-_]/)[0] === language);
+    if (found) return { language: found, locale: supported(tag) ?? found };
+  }
+  return { language: "en", locale: "en" };
+}
+
+/** The words of one language, fetched. */
+export async function load({ language, locale }) {
+  const reply = await fetch(new URL(`i18n/${language}.json`, import.meta.url));
+  if (!reply.ok) throw new Error(`the texts for ${language} answered ${reply.status}`);
+  return new Words(language, locale, await reply.json());
+}
+
+class Words {
+  constructor(language, locale, texts) {
+    this.language = language;
+    this.locale = locale;
+    this.texts = texts;
+  }
+
+  /** Says on the document which language and direction it has. */
+  apply() {
+    document.documentElement.lang = this.locale;
+    document.documentElement.dir = RIGHT_TO_LEFT.includes(this.language) ? "rtl" : "ltr";
+  }
+
+  /** The text of a key, its {names} replaced. */
+  say(key, values = {}) {
+    const text = this.texts[key];
+    if (text === undefined) throw new Error(`there is no text for ${key}`);
+    return text.replace(/\{(\w+)\}/g, (_, name) => isolated(values[name]));
+  }
+
+  has(key) {
+    return Object.hasOwn(this.texts, key);
+  }
+
+  /** "0.5 BTC": all the digits of a decimal string, none invented. */
+  crypto(amount, currency) {
+    return `${this.number(amount)}\u00a0${currency}`;
+  }
+
+  number(amount) {
+    // A string is formatted exactly; a Number would round the eighteenth decimal.
+    return new Intl.NumberFormat(this.locale, { maximumFractionDigits: 18 }).format(amount);
+  }
+
+  money(amount, currency) {
+    const style = { style: "currency", currency, currencyDisplay: "narrowSymbol" };
+    try {
+      return new Intl.NumberFormat(this.locale, style).format(amount);
+    } catch {
+      return this.crypto(amount, currency);
+    }
+  }
+
+  /** The name of a fiat currency: "Euro". */
+  currency(code) {
+    try {
+      return new Intl.DisplayNames(this.locale, { type: "currency" }).of(code);
+    } catch {
+      return code;
+    }
+  }
+
+  moment(time) {
+    const style = { dateStyle: "medium", timeStyle: "short" };
+    return new Intl.DateTimeFormat(this.locale, style).format(new Date(time));
+  }
+
+  /** "5:59:03"; digits of the language, order of clocks everywhere. */
+  duration(seconds) {
+    const two = new Intl.NumberFormat(this.locale, { minimumIntegerDigits: 2 });
+    const one = new Intl.NumberFormat(this.locale);
+    const rest = [Math.floor(seconds / 60) % 60, seconds % 60].map((part) => two.format(part));
+    return [one.format(Math.floor(seconds / 3600)), ...rest].join(":");
+  }
+
+  minutes(count) {
+    const style = { style: "unit", unit: "minute", unitDisplay: "long" };
+    return new Intl.NumberFormat(this.locale, style).format(count);
+  }
+}
+
+function supported(tag) {
+  try {
+    return Intl.NumberFormat.supportedLocalesOf(tag.replace("_", "-"))[0];
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,302 @@
+"""A person who is erased is nowhere: every column that can hold text or bytes is searched."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from tests.conftest import Run
+from tests.db.ramp.transactions.scene import (
+    START,
+    TurnedClock,
+    call_back,
+    callbacks,
+    execute,
+    open_session,
+    providers,
+)
+from tests.db.webhooks.scene import until
+from tests.support.partners import onboard
+from tests.support.ramp import (
+    ADDRESS,
+    CLIENT_IP,
+    EMAIL,
+    USER,
+    hear,
+    make_transaction,
+    records_of,
+    row_of,
+    said,
+)
+
+from proof.core.errors import NotFoundError
+from proof.core.secrets import SealError, Vault
+from proof.db import Connection, Database
+from proof.partners.audit import Actor
+from proof.partners.types import OnboardedPartner
+from proof.ramp import personal
+from proof.ramp.providers import accounts
+from proof.ramp.providers.callbacks import REFUSED_IDENTITY, callback_identity
+from proof.ramp.providers.protocols import Verdict
+from proof.ramp.transactions.erasure import Erased, erase_user
+from proof.ramp.transactions.processing import process
+from proof.worker.ramp import prune
+
+REDIRECT = "https://partner.example/back?who=ada"
+PERSONAL = (EMAIL, ADDRESS, CLIENT_IP, USER, REDIRECT)
+
+_COLUMNS = """
+SELECT columns.table_name, column_name, data_type FROM information_schema.columns
+JOIN information_schema.tables USING (table_schema, table_name)
+WHERE table_schema = 'public' AND table_type = 'BASE TABLE' AND data_type IN
+      ('text', 'character varying', 'bytea', 'json', 'jsonb', 'inet', 'cidr', 'ARRAY', 'USER-DEFINED')
+ORDER BY 1, 2
+"""
+
+
+class Searched:
+    """Every value of every column, what is sealed opened as well, lower case."""
+
+    def __init__(self, vault: Vault) -> None:
+        self._vault = vault
+        self.values: list[tuple[str, bytes]] = []
+
+    async def read(self, connection: Connection) -> None:
+        for table, column, kind in await connection.fetch(_COLUMNS):
+            value = f'"{column}"' if kind == "bytea" else f'"{column}"::text'
+            rows = await connection.fetch(f'SELECT {value} AS found FROM "{table}"')
+            for row in rows:
+                if row["found"] is not None:
+                    self._keep(f"{table}.{column}", row["found"])
+        await self._open(connection)
+
+    def holding(self, text: str) -> set[str]:
+        """Where the text is, written in letters of any case, or in hex."""
+        plain = text.lower().encode()
+        return {
+            place for place, value in self.values if plain in value or plain.hex().encode() in value
+        }
+
+    async def _open(self, connection: Connection) -> None:
+        for row in await connection.fetch("SELECT id, kind, sealed FROM ramp_personal"):
+            identity = personal.IDENTITY.format(id=row["id"], kind=row["kind"])
+            self._keep_sealed("ramp_personal", row["sealed"], identity)
+        for row in await connection.fetch(
+            "SELECT * FROM provider_callbacks WHERE sealed IS NOT NULL"
+        ):
+            identity = callback_identity(row["account_id"], row["dedup_sha256"])
+            self._keep_sealed("provider_callbacks", row["sealed"], identity)
+        for row in await connection.fetch("SELECT * FROM refused_callbacks"):
+            identity = REFUSED_IDENTITY.format(id=row["id"])
+            self._keep_sealed("refused_callbacks", row["sealed"], identity)
+
+    def _keep_sealed(self, table: str, sealed: bytes, identity: str) -> None:
+        self._keep(f"{table}, opened", self._vault.open(sealed, identity))
+
+    def _keep(self, place: str, value: str | bytes) -> None:
+        found = value.encode() if isinstance(value, str) else value
+        self.values.append((place, found.lower()))
+
+
+Everywhere = Callable[[], Searched]
+
+
+@pytest.fixture
+def everywhere(run: Run[Any], database: Database, vault: Vault) -> Everywhere:
+    async def search() -> Searched:
+        found = Searched(vault)
+        async with database.connection() as connection:
+            await found.read(connection)
+        return found
+
+    return lambda: run(search())
+
+
+def erase(run: Run[Any], database: Database, vault: Vault, partner_id: str) -> Erased:
+    async def act() -> Erased:
+        async with database.transaction() as tx:
+            return await erase_user(tx, vault, partner_id, USER, Actor("cli"), START)
+
+    erased: Erased = run(act())
+    return erased
+
+
+def lived(run: Run[Any], database: Database, vault: Vault, sandbox: int) -> UUID:
+    """A buy by a person whom everything names that can, callbacks of every kind among it."""
+    made: UUID = run(make_transaction(database, vault, sandbox, at=START))
+    run(open_session(database, made, exchanged=True, redirect_url=REDIRECT))
+    run(call_back(database, vault, sandbox, made, "payment captured", extra=EMAIL))
+    run(call_back(database, vault, sandbox, UUID(int=1), "payment captured", extra=EMAIL.upper()))
+    run(process(database, vault, providers(database), TurnedClock()))
+    run(refused(database, vault, sandbox, b'{"email":"ada\\u0040example.com"}'))
+    return made
+
+
+async def refused(database: Database, vault: Vault, owner: int, body: bytes) -> None:
+    """A body that nobody signed, kept so that an operator can see why."""
+    refusal = UUID(int=7)
+    async with database.transaction() as tx:
+        account = await accounts.account_of(tx, vault, owner)
+        assert account is not None
+        sealed = vault.seal(body, REFUSED_IDENTITY.format(id=refusal))
+        how = "INSERT INTO refused_callbacks (id, account_id, sealed, received_at) VALUES ($1, $2, $3, $4)"
+        await tx.execute(how, refusal, account.id, sealed, START)
+
+
+def test_the_search_finds_what_is_there(
+    run: Run[Any], database: Database, vault: Vault, sandbox: int, everywhere: Everywhere
+) -> None:
+    lived(run, database, vault, sandbox)
+    found = everywhere()
+    assert found.holding(EMAIL) == {"ramp_personal, opened", "provider_callbacks, opened"}
+    assert found.holding(ADDRESS) == found.holding(CLIENT_IP) == {"ramp_personal, opened"}
+    assert found.holding(USER) == {"ramp_users.partner_user_id"}
+    assert found.holding(REDIRECT) == {"ramp_sessions.parameters"}
+
+
+def test_an_erased_person_is_nowhere(
+    run: Run[Any],
+    database: Database,
+    vault: Vault,
+    sandbox: int,
+    partner: OnboardedPartner,
+    everywhere: Everywhere,
+) -> None:
+    made = lived(run, database, vault, sandbox)
+    before = run(records_of(database, made))
+    erased = erase(run, database, vault, partner.partner_id)
+    assert erased == Erased(users=1, transactions=1, values=4, callbacks=3)
+    found = everywhere()
+    assert {text: found.holding(text) for text in PERSONAL} == {text: set() for text in PERSONAL}
+    assert found.holding("ada") == set()
+    assert run(records_of(database, made)) == before
+    with pytest.raises(NotFoundError):
+        erase(run, database, vault, partner.partner_id)
+
+
+def test_what_comes_afterwards_is_not_kept_either(
+    run: Run[Any],
+    database: Database,
+    vault: Vault,
+    sandbox: int,
+    partner: OnboardedPartner,
+    everywhere: Everywhere,
+) -> None:
+    """The transaction goes on to its end, and its last event hashes nothing."""
+    made = lived(run, database, vault, sandbox)
+    erase(run, database, vault, partner.partner_id)
+    run(call_back(database, vault, sandbox, made, "delivery delivered", extra=EMAIL))
+    run(process(database, vault, providers(database), TurnedClock()))
+
+    assert run(row_of(database, made))["status"] == "completed"
+    told = json.loads(run(records_of(database, made))[-1])
+    assert (told["partner_user_id_sha256"], told["address_sha256"]) == ("", "")
+    assert everywhere().holding(EMAIL) == set()
+
+
+def test_a_change_during_the_erasure_hashes_nothing(
+    run: Run[Any], database: Database, vault: Vault, sandbox: int, partner: OnboardedPartner
+) -> None:
+    """It waits for the erasure, or its salt would outlive the person's."""
+    made = run(make_transaction(database, vault, sandbox, at=START))
+
+    async def blocked() -> bool:
+        async with database.connection() as connection:
+            return bool(
+                await connection.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted")
+            )
+
+    async def at_once() -> None:
+        async with database.transaction() as tx:
+            await erase_user(tx, vault, partner.partner_id, USER, Actor("cli"), START)
+            moving = asyncio.create_task(hear(database, vault, said(made, Verdict.PROCESSING)))
+            await until(blocked)
+        await moving
+
+    run(at_once())
+    [record] = run(records_of(database, made))
+    assert json.loads(record)["partner_user_id_sha256"] == ""
+
+
+def test_others_are_left_alone(
+    run: Run[Any],
+    database: Database,
+    vault: Vault,
+    sandbox: int,
+    partner: OnboardedPartner,
+    everywhere: Everywhere,
+) -> None:
+    """The same id with another partner, and another user of the same one."""
+    other = run(onboard(database, vault, "Other"))
+    theirs = other.environments[0].partner_environment_id
+    run(make_transaction(database, vault, theirs, at=START))
+    run(make_transaction(database, vault, sandbox, user="someone-else", at=START))
+    lived(run, database, vault, sandbox)
+    erase(run, database, vault, partner.partner_id)
+    found = everywhere()
+    assert found.holding(USER) == {"ramp_users.partner_user_id"}
+    assert sum(EMAIL.encode() in value for _, value in found.values) == 2
+
+
+def test_a_user_who_comes_back_begins_anew(
+    run: Run[Any], database: Database, vault: Vault, sandbox: int, partner: OnboardedPartner
+) -> None:
+    made = run(make_transaction(database, vault, sandbox, at=START))
+    erase(run, database, vault, partner.partner_id)
+    again = run(make_transaction(database, vault, sandbox, at=START))
+    first, second = (run(row_of(database, one))["user_id"] for one in (made, again))
+    assert first != second
+
+
+def test_client_ips_and_bodies_go_with_age_and_nothing_else(
+    run: Run[Any], database: Database, vault: Vault, sandbox: int, everywhere: Everywhere
+) -> None:
+    made = run(make_transaction(database, vault, sandbox, at=START))
+    run(call_back(database, vault, sandbox, made, "payment captured", extra="a note"))
+    clock = TurnedClock()
+    kept = (timedelta(days=90), timedelta(days=180))
+    run(process(database, vault, providers(database), clock))
+
+    clock.turn(days=90)
+    run(prune(database, clock, *kept))
+    assert everywhere().holding(CLIENT_IP) != set()
+    clock.turn(seconds=1)
+    run(prune(database, clock, *kept))
+    assert everywhere().holding(CLIENT_IP) == set()
+
+    clock.turn(days=90)
+    run(prune(database, clock, *kept))
+    [one] = run(callbacks(database))
+    assert (one["sealed"], one["outcome"], one["transaction_id"]) == (None, "processing", made)
+    found = everywhere()
+    assert found.holding(EMAIL) == found.holding(ADDRESS) == {"ramp_personal, opened"}
+
+
+def test_a_callback_still_waiting_is_not_pruned(
+    run: Run[Any], database: Database, vault: Vault, sandbox: int
+) -> None:
+    """It was acknowledged, so it will be applied, however late."""
+    made = run(make_transaction(database, vault, sandbox, at=START))
+    run(call_back(database, vault, sandbox, made, "payment captured"))
+    clock = TurnedClock()
+    clock.turn(days=400)
+    run(prune(database, clock, timedelta(days=90), timedelta(days=180)))
+    run(process(database, vault, providers(database), clock))
+    assert run(row_of(database, made))["status"] == "processing"
+
+
+def test_a_personal_value_does_not_open_in_another_row(
+    run: Run[Any], database: Database, vault: Vault, sandbox: int
+) -> None:
+    made = run(make_transaction(database, vault, sandbox, at=START))
+    run(execute(
+        database,
+        "UPDATE ramp_personal SET sealed = (SELECT sealed FROM ramp_personal WHERE kind = 'email')"
+        " WHERE kind = 'address'",
+    ))  # fmt: skip
+    with pytest.raises(SealError):
+        run(hear(database, vault, said(made, Verdict.COMPLETED)))
+    assert run(row_of(database, made))["status"] == "pending"

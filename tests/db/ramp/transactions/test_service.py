@@ -1,0 +1,289 @@
+"""Statements, and what they make of a transaction, its records and the outbox."""
+
+import hashlib
+import json
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from tests.conftest import Run
+from tests.support.ramp import (
+    ADDRESS,
+    BEGUN,
+    EMAIL,
+    USER,
+    hear,
+    make_transaction,
+    published_of,
+    records_of,
+    row_of,
+    said,
+)
+
+from proof.core.canonical import canonical_json
+from proof.core.errors import ConflictError, InvalidInputError, NotFoundError
+from proof.core.secrets import Vault
+from proof.db import Database
+from proof.partners.audit import Actor, newest_entries
+from proof.partners.types import OnboardedPartner
+from proof.ramp import personal
+from proof.ramp.clock import advance
+from proof.ramp.providers.protocols import Verdict
+from proof.ramp.transactions.service import Outcome, Statement, observe_all, resolve
+from proof.ramp.transactions.transitions import Alert
+from proof.ramp.types import Status
+
+PAID: dict[str, Any] = {
+    "fiat_currency": "EUR",
+    "fiat_amount": Decimal("46.10"),
+    "payment_method": "card",
+}
+NOW = BEGUN + timedelta(minutes=2)
+
+
+@pytest.fixture
+def transaction(run: Run[Any], database: Database, vault: Vault, owner: int) -> UUID:
+    made: UUID = run(make_transaction(database, vault, owner))
+    return made
+
+
+def test_a_change_is_one_row_one_record_and_one_body(
+    run: Run[Any], database: Database, vault: Vault, transaction: UUID, partner: OnboardedPartner
+) -> None:
+    [outcome] = run(hear(database, vault, said(transaction, Verdict.PROCESSING, **PAID)))
+
+    assert outcome == Outcome((Status.PROCESSING,))
+    [record] = run(records_of(database, transaction))
+    [body] = run(published_of(database, transaction))
+    assert json.loads(body) == {
+        "merchant_transaction_id": str(transaction),
+        "type": "buy",
+        "status": "processing",
+        "currency": "USDT",
+        "network": "TRC20",
+        "crypto_amount": "50.000000000000000001",
+        "fiat_currency": "EUR",
+        "fiat_amount": "46.10",
+        "created_at": "2026-05-04T03:02:01Z",
+        "updated_at": "2026-05-04T03:04:01Z",
+    }
+    told = json.loads(record)
+    assert record == canonical_json(told)
+    assert told.items() >= json.loads(body).items()
+    assert told["partner_id"] == partner.partner_id
+    assert (told["environment"], told["sequence"], told["previous_sha256"]) == ("production", 1, "")
+    assert (told["payment_method"], told["occurred_at"]) == ("card", "2026-05-04T03:03:01Z")
+    assert run(row_of(database, transaction))["event_sha256"] == hashlib.sha256(record).digest()
+
+
+def test_no_personal_value_is_in_a_record_but_its_salted_hash_is(
+    run: Run[Any], database: Database, vault: Vault, transaction: UUID
+) -> None:
+    run(hear(database, vault, said(transaction, Verdict.COMPLETED)))
+
+    async def salts() -> Any:
+        async with database.connection() as connection:
+            return personal.salts_of(
+                (await personal.read_for_events(connection, vault, [transaction]))[transaction]
+            )
+
+    found = run(salts())
+    first, second = run(records_of(database, transaction))
+    for value in (EMAIL, ADDRESS, USER):
+        assert value.encode() not in first + second
+    for told in (json.loads(first), json.loads(second)):
+        expected = hashlib.sha256(found.address + ADDRESS.encode()).hexdigest()
+        assert told["address_sha256"] == expected
+        expected = hashlib.sha256(found.partner_user_id + USER.encode()).hexdigest()
+        assert told["partner_user_id_sha256"] == expected
+
+
+def test_a_provider_further_on_is_recorded_as_both_steps(
+    run: Run[Any], database: Database, vault: Vault, transaction: UUID
+) -> None:
+    [outcome] = run(hear(database, vault, said(transaction, Verdict.COMPLETED, **PAID)))
+    assert outcome.statuses == (Status.PROCESSING, Status.COMPLETED)
+    first, second = map(json.loads, run(records_of(database, transaction)))
+    assert (first["status"], second["status"]) == ("processing", "completed")
+    assert second["previous_sha256"] == hashlib.sha256(canonical_json(first)).hexdigest()
+    bodies = [json.loads(body)["status"] for body in run(published_of(database, transaction))]
+    assert bodies == ["processing", "completed"]
+
+
+def test_movement_after_the_end_is_kept_and_alerts_once(
+    run: Run[Any], database: Database, vault: Vault, transaction: UUID
+) -> None:
+    late = said(transaction, Verdict.COMPLETED, said="withdraw: completed")
+    run(hear(database, vault, said(transaction, Verdict.CANCELLED), late, late))
+
+    row = run(row_of(database, transaction))
+    assert (row["status"], row["alert"], row["event_count"]) == ("cancelled", "moved_after_end", 1)
+
+    async def kept() -> list[str]:
+        async with database.connection() as connection:
+            rows = await connection.fetch("SELECT said FROM ramp_statements ORDER BY said")
+        return [row["said"] for row in rows]
+
+    assert run(kept()) == ["leg: cancelled", "withdraw: completed"]
+
+
+def test_an_alert_that_was_cleared_is_not_raised_by_the_same_words(
+    run: Run[Any], database: Database, vault: Vault, transaction: UUID
+) -> None:
+    undelivered = said(transaction, Verdict.UNDELIVERABLE)
+    run(hear(database, vault, undelivered))
+    assert run(row_of(database, transaction))["alert"] == Alert.UNDELIVERABLE
+
+    async def confirm() -> Outcome:
+        async with database.transaction() as tx:
+            how = (Status.FAILED, "money sent back", Actor("cli"), NOW)
+            return await resolve(tx, vault, transaction, *how)
+
+    assert run(confirm()).statuses == (Status.FAILED,)
+    run(hear(database, vault, undelivered))
+    row = run(row_of(database, transaction))
+    assert (row["status"], row["alert"]) == ("failed", None)
+
+
+def test_a_crypto_amount_other_than_agreed_is_taken_and_alerts(
+    run: Run[Any], database: Database, vault: Vault, transaction: UUID
+) -> None:
+    run(hear(database, vault, said(transaction, Verdict.PROCESSING, crypto_amount=Decimal("49.5"))))
+    row = run(row_of(database, transaction))
+    assert (row["crypto_amount"], row["alert"]) == (Decimal("49.5"), "amount_differs")
+
+
+@pytest.mark.parametrize("amount", ["0", "-1", "NaN", "Infinity"])
+def test_what_is_no_amount_is_not_taken(
+    run: Run[Any], database: Database, vault: Vault, transaction: UUID, amount: str
+) -> None:
+    wrong = {
+        "crypto_amount": Decimal(amount),
+        "fiat_amount": Decimal(amount),
+        "fiat_currency": "EUR",
+    }
+    run(hear(database, vault, said(transaction, Verdict.PROCESSING, **wrong)))
+    row = run(row_of(database, transaction))
+    assert row["crypto_amount"] == Decimal("50.000000000000000001")
+    assert (row["fiat_amount"], row["alert"]) == (None, "amount_differs")
+
+
+def test_money_of_an_attempt_that_failed_is_not_shown(
+    run: Run[Any], database: Database, vault: Vault, transaction: UUID
+) -> None:
+    run(hear(database, vault, said(transaction, Verdict.FAILED, **PAID)))
+    [body] = map(json.loads, run(published_of(database, transaction)))
+    assert (body["status"], body["fiat_currency"], body["fiat_amount"]) == ("failed", "", "")
+
+
+def test_an_account_speaks_for_its_own_environment_alone(
+    run: Run[Any], database: Database, vault: Vault, transaction: UUID, sandbox: int
+) -> None:
+    """A partner's provider account must not end another partner's transactions."""
+
+    async def forge() -> list[Outcome]:
+        statement = Statement(said(transaction, Verdict.COMPLETED), sandbox)
+        async with database.transaction() as tx:
+            return await observe_all(tx, vault, [statement], NOW)
+
+    assert run(forge()) == [Outcome(known=False)]
+    assert run(row_of(database, transaction))["status"] == "pending"
+
+
+def test_a_transaction_there_is_not_is_no_failure(
+    run: Run[Any], database: Database, vault: Vault
+) -> None:
+    assert run(hear(database, vault, said(uuid4(), Verdict.COMPLETED))) == [Outcome(known=False)]
+
+
+def test_a_batch_of_statements_about_one_transaction_is_applied_in_order(
+    run: Run[Any], database: Database, vault: Vault, transaction: UUID, owner: int
+) -> None:
+    verdicts = (Verdict.PENDING, Verdict.PROCESSING, Verdict.PROCESSING, Verdict.COMPLETED)
+
+    async def at_once() -> list[Outcome]:
+        statements = [Statement(said(transaction, verdict), owner) for verdict in verdicts]
+        async with database.transaction() as tx:
+            return await observe_all(tx, vault, statements, NOW)
+
+    assert [one.statuses for one in run(at_once())] == [
+        (), (Status.PROCESSING,), (), (Status.COMPLETED,)
+    ]  # fmt: skip
+    assert len(run(records_of(database, transaction))) == 2
+
+
+def test_times_are_those_of_the_sandbox(
+    run: Run[Any], database: Database, vault: Vault, sandbox: int
+) -> None:
+    made = run(make_transaction(database, vault, sandbox))
+
+    class Fixed:
+        def now(self) -> Any:
+            return NOW
+
+    async def ahead() -> Any:
+        async with database.transaction() as tx:
+            return await advance(tx, sandbox, 3600, Fixed())
+
+    assert run(ahead()) == NOW + timedelta(hours=1)
+    run(hear(database, vault, said(made, Verdict.PROCESSING)))
+    assert run(row_of(database, made))["updated_at"] == NOW + timedelta(hours=1)
+
+
+def test_resolving_is_audited_with_its_reason(
+    run: Run[Any], database: Database, vault: Vault, transaction: UUID, partner: OnboardedPartner
+) -> None:
+    run(hear(database, vault, said(transaction, Verdict.UNDELIVERABLE)))
+
+    async def act() -> Any:
+        async with database.transaction() as tx:
+            how = (Status.COMPLETED, "sent by hand", Actor("cli"), NOW)
+            await resolve(tx, vault, transaction, *how)
+            return (await newest_entries(tx, 1))[0]
+
+    entry = run(act())
+    assert (entry.action, entry.partner_id) == ("transaction.resolve", partner.partner_id)
+    assert entry.before == {"status": "processing", "alert": "undeliverable"}
+    assert entry.after["status"] == "completed"
+    assert entry.after["reason"] == "sent by hand"
+    assert run(row_of(database, transaction))["status"] == "completed"
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "error"),
+    [
+        (Status.FAILED, "", InvalidInputError),
+        (Status.FAILED, "r" * 501, InvalidInputError),
+        (Status.CANCELLED, "reason", InvalidInputError),
+        (Status.FAILED, "reason", ConflictError),
+    ],
+)
+def test_an_end_is_not_resolved_away(
+    run: Run[Any],
+    database: Database,
+    vault: Vault,
+    transaction: UUID,
+    status: Status,
+    reason: str,
+    error: type[Exception],
+) -> None:
+    run(hear(database, vault, said(transaction, Verdict.COMPLETED)))
+
+    async def act() -> None:
+        async with database.transaction() as tx:
+            await resolve(tx, vault, transaction, status, reason, Actor("cli"), NOW)
+
+    with pytest.raises(error):
+        run(act())
+    assert run(row_of(database, transaction))["status"] == "completed"
+
+
+def test_resolving_what_there_is_not(run: Run[Any], database: Database, vault: Vault) -> None:
+    async def act() -> None:
+        async with database.transaction() as tx:
+            await resolve(tx, vault, uuid4(), Status.FAILED, "reason", Actor("cli"), NOW)
+
+    with pytest.raises(NotFoundError):
+        run(act())

@@ -1,0 +1,44 @@
+"""Tokens: derived, random, and never the same by accident."""
+
+import hmac
+from uuid import UUID
+
+import pytest
+
+from proof.partners.signing import NoSigningKeyError, Ring, SessionParameters
+from proof.ramp.sessions.tokens import body_mac, init_token, new_session_token, token_sha256
+
+NEW, OLD = UUID(int=1), UUID(int=2)
+RING = Ring((b"n" * 64, b"o" * 64), (NEW, OLD))
+SESSION = bytes(range(32))
+
+
+def test_an_init_token_is_the_same_again_and_another_for_another_session_or_key() -> None:
+    token = init_token(RING, NEW, SESSION)
+    assert token == init_token(Ring((b"n" * 64,), (NEW,)), NEW, SESSION)
+    assert len({token, init_token(RING, OLD, SESSION), init_token(RING, NEW, bytes(32))}) == 3
+    assert token.isascii()
+    assert len(token) == 43
+
+
+def test_no_derived_value_is_a_signature_or_another_use_of_the_key() -> None:
+    signature = RING.sign(SessionParameters("", "", ""))
+    derived = {RING.derived(NEW, b"a"), RING.derived(NEW, b"b"), RING.derived(OLD, b"a")}
+    assert len(derived) == 3
+    assert all(one.hex() not in signature for one in derived)
+    assert body_mac(RING, NEW, SESSION) != hmac.digest(b"n" * 64, SESSION, "sha256")
+
+
+def test_a_key_that_is_gone_derives_nothing() -> None:
+    with pytest.raises(NoSigningKeyError):
+        init_token(RING, UUID(int=3), SESSION)
+
+
+def test_the_keys_of_a_ring_are_not_shown() -> None:
+    assert "nnn" not in repr(RING)
+
+
+def test_session_tokens_are_random_and_stored_as_their_hash() -> None:
+    tokens = {new_session_token() for _ in range(20)}
+    assert len(tokens) == 20
+    assert {len(token_sha256(token)) for token in (*tokens, "\ud800", "")} == {32}

@@ -1,0 +1,80 @@
+"""The table of transitions against a model written from the contract alone."""
+
+import itertools
+
+import pytest
+
+from proof.ramp.providers.protocols import Verdict
+from proof.ramp.transactions.transitions import ALLOWED, Alert, Move, move, path
+from proof.ramp.types import Status
+
+P, R, C, F, X = (
+    Status.PENDING,
+    Status.PROCESSING,
+    Status.COMPLETED,
+    Status.FAILED,
+    Status.CANCELLED,
+)
+
+# The ways the contract names, and no others.
+WAYS = {(P, R), (R, C), (R, F), (P, F), (P, X)}
+
+
+def test_only_the_ways_of_the_contract_are_allowed() -> None:
+    assert {(one, each) for one, all_of in ALLOWED.items() for each in all_of} == WAYS
+    assert set(ALLOWED) == set(Status)
+
+
+@pytest.mark.parametrize("status", [status for status in Status if status.terminal])
+def test_no_way_leads_out_of_an_end(status: Status) -> None:
+    assert not any(path(status, target) for target in Status)
+    for verdict, captured in itertools.product(Verdict, (False, True)):
+        assert move(status, captured, verdict).statuses == ()
+
+
+def test_every_path_walks_allowed_ways_to_its_target() -> None:
+    for status, target in itertools.product(Status, Status):
+        steps = (status, *path(status, target))
+        assert all(pair in WAYS for pair in itertools.pairwise(steps))
+        assert len(steps) == 1 or steps[-1] is target
+
+
+@pytest.mark.parametrize(
+    ("status", "verdict", "expected"),
+    [
+        (P, Verdict.PENDING, Move()),
+        (P, Verdict.DECLINED, Move()),
+        (P, Verdict.PROCESSING, Move((R,))),
+        (P, Verdict.COMPLETED, Move((R, C))),
+        (P, Verdict.FAILED, Move((F,))),
+        (P, Verdict.CANCELLED, Move((X,))),
+        (P, Verdict.UNDELIVERABLE, Move((R,), Alert.UNDELIVERABLE)),
+        (P, Verdict.UNKNOWN, Move((), Alert.UNKNOWN_STATUS)),
+        (R, Verdict.PENDING, Move()),
+        (R, Verdict.DECLINED, Move()),
+        (R, Verdict.PROCESSING, Move()),
+        (R, Verdict.COMPLETED, Move((C,))),
+        (R, Verdict.FAILED, Move((F,))),
+        (R, Verdict.CANCELLED, Move((), Alert.CONTRADICTION)),
+        (R, Verdict.UNDELIVERABLE, Move((), Alert.UNDELIVERABLE)),
+        (R, Verdict.UNKNOWN, Move((), Alert.UNKNOWN_STATUS)),
+        (C, Verdict.PROCESSING, Move()),
+        (C, Verdict.COMPLETED, Move()),
+        (C, Verdict.FAILED, Move((), Alert.MOVED_AFTER_END)),
+        (C, Verdict.CANCELLED, Move((), Alert.MOVED_AFTER_END)),
+        (C, Verdict.UNDELIVERABLE, Move((), Alert.MOVED_AFTER_END)),
+        (X, Verdict.PROCESSING, Move((), Alert.MOVED_AFTER_END)),
+        (X, Verdict.COMPLETED, Move((), Alert.MOVED_AFTER_END)),
+        (X, Verdict.CANCELLED, Move()),
+        (F, Verdict.COMPLETED, Move((), Alert.MOVED_AFTER_END)),
+    ],
+)
+def test_what_a_statement_does(status: Status, verdict: Verdict, expected: Move) -> None:
+    assert move(status, status in {R, C}, verdict) == expected
+
+
+def test_a_failure_before_the_money_and_one_after_it_differ() -> None:
+    """Money taken after we gave up needs a person; an old statement that it was taken does not."""
+    assert move(F, False, Verdict.PROCESSING) == Move((), Alert.MOVED_AFTER_END)
+    assert move(F, True, Verdict.PROCESSING) == Move()
+    assert move(F, True, Verdict.UNDELIVERABLE) == Move()
