@@ -5,7 +5,18 @@ import json
 import sys
 from collections.abc import Callable
 
-from bench import bulk, delivery, gate, growth, single, tree, verify
+from bench import (
+    bulk,
+    chain_verifying,
+    delivery,
+    gate,
+    growth,
+    single,
+    tree,
+    tsa,
+    verify,
+    websockets,
+)
 from bench.figures import Figure, as_json, table
 from bench.options import Options
 
@@ -14,9 +25,12 @@ BENCHMARKS: dict[str, Callable[[Options], list[Figure]]] = {
     "bulk": bulk.run,
     "tree": tree.run,
     "verify": verify.run,
+    "chains": chain_verifying.run,
     "growth": growth.run,
     "delivery": delivery.run,
     "gate": gate.run,
+    "tsa": tsa.run,
+    "ws": websockets.run,
 }
 
 

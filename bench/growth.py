@@ -64,9 +64,10 @@ class _Table:
             await asyncpg.connect(**arguments(settings, "app")),
             await asyncpg.connect(**superuser(settings)),
         )
-        table._round_id = await queries.open_round(
+        (opened,) = await queries.open_round(
             table._app, 1, "production", bytes(32), uuid4(), Currency.LOG
         )
+        table._round_id = opened["round_id"]
         return table
 
     async def close(self) -> None:

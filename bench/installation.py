@@ -37,6 +37,7 @@ class Served:
     port: int
     api_key: str
     settings: Settings
+    client_token: str
 
 
 @contextmanager
@@ -67,7 +68,8 @@ def proof(processes: int) -> Iterator[Served]:
         stack.callback(_stop, server)
         _await_port(port, server, Path(folder) / "log")
         settings = load_settings({}, data_dir=data, host=HOST, port=port)
-        yield Served(port, _api_key(environment), settings)
+        handed = _handed(environment)
+        yield Served(port, handed["api_key"], settings, handed["client_token"])
 
 
 @contextmanager
@@ -99,18 +101,19 @@ def free_port() -> int:
         return port
 
 
-def _api_key(environment: dict[str, str]) -> str:
+def _handed(environment: dict[str, str]) -> dict[str, str]:
+    """What a new partner is handed for production, from which loopback may call."""
     added = subprocess.run(
         [
             *(sys.executable, "-m", "proof", "partner", "add", "--json"),
-            *("--name", "Bench", "--email", "bench@bench.example", "--ip", "127.0.0.1/32"),
+            *("--name", "Bench", "--email", "bench@bench.example", "--ip", "127.0.0.0/8"),
         ],
         env=environment,
         stdout=subprocess.PIPE,
         check=True,
     )
-    key: str = json.loads(added.stdout)["production"]["api_key"]
-    return key
+    handed: dict[str, str] = json.loads(added.stdout)["production"]
+    return handed
 
 
 def _await_port(port: int, server: "subprocess.Popen[bytes]", log: Path | None) -> None:

@@ -127,9 +127,10 @@ async def _tiles_of_a_proof(settings: Settings, leaves: int) -> int:
 
 
 async def _filled_round(connection: "asyncpg.Connection[asyncpg.Record]", leaves: int) -> int:
-    round_id = await open_round(
+    (opened,) = await open_round(
         connection, 1, "production", bytes(HASH_BYTES), uuid4(), Currency.LOG
     )
+    round_id: int = opened["round_id"]
     await connection.execute(_FILL, round_id, leaves)
     return round_id
 

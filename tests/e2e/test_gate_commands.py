@@ -157,6 +157,7 @@ def test_a_rate_holds_over_both_processes(server: Server) -> None:
         (("allowlist", "add", "ptr_x", "0.0.0.0/0", *API_KEY), "use --force if it is meant"),
         (("rate", "set", "ptr_x", *ENV, "--class", "read", "--calls", "many"), "--calls: 'many'"),
         (("refusals", "--since", "0x"), "--since: '0x' is not a time"),
+        (("refusals", "--partner", "ptr_none"), "there is no partner 'ptr_none'"),
     ],
     ids=lambda value: value if isinstance(value, str) else "-".join(value[:2]),
 )

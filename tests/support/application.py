@@ -15,29 +15,43 @@ from urllib.parse import unquote
 import asyncpg
 import msgspec
 from tests.support.partners import onboard
+from tests.support.tsa import development_authority
 
 from proof.api.app import Application
 from proof.api.edge import BaseUrls
 from proof.api.services import Services
+from proof.api.watches import Watches
 from proof.core.clock import Clock, SystemClock
 from proof.core.secrets import Vault
 from proof.db import Connection, Database
 from proof.db.embedded import EmbeddedCluster
 from proof.main.handover import handover_page
+from proof.main.widget import widget_pages
 from proof.outbound import OutboundClient, OutboundPolicy
+from proof.partners.anonymous import AddressRates, anonymous_rate
+from proof.partners.audit import Actor
 from proof.partners.directory import Directory
 from proof.partners.gate import Gate
 from proof.partners.operators import Operators
 from proof.partners.secret_ring import webhook_secrets
+from proof.partners.signing import ensure_key
 from proof.partners.types import Environment, OnboardedPartner
+from proof.ramp.providers.protocols import Reach
+from proof.ramp.providers.receiving import CallbackReceiver
+from proof.ramp.providers.registry import Providers
+from proof.ramp.sessions.service import Sessions
+from proof.ramp.sessions.widget import Widgets
+from proof.ramp.transactions.updates import Updates
 from proof.timestamps.anchors.log.service import LogWriter, ensure_log
 from proof.timestamps.anchors.log.witness import HighWaterMark
+from proof.timestamps.calendar.service import Calendar
 from proof.timestamps.proofs.service import Proofs
 from proof.timestamps.submissions.committer import Committer
 from proof.timestamps.submissions.service import Submissions
 from proof.timestamps.submissions.usage import Meter
 from proof.timestamps.trees.sealing import close_due, seal_next
 
+CALENDAR_URL = "https://calendar.proof.example"
 CALLER = "203.0.113.9"
 POLICY = OutboundPolicy((ip_network("127.0.0.0/8"),))
 BASE_URLS = {
@@ -174,9 +188,15 @@ class Platform:
         for environment in Environment:
             origin = f"proof.example/{environment}"
             await ensure_log(self.database, self.vault, environment, origin)
+            async with self.database.transaction() as tx:
+                await ensure_key(tx, self.vault, environment, Actor("start"), self.clock.now())
         self.writers = {environment: self.writer(environment) for environment in Environment}
         app = Application(
-            self._opened, _URLS, self.proxies, lambda services: [handover_page(services)]
+            self._opened,
+            _URLS,
+            self.proxies,
+            lambda services: [handover_page(services)],
+            widget_pages,
         )
         self._events: asyncio.Queue[dict[str, str]] = asyncio.Queue()
         self._said: asyncio.Queue[dict[str, str]] = asyncio.Queue()
@@ -245,16 +265,28 @@ class Platform:
         committer, directory = Committer(self.database), Directory(self.database)
         self._directory = directory
         meter, outbound = Meter(self.database, self.clock), OutboundClient(POLICY)
+        providers = Providers(Reach(outbound, self.database, self.clock))
+        callbacks = CallbackReceiver(self.database, self.vault, providers, self.clock)
         committer.start()
+        callbacks.start()
         gate = Gate(self.database, directory, self.clock)
-        background = [asyncio.create_task(directory.run()), asyncio.create_task(gate.run())]
+        self.watches = watches = Watches(gate, Updates(self.database))
+        background = [
+            asyncio.create_task(one.run()) for one in (directory, gate, watches)
+        ]
+        submissions = Submissions(self.database, committer)
+        proofs = Proofs(self.database, self.clock)
         services = Services(
             database=self.database,
             clock=self.clock,
             gate=gate,
             operators=Operators(self.database),
-            submissions=Submissions(self.database, committer),
-            proofs=Proofs(self.database, self.clock),
+            submissions=submissions,
+            sessions=Sessions(self.database, self.vault, self.clock),
+            providers=providers,
+            callbacks=callbacks,
+            widgets=Widgets(self.database, self.vault, self.clock, providers),
+            proofs=proofs,
             meter=meter,
             outbound=outbound,
             policy=POLICY,
@@ -262,11 +294,16 @@ class Platform:
             base_urls=BASE_URLS,
             webhook_secrets=self._webhook_secrets,
             readiness=_ready,
+            anonymous_rates=AddressRates(anonymous_rate(6000)),
+            tsa=development_authority(self.clock),
+            calendar=Calendar(CALENDAR_URL, submissions, proofs),
+            watches=watches,
         )
         try:
             yield self.altered(services)
         finally:
             await committer.close()
+            await callbacks.close()
             for task in background:
                 task.cancel()
                 with suppress(asyncio.CancelledError):

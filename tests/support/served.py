@@ -107,13 +107,18 @@ class Server:
 
 
 @contextmanager
-def served(settings: Mapping[str, str] | None = None) -> Iterator[Server]:
-    """A ready server; it is stopped and its data removed at the end.
+def served(
+    settings: Mapping[str, str] | None = None, of_url: Mapping[str, str] | None = None
+) -> Iterator[Server]:
+    """A ready server; it is stopped and its data removed at the end. In values of `of_url` {} stands for
+    its URL.
 
     The folder has a short path because a Unix socket's is at most 107 bytes long.
     """
     folder = Path(tempfile.mkdtemp(prefix="pf-", dir="/tmp"))
     server = Server(folder, settings or {})
+    for name, value in (of_url or {}).items():
+        server.environment[name] = value.format(server.url)
     try:
         server.start()
         try:

@@ -82,7 +82,7 @@ def register(app: typer.Typer, open_installation: Opener) -> None:
         """Recompute the whole chain and compare it with the heads in the timestamp log.
 
         Changes nothing. Exits 1 naming the first entry that was altered or is missing. Only a proof kept
-        outside, with its own --log-key, shows that nobody rewrote all of it.
+        outside, with its own --log-key, shows that nobody rewrote all of it: --against without one exits 3.
         """
         with stated_errors():
             saved = [_read(path) for path in against or ()]
@@ -90,12 +90,19 @@ def register(app: typer.Typer, open_installation: Opener) -> None:
             verdict = open_installation(ServerOptions(data)).with_database(
                 lambda database: _verify(database, saved, keys)
             )
+        untied = bool(saved) and not keys
         if as_json:
-            print_json(_wire(verdict))
+            print_json(_wire(verdict) | {"tied": bool(saved) and not untied})
         else:
             _print_verdict(verdict)
         if verdict.findings:
             raise typer.Exit(FAILED)
+        if untied:
+            raise fail(
+                "the saved proofs were checked with this database's own keys, which prove nothing against"
+                " whoever can write to it; name the key you kept with --log-key",
+                OPEN,
+            )
 
     @audit.command()
     def proof(

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from proof.core.secrets import Vault
 from proof.db import Database
@@ -11,6 +11,10 @@ from proof.db.sealed import SealedColumn
 from proof.mail import Mailer
 from proof.outbound import OutboundPolicy
 from proof.partners.types import Environment
+
+if TYPE_CHECKING:
+    # It would bring the HTTP client into every command.
+    from proof.timestamps.anchors.overview import EnabledChain
 
 T = TypeVar("T")
 
@@ -46,6 +50,12 @@ class Installation(Protocol):
 
     def with_database(self, action: Callable[[Database], Awaitable[T]]) -> T:
         """Run `action` on the database, which is brought up for its duration when it does not run."""
+        ...
+
+    def with_chains(
+        self, action: "Callable[[Database, Sequence[EnabledChain]], Awaitable[T]]"
+    ) -> T:
+        """Run `action` on the database and on every chain that is enabled."""
         ...
 
     def vault(self) -> Vault:

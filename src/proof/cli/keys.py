@@ -38,7 +38,7 @@ def register(app: typer.Typer, open_installation: Opener) -> None:
         data: Data = None,
         as_json: Json = False,
     ) -> None:
-        """Sign with a new key from now on; the old one verifies for 25 hours more.
+        """Sign with a new key from now on; the old one verifies for 26 hours more.
 
         The worker does so by itself every PROOF_SIGNING_KEY_DAYS days.
         """

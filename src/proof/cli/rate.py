@@ -32,7 +32,7 @@ def register(app: typer.Typer, open_installation: Opener) -> None:
         env: Env,
         call_class: Annotated[CallClass, typer.Option("--class", help="What is limited.")],
         calls: Annotated[
-            str, typer.Option(help="How many calls in --per on average, or `unlimited`.")
+            str, typer.Option(help="How many calls in --per on average; `unlimited` sets no limit.")
         ],
         per: Annotated[str, typer.Option(help="Seconds, minutes or hours: 1s, 60s, 1h.")] = "60s",
         burst: Annotated[
@@ -56,7 +56,10 @@ def register(app: typer.Typer, open_installation: Opener) -> None:
 
     @rate.command()
     def show(partner: Partner, data: Data = None, as_json: Json = False) -> None:
-        """The limits of both environments; a class that is not limited is not shown."""
+        """The limits of both environments; a class that is not limited is not shown.
+
+        Examples of webhooks have a limit of their own where none is set.
+        """
 
         async def act(database: Database) -> dict[Environment, dict[CallClass, Rate]]:
             async with database.connection() as connection:

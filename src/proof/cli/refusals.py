@@ -21,6 +21,9 @@ _HINTS = {
     Reason.ENVIRONMENT: "the token is for {environment}; the call went to the other base URL",
     Reason.SUSPENDED: "proof partner resume {partner}",
     Reason.RATE: "proof rate show {partner}",
+    Reason.EXPIRED: "token {key_id} has expired; proof token list {partner} shows its successor",
+    Reason.REVOKED: "token {key_id} is revoked; if that was not meant, proof token rotate {partner}"
+    " --env {environment} --kind {kind}",
 }
 _ADD = "proof allowlist add {partner} {network} --env {environment} --kind {kind}"
 
@@ -35,9 +38,9 @@ def register(app: typer.Typer, open_installation: Opener) -> None:
         data: Data = None,
         as_json: Json = False,
     ) -> None:
-        """Callers with a valid token who were turned away: who, from where, why, and what to do.
+        """Callers with a token who were turned away: who, from where, why, and what to do.
 
-        An address on a list that only reports was let in. Calls without a valid token are not here.
+        An address on a list that only reports was let in. A token that was never one is not here.
         """
 
         async def act(database: Database) -> list[Refusal]:
@@ -52,7 +55,17 @@ def register(app: typer.Typer, open_installation: Opener) -> None:
         if as_json:
             print_json(rows)
             return
-        titles = ("partner", "name", "environment", "token", "address", "reason", "count", "last")
+        titles = (
+            "partner",
+            "name",
+            "environment",
+            "token",
+            "address",
+            "reason",
+            "key id",
+            "count",
+            "last",
+        )
         print_columns(titles, [list(row.values())[:-1] for row in rows])
         for hint in dict.fromkeys(row["hint"] for row in rows if row["hint"]):
             out.print(hint, markup=False)
@@ -66,6 +79,7 @@ def _row(one: Refusal) -> dict[str, Any]:
         "kind": one.kind,
         "address": _address(one),
         "reason": one.reason,
+        "key_id": one.key_id,
         "count": one.count,
         "last_at": one.last_at.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
         "hint": _hint(one),
@@ -92,5 +106,6 @@ def _hint(one: Refusal) -> str:
         environment=one.environment,
         kind=one.kind,
         network=_address(one),
+        key_id=one.key_id,
         other=other,
     )

@@ -21,6 +21,8 @@ from proof.cli.output import FAILED, USAGE, Json, err, fail, print_json
 from proof.cli.terminal import printable
 from proof.verify.cli import EXIT_USAGE, main
 
+OTS_SUFFIX = ".ots"
+
 _TRUST = (
     "Get these keys over a channel you trust, and keep them: a key that came with a proof proves"
     " nothing. Then: proof verify FILE --log-key KEYFILE"
@@ -33,9 +35,23 @@ def register(app: typer.Typer) -> None:
     @app.command()
     def verify(
         file: Annotated[Path, typer.Argument(help="The file, or a proof alone.")],
-        proof: Annotated[Path | None, typer.Argument(help="[FILE.proof.json]")] = None,
+        proof: Annotated[Path | None, typer.Argument(help="[FILE.proof.json or FILE.ots]")] = None,
         log_key: Annotated[
             list[Path] | None, typer.Option(help="Verifier keys you trust. Repeat.")
+        ] = None,
+        headers: Annotated[
+            Path | None,
+            typer.Option(help="Bitcoin's headers, from `proof headers sync`."),
+        ] = None,
+        bitcoin_block: Annotated[
+            list[str] | None, typer.Option(help="Hash of a Bitcoin block you trust. Repeat.")
+        ] = None,
+        ethereum_block: Annotated[
+            list[str] | None, typer.Option(help="Hash of an Ethereum block you trust. Repeat.")
+        ] = None,
+        network: Annotated[
+            list[str] | None,
+            typer.Option(help="Test network of Bitcoin that should count, e.g. regtest. Repeat."),
         ] = None,
         files: Annotated[
             Path | None,
@@ -45,10 +61,19 @@ def register(app: typer.Typer) -> None:
     ) -> None:
         """Check a file and its proof; nothing is asked of any server.
 
-        Exits 0 when the time is signed by a key you gave, 3 when all is consistent but not tied to
-        anything you trust, 1 when refused, 2 on wrong usage.
+        The proof is JSON of ours or an .ots file of anybody's. Exits 0 when the time is signed by a key
+        you gave or is that of a block you trust, 3 when all is consistent but not tied to anything you
+        trust, 1 when refused, 2 on wrong usage.
         """
-        arguments = _arguments(file, proof, log_key or [], as_json=as_json)
+        trust = {
+            "--log-key": log_key,
+            "--headers": headers and [headers],
+            "--bitcoin-block": bitcoin_block,
+            "--ethereum-block": ethereum_block,
+            "--network": network,
+        }
+        options = [f"{name}={value}" for name, values in trust.items() for value in values or ()]
+        arguments = _arguments(file, proof, options + (["--json"] if as_json else []))
         if files is None:
             raise typer.Exit(main(arguments, prog="proof verify"))
         raise typer.Exit(_verify_manifest(arguments, file, files, as_json=as_json))
@@ -71,18 +96,22 @@ def register(app: typer.Typer) -> None:
         err.print(_TRUST, markup=False)
 
 
-def _arguments(file: Path, proof: Path | None, log_keys: list[Path], *, as_json: bool) -> list[str]:
+def _arguments(file: Path, proof: Path | None, options: list[str]) -> list[str]:
     """The stand-alone verifier's arguments."""
-    options = [f"--log-key={path}" for path in log_keys] + (["--json"] if as_json else [])
-    given = proof or proof_path(file)
-    if proof is not None or given.exists():
-        return [*options, "--", str(file), str(given)]
-    if file.name.endswith(PROOF_SUFFIX):
+    if proof is None and file.name.endswith((PROOF_SUFFIX, OTS_SUFFIX)):
         return [*options, "--", str(file)]
-    raise fail(
-        f"there is no {printable(str(given))}; get it with `proof fetch FILE`, or name the proof",
-        USAGE,
-    )
+    given = proof or next((path for path in _proof_paths(file) if path.exists()), None)
+    if given is None:
+        raise fail(
+            f"there is no {printable(str(proof_path(file)))}; get it with `proof fetch FILE`, or"
+            " name the proof",
+            USAGE,
+        )
+    return [*options, "--", str(file), str(given)]
+
+
+def _proof_paths(file: Path) -> tuple[Path, Path]:
+    return proof_path(file), file.with_name(file.name + OTS_SUFFIX)
 
 
 def _verify_manifest(arguments: list[str], manifest: Path, folder: Path, *, as_json: bool) -> int:

@@ -82,6 +82,7 @@ def _register_views(webhook: typer.Typer, open_installation: Opener) -> None:
             str | None,
             typer.Option(help="Of events that happened since: 90m, 24h, 7d, or an ISO 8601 time."),
         ] = None,
+        subject: Annotated[str | None, typer.Option(help="Of one object's events only.")] = None,
         limit: Annotated[
             int, typer.Option(help="How many at most, the newest first.", min=1, max=PAGE_MAX)
         ] = 100,
@@ -96,7 +97,7 @@ def _register_views(webhook: typer.Typer, open_installation: Opener) -> None:
         async def act(database: Database) -> list[DeliveryView]:
             async with database.connection() as connection:
                 names = await environment_names(connection, partner, env)
-                wanted = Search([*names], endpoint, state, start, limit=limit)
+                wanted = Search([*names], endpoint, state, start, limit=limit, subject=subject)
                 rows = await search_deliveries(connection, wanted)
             return [delivery_view(*names[one.partner_environment_id], one) for one in rows]
 

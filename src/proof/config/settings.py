@@ -18,6 +18,8 @@ from proof.partners.types import Environment, Network
 _SENDER = re.compile(r"[^@\s<>,]+@[^@\s<>,]+|[^<>,\r\n]+<[^@\s<>,]+@[^@\s<>,]+>")
 # How the message about one setting begins.
 _SETTING = re.compile(r"setting (\w+)")
+_ADDRESS = re.compile(r"[^@\s<>,]+@[^@\s<>,]+")
+_CALENDAR = re.compile(r"[A-Za-z0-9\-._/:]{1,1000}")
 _DEFAULTS = Path(__file__).with_name("defaults.toml")
 _LONGEST_SIGNING_KEY_DAYS = 366
 _LONGEST_DELAY_S = 30 * 24 * 3600
@@ -55,8 +57,19 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     smtp_port: int
     smtp_security: Literal["starttls", "tls", "none"]
     smtp_sender: str
+    operator_email: str
     smtp_user: str
     smtp_password_file: str
+    calendar_url: str
+    tsa_enabled: bool
+    tsa_certificate_file: str
+    tsa_key_file: str
+    tsa_policy: str
+    tsa_accuracy_ms: int
+    anonymous_calls_per_minute: int
+    client_ip_days: int
+    callback_days: int
+    chains_file: str
     log_origin: str
 
     def __repr__(self) -> str:
@@ -159,6 +172,7 @@ def _check(settings: Settings) -> None:
         )
     _check_webhooks(settings)
     _check_mail(settings)
+    _check_open_to_anybody(settings)
     if settings.mode == "live":
         _check_live(settings)
 
@@ -176,7 +190,7 @@ def _check_webhooks(settings: Settings) -> None:
         raise SettingsError(
             "setting webhook_schedule_s: it begins with 0, and each delay is at most 30 days"
         )
-    for name in ("webhook_disable_after_days", "payload_days"):
+    for name in ("webhook_disable_after_days", "payload_days", "client_ip_days", "callback_days"):
         if getattr(settings, name) < 1:
             raise SettingsError(f"setting {name}: it is at least 1")
 
@@ -188,8 +202,26 @@ def _check_mail(settings: Settings) -> None:
         raise SettingsError(
             f"setting smtp_sender: {settings.smtp_sender!r} is not an address to send mail from"
         )
+    if settings.operator_email and not _ADDRESS.fullmatch(settings.operator_email):
+        raise SettingsError(
+            f"setting operator_email: {settings.operator_email!r} is not an address to send mail to"
+        )
     if bool(settings.smtp_user) != bool(settings.smtp_password_file):
         raise SettingsError("setting smtp_user: it goes together with smtp_password_file")
+
+
+def _check_open_to_anybody(settings: Settings) -> None:
+    _check_url("calendar_url", settings.calendar_url)
+    if settings.calendar_url and not _CALENDAR.fullmatch(settings.calendar_url):
+        raise SettingsError(
+            f"setting calendar_url: {settings.calendar_url!r} has other characters than letters, digits"
+            " and - . _ / : which OpenTimestamps clients do not take, or over 1,000"
+        )
+    if bool(settings.tsa_certificate_file) != bool(settings.tsa_key_file):
+        raise SettingsError("setting tsa_certificate_file: it goes together with tsa_key_file")
+    for name in ("tsa_accuracy_ms", "anonymous_calls_per_minute"):
+        if getattr(settings, name) < 1:
+            raise SettingsError(f"setting {name}: it is at least 1")
 
 
 def _is_here(host: str) -> bool:
@@ -208,6 +240,8 @@ def _check_live(settings: Settings) -> None:
         problems.append(f"one of {', '.join(_KEY_SOURCES)} must give the operator's own key")
     if settings.smtp_host and settings.smtp_security == "none" and not _is_here(settings.smtp_host):
         problems.append("smtp_security must be starttls or tls for a relay elsewhere")
+    if settings.tsa_enabled and not settings.tsa_certificate_file:
+        problems.append("tsa_certificate_file and tsa_key_file must be given, or tsa_enabled be off")
     if settings.unsafe_outbound_networks:
         problems.append("unsafe_outbound_networks must be empty")
     if problems:

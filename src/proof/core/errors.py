@@ -25,6 +25,10 @@ class InvalidInputError(CallerError):
     code = "validation_error"
 
 
+class NotAnObjectError(InvalidInputError):
+    """A body that is not JSON, or not an object."""
+
+
 class NotFoundError(CallerError):
     """Nothing of this caller's answers to that name."""
 

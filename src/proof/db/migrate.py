@@ -83,6 +83,7 @@ async def _grant(connection: "asyncpg.Connection[asyncpg.Record]", user: str) ->
         GRANT USAGE ON SCHEMA public TO {role};
         GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {role};
         GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA public TO {role};
+        GRANT EXECUTE ON FUNCTION keep_refusals TO {role};
         REVOKE INSERT, UPDATE, DELETE ON alembic_version FROM {role};
         """
         + "".join(f"REVOKE UPDATE, DELETE ON {table} FROM {role};" for table in _APPEND_ONLY)

@@ -1,7 +1,21 @@
 """Events: what happened, said once, in the transaction that made it happen."""
 
-from proof.events.outbox import publish, relay
+from proof.events.listening import Listener
+from proof.events.outbox import PUBLISHED, RELAYED, publish, relay
 from proof.events.reading import Family, ReadEvent, read_events
+from proof.events.stream import Stream
 from proof.events.types import Event, RelayedEvent
 
-__all__ = ["Event", "Family", "ReadEvent", "RelayedEvent", "publish", "read_events", "relay"]
+__all__ = [
+    "PUBLISHED",
+    "RELAYED",
+    "Event",
+    "Family",
+    "Listener",
+    "ReadEvent",
+    "RelayedEvent",
+    "Stream",
+    "publish",
+    "read_events",
+    "relay",
+]

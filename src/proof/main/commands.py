@@ -8,17 +8,24 @@ from proof import __version__
 from proof.cli import (
     allowlist,
     audit,
+    chains,
     fetching,
     fsck,
+    headers,
     keys,
     operator,
+    ots,
     partner,
+    provider,
     rate,
     refusals,
+    sandbox,
     secrets,
     server,
     stamping,
     token,
+    tx,
+    user,
     verifying,
     webhook,
 )
@@ -50,13 +57,18 @@ def application() -> typer.Typer:
     partner.register(app, LocalInstallation)
     operator.register(app, LocalInstallation)
     webhook.register(app, LocalInstallation)
+    provider.register(app, LocalInstallation)
+    sandbox.register(app)
     for gate in (token, allowlist, rate, refusals):
         gate.register(app, LocalInstallation)
-    for calling in (stamping, fetching, verifying):
+    for calling in (stamping, fetching, verifying, headers, ots):
         calling.register(app)
     fsck.register(app, LocalInstallation)
+    chains.register(app, LocalInstallation)
     for keeping in (audit, keys, secrets):
         keeping.register(app, LocalInstallation)
+    for ramp in (tx, user):
+        ramp.register(app, LocalInstallation)
     return app
 
 

@@ -13,16 +13,22 @@ from structlog.tracebacks import ExceptionDictTransformer
 from proof.api.app import Application
 from proof.api.edge import BaseUrls
 from proof.api.services import Services
+from proof.api.watches import Watches
 from proof.config import Settings
 from proof.core.clock import SystemClock
 from proof.core.errors import DatabaseUnavailableError
 from proof.core.secrets import Vault
 from proof.db import Connection, Database
 from proof.main import database as databases
+from proof.main.chains import enabled_chains, opened_chains
 from proof.main.documentation import pages
 from proof.main.handover import handover_page
 from proof.main.keys import keys_folder, open_vault
+from proof.main.mail import open_mailer
+from proof.main.tsa import prepare_tsa, time_stamping_authority
+from proof.main.widget import widget_pages
 from proof.outbound import OutboundClient, OutboundPolicy
+from proof.partners.anonymous import AddressRates, anonymous_rate
 from proof.partners.audit import Actor
 from proof.partners.directory import Directory
 from proof.partners.gate import Gate
@@ -31,8 +37,16 @@ from proof.partners.secret_ring import webhook_secrets
 from proof.partners.service import announce_base_urls, base_urls
 from proof.partners.signing import ensure_key
 from proof.partners.types import Environment
+from proof.ramp.providers.protocols import Reach
+from proof.ramp.providers.receiving import CallbackReceiver
+from proof.ramp.providers.registry import Providers
+from proof.ramp.providers.sandbox.simulator import OwnAddressPolicy, Simulator
+from proof.ramp.sessions.service import Sessions
+from proof.ramp.sessions.widget import Widgets
+from proof.ramp.transactions.updates import Updates
 from proof.timestamps.anchors.log.service import LogWriter, ensure_log
 from proof.timestamps.anchors.log.witness import HighWaterMark
+from proof.timestamps.calendar.service import Calendar
 from proof.timestamps.proofs.service import Proofs
 from proof.timestamps.submissions.committer import Committer
 from proof.timestamps.submissions.service import Submissions
@@ -40,15 +54,21 @@ from proof.timestamps.submissions.usage import Meter
 from proof.webhooks.breaker import BreakerPolicy
 from proof.webhooks.delivery import Deliverer
 from proof.webhooks.keys import signing_keys
+from proof.webhooks.mailing import NoticeMail
 from proof.webhooks.pruning import pruning_loop
 from proof.webhooks.schedule import Schedule
+from proof.worker.anchoring import anchoring_loops
 from proof.worker.handovers import handover_loop
 from proof.worker.keeping import audit_loops, signing_loop
 from proof.worker.pruning import refusals_loop
+from proof.worker.ramp import ramp_loops, ramp_pruning_loop
 from proof.worker.run import Worker
+from proof.worker.simulator import simulator_loop
 
 _FLUSH_USAGE_S = 1.0
 _AT_START = Actor("start")
+# Every attempt of a transaction with all its legs.
+_PROVIDER_ANSWER_BYTES = 256 * 1024
 
 
 def configure_logging() -> None:
@@ -84,6 +104,7 @@ def asgi(settings: Settings) -> ASGIApp:
         urls,
         settings.proxies(),
         lambda services: [*pages(settings), handover_page(services)],
+        widget_pages,
     )
 
 
@@ -92,6 +113,7 @@ async def prepare(settings: Settings, *, announce: bool = True) -> None:
 
     Base URLs are recorded as the settings give them; without `announce`, only where none are yet.
     """
+    prepare_tsa(settings)
     await databases.upgrade(settings)
     vault = open_vault(settings)
     async with databases.opened(settings) as database:
@@ -109,6 +131,9 @@ async def prepare(settings: Settings, *, announce: bool = True) -> None:
 async def run_worker(settings: Settings, stop: asyncio.Event) -> None:
     """The worker of one process, until `stop`."""
     clock, client = SystemClock(), OutboundClient(_policy(settings))
+    asking = OutboundClient(_policy(settings), max_response_bytes=_PROVIDER_ANSWER_BYTES)
+    sandbox_url = settings.base_url(Environment.SANDBOX)
+    own = OutboundClient(OwnAddressPolicy(base_url=sandbox_url))
     try:
         async with databases.opened(settings) as database:
             # After the database: a mistyped folder has none, and must not get keys.
@@ -130,10 +155,27 @@ async def run_worker(settings: Settings, stop: asyncio.Event) -> None:
                 signing_loop(database, vault, clock, timedelta(days=settings.signing_key_days)),
                 refusals_loop(database, clock, timedelta(days=settings.refusals_days)),
                 pruning_loop(database, clock, timedelta(days=settings.payload_days)),
+                *NoticeMail(
+                    database, clock, open_mailer(settings), settings.operator_email
+                ).loops(),
             ]
-            await Worker(database, writers, deliverer, others).run(stop)
+            providers = Providers(Reach(asking, database, clock))
+            others += [
+                *ramp_loops(database, vault, providers, clock),
+                simulator_loop(Simulator(database, vault, clock, own, sandbox_url)),
+                ramp_pruning_loop(
+                    database,
+                    clock,
+                    timedelta(days=settings.client_ip_days),
+                    timedelta(days=settings.callback_days),
+                ),
+            ]
+            async with opened_chains(settings) as chains:
+                others += anchoring_loops(database, clock, chains)
+                await Worker(database, writers, deliverer, others).run(stop)
     finally:
-        await client.aclose()
+        for one in (client, asking, own):
+            await one.aclose()
 
 
 def _deliverer(
@@ -153,17 +195,25 @@ def _deliverer(
 @asynccontextmanager
 async def _services(settings: Settings, database: Database) -> AsyncIterator[Services]:
     clock, policy, vault = SystemClock(), _policy(settings), open_vault(settings)
-    committer, directory = Committer(database), Directory(database)
+    chains = enabled_chains(settings)
+    committer, directory = Committer(database, chains), Directory(database)
     meter, client = Meter(database, clock), OutboundClient(policy)
+    providers = Providers(Reach(client, database, clock))
+    callbacks = CallbackReceiver(database, vault, providers, clock)
     gate = Gate(database, directory, clock)
+    watches = Watches(gate, Updates(database))
+
+    submissions, proofs = Submissions(database, committer), Proofs(database, clock, chains)
 
     async def readiness() -> Sequence[str]:
         return await databases.readiness(database)
 
     committer.start()
+    callbacks.start()
     background = [
         asyncio.create_task(directory.run()),
         asyncio.create_task(gate.run()),
+        asyncio.create_task(watches.run()),
         asyncio.create_task(_flush_usage(meter)),
     ]
     try:
@@ -172,8 +222,12 @@ async def _services(settings: Settings, database: Database) -> AsyncIterator[Ser
             clock=clock,
             gate=gate,
             operators=Operators(database),
-            submissions=Submissions(database, committer),
-            proofs=Proofs(database, clock),
+            submissions=submissions,
+            sessions=Sessions(database, vault, clock),
+            providers=providers,
+            callbacks=callbacks,
+            widgets=Widgets(database, vault, clock, providers),
+            proofs=proofs,
             meter=meter,
             outbound=client,
             policy=policy,
@@ -181,9 +235,16 @@ async def _services(settings: Settings, database: Database) -> AsyncIterator[Ser
             base_urls={each: settings.base_url(each) for each in Environment},
             webhook_secrets=_secret_ring(vault),
             readiness=readiness,
+            anonymous_rates=AddressRates(anonymous_rate(settings.anonymous_calls_per_minute)),
+            tsa=time_stamping_authority(settings),
+            calendar=Calendar(settings.calendar_url, submissions, proofs)
+            if settings.calendar_url
+            else None,
+            watches=watches,
         )
     finally:
         await committer.close()
+        await callbacks.close()
         for task in background:
             task.cancel()
             with suppress(asyncio.CancelledError):

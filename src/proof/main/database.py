@@ -3,9 +3,10 @@
 import asyncio
 import errno
 import os
+import stat
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import asdict
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -81,6 +82,16 @@ def require_cluster(settings: Settings) -> None:
             f"there is no Proof in {settings.data_dir} yet; start `proof serve`, or check --data"
             " and PROOF_DATA_DIR"
         )
+
+
+def require_folder(settings: Settings) -> None:
+    """Raises SettingsError when the data folder can be none: a file has its name, or lies above it.
+
+    Whether anything is in it is not looked at: the server that makes it may just be starting.
+    """
+    with usable_folder(settings.data_dir), suppress(FileNotFoundError):
+        if not stat.S_ISDIR(settings.data_dir.stat().st_mode):
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
 
 
 @asynccontextmanager

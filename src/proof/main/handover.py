@@ -6,7 +6,7 @@ from starlette.routing import Route
 
 from proof.api.services import Services
 from proof.partners.audit import Actor
-from proof.partners.handover.links import open_link
+from proof.partners.handover.links import open_link, require_link
 from proof.web.handover import handover_route
 
 
@@ -15,6 +15,8 @@ def handover_page(services: Services) -> Route:
 
     async def open_sheet(token: str, edge: Any) -> str:
         actor = Actor("handover link", str(edge.address), edge.request_id)
+        async with services.database.connection() as connection:
+            await require_link(connection, token, services.clock.now())
         async with services.database.transaction() as tx:
             return await open_link(tx, services.vault, token, services.clock.now(), actor)
 

@@ -3,11 +3,12 @@
 import asyncio
 import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from proof.cli.installation import ServerOptions
 from proof.cli.output import err
 from proof.config import Settings, load_settings
+from proof.config.chains import load_chain_tables
 from proof.core.secrets import Vault
 from proof.db import Database
 from proof.db.migrate import newest_revision
@@ -19,6 +20,10 @@ from proof.main.mail import open_mailer
 from proof.main.report import settings_report, unknown_variables
 from proof.outbound import OutboundPolicy
 from proof.partners.types import Environment
+
+if TYPE_CHECKING:
+    # It would bring the HTTP client into every command.
+    from proof.timestamps.anchors.overview import EnabledChain
 
 T = TypeVar("T")
 
@@ -35,6 +40,7 @@ class LocalInstallation:
             processes=options.processes,
         )
         forget_key_variable(os.environ)
+        load_chain_tables(self._settings.chains_file)
 
     def serve(self) -> int:
         from proof.main.supervise import Supervisor
@@ -44,11 +50,13 @@ class LocalInstallation:
     def api(self) -> None:
         from proof.main.processes import run_api
 
+        databases.require_folder(self._settings)
         run_api(self._settings)
 
     def worker(self) -> None:
         from proof.main.processes import run_worker_process
 
+        databases.require_folder(self._settings)
         run_worker_process(self._settings)
 
     def migrate(self) -> str:
@@ -68,6 +76,17 @@ class LocalInstallation:
         # Outside any event loop: the embedded server is started from this thread and has its own.
         with databases.available(self._settings):
             return asyncio.run(run())
+
+    def with_chains(
+        self, action: "Callable[[Database, Sequence[EnabledChain]], Awaitable[T]]"
+    ) -> T:
+        from proof.main.chains import opened_chains
+
+        async def run(database: Database) -> T:
+            async with opened_chains(self._settings) as chains:
+                return await action(database, chains)
+
+        return self.with_database(run)
 
     def vault(self) -> Vault:
         # A key of our own making would be made in the folder.

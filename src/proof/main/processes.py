@@ -1,6 +1,7 @@
 """One HTTP process and one worker process, until they are told to stop."""
 
 import asyncio
+import resource
 import signal
 
 import uvicorn
@@ -10,6 +11,12 @@ from proof.config import Settings
 from proof.main.compose import asgi, configure_logging, run_worker
 from proof.main.connection import BoundedConnection
 from proof.main.supervise import end_with_supervisor, listening_socket
+from proof.main.websocket import (
+    MAX_MESSAGE_BYTES,
+    PING_EVERY_S,
+    PONG_WITHIN_S,
+    BoundedWebSocket,
+)
 
 _GRACEFUL_S = 30
 _KEEP_ALIVE_S = 75
@@ -19,11 +26,18 @@ def run_api(settings: Settings) -> None:
     """Serve HTTP; on SIGTERM, finish the requests under way."""
     end_with_supervisor()
     configure_logging()
+    _allow_files()
     # uvicorn shuts down in order and then raises the signal again, for whoever had a handler before.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _end)
     listening = listening_socket(settings.host, settings.port)
     uvicorn.Server(server_config(asgi(settings))).run(sockets=[listening])
+
+
+def _allow_files() -> None:
+    """Every connection is a file: take as many as the system lets this process have."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def server_config(app: ASGIApp) -> uvicorn.Config:
@@ -32,7 +46,12 @@ def server_config(app: ASGIApp) -> uvicorn.Config:
         app,
         loop="uvloop",
         http=BoundedConnection,
-        ws="none",
+        ws=BoundedWebSocket,
+        ws_max_size=MAX_MESSAGE_BYTES,
+        ws_ping_interval=PING_EVERY_S,
+        ws_ping_timeout=PONG_WITHIN_S,
+        # A few hundred bytes once in a while are not worth a compressor's memory for each connection.
+        ws_per_message_deflate=False,
         lifespan="on",
         # The client address is decided once, by the edge.
         proxy_headers=False,

@@ -3,12 +3,18 @@
 from proof.db.sealed import SealedColumn
 from proof.partners import secret_ring, signing
 from proof.partners.handover import links as handovers
+from proof.ramp import personal
+from proof.ramp.providers import accounts, callbacks
 from proof.timestamps.anchors.log import keys as log_keys
 from proof.webhooks import keys as webhook_keys
 
 SEALED = (
     SealedColumn("handovers", ("token_sha256",), handovers.IDENTITY),
     SealedColumn("log_keys", ("environment", "role"), log_keys.IDENTITY),
+    SealedColumn("provider_accounts", ("id",), accounts.IDENTITY),
+    SealedColumn("provider_callbacks", ("account_id", "dedup_sha256"), callbacks.IDENTITY),
+    SealedColumn("ramp_personal", ("kind", "id"), personal.IDENTITY),
+    SealedColumn("refused_callbacks", ("id",), callbacks.REFUSED_IDENTITY),
     SealedColumn("signing_keys", ("id", "environment"), signing.IDENTITY),
     SealedColumn("webhook_secrets", ("id",), secret_ring.IDENTITY),
     SealedColumn("webhook_signing_keys", ("id",), webhook_keys.IDENTITY),

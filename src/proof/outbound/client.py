@@ -50,7 +50,7 @@ class _RefusedAddressError(OSError):
 
 
 class OutboundClient:
-    """Posts to targets the policy allows. Made and closed on one running event loop.
+    """Calls targets the policy allows. Made and closed on one running event loop.
 
     No redirects, no proxies or credentials from the environment, no cookies, nothing decompressed;
     TLS verified against the system's authorities. The caller bounds how many calls run at once.
@@ -97,11 +97,20 @@ class OutboundClient:
         Raises InvalidTargetError when the policy refuses the URL, OutboundError when no status
         came. A status that came counts, whatever happens to the body after it.
         """
+        return await self._call("POST", url, body, headers)
+
+    async def get(self, url: str, headers: Mapping[str, str]) -> OutboundReply:
+        """GET and read the reply; all else as with `post`."""
+        return await self._call("GET", url, None, headers)
+
+    async def _call(
+        self, method: str, url: str, body: bytes | None, headers: Mapping[str, str]
+    ) -> OutboundReply:
         target = self._target(url)
         started = time.perf_counter()
         try:
-            async with self._session.post(
-                target, data=body, headers=headers, allow_redirects=False
+            async with self._session.request(
+                method, target, data=body, headers=headers, allow_redirects=False
             ) as response:
                 text, truncated = await self._read(response)
                 if truncated:

@@ -24,8 +24,8 @@ class SecretInAuditError(ProofError):
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who acts, from where, in which request. `name` is `cli`, `start`, `worker` or an
-    operator's key id."""
+    """Who acts, from where, in which request. `name` is `cli`, `start`, `worker`, an
+    operator's key id, or `token` and a partner's."""
 
     name: str
     address: str | None = None
@@ -75,14 +75,17 @@ async def record(
 
 
 async def newest_entries(
-    connection: Connection, limit: int, partner_id: str | None = None
+    connection: Connection, limit: int, partner_id: str | None = None, before_id: int | None = None
 ) -> list[Entry]:
-    """The newest entries first, of one partner or of all; at most LIST_AT_MOST."""
+    """The newest entries first, of one partner or of all, and those before an entry's id; at most
+    LIST_AT_MOST."""
     rows = await connection.fetch(
         "SELECT id, at, actor, address, request_id, action, partner_id, before, after"
-        " FROM audit_log WHERE $2::text IS NULL OR partner_id = $2 ORDER BY id DESC LIMIT $1",
+        " FROM audit_log WHERE ($2::text IS NULL OR partner_id = $2)"
+        " AND ($3::bigint IS NULL OR id < $3) ORDER BY id DESC LIMIT $1",
         min(limit, LIST_AT_MOST),
         partner_id,
+        before_id,
     )
     return [entry_from(row) for row in rows]
 

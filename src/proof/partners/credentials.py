@@ -1,5 +1,6 @@
 """Credentials as the gate knows them, and reading all of them."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -9,11 +10,20 @@ from typing import Any
 from proof.db import Connection
 from proof.partners.buckets import Rate
 from proof.partners.networks import Allowlist, AllowlistMode
-from proof.partners.rates import CallClass, Rates
-from proof.partners.types import CredentialKind, Environment, Limits, PartnerEnvironment
+from proof.partners.rates import DEFAULT_RATES, CallClass, Rates
+from proof.partners.types import (
+    CredentialKind,
+    Environment,
+    Limits,
+    PartnerEnvironment,
+    SessionTerms,
+)
 
 _ENVIRONMENTS = """
 SELECT e.id, e.partner_id, e.environment, e.limit_timestamps, e.limit_proofs, e.limit_status,
+       e.widget_id, e.off_ramp, e.own_address, e.currencies, e.networks, e.widget_config,
+       (SELECT json_agg(json_build_array(currency, network, address)) FROM wallets w
+        WHERE w.partner_environment_id = e.id AND active) AS wallets,
        p.status = 'suspended' AS suspended,
        ARRAY(SELECT text(network) FROM allowlist a
              WHERE a.partner_environment_id = e.id AND kind = 'client_token') AS client_token,
@@ -28,6 +38,26 @@ SELECT c.key_id, c.partner_environment_id, c.kind, c.token_sha256, c.expires_at,
 FROM credentials c LEFT JOIN credential_uses u ON u.key_id = c.key_id
 WHERE c.revoked_at IS NULL AND (c.expires_at IS NULL OR c.expires_at > now())
 """
+
+# What is over is looked at only to tell the operator who still uses it; that ends a year later.
+_ENDED = """
+SELECT key_id, partner_environment_id AS owner_id, kind, token_sha256,
+       revoked_at IS NOT NULL AS revoked
+FROM credentials
+WHERE least(revoked_at, expires_at) > now() - interval '1 year'
+  AND (revoked_at IS NOT NULL OR expires_at <= now())
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class EndedCredential:
+    """A credential that is no longer one: revoked, or else expired."""
+
+    key_id: str
+    owner_id: int
+    kind: CredentialKind
+    token_sha256: bytes = field(repr=False)
+    revoked: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +112,12 @@ async def all_credentials(connection: Connection) -> list[Credential]:
     ]
 
 
+async def ended_credentials(connection: Connection) -> list[EndedCredential]:
+    """The credentials that ended within the last year."""
+    rows = await connection.fetch(_ENDED)
+    return [EndedCredential(**{**row, "kind": CredentialKind(row["kind"])}) for row in rows]
+
+
 def _environment(row: Any) -> PartnerEnvironment:
     return PartnerEnvironment(
         id=row["id"],
@@ -90,6 +126,30 @@ def _environment(row: Any) -> PartnerEnvironment:
         limits=Limits(row["limit_timestamps"], row["limit_proofs"], row["limit_status"]),
         suspended=row["suspended"],
         allowlists={kind: tuple(map(ip_network, row[kind])) for kind in CredentialKind},
+        terms=_terms(row),
+    )
+
+
+def _terms(row: Any) -> SessionTerms:
+    config = json.loads(row["widget_config"])
+    return SessionTerms(
+        widget_id=row["widget_id"],
+        off_ramp=row["off_ramp"],
+        own_address=row["own_address"],
+        currencies=tuple(row["currencies"]),
+        networks=tuple(row["networks"]),
+        wallets={
+            (currency, network): address
+            for currency, network, address in json.loads(row["wallets"] or "[]")
+        },
+        type=config.get("type", "buy"),
+        shown_currencies=tuple(config.get("currencies", ())),
+        shown_networks=tuple(config.get("networks", ())),
+        fiat_currency=config.get("fiat_currency", ""),
+        fiat_currencies=tuple(config.get("fiat_currencies", ())),
+        lang=config.get("lang", ""),
+        theme=config.get("theme", ""),
+        redirect_url=config.get("redirect_url", ""),
     )
 
 
@@ -108,7 +168,7 @@ def _allowlists(
 
 
 def _rates(owners: dict[int, PartnerEnvironment], rows: list[Any]) -> Mapping[int, Rates]:
-    found: dict[int, dict[CallClass, Rate]] = {identity: {} for identity in owners}
+    found: dict[int, dict[CallClass, Rate]] = {identity: dict(DEFAULT_RATES) for identity in owners}
     for row in rows:
         rate = Rate(row["calls"], row["window_s"], row["burst"])
         found[row["partner_environment_id"]][CallClass(row["call_class"])] = rate

@@ -13,7 +13,7 @@ from contextlib import suppress
 from proof.core.errors import DatabaseUnavailableError
 from proof.db import Connection, Database
 from proof.partners import credentials
-from proof.partners.credentials import Credential
+from proof.partners.credentials import Credential, EndedCredential
 from proof.partners.errors import DirectoryStaleError
 
 POLL_S = 0.4
@@ -30,6 +30,7 @@ class Directory:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._credentials: dict[str, Credential] = {}
+        self._ended: dict[str, EndedCredential] = {}
         self._recent: dict[str, Credential] = {}
         self._version: int | None = None
         self._checked_at = float("-inf")
@@ -57,6 +58,10 @@ class Directory:
         if time.monotonic() - self._checked_at > TRUST_S:
             await self._check(TRUST_S)
         return self._credentials.get(key_id)
+
+    def ended(self, key_id: str) -> EndedCredential | None:
+        """What was a credential of that key id, as the last look knew it."""
+        return self._ended.get(key_id)
 
     async def look_after_miss(self) -> None:
         """Look whether what was not found is there by now, unless somebody looked just before."""
@@ -88,6 +93,9 @@ class Directory:
         version = await credentials.directory_version(connection)
         if version != self._version:
             self._credentials = _by_key_id(await credentials.all_credentials(connection))
+            # After them: what ends in between is in both, not in neither.
+            ended = await credentials.ended_credentials(connection)
+            self._ended = {one.key_id: one for one in ended}
             self._version = version
 
 

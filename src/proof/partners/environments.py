@@ -1,21 +1,49 @@
 """Finding a partner's environment before something of it is changed or shown."""
 
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
 from proof.core.errors import NotFoundError
 from proof.db import Connection
 from proof.partners.types import Environment
 
-# The installation itself, which holds no credentials, addresses or webhooks (migration 0004).
-SYSTEM_PARTNER = "ptr_system"
+# The installation itself, and whoever stamps through the calendar (migrations 0004 and 0012). They hold no
+# credentials, addresses or webhooks.
+PSEUDO_PARTNERS = ["ptr_system", "ptr_calendar"]
+
+
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """Whom to write to about a partner environment."""
+
+    partner_id: str
+    name: str
+    environment: Environment
+    email: str
+
+
+async def contact(connection: Connection, partner_environment_id: int) -> Contact:
+    """The partner's contact as it is now. Raises NotFoundError when there is no such environment."""
+    row: Any = await connection.fetchrow(
+        "SELECT p.id, p.name, e.environment, p.contact_email"
+        " FROM partner_environments e JOIN partners p ON p.id = e.partner_id WHERE e.id = $1",
+        partner_environment_id,
+    )
+    if row is None:
+        raise NotFoundError(f"there is no partner environment {partner_environment_id}")
+    partner_id, name, environment, email = row
+    return Contact(partner_id, name, Environment(environment), email)
 
 
 async def environment_id(connection: Connection, partner_id: str, environment: Environment) -> int:
     """The environment's id. Raises NotFoundError when there is no such partner."""
     found: int | None = await connection.fetchval(
         "SELECT id FROM partner_environments"
-        " WHERE partner_id = $1 AND environment = $2 AND partner_id <> $3",
+        " WHERE partner_id = $1 AND environment = $2 AND partner_id <> ALL($3::text[])",
         _asked(partner_id),
         environment,
-        SYSTEM_PARTNER,
+        PSEUDO_PARTNERS,
     )
     if found is None:
         raise NotFoundError(f"there is no partner {partner_id!r}")
@@ -30,14 +58,25 @@ async def environment_names(
     Raises NotFoundError when a partner is named that there is not.
     """
     rows = await connection.fetch(
-        "SELECT id, partner_id, environment FROM partner_environments WHERE partner_id <> $3"
+        "SELECT id, partner_id, environment FROM partner_environments WHERE partner_id <> ALL($3::text[])"
         " AND ($1::text IS NULL OR partner_id = $1) AND ($2::text IS NULL OR environment = $2)",
         None if partner_id is None else _asked(partner_id),
         environment,
-        SYSTEM_PARTNER,
+        PSEUDO_PARTNERS,
     )
     if partner_id is not None and not rows:
         raise NotFoundError(f"there is no partner {partner_id!r}")
+    return {row["id"]: (row["partner_id"], Environment(row["environment"])) for row in rows}
+
+
+async def names_of(
+    connection: Connection, partner_environment_ids: Collection[int]
+) -> dict[int, tuple[str, Environment]]:
+    """The partner and the environment behind each of these ids."""
+    rows = await connection.fetch(
+        "SELECT id, partner_id, environment FROM partner_environments WHERE id = ANY($1::integer[])",
+        list(partner_environment_ids),
+    )
     return {row["id"]: (row["partner_id"], Environment(row["environment"])) for row in rows}
 
 

@@ -20,6 +20,12 @@ class ScopeError(CallerError):
     code = "scope_missing"
 
 
+class BrowserError(CallerError):
+    """A browser calls what only a partner's backend may: its page would have to hold the credential."""
+
+    code = "forbidden_origin"
+
+
 class AddressNotAllowedError(CallerError):
     """A valid credential from an address its allowlist does not hold; the message names the address."""
 

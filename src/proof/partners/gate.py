@@ -1,6 +1,7 @@
-"""The partner gate, in its order: token, environment, scope, address, rate. The body is read after it.
+"""The partner gate, in its order: token, environment, scope, origin, address, rate. The body is read
+after it.
 
-Origin stands between scope and address, and is looked at where browsers must stay out.
+Origin is looked at where browsers must stay out.
 """
 
 import asyncio
@@ -18,6 +19,7 @@ from proof.partners.credentials import Credential
 from proof.partners.directory import Directory
 from proof.partners.errors import (
     AddressNotAllowedError,
+    BrowserError,
     InvalidTokenError,
     MissingTokenError,
     ScopeError,
@@ -69,6 +71,7 @@ class Gate:
         found = self._directory.recent(token) or await self._genuine(token)
         if found is None or self._is_over(found):
             _invalid.inc()
+            self._note_ended(token, found, address)
             raise InvalidTokenError("the credential is not valid here")
         if found.owner.environment is not environment:
             self._refused(found, Reason.ENVIRONMENT, address)
@@ -81,10 +84,13 @@ class Gate:
         kind: CredentialKind,
         address: Address,
         call_class: CallClass | None,
+        *,
+        origin: str | None = None,
     ) -> Standing | None:
         """Let the holder of an authenticated credential make one call; what its rate leaves, if it has one.
 
-        Raises ScopeError, AddressNotAllowedError or RateExceededError, in that order.
+        `origin` is the request's Origin header where browsers must stay out, None elsewhere. Raises
+        ScopeError, BrowserError, AddressNotAllowedError or RateExceededError, in that order.
         """
         if credential.owner.suspended:
             self._refused(credential, Reason.SUSPENDED, address)
@@ -94,6 +100,12 @@ class Gate:
             raise ScopeError(
                 f"this call needs {_WITH_ARTICLE[kind]};"
                 f" the credential sent is {_WITH_ARTICLE[credential.kind]}"
+            )
+        if origin is not None:
+            self._refused(credential, Reason.ORIGIN, address)
+            raise BrowserError(
+                "the request has an Origin header, so a browser sent it; only your backend calls this,"
+                " because the client_token must never reach a browser"
             )
         if not is_allowed(credential, address):
             self._off_the_list(credential, address)
@@ -105,6 +117,17 @@ class Gate:
                 standing = await self._taken(credential, address, call_class, rate)
         self._uses.note(credential, address)
         return standing
+
+    async def still_admits(self, credential: Credential, address: Address) -> bool:
+        """Whether who was let in with this credential from this address would be let in now, its rate
+        aside.
+
+        Raises DirectoryStaleError when that cannot be checked.
+        """
+        known = await self._directory.find(credential.key_id)
+        if known is None or self._is_over(known) or known.owner.suspended:
+            return False
+        return known.allowlist.mode is AllowlistMode.REPORT or is_allowed(known, address)
 
     async def run(self) -> None:
         """Write uses and refusals, give back unused leases, until cancelled."""
@@ -148,6 +171,20 @@ class Gate:
             f"{address} is not on the allowlist of {credential.kind} in"
             f" {credential.owner.environment}; ask the operator to add it"
         )
+
+    def _note_ended(self, token: str, over: Credential | None, address: Address) -> None:
+        """Tell the operator, and nobody else, who still presents a token that is over."""
+        named = presented(token)
+        if named is None:
+            return
+        key_id, sha256 = named
+        now, ended = self._clock.now(), self._directory.ended(key_id)
+        if over is not None:
+            owner_id, kind = over.owner.id, over.kind
+            self._refusals.note(owner_id, kind, Reason.EXPIRED, address, now, key_id)
+        elif hmac.compare_digest(ended.token_sha256 if ended else _NO_HASH, sha256) and ended:
+            reason = Reason.REVOKED if ended.revoked else Reason.EXPIRED
+            self._refusals.note(ended.owner_id, ended.kind, reason, address, now, key_id)
 
     def _refused(self, credential: Credential, reason: Reason, address: Address) -> None:
         self._refusals.note(

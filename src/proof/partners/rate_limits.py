@@ -1,11 +1,12 @@
-"""Setting how fast a partner environment may call. Without a setting it may call as fast as it likes."""
+"""Setting how fast a partner environment may call. Without a setting DEFAULT_RATES hold, and what is not
+among them may be called as fast as one likes."""
 
 from proof.core.errors import InvalidInputError
 from proof.db import Connection
 from proof.partners.audit import Actor, record
 from proof.partners.buckets import Rate
 from proof.partners.environments import environment_id, lock_partner
-from proof.partners.rates import CallClass
+from proof.partners.rates import DEFAULT_RATES, CallClass
 from proof.partners.types import Environment
 
 CALLS_MAX = 10_000_000
@@ -27,7 +28,7 @@ async def set_rate(
     rate: Rate | None,
     actor: Actor,
 ) -> None:
-    """Set a limit, or lift it with None; every process keeps it within a second.
+    """Set a limit, or go back to the default with None; every process keeps it within a second.
 
     Raises NotFoundError when there is no such partner, InvalidInputError for a limit out of range.
     """
@@ -50,19 +51,19 @@ async def set_rate(
         "rate.set",
         partner_id,
         before=where | _written(before),
-        after=where | _written(rate),
+        after=where | _written(rate or DEFAULT_RATES.get(call_class)),
     )
 
 
 async def rates(
     connection: Connection, partner_id: str, environment: Environment
 ) -> dict[CallClass, Rate]:
-    """The limits that are set. Raises NotFoundError when there is no such partner."""
+    """The limits that hold. Raises NotFoundError when there is no such partner."""
     identity = await environment_id(connection, partner_id, environment)
     rows = await connection.fetch(
         "SELECT * FROM rate_limits WHERE partner_environment_id = $1", identity
     )
-    return {
+    return dict(DEFAULT_RATES) | {
         CallClass(row["call_class"]): Rate(row["calls"], row["window_s"], row["burst"])
         for row in rows
     }

@@ -48,12 +48,17 @@ class CallClass(StrEnum):
     PROOF = "proof"
     SETTINGS = "settings"
     SESSION = "session"
+    EXAMPLE = "example"
 
     # Enum's own is written in Python, and every request looks one of these up several times.
     __hash__ = str.__hash__
 
 
 Rates = Mapping[CallClass, Rate]
+
+# What holds where nothing is set. An example makes us post to an address of the caller's choice at once: as
+# often as somebody who tries out a receiver by hand.
+DEFAULT_RATES: Rates = {CallClass.EXAMPLE: Rate(30, 60, 30)}
 
 
 class Standing(NamedTuple):

@@ -109,16 +109,18 @@ async def rotate(
     return IssuedToken(token.key_id, token.text, ending)
 
 
-async def revoke(tx: Connection, key_id: str, actor: Actor, now: datetime) -> None:
+async def revoke(
+    tx: Connection, key_id: str, actor: Actor, now: datetime, partner_id: str | None = None
+) -> None:
     """End a credential for good, everywhere within a second; one already revoked stays so.
 
-    Raises NotFoundError when there is none of that key id, and InvalidInputError, which does not repeat
-    it, for what is none: it may be a whole token.
+    Raises NotFoundError when there is none of that key id, or not of the partner named, and
+    InvalidInputError, which does not repeat it, for what is none: it may be a whole token.
     """
     if not is_key_id(key_id):
         raise InvalidInputError("that is no key id; `proof token list` shows them")
     row = await tx.fetchrow(_FIND, key_id)
-    if row is None:
+    if row is None or partner_id not in (None, row["partner_id"]):
         raise NotFoundError(f"there is no token with key id {key_id!r}")
     await lock_partner(tx, row["partner_id"])
     revoked = await tx.fetchval(

@@ -1,8 +1,8 @@
 """The rings of keys that sign the parameters of a widget session: one for each environment.
 
 The newest key signs; every key of the ring verifies, a retired one for longer than the longest session
-lives. Nothing is kept in memory: a ring is read in the transaction that needs it, so no process signs
-with a key another one has retired, or misses one it has made.
+lives. Whoever keeps a ring in memory may sign with a key that was retired meanwhile, which is why it
+verifies longer than that; a ring to verify with is read anew.
 
 Source: ramp API contract, POST /widget/session, "Our signature".
 """
@@ -20,8 +20,9 @@ from proof.db import Connection
 from proof.partners.audit import Actor, record
 from proof.partners.types import Environment
 
-# A session lives for 24 h; the rest is for clocks and for requests under way.
-RETAINED = timedelta(hours=25)
+# An init token lives for 1 h and the session it is exchanged for 24 h; the rest is for clocks, for requests
+# under way, and for a process that signs with a ring it read a moment ago.
+RETAINED = timedelta(hours=26)
 # What a record of signing_keys is sealed for; the columns are the table's.
 IDENTITY = "session signing key {id} of {environment}"
 _KEY_BYTES = 64
@@ -61,6 +62,15 @@ class Ring:
     """The live keys of one environment, the newest first."""
 
     _keys: tuple[bytes, ...] = field(repr=False)
+    ids: tuple[UUID, ...] = field(default=(), repr=False)
+
+    def derived(self, key_id: UUID, label: bytes) -> bytes:
+        """A 32-byte key of its own for another use, from the key of that id: HMAC-SHA256 over the label
+        (RFC 5869's expand step for one block). Raises NoSigningKeyError when the ring has no such key."""
+        for found, key in zip(self.ids, self._keys, strict=True):
+            if found == key_id:
+                return hmac.digest(key, label + b"\x01", "sha256")
+        raise NoSigningKeyError(f"the session signing key {key_id} is gone")
 
     def sign(self, parameters: SessionParameters) -> str:
         """`v2:` and the HMAC-SHA512 under the newest key as 128 hex digits."""
@@ -93,7 +103,10 @@ async def open_ring(
     )
     if not rows:
         raise NoSigningKeyError(f"there is no session signing key of {environment}")
-    return Ring(tuple(vault.open(row["sealed"], IDENTITY.format_map(dict(row))) for row in rows))
+    return Ring(
+        tuple(vault.open(row["sealed"], IDENTITY.format_map(dict(row))) for row in rows),
+        tuple(row["id"] for row in rows),
+    )
 
 
 async def sign(

@@ -1,5 +1,6 @@
 """What a partner is."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from ipaddress import IPv4Network, IPv6Network
@@ -35,6 +36,34 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class SessionTerms:
+    """What the operator set for a partner's widget sessions.
+
+    `currencies` and `networks` are those enabled, `shown_…` those the widget offers, which may be empty
+    for all of them. `wallets` holds the address of each active (currency, network). Empty texts: the
+    default.
+    """
+
+    widget_id: str = ""
+    off_ramp: bool = False
+    own_address: bool = False
+    currencies: tuple[str, ...] = ()
+    networks: tuple[str, ...] = ()
+    wallets: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    type: str = "buy"
+    shown_currencies: tuple[str, ...] = ()
+    shown_networks: tuple[str, ...] = ()
+    fiat_currency: str = ""
+    fiat_currencies: tuple[str, ...] = ()
+    lang: str = ""
+    theme: str = ""
+    redirect_url: str = ""
+
+
+NO_TERMS = SessionTerms()
+
+
+@dataclass(frozen=True, slots=True)
 class PartnerEnvironment:
     """One partner's side of one environment: the owner of all its data there."""
 
@@ -44,6 +73,7 @@ class PartnerEnvironment:
     limits: Limits
     suspended: bool
     allowlists: dict[CredentialKind, tuple[Network, ...]]
+    terms: SessionTerms = NO_TERMS
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ from proof.db import Database
 from proof.events import relay
 from proof.webhooks import queries
 from proof.webhooks.attempts import Client, Result, attempt
-from proof.webhooks.breaker import BreakerPolicy
+from proof.webhooks.breaker import BreakerPolicy, Finding
 from proof.webhooks.judging import Judge
 from proof.webhooks.lines import Line, Lines
 from proof.webhooks.notices import Change, LogNotifier, Notifier
@@ -190,7 +190,7 @@ class Deliverer:
         verdict = self._judge.verdict(line.window, delivery, result)
         if verdict is not None:
             self._recorder.verdicts.append(verdict)
-            if verdict.change is not Change.RECOVERED:
+            if verdict.change not in (Change.RECOVERED, Finding.ANSWERED):
                 self._give_back(self._lines.shed(line))
 
     def _give_back(self, deliveries: list[ClaimedDelivery]) -> None:

@@ -2,15 +2,16 @@
 
 from collections.abc import Sequence
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import UUID
 
 from proof.db import Connection
-from proof.webhooks.breaker import Verdict
+from proof.webhooks.breaker import Finding, Verdict
 from proof.webhooks.notices import Change
 from proof.webhooks.types import Breaker, Endpoint, Ordering
 
 _CLOSED = """breaker = 'closed', reason = NULL, opened_at = NULL, probe_at = NULL,
-    failed_probes = 0, disabled_at = NULL"""
+    failed_probes = 0, disabled_at = NULL, failing_since = NULL, failures = 0"""
 
 # Named again, or given another URL, an endpoint starts anew: somebody says that it works now.
 _PUT_ENDPOINT = f"""
@@ -36,36 +37,85 @@ WHERE id IN (SELECT id FROM webhook_deliveries WHERE endpoint_id = $1 AND state 
 _COLUMNS = """id, partner_environment_id, purpose, url, ordering, ed25519, breaker, reason,
     opened_at, probe_at, failed_probes, disabled_at, created_at"""
 
-# Each verdict is guarded by the state it changes, so that of several workers one makes the change.
-_OPEN = """
-UPDATE webhook_endpoints
-SET breaker = 'open', reason = $3, opened_at = $4, probe_at = $5, failed_probes = 0
-WHERE id = $1 AND url = $2 AND breaker = 'closed' AND removed_at IS NULL
-RETURNING partner_environment_id, purpose, breaker, reason
+# Each verdict is guarded by the state it changes, so that of several workers one makes the change. Whom it
+# is to be told is written in the same statement: there is no change without its notices.
+_TOLD = """
+, told AS (
+    INSERT INTO webhook_notices
+        (endpoint_id, partner_environment_id, purpose, host, change, reason, at, audience, due_at)
+    SELECT id, partner_environment_id, purpose, $3,
+           CASE breaker WHEN 'open' THEN 'opened' ELSE 'disabled' END, reason, $4, audience, $4
+    FROM changed CROSS JOIN (VALUES ('operator'), ('partner')) AS audiences (audience)
+    WHERE breaker <> 'closed' AND breaker <> breaker_before
+      AND NOT (breaker = 'open' AND EXISTS (
+          SELECT FROM webhook_notices earlier WHERE earlier.endpoint_id = changed.id
+          AND earlier.change = 'opened' AND earlier.at > $4::timestamptz - interval '6 hours'))
+)
+SELECT partner_environment_id, purpose, breaker, reason, breaker <> breaker_before AS moved FROM changed
 """
 
-_PROBE_FAILED = """
-UPDATE webhook_endpoints
-SET failed_probes = failed_probes + 1, probe_at = $5,
-    breaker = CASE WHEN over THEN 'disabled' ELSE 'open' END,
-    disabled_at = CASE WHEN over THEN $4::timestamptz END,
-    reason = CASE WHEN over THEN $3::text ELSE reason END
-FROM (SELECT id AS probed, failed_probes + 1 >= $7 AND opened_at <= $6::timestamptz AS over
-      FROM webhook_endpoints WHERE id = $1) AS judged
-WHERE id = probed AND url = $2 AND breaker = 'open' AND removed_at IS NULL
-RETURNING partner_environment_id, purpose, breaker, reason
+_CHANGED = "RETURNING id, partner_environment_id, purpose, breaker, reason"
+
+_OPEN = f"""
+WITH changed AS (
+    UPDATE webhook_endpoints
+    SET breaker = 'open', reason = $5, opened_at = $4, probe_at = $6, failed_probes = 0
+    WHERE id = $1 AND url = $2 AND breaker = 'closed' AND removed_at IS NULL
+    {_CHANGED}, 'closed' AS breaker_before
+)
+{_TOLD}
+"""
+
+_FAILED = f"""
+WITH changed AS (
+    UPDATE webhook_endpoints
+    SET failures = failures + 1, failing_since = coalesce(failing_since, $4::timestamptz),
+        breaker = CASE WHEN over THEN 'open' ELSE breaker END,
+        reason = CASE WHEN over THEN $5::text END,
+        opened_at = CASE WHEN over THEN $4::timestamptz END,
+        probe_at = CASE WHEN over THEN $6::timestamptz END, failed_probes = 0
+    FROM (SELECT id AS judged,
+                 failures + 1 >= $8 AND coalesce(failing_since <= $7::timestamptz, false) AS over
+          FROM webhook_endpoints WHERE id = $1 FOR NO KEY UPDATE) AS judgement
+    WHERE id = judged AND url = $2 AND breaker = 'closed' AND removed_at IS NULL
+    {_CHANGED}, 'closed' AS breaker_before
+)
+{_TOLD}
+"""
+
+_PROBE_FAILED = f"""
+WITH changed AS (
+    UPDATE webhook_endpoints
+    SET failed_probes = failed_probes + 1, probe_at = $6,
+        breaker = CASE WHEN over THEN 'disabled' ELSE 'open' END,
+        disabled_at = CASE WHEN over THEN $4::timestamptz END,
+        reason = CASE WHEN over THEN $5::text ELSE reason END
+    FROM (SELECT id AS judged, failed_probes + 1 >= $8 AND opened_at <= $7::timestamptz AS over
+          FROM webhook_endpoints WHERE id = $1) AS judgement
+    WHERE id = judged AND url = $2 AND breaker = 'open' AND removed_at IS NULL
+    {_CHANGED}, 'open' AS breaker_before
+)
+{_TOLD}
+"""
+
+_DISABLE = f"""
+WITH changed AS (
+    UPDATE webhook_endpoints SET breaker = 'disabled', reason = $5, disabled_at = $4
+    WHERE id = $1 AND url = $2 AND breaker <> 'disabled' AND removed_at IS NULL
+    {_CHANGED}, '' AS breaker_before
+)
+{_TOLD}
 """
 
 _RECOVER = f"""
 UPDATE webhook_endpoints SET {_CLOSED}
 WHERE id = $1 AND url = $2 AND breaker = 'open' AND removed_at IS NULL
-RETURNING partner_environment_id, purpose, breaker, reason
+RETURNING partner_environment_id, purpose, breaker, reason, true AS moved
 """
 
-_DISABLE = """
-UPDATE webhook_endpoints SET breaker = 'disabled', reason = $3, disabled_at = $4
-WHERE id = $1 AND url = $2 AND breaker <> 'disabled' AND removed_at IS NULL
-RETURNING partner_environment_id, purpose, breaker, reason
+_ANSWERED = """
+UPDATE webhook_endpoints SET failing_since = NULL, failures = 0
+WHERE id = $1 AND url = $2 AND failures > 0 AND breaker = 'closed' AND removed_at IS NULL
 """
 
 
@@ -140,23 +190,28 @@ async def close_breaker(tx: Connection, endpoint_id: UUID) -> bool:
 async def judge(
     connection: Connection, verdict: Verdict
 ) -> tuple[int, str, Breaker, str | None] | None:
-    """Write a verdict: the environment, purpose, breaker and reason; None when it changed nothing."""
+    """Write a verdict, and with it the notices of what it changes: the environment, purpose, breaker and
+    reason; None when the breaker is as before."""
     row = await connection.fetchrow(*_statement(verdict))
-    return None if row is None else (row[0], row[1], Breaker(row[2]), row[3])
+    return None if row is None or not row[4] else (row[0], row[1], Breaker(row[2]), row[3])
 
 
 def _statement(verdict: Verdict) -> tuple[Any, ...]:
     where = (verdict.endpoint_id, verdict.url)
+    told = (*where, urlsplit(verdict.url).hostname or "", verdict.at, verdict.reason)
     match verdict.change:
         case Change.OPENED:
-            return _OPEN, *where, verdict.reason, verdict.at, verdict.probe_at
+            return _OPEN, *told, verdict.probe_at
         case Change.RECOVERED:
             return _RECOVER, *where
         case Change.DISABLED:
-            return _DISABLE, *where, verdict.reason, verdict.at
-        case _:
-            limits = (verdict.disable_opened_before, verdict.disable_at_probes)
-            return _PROBE_FAILED, *where, verdict.reason, verdict.at, verdict.probe_at, *limits
+            return _DISABLE, *told
+        case Finding.ANSWERED:
+            return _ANSWERED, *where
+        case Finding.FAILED:
+            return _FAILED, *told, verdict.probe_at, verdict.since, verdict.limit
+        case Finding.PROBE_FAILED:
+            return _PROBE_FAILED, *told, verdict.probe_at, verdict.since, verdict.limit
 
 
 def _endpoint(row: Any) -> Endpoint:

@@ -1,4 +1,4 @@
-"""Deliveries of any partner environments together, as an operator looks through them."""
+"""Looking deliveries up: what was sent where, and what came of it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,15 +7,14 @@ from typing import Any
 from uuid import UUID
 
 from proof.db import Connection
-from proof.webhooks.records import DeliveryRecord
 from proof.webhooks.types import State
 
 PAGE_MAX = 1000
 
 _FIND = """
-SELECT endpoint.partner_environment_id AS owner,
-    delivery.id, delivery.event_id, delivery.endpoint_id, event.type AS event_type, event.subject,
-    event.sequence, event.created_at AS happened_at, delivery.state, delivery.attempts,
+SELECT endpoint.partner_environment_id AS owner, delivery.id, delivery.event_id,
+    delivery.endpoint_id, event.type AS event_type, event.subject, event.sequence,
+    event.created_at AS happened_at, delivery.state, delivery.attempts,
     nullif(delivery.next_attempt_at, 'infinity') AS next_attempt_at, delivery.delivered_at,
     delivery.last_attempt_at, delivery.last_outcome, delivery.last_status,
     delivery.last_elapsed_ms, delivery.last_body, event.body IS NOT NULL AS replayable
@@ -25,10 +24,38 @@ JOIN outbox event ON event.cursor = delivery.event_cursor
 WHERE endpoint.partner_environment_id = ANY($1::integer[])
   AND ($2::uuid IS NULL OR endpoint.id = $2)
   AND ($3::text IS NULL OR delivery.state = $3)
-  AND ($4::timestamptz IS NULL OR event.created_at >= $4)
-  AND ($5::bigint IS NULL OR delivery.id < $5)
-ORDER BY delivery.id DESC LIMIT $6
+  AND ($4::text IS NULL OR event.subject = $4)
+  AND ($5::timestamptz IS NULL OR event.created_at >= $5)
+  AND ($6::bigint IS NULL OR delivery.id < $6)
+ORDER BY delivery.id DESC LIMIT $7
 """
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryRecord:
+    """A delivery and its last attempt. `last_body` is the beginning of the reply, as it came.
+
+    `next_attempt_at` is None while an earlier event of the object is before it; it means nothing
+    unless the state is pending.
+    """
+
+    id: int
+    event_id: UUID
+    endpoint_id: UUID
+    event_type: str
+    subject: str
+    sequence: int
+    happened_at: datetime
+    state: State
+    attempts: int
+    next_attempt_at: datetime | None
+    delivered_at: datetime | None
+    last_attempt_at: datetime | None
+    last_outcome: str | None
+    last_status: int | None
+    last_elapsed_ms: int | None
+    last_body: bytes | None
+    replayable: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +68,7 @@ class Search:
     since: datetime | None = None
     before_id: int | None = None
     limit: int = 100
+    subject: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +86,7 @@ async def search_deliveries(connection: Connection, wanted: Search) -> list[Foun
         wanted.partner_environment_ids,
         wanted.endpoint_id,
         None if wanted.state is None else wanted.state.value,
+        wanted.subject,
         wanted.since,
         wanted.before_id,
         wanted.limit,

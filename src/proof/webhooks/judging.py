@@ -6,10 +6,14 @@ import structlog
 
 from proof.core.clock import Clock
 from proof.webhooks.attempts import Result
-from proof.webhooks.breaker import BreakerPolicy, Verdict, Window
+from proof.webhooks.breaker import BreakerPolicy, Finding, Verdict, Window
 from proof.webhooks.notices import Change
 from proof.webhooks.schedule import Schedule
 from proof.webhooks.types import ClaimedDelivery, Outcome, State
+
+_GONE = "it answered 410 Gone"
+# More probes than the column can count.
+_NEVER = 32_767
 
 _log = structlog.get_logger(__name__)
 
@@ -58,32 +62,43 @@ class Judge:
 
     def verdict(self, window: Window, delivery: ClaimedDelivery, result: Result) -> Verdict | None:
         """What the attempt says about its endpoint; None when it changes nothing."""
-        if result.ours and delivery.failed_probes is None:
-            return None
-        now = self._clock.now()
-        opens = not result.ours and window.add(now.timestamp(), failed=not result.delivered)
-        to = (delivery.endpoint_id, delivery.url)
-        if result.gone:
-            return Verdict(*to, Change.DISABLED, "it answered 410 Gone", now)
+        to, now = (delivery.endpoint_id, delivery.url), self._clock.now()
         if delivery.failed_probes is not None:
-            if result.delivered:
-                return Verdict(*to, Change.RECOVERED, f"a probe was answered {result.text}", now)
-            return Verdict(
-                *to,
-                None,
-                f"{delivery.failed_probes + 1} probes failed, the last one: {result.text}",
-                now,
-                now + self._probe_delay(delivery, result),
-                now - self._policy.disable_after,
-                # A fault of ours disables nobody.
-                32_767 if result.ours else self._policy.probes,
-            )
-        if not opens:
+            return self._of_probe(delivery, result)
+        if result.ours:
             return None
-        window.clear()
+        opens = window.add(now.timestamp(), failed=not result.delivered)
+        if result.gone:
+            return Verdict(*to, Change.DISABLED, _GONE, now)
+        if result.delivered:
+            ends = delivery.failing and window.tells_recovery(now.timestamp())
+            return Verdict(*to, Finding.ANSWERED, result.text, now) if ends else None
         probe_at = now + self._spread(self._policy.probe_delay_s(0))
+        if opens:
+            window.clear()
+            reason = f"too many failed, the last: {result.text}"
+            return Verdict(*to, Change.OPENED, reason, now, probe_at)
+        if not window.is_silent(now.timestamp()):
+            return None
+        reason = f"none has succeeded for long, the last: {result.text}"
+        since = now - timedelta(seconds=self._policy.in_a_row_s)
+        return Verdict(*to, Finding.FAILED, reason, now, probe_at, since, self._policy.in_a_row)
+
+    def _of_probe(self, delivery: ClaimedDelivery, result: Result) -> Verdict:
+        to, now = (delivery.endpoint_id, delivery.url), self._clock.now()
+        if result.gone:
+            return Verdict(*to, Change.DISABLED, _GONE, now)
+        if result.delivered:
+            return Verdict(*to, Change.RECOVERED, f"a probe was answered {result.text}", now)
         return Verdict(
-            *to, Change.OPENED, f"too many failed, the last: {result.text}", now, probe_at
+            *to,
+            Finding.PROBE_FAILED,
+            f"{(delivery.failed_probes or 0) + 1} probes failed, the last one: {result.text}",
+            now,
+            now + self._probe_delay(delivery, result),
+            now - self._policy.disable_after,
+            # A fault of ours disables nobody.
+            _NEVER if result.ours else self._policy.probes,
         )
 
     def _probe_delay(self, delivery: ClaimedDelivery, result: Result) -> timedelta:

@@ -33,14 +33,14 @@ class EndpointNotice:
 
 
 class Notifier(Protocol):
-    """Who tells the operator and the partner's contact.
+    """Who is told at once of changes, beside those who get mail.
 
-    Called once for each change by the one worker that made it, never again: a notice that fails or
-    is cut off by a crash is lost, the state of the endpoint is not.
+    Called once for each change by the one worker that made it, never again: what fails or is cut off by a
+    crash is lost. Mail is not: it is a row written together with the change, see `mailing`.
     """
 
     async def endpoint_changed(self, notice: EndpointNotice) -> None:
-        """Tell both. What it raises is logged and changes nothing."""
+        """Tell it. What it raises is logged and changes nothing."""
         ...
 
 

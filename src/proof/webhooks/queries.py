@@ -55,7 +55,7 @@ _CLAIMED = """
 delivery.id, delivery.attempts AS attempt, delivery.attempts_before,
 delivery.next_attempt_at AS lease_end, delivery.endpoint_id, delivery.ordered_subject, endpoint.url,
 endpoint.purpose, endpoint.ed25519, event.partner_environment_id, event.id AS event_id,
-event.sequence, event.body
+event.sequence, event.body, endpoint.failures > 0 AS failing
 """
 
 # Endpoints with work are found by skipping through the index, one probe each, and only the first few

@@ -19,6 +19,12 @@ _LAST_TRIES_S = (0.2, 1.0, 3.0)
 # A mail server that hangs holds up nothing but its notice.
 _NOTICE_S = 30.0
 
+_CHANGES = {
+    Breaker.OPEN: Change.OPENED,
+    Breaker.DISABLED: Change.DISABLED,
+    Breaker.CLOSED: Change.RECOVERED,
+}
+
 _log = structlog.get_logger(__name__)
 
 
@@ -106,20 +112,17 @@ class Recorder:
             if changed is None:
                 continue
             owner, purpose, breaker, reason = changed
-            over = Change.DISABLED if breaker is Breaker.DISABLED else None
-            change = verdict.change or over
-            if change is not None:
-                host = urlsplit(verdict.url).hostname or ""
-                notice = EndpointNotice(
+            self._tell(
+                EndpointNotice(
                     verdict.endpoint_id,
                     owner,
                     purpose,
-                    host,
-                    change,
+                    urlsplit(verdict.url).hostname or "",
+                    _CHANGES[breaker],
                     reason or verdict.reason,
                     verdict.at,
                 )
-                self._tell(notice)
+            )
 
     def _tell(self, notice: EndpointNotice) -> None:
         task = asyncio.create_task(self._notify(notice))

@@ -97,12 +97,18 @@ async def send_test_event(tx: Connection, endpoint_id: UUID) -> UUID:
 async def fan_out(tx: Connection, relayed: Sequence[RelayedEvent]) -> int:
     """Give each event one delivery for each endpoint of its type, due at once; says how many.
 
-    An object's later events wait for the earlier ones where the endpoint asked for order. Run in the
-    transaction that relays the events, so that an event with a cursor has its deliveries.
+    An endpoint's purpose is a type, or the first part of several: `transaction` gets
+    `transaction.updated`. An object's later events wait for the earlier ones where the endpoint asked
+    for order. Run in the transaction that relays the events, so that an event with a cursor has its
+    deliveries.
     """
     if not relayed:
         return 0
-    pairs = {(one.event.partner_environment_id, one.event.type) for one in relayed}
+    pairs = {
+        (one.event.partner_environment_id, purpose)
+        for one in relayed
+        for purpose in _purposes(one.event.type)
+    }
     named = [UUID(one.event.subject) for one in relayed if one.event.type == TEST_EVENT]
     found = await queries.targets(tx, [one for one, _ in pairs], [each for _, each in pairs], named)
     by_purpose = {(owner, purpose): (one, how) for one, owner, purpose, how in found}
@@ -113,7 +119,14 @@ async def fan_out(tx: Connection, relayed: Sequence[RelayedEvent]) -> int:
         target = (
             by_id.get(UUID(event.subject))
             if event.type == TEST_EVENT
-            else by_purpose.get((event.partner_environment_id, event.type))
+            else next(
+                (
+                    by_purpose[event.partner_environment_id, purpose]
+                    for purpose in _purposes(event.type)
+                    if (event.partner_environment_id, purpose) in by_purpose
+                ),
+                None,
+            )
         )
         if target is not None:
             ordered = event.subject if target[1] == Ordering.SUBJECT else None
@@ -124,6 +137,10 @@ async def fan_out(tx: Connection, relayed: Sequence[RelayedEvent]) -> int:
     if objects := [(to, subject) for _, _, to, subject in rows if subject is not None]:
         await queries.release(tx, objects, None)
     return len(rows)
+
+
+def _purposes(event_type: str) -> tuple[str, str]:
+    return event_type, event_type.partition(".")[0]
 
 
 def _unknown(endpoint_id: UUID) -> NotFoundError:

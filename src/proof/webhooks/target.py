@@ -1,10 +1,18 @@
 """The endpoint of one type of event, for those who set it and know nothing else of webhooks."""
 
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from proof.db import Connection
 from proof.outbound import OutboundPolicy
 from proof.webhooks.service import endpoints, set_endpoint
+
+
+def audited(url: str) -> str:
+    """A target as the audit log holds it: whatever follows the host may be a secret of the receiver's."""
+    parts = urlsplit(url)
+    rest = parts.path.strip("/") or parts.query
+    return f"{parts.scheme}://{parts.netloc}/{'…' if rest else ''}" if url else ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,7 +58,8 @@ class ClaimedDelivery(Struct, frozen=True):
     """A delivery this process may attempt until `lease_end`; `attempt` counts from 1.
 
     `attempts_before` of them were made before a replay. `ordered_subject` is set when the endpoint
-    asked for order. `failed_probes` is None unless this is a probe of an open breaker.
+    asked for order. `failing`: nothing has succeeded at the endpoint since an attempt that failed.
+    `failed_probes` is None unless this is a probe of an open breaker.
     """
 
     id: int
@@ -74,6 +75,7 @@ class ClaimedDelivery(Struct, frozen=True):
     event_id: UUID
     sequence: int
     body: bytes
+    failing: bool = False
     failed_probes: int | None = None
 
 

@@ -5,15 +5,16 @@ from datetime import timedelta
 from proof.core.clock import Clock
 from proof.core.loop import Loop
 from proof.db import Database
-from proof.partners.refusals import prune
+from proof.partners.refusals import keep_weeks
 
-_LOOK_S = 60.0
+_LOOK_S = 3600.0
 
 
 def refusals_loop(database: Database, clock: Clock, kept: timedelta) -> Loop:
-    """Deleting refusals older than `kept`, in small batches."""
+    """Dropping weeks of refusals older than `kept`, and making those to come."""
 
     async def step() -> bool:
-        return await prune(database, clock.now(), kept)
+        await keep_weeks(database, clock.now(), kept)
+        return False
 
     return Loop("refusals", step, _LOOK_S)

@@ -2,9 +2,11 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 
 from proof.core.loop import Loop
 from proof.db import Database
+from proof.events import PUBLISHED, Listener
 from proof.timestamps.anchors.log.service import LogWriter
 from proof.timestamps.submissions.rounds import ROUND_AGE_S
 from proof.timestamps.trees.sealing import close_due, seal_next
@@ -37,10 +39,15 @@ class Worker:
         loops = [self._sealing, *self._logs, *self._others]
         tasks = [asyncio.create_task(loop.run()) for loop in loops]
         delivering = asyncio.create_task(self._deliverer.run(stop))
+        listener = Listener(self._database, PUBLISHED, self._deliverer.wake)
+        listening = asyncio.create_task(listener.run())
         await stop.wait()
+        listening.cancel()
         for loop in loops:
             loop.stop()
         await asyncio.gather(*tasks, delivering)
+        with suppress(asyncio.CancelledError):
+            await listening
 
     async def _seal(self) -> bool:
         await close_due(self._database, ROUND_AGE_S)

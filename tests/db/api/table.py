@@ -17,12 +17,17 @@ _ALL: dict[str, Operation] = {
     f"{operation.method} {operation.path}": operation
     for operation in routes(cast("Services", SimpleNamespace(database=None)))
 }
-# Those of the operator have a table of their own: other credentials, another error body.
-OPERATIONS = {name: one for name, one in _ALL.items() if one.operator_scope is None}
+# Those of the operator and of the ramp have tables of their own: other credentials, another error body.
+OPERATIONS = {
+    name: one for name, one in _ALL.items() if one.operator_scope is None and not one.ramp
+}
+RAMP_OPERATIONS = {name: one for name, one in _ALL.items() if one.ramp}
 OPERATOR_OPERATIONS = {name: one for name, one in _ALL.items() if one.operator_scope is not None}
 PREFIX = {Environment.PRODUCTION: "", Environment.SANDBOX: "/sandbox"}
 NOWHERE = "http://127.0.0.1:1/"
 FRESH = "fe" * 32
+# SHA-256, no policy, no nonce, no certificates.
+STAMP_QUERY = bytes.fromhex("30360201013031300d060960864801650304020105000420" + FRESH)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +45,7 @@ class Entry:
 
     target: Callable[[Stamped], str]
     status: int = 200
-    body: Callable[[Stamped], dict[str, Any]] | None = None
+    body: Callable[[Stamped], Any] | None = None
     named: bool = False
 
 
@@ -85,6 +90,12 @@ TABLE: dict[str, Entry] = {
     "GET /log/tile/entries/{position:path}": Entry(_at("/log/tile/entries/000.p/1")),
     "GET /log/tile/{level}/{position:path}": Entry(_at("/log/tile/0/000.p/1")),
     "GET /log/consistency/{old}/{new}": Entry(_at("/log/consistency/1/1")),
+    "POST /digest": Entry(_at("/digest"), body=lambda _: bytes(32)),
+    "GET /timestamp/{commitment}": Entry(_at("/timestamp/" + "00" * 32), 404),
+    "OPTIONS /digest": Entry(_at("/digest"), 204),
+    "OPTIONS /timestamp/{commitment}": Entry(_at("/timestamp/" + "00" * 32), 204),
+    "POST /tsa": Entry(_at("/tsa"), body=lambda _: STAMP_QUERY),
+    "GET /tsa/chain": Entry(_at("/tsa/chain")),
     "GET /events": Entry(_at("/events")),
     "GET /whoami": Entry(_at("/whoami")),
     "GET /healthz": Entry(_at("/healthz")),

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from ipaddress import ip_network
 from typing import Any
 
 import pytest
@@ -19,15 +20,18 @@ from tests.db.api.operators import (
     state,
 )
 from tests.db.api.table import OPERATOR_OPERATIONS, PREFIX
+from tests.db.partners.processes import key_id
 from tests.db.webhooks.scene import endpoint, endpoint_id
 from tests.support.application import CALLER, Answer, Platform
 from tests.support.partners import issued
 
 from proof.main.compose import configure_logging
+from proof.partners.allowlists import Place, add
+from proof.partners.audit import Actor
 from proof.partners.operators import (
     IssuedOperator,
 )
-from proof.partners.types import Environment, OnboardedPartner
+from proof.partners.types import CredentialKind, Environment, OnboardedPartner
 
 Run = Callable[[Any], Any]
 
@@ -43,13 +47,16 @@ class Entry:
 
 WEBHOOKS = f"{PARTNERS}/{{partner_id}}/{{environment}}/webhooks"
 HOOKS = f"{PARTNERS}/{{id}}/production/webhooks"
+LISTS = f"{PARTNERS}/{{partner_id}}/{{environment}}/allowlists/{{kind}}"
+LIST = f"{PARTNERS}/{{id}}/production/allowlists/client_token"
+RATES = f"{PARTNERS}/{{partner_id}}/{{environment}}/rates"
 TABLE = {
     "GET /metrics": Entry("/metrics"),
     f"POST {PARTNERS}": Entry(PARTNERS, 201, NEW),
     f"GET {PARTNERS}": Entry(f"{PARTNERS}?limit=2"),
     f"GET {PARTNERS}/{{partner_id}}": Entry(f"{PARTNERS}/{{id}}"),
     f"PATCH {PARTNERS}/{{partner_id}}": Entry(
-        f"{PARTNERS}/{{id}}", body={"version": 1, "name": "Renamed"}
+        f"{PARTNERS}/{{id}}", body={"version": 2, "name": "Renamed"}
     ),
     f"POST {PARTNERS}/{{partner_id}}/suspend": Entry(f"{PARTNERS}/{{id}}/suspend"),
     f"POST {PARTNERS}/{{partner_id}}/resume": Entry(f"{PARTNERS}/{{id}}/resume"),
@@ -63,6 +70,25 @@ TABLE = {
     f"GET {WEBHOOKS}/secrets": Entry(f"{HOOKS}/secrets"),
     f"POST {WEBHOOKS}/secrets": Entry(f"{HOOKS}/secrets", 201, {}),
     f"POST {WEBHOOKS}/secrets/reveal": Entry(f"{HOOKS}/secrets/reveal"),
+    f"GET {PARTNERS}/{{partner_id}}/tokens": Entry(f"{PARTNERS}/{{id}}/tokens"),
+    f"POST {PARTNERS}/{{partner_id}}/tokens/{{key_id}}/revoke": Entry(
+        f"{PARTNERS}/{{id}}/tokens/{{key}}/revoke"
+    ),
+    f"POST {PARTNERS}/{{partner_id}}/{{environment}}/tokens": Entry(
+        f"{PARTNERS}/{{id}}/sandbox/tokens", 201, {"kind": "api_key"}
+    ),
+    f"GET {LISTS}": Entry(LIST),
+    f"POST {LISTS}": Entry(LIST, body={"network": "192.0.2.0/24"}),
+    f"DELETE {LISTS}": Entry(f"{PARTNERS}/{{id}}/sandbox/allowlists/api_key?network=192.0.2.0/24"),
+    f"PATCH {LISTS}": Entry(LIST, body={"mode": "report"}),
+    f"GET {RATES}": Entry(f"{PARTNERS}/{{id}}/production/rates"),
+    f"PUT {RATES}/{{call_class}}": Entry(
+        f"{PARTNERS}/{{id}}/production/rates/submit",
+        body={"calls": 60, "window_s": 60, "burst": 10},
+    ),
+    f"DELETE {RATES}/{{call_class}}": Entry(f"{PARTNERS}/{{id}}/production/rates/submit"),
+    "GET /operator/v1/refusals": Entry("/operator/v1/refusals?partner_id={id}&limit=5"),
+    "GET /operator/v1/audit": Entry("/operator/v1/audit?partner_id={id}&limit=5"),
 }
 
 
@@ -86,13 +112,16 @@ async def _try_all(platform: Platform, name: str) -> None:
     owner = issued(partner).partner_environment_id
     await endpoint(platform.database, "https://seen.example/", to=owner)
     own_endpoint = str(await endpoint_id(platform.database, owner))
+    async with platform.database.transaction() as tx:
+        place = Place(partner.partner_id, Environment.SANDBOX, CredentialKind.API_KEY)
+        await add(tx, place, ip_network("192.0.2.0/24"), Actor("cli"))
     reader, writer = await operator(platform, READ), await operator(platform)
     before = await state(platform)
 
     async def tried(token: str | None, prefix: str = "") -> Answer:
         entry, method = TABLE[name], OPERATOR_OPERATIONS[name].method
         path = entry.path.replace("{id}", partner.partner_id).replace("{endpoint}", own_endpoint)
-        path = prefix + path
+        path = prefix + path.replace("{key}", key_id(issued(partner).api_key))
         return await platform.call(method, path, entry.body, token=token, address=CALLER)
 
     missing = await tried(None)
@@ -292,7 +321,7 @@ def test_no_secret_reaches_the_log_when_something_breaks(
     before = structlog.get_config()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("proof.partners.operators.Operators._genuine", broken)
-        patch.setattr("proof.main.handover.open_link", broken)
+        patch.setattr("proof.main.handover.require_link", broken)
         configure_logging()
         try:
             listed = run(platform.call("GET", PARTNERS, token=token))

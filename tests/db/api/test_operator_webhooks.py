@@ -220,7 +220,7 @@ def test_no_secret_is_read_with_the_scope_read(run: Run, platform: Platform) -> 
         for operation in OPERATOR_OPERATIONS.values():
             target = operation.path.replace("{partner_id}", partner.partner_id)
             target = target.replace("{environment}", Environment.PRODUCTION)
-            target = target.replace("{endpoint_id}", str(where))
+            target = target.replace("{endpoint_id}", str(where)).replace("{kind}", "api_key")
             answer = await platform.call(operation.method, target, {}, token=reader)
             assert answer.status == (403 if operation.operator_scope is WRITE else 200), target
             assert NOT_PUBLIC not in answer.body.decode()

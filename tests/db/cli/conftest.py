@@ -10,7 +10,7 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from proof.cli import operator, partner, webhook
+from proof.cli import audit, operator, partner, refusals, webhook
 from proof.cli.installation import ServerOptions
 from proof.core.secrets import Vault
 from proof.db import Database
@@ -82,6 +82,8 @@ def proof(local: Local) -> Callable[..., Result]:
     partner.register(app, opened)
     operator.register(app, opened)
     webhook.register(app, opened)
+    audit.register(app, opened)
+    refusals.register(app, opened)
 
     def run(*arguments: str, **options: Any) -> Result:
         result = CliRunner().invoke(app, arguments, **options)

@@ -136,7 +136,7 @@ def test_a_forged_signature_is_refused_without_showing_the_right_one(
     run(scene())
 
 
-def test_the_newest_signs_and_a_retired_one_verifies_for_25_hours(
+def test_the_newest_signs_and_a_retired_one_verifies_for_26_hours(
     run: Any, database: Database, vault: Vault
 ) -> None:
     async def scene() -> None:
@@ -145,7 +145,7 @@ def test_the_newest_signs_and_a_retired_one_verifies_for_25_hours(
         await rotated(database, vault, NOW)
         new = await signed(database, vault, NOW)
         assert new != old
-        end = NOW + timedelta(hours=25)
+        end = NOW + timedelta(hours=26)
         assert end == NOW + RETAINED
         just_before = end - timedelta(microseconds=1)
         for signature in (old, new):

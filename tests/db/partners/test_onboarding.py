@@ -179,7 +179,8 @@ async def dump(arguments: dict[str, Any]) -> bytes:
         assert len(tables) > 15
         for row in tables:
             for form in ("binary", "text"):
-                await connection.copy_from_table(row["relname"], output=keep, format=form)
+                query = f'SELECT * FROM "{row["relname"]}"'  # a partitioned table is copied like this only
+                await connection.copy_from_query(query, output=keep, format=form)
     await database.close()
     return b"".join(parts)
 

@@ -15,7 +15,7 @@ from proof.core.errors import DatabaseUnavailableError, InvalidInputError, NotFo
 from proof.db import Database
 from proof.partners.buckets import Rate
 from proof.partners.rate_limits import rates, set_rate
-from proof.partners.rates import CallClass, Limiter, RateExceededError
+from proof.partners.rates import DEFAULT_RATES, CallClass, Limiter, RateExceededError
 
 Run = Callable[[Any], Any]
 SUBMIT, READ = CallClass.SUBMIT, CallClass.READ
@@ -218,7 +218,7 @@ def test_the_gate_limits_what_the_operator_set_and_counts_it(run: Run, platform:
             wanted = Rate(2, 86_400, 2)
             await set_rate(tx, partner.partner_id, PRODUCTION, SUBMIT, wanted, OPERATOR)
             found = await rates(tx, partner.partner_id, PRODUCTION)
-            assert found == {SUBMIT: wanted}
+            assert found == dict(DEFAULT_RATES) | {SUBMIT: wanted}
         for left in (1, 0):
             _, standing = await process.enter(token, API_KEY, call_class=SUBMIT)
             assert standing is not None

@@ -9,25 +9,29 @@ import pytest
 from tests.db.partners.processes import (
     API_KEY,
     CLIENT_TOKEN,
+    OPERATOR,
     PRODUCTION,
     SANDBOX,
     Process,
     identity,
+    key_id,
 )
 from tests.db.webhooks.scene import FaultyDatabase, TurnedClock
 from tests.support.application import Platform, Stage
 from tests.support.partners import issued, onboard, suspend
 
-from proof.core.errors import CallerError, DatabaseUnavailableError
+from proof.core.errors import CallerError, DatabaseUnavailableError, NotFoundError
+from proof.core.ids import checksum
+from proof.partners.errors import InvalidTokenError
 from proof.partners.refusals import (
     ADDRESSES_A_MINUTE,
-    PRUNE_BATCH,
     Reason,
     Refusal,
     Refusals,
+    keep_weeks,
     list_refusals,
-    prune,
 )
+from proof.partners.rotation import revoke
 from proof.partners.tokens import new_token
 from proof.partners.types import Environment
 
@@ -168,25 +172,103 @@ def test_what_could_not_be_written_is_kept(run: Run, platform: Platform) -> None
     run(scene())
 
 
-def test_old_refusals_are_deleted_in_batches_and_newer_ones_stay(alone: Stage) -> None:
-    platform, kept, now = alone.platform, timedelta(days=30), datetime(2026, 11, 21, tzinfo=UTC)
+def test_weeks_past_their_time_are_dropped_and_those_to_come_are_made(alone: Stage) -> None:
+    platform, kept, now = alone.platform, timedelta(days=30), datetime.now(UTC)
+
+    async def weeks() -> list[str]:
+        rows = await platform.fetch(
+            "SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid"
+            " WHERE i.inhparent = 'refusals'::regclass ORDER BY 1"
+        )
+        return [row["relname"] for row in rows]
 
     async def scene() -> None:
         partner = await onboard(platform.database, platform.vault)
         async with platform.database.connection() as connection:
             await connection.execute(
-                "INSERT INTO refusals SELECT $1, $2::timestamptz - n * interval '1 minute', 'api_key',"
-                " 'ip_not_allowed', NULL, 1, $2 FROM generate_series(-9, $3) AS n",
+                "INSERT INTO refusals SELECT $1, $2::timestamptz - n * interval '1 day', 'api_key',"
+                " 'ip_not_allowed', NULL, NULL, 1, $2 FROM generate_series(-9, 99) AS n",
                 identity(partner),
-                now - kept,
-                PRUNE_BATCH + 10,
+                now,
             )
-        assert await prune(platform.database, now, kept)
-        assert not await prune(platform.database, now, kept)
+        before = await weeks()
+        # What no week was made for went to the default partition, and now moves or goes.
+        assert await keep_weeks(platform.database, now, kept) > 0
+        assert await platform.fetch("SELECT FROM refusals_other") == []
         (left,) = await platform.fetch("SELECT count(*), min(minute) FROM refusals")
-        assert tuple(left) == (10, now - kept)
+        assert now - kept - timedelta(days=7) < left["min"] <= now - kept
+        assert left["count"] == 10 + (now - left["min"]).days
+        assert len(await weeks()) > len(before)
+        assert await keep_weeks(platform.database, now, kept) == 0
+        made = {*await weeks()}
+        await keep_weeks(platform.database, now + timedelta(days=21), kept)
+        assert len({*await weeks()} - made) == 3
+        assert await keep_weeks(platform.database, now, timedelta(0)) > 0
+        (left,) = await platform.fetch("SELECT min(minute) FROM refusals")
+        assert left["min"] > now - timedelta(days=7)
 
     alone.run(scene())
+
+
+def test_the_application_cannot_drop_what_is_newer_than_now(alone: Stage) -> None:
+    async def scene() -> None:
+        platform, now = alone.platform, datetime.now(UTC)
+        partner = await onboard(platform.database, platform.vault)
+        refusals = Refusals(platform.database)
+        refusals.note(identity(partner), API_KEY, Reason.RATE, ip_address(ELSEWHERE), now)
+        await refusals.flush()
+        await keep_weeks(platform.database, now + timedelta(days=3650), timedelta(0))
+        assert len(await listed(platform, now, partner.partner_id)) == 1
+
+    alone.run(scene())
+
+
+@pytest.mark.parametrize("how", ["revoked", "expired", "expired meanwhile"])
+def test_who_still_presents_a_token_that_is_over_is_seen_and_told_nothing(
+    run: Run, platform: Platform, how: str
+) -> None:
+    async def scene() -> None:
+        partner, clock = await onboard(platform.database, platform.vault), TurnedClock()
+        process, token = Process(platform.database, clock), issued(partner).api_key
+        await process.enter(token)
+        async with platform.database.transaction() as tx:
+            if how == "revoked":
+                await revoke(tx, key_id(token), OPERATOR, clock.now())
+            else:
+                at = clock.now() + timedelta(seconds=60 if how == "expired meanwhile" else -60)
+                await tx.execute(
+                    "UPDATE credentials SET expires_at = $2 WHERE key_id = $1", key_id(token), at
+                )
+        if how == "expired meanwhile":
+            await process.enter(token)
+        clock.turn(90)
+        with pytest.raises(InvalidTokenError) as over:
+            await process.enter(token, address=ELSEWHERE)
+        with pytest.raises(InvalidTokenError) as unknown:
+            await process.enter(new_token(PRODUCTION).text, address=ELSEWHERE)
+        # Its key id with another secret was never a token.
+        with pytest.raises(InvalidTokenError):
+            await process.enter(_with_another_secret(token), address=ELSEWHERE)
+        assert str(over.value) == str(unknown.value)
+        await process.write()
+        (found,) = await listed(platform, clock.now(), partner.partner_id)
+        assert found.reason is (Reason.REVOKED if how == "revoked" else Reason.EXPIRED)
+        assert (found.key_id, found.kind, found.count) == (key_id(token), API_KEY, 1)
+        assert str(found.network) == f"{ELSEWHERE}/32"
+
+    run(scene())
+
+
+def _with_another_secret(token: str) -> str:
+    head = "_".join([*token.split("_")[:3], new_token(PRODUCTION).text.split("_")[3]])
+    return f"{head}_{checksum(head)}"
+
+
+def test_a_partner_that_is_not_there_has_no_refusals_but_an_error(
+    run: Run, platform: Platform
+) -> None:
+    with pytest.raises(NotFoundError, match="there is no partner 'ptr_none'"):
+        run(listed(platform, datetime.now(UTC), "ptr_none"))
 
 
 def test_environments_are_told_apart(run: Run, platform: Platform) -> None:

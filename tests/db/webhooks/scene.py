@@ -23,6 +23,7 @@ from proof.webhooks import (
     fan_out,
     set_endpoint,
 )
+from proof.webhooks.inspection import DeliveryRecord, Search, search_deliveries
 from proof.webhooks.service import list_endpoints
 from proof.webhooks.types import Endpoint
 
@@ -168,6 +169,13 @@ async def relay_all(database: Database) -> int:
 async def deliveries(database: Database) -> list[Any]:
     async with database.connection() as connection:
         return await connection.fetch("SELECT * FROM webhook_deliveries ORDER BY id")
+
+
+async def records(database: Database, to: int = 1, **wanted: Any) -> list[DeliveryRecord]:
+    """What an operator finds, the newest first."""
+    async with database.connection() as connection:
+        found = await search_deliveries(connection, Search([to], **wanted))
+    return [one.record for one in found]
 
 
 async def states(database: Database) -> dict[str, int]:

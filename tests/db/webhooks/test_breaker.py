@@ -274,3 +274,74 @@ def test_an_endpoint_that_is_not_there_cannot_be_enabled(run: Run, database: Dat
                 await enable_endpoint(tx, known)
 
     run(scene())
+
+
+SLOW = BreakerPolicy(in_a_row=6, in_a_row_s=3600)
+
+
+async def one_failing(database: Database, clock: TurnedClock, *clients: FakeClient) -> list[Any]:
+    """Workers over one endpoint that gets an event every twenty minutes."""
+    await endpoint(database, "https://one.example/")
+    return [
+        deliverer(database, each, clock, breaker=SLOW, notifier=FakeNotifier()) for each in clients
+    ]
+
+
+async def an_event_later(database: Database, clock: TurnedClock, one: Any) -> None:
+    await happen(database)
+    await relay_all(database)
+    clock.turn(1200)
+    await one.run_once()
+
+
+def test_a_dead_endpoint_with_little_to_do_opens_too(run: Run, database: Database) -> None:
+    """Never ten attempts in a minute, and each worker sees only some of them."""
+
+    async def scene() -> None:
+        clock = TurnedClock()
+        workers = await one_failing(
+            database, clock, *(FakeClient(answers={"one.example": 500}) for _ in range(2))
+        )
+        rounds = 0
+        while (await seen(database)).breaker is Breaker.CLOSED:
+            await an_event_later(database, clock, workers[rounds % 2])
+            rounds += 1
+        found = await seen(database)
+        assert rounds == 4, "an hour after the first failure, six failures being there by then"
+        assert found.reason == "none has succeeded for long, the last: 500"
+        assert found.opened_at == clock.now()
+
+    run(scene())
+
+
+def test_one_success_begins_the_row_anew(run: Run, database: Database) -> None:
+    async def scene() -> None:
+        clock, client = TurnedClock(), FakeClient(answers={"one.example": 500})
+        (one,) = await one_failing(database, clock, client)
+        for _ in range(5):
+            for _ in range(2):
+                await an_event_later(database, clock, one)
+            client.answers.clear()
+            await an_event_later(database, clock, one)
+            client.answers["one.example"] = 500
+            async with database.connection() as connection:
+                (row,) = await connection.fetch(
+                    "SELECT failures, failing_since, breaker FROM webhook_endpoints"
+                )
+            assert tuple(row) == (0, None, "closed")
+
+    run(scene())
+
+
+def test_attempts_that_fail_at_once_do_not_make_it_dead(run: Run, database: Database) -> None:
+    async def scene() -> None:
+        clock, client = TurnedClock(), FakeClient(answers={"one.example": 500})
+        (one,) = await one_failing(database, clock, client)
+        await happen(database, 9)
+        await relay_all(database)
+        await one.run_once()
+        async with database.connection() as connection:
+            (row,) = await connection.fetch("SELECT failures, breaker FROM webhook_endpoints")
+        assert tuple(row) == (9, "closed")
+
+    run(scene())

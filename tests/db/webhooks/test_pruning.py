@@ -12,6 +12,7 @@ from tests.db.webhooks.scene import (
     deliveries,
     endpoint,
     happen,
+    records,
     relay_all,
     states,
     until,
@@ -20,7 +21,6 @@ from tests.db.webhooks.scene import (
 from proof.db import Database
 from proof.outbound import OutboundReply
 from proof.webhooks.pruning import prune_batch, pruning_loop
-from proof.webhooks.records import find_deliveries
 from proof.webhooks.replay import replay_delivery
 
 Run = Callable[[Any], Any]
@@ -51,9 +51,7 @@ def test_payloads_and_replies_go_in_batches_and_records_stay(run: Run, database:
         await sent(database, clock, 5)
         assert [await pruned(database, clock, 2) for _ in range(4)] == [2, 2, 1, 0]
         assert await bodies(database) == [None] * 5
-        async with database.connection() as connection:
-            found = await find_deliveries(connection, 1, subject="s3")
-        (record,) = found
+        (record,) = await records(database, subject="s3")
         assert (record.last_status, record.last_body, record.replayable) == (200, None, False)
         assert await states(database) == {"delivered": 5}
 

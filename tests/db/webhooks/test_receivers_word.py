@@ -14,6 +14,7 @@ from tests.db.webhooks.scene import (
     deliveries,
     endpoint,
     happen,
+    records,
     relay_all,
 )
 from tests.support.receiver import Receiver, Reply
@@ -21,7 +22,6 @@ from tests.support.receiver import Receiver, Reply
 from proof.db import Database
 from proof.outbound import OutboundClient, OutboundError, OutboundReply, Reason
 from proof.webhooks.attempts import KEPT_BODY_BYTES
-from proof.webhooks.records import delivery_record, find_deliveries
 from proof.webhooks.types import State
 
 Run = Callable[[Any], Any]
@@ -108,8 +108,7 @@ def test_the_last_reply_is_kept_and_capped(run: Run, database: Database) -> None
             client.answers["one.example"] = answer
             made_at = clock.now()
             await one.run_once()
-            async with database.connection() as connection:
-                (found,) = await find_deliveries(connection, 1)
+            (found,) = await records(database)
             assert (found.last_status, found.last_body) == (status, body)
             assert found.last_attempt_at == made_at
             clock.turn(301)
@@ -130,18 +129,14 @@ def test_deliveries_are_found_by_what_they_are(run: Run, database: Database) -> 
         await deliverer(database, client, TurnedClock()).run_once()
         await happen(database, 1, subject="s0")
         await relay_all(database)
-        async with database.connection() as connection:
-            everything = await find_deliveries(connection, 1)
-            assert [one.sequence for one in everything if one.subject == "s0"] == [2, 1]
-            assert len(everything) == 6
-            pending = await find_deliveries(connection, 1, state=State.PENDING)
-            assert [one.subject for one in pending] == ["s0"]
-            assert len(await find_deliveries(connection, 1, subject="s0")) == 2
-            page = await find_deliveries(connection, 1, before_id=everything[1].id, limit=2)
-            assert list(page) == list(everything[2:4])
-            mine = everything[0].endpoint_id
-            assert await find_deliveries(connection, 2, endpoint_id=mine) == []
-            assert everything[-1].event_id == events[0].id
-            assert await delivery_record(connection, 1, everything[0].id) == everything[0]
+        everything = await records(database)
+        assert [one.sequence for one in everything if one.subject == "s0"] == [2, 1]
+        assert len(everything) == 6
+        assert [one.subject for one in await records(database, state=State.PENDING)] == ["s0"]
+        assert len(await records(database, subject="s0")) == 2
+        page = await records(database, before_id=everything[1].id, limit=2)
+        assert page == everything[2:4]
+        assert await records(database, to=2, endpoint_id=everything[0].endpoint_id) == []
+        assert everything[-1].event_id == events[0].id
 
     run(scene())

@@ -23,6 +23,10 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
         await receive()
         await send({"type": "lifespan.shutdown.complete"})
         return
+    if scope["type"] == "websocket":
+        SEEN.append("websocket " + scope["path"])
+        await send({"type": "websocket.close"})
+        return
     SEEN.append(scope["path"])
     body = b""
     while True:
@@ -88,6 +92,123 @@ def test_an_upgrade_smuggles_no_request_in_its_body(run: Any, port: int) -> None
     assert reply.startswith(b"HTTP/1.1 400 ")
     assert b"without Upgrade" in reply
     assert reply.count(b"HTTP/1.1") == 1
+    assert SEEN == []
+
+
+INNER = b"GET /inner HTTP/1.1\r\nhost: h\r\nx-forwarded-for: 1.2.3.4\r\n\r\n"
+H2C = (
+    b"POST /outer HTTP/1.1\r\nhost: h\r\nupgrade: h2c\r\nhttp2-settings: AAMAAABk\r\n"
+    b"connection: Upgrade, HTTP2-Settings\r\n"
+)
+CHUNKED = b"%x\r\n%b\r\n0\r\n\r\n" % (len(INNER), INNER)
+
+
+@pytest.mark.parametrize("cut", [1, 40, 150, 180, 10_000])
+@pytest.mark.parametrize(
+    ("framing", "sent"),
+    [
+        (b"content-length: %d\r\n\r\n" % len(INNER), INNER),
+        (b"transfer-encoding: chunked\r\n\r\n", CHUNKED),
+    ],
+)
+def test_an_upgrade_to_h2c_is_ignored_and_its_body_stays_a_body(
+    run: Any, port: int, framing: bytes, sent: bytes, cut: int
+) -> None:
+    whole = H2C + framing + sent
+    reply = run(answered(port, whole[:cut], whole[cut:]))
+    assert reply.startswith(b"HTTP/1.1 200 ")
+    assert reply.endswith(b"\r\n\r\n" + INNER)
+    assert b"connection: close" in reply
+    assert SEEN == ["/outer"]
+
+
+@pytest.mark.parametrize("after", [INNER, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", H2C + b"\r\n"])
+@pytest.mark.parametrize("together", [True, False])
+def test_nothing_follows_a_request_whose_upgrade_was_ignored(
+    run: Any, port: int, after: bytes, together: bool
+) -> None:
+    whole = H2C + b"content-length: 2\r\n\r\nhi"
+    reply = run(answered(port, *([whole + after] if together else [whole, after])))
+    assert reply.startswith(b"HTTP/1.1 200 ")
+    assert reply.endswith(b"\r\n\r\nhi")
+    assert SEEN == ["/outer"]
+
+
+def test_two_lengths_are_refused_beside_an_ignored_upgrade(run: Any, port: int) -> None:
+    framing = b"content-length: 3\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n"
+    assert run(answered(port, H2C + framing)).startswith(b"HTTP/1.1 400 ")
+    assert SEEN == []
+
+
+OPENING = {
+    "connection": "Upgrade",
+    "upgrade": "websocket",
+    "sec-websocket-version": "13",
+    "sec-websocket-key": "dGhlIHNhbXBsZSBub25jZQ==",
+}
+
+
+def opening(target: str = "/ws?tx_id=1", method: str = "GET", **changes: str) -> bytes:
+    headers = OPENING | {name.replace("_", "-"): value for name, value in changes.items()}
+    lines = [f"{name}: {value}" for name, value in headers.items() if value]
+    return "\r\n".join([f"{method} {target} HTTP/1.1", "host: h", *lines, "", ""]).encode()
+
+
+def test_a_well_formed_opening_reaches_the_application(run: Any, port: int) -> None:
+    offers = {"sec_websocket_extensions": "=;=", "sec_websocket_protocol": ",,"}
+    for request in (opening(), opening(**offers), opening("/sandbox/ws?tx_id=2")):
+        assert run(answered(port, request)).startswith(b"HTTP/1.1 403 ")
+    assert SEEN == ["websocket /ws", "websocket /ws", "websocket /sandbox/ws"]
+
+
+@pytest.mark.parametrize(
+    "request_head",
+    [
+        opening("/other"),
+        opening("/%77s"),
+        opening("http://h/ws/x"),
+        opening(method="POST"),
+        opening(sec_websocket_version="8"),
+        opening(sec_websocket_key=""),
+        opening(sec_websocket_key="short"),
+        opening(sec_websocket_key="dGhlIHNhbXBsZSBub25jZQ== x"),
+        opening(x_long="v" * 9_000),
+        opening("/ws?" + "q" * 9_000),
+        opening().replace(b"host: h", b"host: h\r\nhost: i"),
+        opening().replace(b"host: h", b"host: h\r\norigin: a\r\norigin: b"),
+    ],
+)
+def test_an_opening_of_no_websocket_of_ours_is_an_ordinary_request(
+    run: Any, port: int, request_head: bytes
+) -> None:
+    reply = run(answered(port, request_head))
+    assert reply.startswith(b"HTTP/1.1 200 ")
+    assert b"connection: close" in reply
+    assert len(SEEN) == 1
+    assert not SEEN[0].startswith("websocket")
+
+
+def test_an_opening_with_a_body_opens_nothing(run: Any, port: int) -> None:
+    for framing in ({"content_length": str(len(INNER))}, {"transfer_encoding": "chunked"}):
+        reply = run(answered(port, opening(**framing), INNER if len(framing) == 0 else CHUNKED))
+        assert reply.startswith(b"HTTP/1.1 200 ")
+    assert SEEN == ["/ws", "/ws"]
+
+
+def test_an_opening_behind_an_unanswered_request_waits_its_turn(run: Any, port: int) -> None:
+    first = b"GET /first HTTP/1.1\r\nhost: h\r\n\r\n"
+    reply = run(answered(port, first + opening()))
+    assert reply.count(b"HTTP/1.1 200 ") == 2
+    assert SEEN == ["/first", "/ws"]
+
+
+@pytest.mark.parametrize("target", ["CONNECT h:1", "GET /ws"])
+def test_no_tunnel_is_opened(run: Any, port: int, target: str) -> None:
+    upgrade = (
+        b"" if target.startswith("CONNECT") else b"connection: upgrade\r\nupgrade: websocket, x\r\n"
+    )
+    request = target.encode() + b" HTTP/1.1\r\nhost: h\r\n" + upgrade + b"\r\n"
+    assert run(answered(port, request)).startswith(b"HTTP/1.1 400 ")
     assert SEEN == []
 
 

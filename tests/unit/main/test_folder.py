@@ -18,7 +18,15 @@ def proof(*arguments: object, **environment: str) -> Result:
 
 
 @pytest.mark.parametrize(
-    "command", [("serve", "--port", "0"), ("partner", "list"), ("db", "migrate"), ("keys", "list")]
+    "command",
+    [
+        ("serve", "--port", "0"),
+        ("api", "--port", "0"),
+        ("worker",),
+        ("partner", "list"),
+        ("db", "migrate"),
+        ("keys", "list"),
+    ],
 )
 @pytest.mark.parametrize("place", ["file", "file/below"])
 def test_a_file_is_no_data_folder(tmp_path: Path, command: tuple[str, ...], place: str) -> None:

@@ -10,7 +10,7 @@ import pytest
 from tests.unit.web.html_page import Page
 
 from proof.partners.handover.links import TOKEN_CHARACTERS, HandoverGoneError
-from proof.web.handover import handover_route
+from proof.web.handover import OPENING_AT_MOST, WAITING_AT_MOST, handover_route
 
 TOKEN = "A1" * 21 + "z"
 
@@ -133,3 +133,36 @@ def test_the_page_is_one_for_everybody_and_fits_a_phone() -> None:
 
 def test_a_token_is_as_long_as_the_page_expects() -> None:
     assert len(TOKEN) == TOKEN_CHARACTERS == 43
+
+
+def test_a_flood_reaches_the_database_two_at_a_time_and_ends_at_the_door() -> None:
+    inside, most = 0, 0
+
+    async def open_sheet(_token: str, _edge: Any) -> str:
+        nonlocal inside, most
+        inside += 1
+        most = max(most, inside)
+        await asyncio.sleep(0)
+        inside -= 1
+        raise HandoverGoneError("not valid")
+
+    route, statuses = handover_route(open_sheet), list[int]()
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": TOKEN.encode(), "more_body": False}
+
+    async def send(message: Any) -> None:
+        if message["type"] == "http.response.start":
+            statuses.append(message["status"])
+            if message["status"] == 503:
+                assert (b"retry-after", b"2") in message["headers"]
+
+    async def flood() -> None:
+        scope = {"type": "http", "method": "POST", "path": "/handover", "headers": [], "proof": ""}
+        await asyncio.gather(*(route.app(dict(scope), receive, send) for _ in range(100)))
+        await route.app(dict(scope), receive, send)
+
+    asyncio.run(flood())
+    assert most == OPENING_AT_MOST
+    assert statuses.count(503) == 100 - WAITING_AT_MOST
+    assert statuses.count(410) == WAITING_AT_MOST + 1

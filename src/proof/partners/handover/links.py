@@ -30,6 +30,10 @@ WHERE h.token_sha256 = held.token_sha256
 RETURNING h.partner_id, held.sealed
 """
 
+_IS_OPEN = """
+SELECT true FROM handovers WHERE token_sha256 = $1 AND sealed IS NOT NULL AND expires_at > $2
+"""
+
 
 class HandoverGoneError(CallerError):
     """The link was opened already, is too old, or never was; only the first is told apart."""
@@ -93,6 +97,14 @@ async def open_link(tx: Connection, vault: Vault, token: str, now: datetime, act
     return vault.open(row["sealed"], _identity(sha256)).decode()
 
 
+async def require_link(connection: Connection, token: str, now: datetime) -> None:
+    """Raises HandoverGoneError unless the link can still be opened. Changes nothing and locks nothing, so
+    that whoever tries made-up ones costs a look at an index."""
+    sha256 = hashlib.sha256(token.encode()).digest()
+    if not await connection.fetchval(_IS_OPEN, sha256, now):
+        raise HandoverGoneError(await _why_gone(connection, sha256))
+
+
 async def erase_expired(tx: Connection, now: datetime) -> int:
     """Erase what nobody opened in time; how many."""
     status = await tx.execute(
@@ -101,8 +113,10 @@ async def erase_expired(tx: Connection, now: datetime) -> int:
     return int(status.rpartition(" ")[2])
 
 
-async def _why_gone(tx: Connection, sha256: bytes) -> str:
-    viewed_at = await tx.fetchval("SELECT viewed_at FROM handovers WHERE token_sha256 = $1", sha256)
+async def _why_gone(connection: Connection, sha256: bytes) -> str:
+    viewed_at = await connection.fetchval(
+        "SELECT viewed_at FROM handovers WHERE token_sha256 = $1", sha256
+    )
     if viewed_at is None:
         return "this link is not valid, or its day is over; ask the operator for another"
     return (

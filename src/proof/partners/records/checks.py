@@ -58,8 +58,18 @@ def check_name(name: str) -> None:
 
 def check_email(email: str) -> None:
     """One address of a mailbox. Raises InvalidInputError. Whether it takes mail is not checked."""
-    if not _EMAIL.fullmatch(email) or len(email) > _EMAIL_MAX or not email.isprintable():
+    if not is_email(email):
         raise InvalidFieldError("contact_email", f"{email!r} is not an e-mail address")
+
+
+def is_email(text: str) -> bool:
+    """Whether the text has the form of one address of a mailbox."""
+    return len(text) <= _EMAIL_MAX and bool(_EMAIL.fullmatch(text)) and text.isprintable()
+
+
+def is_https_url(text: str) -> bool:
+    """Whether the text is an https URL with a plain host: ASCII, no user, at most 2,008 characters."""
+    return bool(_HTTPS.fullmatch(text)) and _has_plain_host(text)
 
 
 def very_wide(before: PartnerRecord, after: PartnerRecord) -> list[str]:
@@ -104,8 +114,7 @@ def _check_widget_config(config: WidgetConfig, environment: EnvironmentRecord) -
             _fiat(config.fiat_currency)
     _matches("lang", config.lang, _LANG, "a language like en or pt-BR")
     _matches("theme", config.theme, _THEME, "a name like dark")
-    _matches("redirect_url", config.redirect_url, _HTTPS, "an https URL")
-    if config.redirect_url and not _has_plain_host(config.redirect_url):
+    if config.redirect_url and not is_https_url(config.redirect_url):
         raise InvalidFieldError("redirect_url", f"{config.redirect_url!r} is not an https URL")
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from proof.db import Connection
-from proof.partners.audit_chain import SYSTEM
+from proof.partners.environments import PSEUDO_PARTNERS
 from proof.partners.records.types import (
     UNLIMITED,
     EnvironmentRecord,
@@ -37,7 +37,7 @@ FROM partner_environments e WHERE partner_id = $1
 _PAGE = """
 SELECT id AS partner_id, name, contact_email, status, version, created_at FROM partners
 WHERE ($1::text IS NULL OR (created_at, id) > (SELECT created_at, id FROM partners WHERE id = $1))
-  AND id <> $3
+  AND id <> ALL($3::text[])
 ORDER BY created_at, id LIMIT $2
 """
 
@@ -54,9 +54,9 @@ async def select_partner(connection: Connection, partner_id: str, *, lock: bool)
     if not partner_id.isascii() or not partner_id.isprintable():
         return None  # no id, and text that PostgreSQL does not take
     return await connection.fetchrow(
-        "SELECT * FROM partners WHERE id = $1 AND id <> $2" + (" FOR UPDATE" if lock else ""),
+        "SELECT * FROM partners WHERE id = $1 AND id <> ALL($2::text[])" + (" FOR UPDATE" if lock else ""),
         partner_id,
-        SYSTEM.partner_id,
+        PSEUDO_PARTNERS,
     )
 
 
@@ -72,7 +72,7 @@ async def select_page(
     connection: Connection, after: str | None, limit: int
 ) -> list[PartnerSummary]:
     """Partners in the order they came, from the one that follows `after`."""
-    rows = await connection.fetch(_PAGE, after, limit, SYSTEM.partner_id)
+    rows = await connection.fetch(_PAGE, after, limit, PSEUDO_PARTNERS)
     return [PartnerSummary(**row) for row in rows]
 
 

@@ -2,7 +2,7 @@
 
 import re
 
-from proof.core.keccak import keccak_256
+from proof.verify.keccak import keccak_256
 
 _SHAPE = re.compile(r"0x[0-9a-fA-F]{40}")
 

@@ -1,0 +1,114 @@
+"""Asking calendars for what they promised. What they send is recomputed before it is kept."""
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+from proof.outbound import InvalidTargetError, OutboundClient, OutboundError, OutboundPolicy
+from proof.verify import RefusedError
+from proof.verify.ots import OtsFile, Timestamp, parse_ots, parse_timestamp
+from proof.verify.ots_proof import PendingAttestation, attestations
+from proof.verify.ots_writing import graft, write_ots
+
+MAX_ANSWER_BYTES: Final = 10_000
+"""What the Python client takes from a calendar."""
+
+_MAX_ROUNDS: Final = 4  # a calendar may answer with a promise of another one's
+_MAX_CALENDARS: Final = 32
+_HEADERS: Final = {"accept": "application/vnd.opentimestamps.v1", "user-agent": "proof"}
+_OK, _NOT_FOUND = 200, 404
+
+
+class CalendarFailure(Enum):
+    """Why a calendar gave nothing, when it should have."""
+
+    UNREACHABLE = "unreachable"
+    WRONG = "wrong"
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """One calendar that failed; the message is for people."""
+
+    uri: str
+    failure: CalendarFailure
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Upgraded:
+    """The file as it is now, the Bitcoin blocks it names, the calendars still pending, and failures."""
+
+    raw: bytes
+    heights: tuple[int, ...]
+    pending: tuple[str, ...]
+    failures: tuple[Failure, ...]
+
+
+async def upgraded(raw: bytes, policy: OutboundPolicy) -> Upgraded:
+    """The `.ots` file with all that its calendars have for it; nothing in it is dropped.
+
+    Each pending attestation is asked for with `GET {uri}/timestamp/{message}`, at most 32 of them. A
+    file that names a Bitcoin block already is asked about too, unless nothing is pending. Raises
+    RefusedError when the file, or what it would become, is refused.
+    """
+    file = parse_ots(raw)
+    client = OutboundClient(policy, max_response_bytes=MAX_ANSWER_BYTES)
+    failures: dict[PendingAttestation, Failure] = {}
+    answered: set[PendingAttestation] = set()
+    try:
+        for _ in range(_MAX_ROUNDS):
+            waiting = [one for one in _pending(file) if one not in answered | failures.keys()]
+            before = file
+            for promise in waiting[: _MAX_CALENDARS - len(answered)]:
+                found = await _ask(client, promise)
+                if isinstance(found, Failure):
+                    failures[promise] = found
+                    continue
+                answered.add(promise)
+                if found is not None:
+                    file = OtsFile(file.operation, graft(file.timestamp, found))
+            if file == before:
+                break
+    finally:
+        await client.aclose()
+    written = write_ots(file)
+    now = parse_ots(written)  # also refuses what has grown beyond the format's limits
+    return Upgraded(
+        raw if now == parse_ots(raw) else written,
+        tuple(sorted(_heights(now))),
+        tuple(dict.fromkeys(one.uri for one in _pending(now))),
+        tuple(failures.values()),
+    )
+
+
+async def _ask(client: OutboundClient, promise: PendingAttestation) -> Timestamp | Failure | None:
+    """What the calendar has; None while it has nothing."""
+    url = f"{promise.uri.rstrip('/')}/timestamp/{promise.message.hex()}"
+    try:
+        reply = await client.get(url, _HEADERS)
+    except (InvalidTargetError, OutboundError) as error:
+        return Failure(promise.uri, CalendarFailure.UNREACHABLE, error.message)
+    if reply.status == _NOT_FOUND:
+        return None
+    if reply.status != _OK or reply.truncated:
+        what = "more than a timestamp" if reply.truncated else f"status {reply.status}"
+        return Failure(promise.uri, CalendarFailure.WRONG, f"the calendar answered with {what}")
+    try:
+        return parse_timestamp(reply.body, promise.message)
+    except RefusedError as error:
+        return Failure(
+            promise.uri, CalendarFailure.WRONG, f"the calendar's answer is wrong: {error}"
+        )
+
+
+def _pending(file: OtsFile) -> list[PendingAttestation]:
+    return [
+        PendingAttestation(one.uri, message)
+        for message, one in attestations(file.timestamp)
+        if one.uri is not None
+    ]
+
+
+def _heights(file: OtsFile) -> set[int]:
+    return {one.height for _, one in attestations(file.timestamp) if one.height is not None}

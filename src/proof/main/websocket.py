@@ -1,0 +1,60 @@
+"""One WebSocket, within bounds that the server library leaves open."""
+
+import socket
+from asyncio import BaseTransport, TimerHandle
+from typing import Any
+
+from uvicorn._types import ASGISendEvent
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+# What may wait for one that does not read, in the kernel and here, and for how long. A message has some
+# 300 bytes and a transaction a handful of them.
+SEND_BUFFER_BYTES = 16 * 1024
+STALLED_S = 10.0
+# Nothing a client says means anything, so it may say little.
+MAX_MESSAGE_BYTES = 4 * 1024
+PING_EVERY_S = 20.0
+PONG_WITHIN_S = 20.0
+
+
+class BoundedWebSocket(WebSocketsSansIOProtocol):
+    """Drops who does not read: what is buffered for it goes with the connection."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._stalled: TimerHandle | None = None
+
+    def connection_made(self, transport: BaseTransport) -> None:
+        super().connection_made(transport)
+        self.transport.set_write_buffer_limits(high=SEND_BUFFER_BYTES)
+        bare = transport.get_extra_info("socket")
+        if bare is not None:
+            bare.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._drop_later()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._lift()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._lift()
+        super().connection_lost(exc)
+
+    async def send(self, message: ASGISendEvent) -> None:
+        await super().send(message)
+        if message["type"] == "websocket.http.response.body":
+            # Else each refusal would be logged as an application's that did not answer.
+            self.handshake_complete = True
+
+    def _drop_later(self) -> None:
+        if self._stalled is None:
+            # A close would wait until everything is sent, which is never.
+            self._stalled = self.loop.call_later(STALLED_S, self.transport.abort)
+
+    def _lift(self) -> None:
+        if self._stalled is not None:
+            self._stalled.cancel()
+            self._stalled = None

@@ -1,0 +1,312 @@
+"""Bad input to POST /widget/session: a 4xx that names the field, and nothing stored."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tests.support.application import Answer, Platform
+from tests.support.sessions import BODY, OWN, Shop, open_session, ramp_partner
+
+from proof.partners.records.types import Wallet, WidgetConfig
+from proof.partners.types import Environment
+
+Run = Callable[[Any], Any]
+SANDBOX = Environment.SANDBOX
+BAD = 400, "invalid_request", "validation_error"
+NO_TEXT: list[Any] = [None, 1, 1.5, True, {}, [], ["x"]]
+AMOUNTS = [
+    "0",
+    "0.0",
+    "-1",
+    "+1",
+    "1e3",
+    "1E3",
+    "NaN",
+    "Infinity",
+    "inf",
+    "",
+    " 1",
+    "1 ",
+    ".5",
+    "5.",
+]
+AMOUNTS += [
+    "0." + "1" * 19,
+    "9" * 10_000,
+    "0." + "0" * 10_000 + "1",
+    "1,5",
+    "0x1",
+    "١",
+    "1_0",
+    "1\n",
+]
+AMOUNTS += ["00", "01", "½", "1/2"]
+EMAILS = ["", "x", "x@", "@x.example", "x@y", "a b@x.example", "x@y.example\r\nBcc: z@y.example"]
+EMAILS += ["x@y.example\x00", "x" * 250 + "@y.example", "x@y.example,z@y.example ", "x@@y.example"]
+USERS = ["", " ", "x" * 256, "a\x00b", "a\r\nSet-Cookie: x", "\u2028", "a\tb"]
+REDIRECTS = [
+    "javascript:alert(1)",
+    "http://shop.example/",
+    "//shop.example",
+    "/thanks",
+    "",
+    "https://",
+]
+REDIRECTS += [
+    "data:text/html,x",
+    "https://shop.example/\r\nSet-Cookie: x",
+    "https://u@shop.example/",
+]
+REDIRECTS += [
+    "HTTPS:javascript",
+    "https://shop.example/" + "x" * 2010,
+    "https://shöp.example/",
+    " https://a.b",
+]
+IPS = [
+    "",
+    "x",
+    "1.2.3",
+    "1.2.3.4/32",
+    "fe80::1%eth0",
+    "1.2.3.4\r\n",
+    "01.2.3.4",
+    "1.2.3.4, 5.6.7.8",
+]
+ADDRESSES = [
+    "",
+    "x",
+    WALLET_TYPO := OWN[:-1] + "e",
+    OWN + "\n",
+    "0x742d35Cc6634C0532925a3b844Bc454e4438f44e",
+]
+ADDRESSES += ["T" * 10_000]
+CASES: list[tuple[str, list[Any]]] = [
+    ("partner_user_id", NO_TEXT + USERS),
+    ("user_email", NO_TEXT + EMAILS),
+    ("network", NO_TEXT),
+    ("currency", NO_TEXT),
+    ("amount", NO_TEXT + AMOUNTS),
+    ("type", [*NO_TEXT, "", "BUY", "swap"]),
+    ("redirect_url", NO_TEXT + REDIRECTS),
+    ("client_ip", NO_TEXT + IPS),
+    ("address", NO_TEXT + ADDRESSES),
+]
+
+
+def told(answer: Answer, status: int, error: str, code: str) -> str:
+    """Checks an error; its message."""
+    assert list(answer.json) == ["error", "code", "message"]
+    assert (answer.status, answer.json["error"], answer.json["code"]) == (status, error, code)
+    return str(answer.json["message"])
+
+
+async def stored(platform: Platform) -> int:
+    found = await platform.fetch(
+        "SELECT (SELECT count(*) FROM ramp_transactions) + (SELECT count(*) FROM ramp_users)"
+        " + (SELECT count(*) FROM ramp_personal) + (SELECT count(*) FROM ramp_sessions)"
+        " + (SELECT count(*) FROM idempotency_keys) AS rows"
+    )
+    return int(found[0]["rows"])
+
+
+async def posted(platform: Platform, shop: Shop, body: bytes, **options: Any) -> Answer:
+    return await shop.call(platform, SANDBOX, "POST", "/widget/session", body, **options)
+
+
+@pytest.mark.parametrize(("field", "values"), CASES, ids=[name for name, _ in CASES])
+def test_a_wrong_value_is_refused_by_the_name_of_its_field(
+    run: Run, platform: Platform, field: str, values: list[Any]
+) -> None:
+    async def scene() -> None:
+        shop = await ramp_partner(platform, own_address=True)
+        before = await stored(platform)
+        for value in values:
+            raw = json.dumps({**BODY, field: value}).encode()
+            answer = await posted(platform, shop, raw, headers=[("idempotency-key", "k")])
+            assert field in told(answer, *BAD), (value, answer)
+            assert len(answer.body) < 1000
+        assert await stored(platform) == before
+
+    run(scene())
+
+
+@pytest.mark.parametrize("field", BODY)
+def test_a_required_field_cannot_be_left_out(run: Run, platform: Platform, field: str) -> None:
+    async def scene() -> None:
+        shop = await ramp_partner(platform)
+        answer = await open_session(platform, shop, SANDBOX, {field: None})
+        assert f"`{field}`" in told(answer, *BAD)
+
+    run(scene())
+
+
+def test_an_unknown_field_is_refused(run: Run, platform: Platform) -> None:
+    async def scene() -> None:
+        shop = await ramp_partner(platform)
+        answer = await open_session(platform, shop, SANDBOX, {"fix_amount": True})
+        assert "`fix_amount`" in told(answer, *BAD)
+
+    run(scene())
+
+
+DEEP = b'{"partner_user_id":' + b"[" * 30_000 + b"]" * 30_000 + b"}"
+NO_JSON = [b"", b"{", b"x", b"\xff\xfe", b'{"user_email":"\xff"}', b'{"amount":"\\ud800"}', b"{}{}"]
+NO_JSON += [b"[]", b'"x"', b"1", b"null", b"true", b"[" * 60_000, b'{"a":' * 12_000, b"{'a':1}"]
+
+
+@pytest.mark.parametrize("raw", NO_JSON, ids=range(len(NO_JSON)))
+def test_what_is_no_object_is_a_decode_error(run: Run, platform: Platform, raw: bytes) -> None:
+    async def scene() -> None:
+        shop = await ramp_partner(platform)
+        answer = await posted(platform, shop, raw)
+        assert answer.status == 400
+        # What is wrong with an object's fields is found before what comes after it is looked at.
+        code = "validation_error" if raw.startswith((b'{"a":', b"{}{}")) else "decode_error"
+        assert (answer.json["error"], answer.json["code"]) == ("invalid_request", code)
+
+    run(scene())
+
+
+def test_deep_and_large_bodies_are_refused(run: Run, platform: Platform) -> None:
+    async def scene() -> None:
+        shop = await ramp_partner(platform)
+        assert "partner_user_id" in told(await posted(platform, shop, DEEP), *BAD)
+        large = json.dumps({**BODY, "amount": "1" * 65_536}).encode()
+        for options in ({}, {"chunks": [large[:40_000], large[40_000:]]}):
+            answer = await posted(platform, shop, large, **options)
+            told(answer, 413, "invalid_request", "body_too_large")
+            assert answer.headers["connection"] == "close"
+
+    run(scene())
+
+
+def test_what_the_operator_has_not_enabled(run: Run, platform: Platform) -> None:
+    async def scene() -> None:
+        shop = await ramp_partner(platform)
+        await ramp_partner(
+            platform,
+            currencies=("ETH",),
+            networks=("ETH",),
+            wallets=(Wallet("ETH", "ETH", "0x1B4239394926d24d9062c4648806F3807da9bFDf"),),
+        )
+        before = await stored(platform)
+        for changes, status, error, code in (
+            ({"currency": "ETH"}, 400, "invalid_request", "currency_not_allowed"),
+            ({"currency": "x" * 60_000}, 400, "invalid_request", "currency_not_allowed"),
+            ({"network": "ETH"}, 400, "invalid_request", "network_not_allowed"),
+            ({"network": "trc20"}, 400, "invalid_request", "network_not_allowed"),
+            ({"network": "BTC"}, 400, "wallet_not_supported", "WALLET_NOT_SUPPORTED"),
+            ({"network": "ERC20"}, 400, "wallet_not_supported", "WALLET_NOT_SUPPORTED"),
+            ({"type": "sell"}, 403, "forbidden", "offramp_disabled"),
+        ):
+            answer = await open_session(platform, shop, SANDBOX, changes)
+            said = told(answer, status, error, code)
+            assert said.startswith(next(iter(changes)) + ":")
+            assert len(said) < 300
+        assert await stored(platform) == before
+
+    run(scene())
+
+
+def test_a_sell_once_the_operator_enables_it(run: Run, platform: Platform) -> None:
+    async def scene() -> None:
+        shop = await ramp_partner(platform, off_ramp=True, own_address=True)
+        answer = await open_session(platform, shop, SANDBOX, {"type": "sell", "address": OWN})
+        assert (answer.status, answer.json["type"]) == (200, "sell")
+        # What it gives back goes to the partner's wallet.
+        assert answer.json["address"] != OWN
+
+    run(scene())
+
+
+def test_an_address_of_the_users_only_where_the_operator_allows_it(
+    run: Run, platform: Platform
+) -> None:
+    async def scene() -> None:
+        strict, lax = await ramp_partner(platform), await ramp_partner(platform, own_address=True)
+        for address in (OWN, WALLET_TYPO):
+            ignored = await open_session(platform, strict, SANDBOX, {"address": address})
+            assert ignored.status == 200
+            assert ignored.json["address"] not in {OWN, WALLET_TYPO}
+        taken = await open_session(platform, lax, SANDBOX, {"address": OWN})
+        assert taken.json["address"] == OWN
+        ethereum = "0x742d35Cc6634C0532925a3b844Bc454e4438f44e"
+        changes = {"address": ethereum.lower(), "network": "ERC20"}
+        elsewhere = await open_session(platform, lax, SANDBOX, changes)
+        assert elsewhere.json["address"] == ethereum
+        mistyped = await open_session(
+            platform, lax, SANDBOX, {**changes, "address": ethereum[:-1] + "E"}
+        )
+        assert "checksum" in told(mistyped, *BAD)
+
+    run(scene())
+
+
+def test_defaults_come_where_the_operator_set_nothing(run: Run, platform: Platform) -> None:
+    async def scene() -> None:
+        shop = await ramp_partner(platform, widget_config=WidgetConfig(networks=("ERC20",)))
+        body = (await open_session(platform, shop, SANDBOX)).json
+        assert (body["fiat_currency"], body["fiat_currencies"]) == ("EUR", ["EUR", "USD", "GBP"])
+        assert (body["networks"], body["lang"], body["redirect_url"]) == (
+            ["ERC20", "TRC20"],
+            "",
+            "",
+        )
+        changes = {"redirect_url": "https://other.example/?a=b#c"}
+        body = (await open_session(platform, shop, SANDBOX, changes)).json
+        assert body["redirect_url"] == changes["redirect_url"]
+
+    run(scene())
+
+
+def test_malformed_path_parameters(run: Run, platform: Platform) -> None:
+    async def scene() -> None:
+        shop = await ramp_partner(platform)
+        for path in ("/widget/transactions/x", "/widget/transactions/%00"):
+            answer = await shop.call(platform, SANDBOX, "GET", path)
+            said = told(answer, 400, "invalid_request", "missing_param")
+            assert said.startswith("merchant_transaction_id:")
+        for user in ("%00", "x" * 256, "%0d%0a", "%20"):
+            answer = await shop.call(platform, SANDBOX, "GET", f"/widget/users/{user}/kyc-status")
+            said = told(answer, 400, "invalid_request", "missing_param")
+            assert said.startswith("partner_user_id:")
+
+    run(scene())
+
+
+TEXT = st.text(max_size=40)
+ANYTHING: st.SearchStrategy[Any] = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | TEXT,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
+    max_leaves=8,
+)
+NEAR = st.fixed_dictionaries(
+    {}, optional={name: st.just(value) | ANYTHING for name, value in BODY.items()}
+)
+BYTES = NEAR.map(lambda body: json.dumps(body).encode("utf-8", "surrogatepass")) | st.binary(
+    max_size=200
+)
+
+
+def test_random_bodies_are_refused_or_right(run: Run, platform: Platform) -> None:
+    shop = run(ramp_partner(platform))
+
+    @settings(
+        max_examples=150,
+        deadline=None,
+        suppress_health_check=[HealthCheck.too_slow],
+        database=None,
+    )
+    @given(BYTES, st.none() | TEXT.map(lambda text: text.encode().decode("latin-1")))
+    def check(body: bytes, key: str | None) -> None:
+        headers = [] if key is None else [("idempotency-key", key)]
+        answer = run(posted(platform, shop, body, headers=headers))
+        assert answer.status in {200, 400, 422}, (body, key, answer)
+        if answer.status >= 400:
+            assert list(answer.json) == ["error", "code", "message"]
+
+    check()

@@ -1,0 +1,331 @@
+"""/ws: what a backend that watches a transaction sees, over a real server and a real client."""
+
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from decimal import Decimal
+from ipaddress import ip_network
+from typing import Any, Self
+from uuid import UUID, uuid4
+
+import pytest
+from tests.db.webhooks.scene import until
+from tests.support.application import Platform
+from tests.support.partners import issued, revoke, suspend
+from tests.support.ramp import BEGUN, hear, make_transaction, said
+from tests.support.websockets import refusal, relaying, serving, watching
+
+from proof.main import websocket
+from proof.partners import allowlists
+from proof.partners.allowlists import Place
+from proof.partners.audit import Actor
+from proof.partners.types import CredentialKind, Environment
+from proof.ramp.providers.protocols import Verdict
+from proof.ramp.wire import moment_text
+
+Run = Callable[[Any], Any]
+HERE = {"production_networks": ("127.0.0.1", "203.0.113.0/24"), "sandbox_networks": ("127.0.0.1",)}
+FIELDS = [
+    "event",
+    "merchant_transaction_id",
+    "type",
+    "status",
+    "currency",
+    "fiat_currency",
+    "fiat_amount",
+    "crypto_amount",
+    "occurred_at",
+]
+
+
+class Scene:
+    """A served platform with a relay; partners that call from loopback."""
+
+    def __init__(self, platform: Platform) -> None:
+        self.platform = platform
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        await self._stack.enter_async_context(relaying(self.platform.database))
+        self.port = await self._stack.enter_async_context(serving(self.platform.client.app))
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stack.aclose()
+
+    async def partner(self, environment: Environment = Environment.PRODUCTION) -> "Party":
+        partner = await self.platform.onboard("Acme", **HERE)
+        return Party(self.platform, partner, environment)
+
+
+class Party:
+    """A partner's side of one environment."""
+
+    def __init__(self, platform: Platform, partner: Any, environment: Environment) -> None:
+        self.platform = platform
+        self.partner = partner
+        handed = issued(partner, environment)
+        self.token, self.id = handed.client_token, handed.partner_environment_id
+        self.environment = environment
+        self.prefix = "" if environment is Environment.PRODUCTION else "/sandbox"
+
+    async def transaction(self, kind: str = "buy") -> UUID:
+        return await make_transaction(
+            self.platform.database, self.platform.vault, self.id, kind=kind
+        )
+
+    async def hear(self, transaction: UUID, *verdicts: Verdict, **how: Any) -> None:
+        sayings = [said(transaction, verdict, **how) for verdict in verdicts]
+        await hear(self.platform.database, self.platform.vault, *sayings)
+
+
+def test_every_change_from_the_present_state_to_the_end(run: Run, platform: Platform) -> None:
+    async def scene() -> None:
+        async with Scene(platform) as served:
+            party = await served.partner()
+            transaction = await party.transaction()
+            async with watching(served.port, transaction, party.token) as watcher:
+                assert watcher.connection.response is not None
+                assert "x-request-id" in watcher.connection.response.headers
+                first = await watcher.next()
+                assert list(first) == FIELDS
+                assert first == {
+                    "event": "tx.update",
+                    "merchant_transaction_id": str(transaction),
+                    "type": "buy",
+                    "status": "pending",
+                    "currency": "USDT",
+                    "fiat_currency": "",
+                    "fiat_amount": "",
+                    "crypto_amount": "50.000000000000000001",
+                    "occurred_at": moment_text(BEGUN),
+                }
+                paid = {
+                    "fiat_currency": "EUR",
+                    "fiat_amount": Decimal(47),
+                    "payment_method": "card",
+                }
+                await party.hear(transaction, Verdict.PROCESSING, **paid)
+                second = await watcher.next()
+                assert second["fiat_amount"] == "47"
+                assert list(second) == [*FIELDS[:4], "payment_method", *FIELDS[4:]]
+                changed = {"status": "processing", "payment_method": "card", "fiat_currency": "EUR"}
+                assert {name: second[name] for name in changed} == changed
+                await party.hear(transaction, Verdict.COMPLETED)
+                assert await watcher.statuses() == ["completed"]
+                assert watcher.connection.close_code == 1000
+
+    run(scene())
+
+
+def test_two_changes_at_once_are_two_messages(run: Run, platform: Platform) -> None:
+    async def scene() -> None:
+        async with Scene(platform) as served:
+            party = await served.partner(Environment.SANDBOX)
+            transaction = await party.transaction("sell")
+            prefix = party.prefix
+            async with watching(served.port, transaction, party.token, prefix=prefix) as watcher:
+                await watcher.next()
+                await party.hear(transaction, Verdict.COMPLETED)
+                assert await watcher.statuses() == ["processing", "completed"]
+
+    run(scene())
+
+
+def test_the_present_state_is_that_of_the_last_message(run: Run, platform: Platform) -> None:
+    """Whoever connects later is told the same, and after the end nothing more."""
+
+    async def scene() -> None:
+        async with Scene(platform) as served:
+            party = await served.partner()
+            transaction = await party.transaction()
+            async with watching(served.port, transaction, party.token) as watcher:
+                await watcher.next()
+                await party.hear(transaction, Verdict.PROCESSING)
+                told = await watcher.next()
+                async with watching(served.port, transaction, party.token) as later:
+                    assert await later.next() == told
+                    await party.hear(transaction, Verdict.FAILED)
+                    assert await watcher.statuses() == await later.statuses() == ["failed"]
+            async with watching(served.port, transaction, party.token) as after:
+                assert await after.statuses() == ["failed"]
+                assert after.connection.close_code == 1000
+
+    run(scene())
+
+
+def test_what_the_client_says_means_nothing(run: Run, platform: Platform) -> None:
+    async def scene() -> None:
+        async with Scene(platform) as served:
+            party = await served.partner()
+            transaction = await party.transaction()
+            async with watching(served.port, transaction, party.token) as watcher:
+                for said_by_client in ("ping", b"\x00", "{}"):
+                    await watcher.connection.send(said_by_client)
+                await (await watcher.connection.ping())
+                await watcher.next()
+                await party.hear(transaction, Verdict.CANCELLED)
+                assert await watcher.statuses() == ["cancelled"]
+            async with watching(served.port, await party.transaction(), party.token) as watcher:
+                await watcher.connection.send("x" * (websocket.MAX_MESSAGE_BYTES + 1))
+                assert await watcher.closed() == 1009
+
+    run(scene())
+
+
+def test_refusals_are_answers_in_the_order_of_the_gate(run: Run, platform: Platform) -> None:
+    async def scene() -> None:
+        async with Scene(platform) as served:
+            party = await served.partner()
+            sandbox = Party(platform, party.partner, Environment.SANDBOX)
+            other = await served.partner()
+            mine, theirs = await party.transaction(), await other.transaction()
+            token = ("Authorization", f"Bearer {party.token}")
+            key = ("x-api-key", issued(party.partner).api_key)
+            away = await platform.onboard("Away")
+            far = ("Authorization", f"Bearer {issued(away).client_token}")
+            foreign = ("Origin", "https://shop.example")
+            at = f"/ws?tx_id={mine}"
+            cases: list[tuple[str, tuple[tuple[str, str], ...], int, str]] = [
+                (at, (), 401, "missing_token"),
+                ("/ws", (("Authorization", "Bearer nonsense"), foreign), 401, "invalid_token"),
+                (f"/sandbox{at}", (token,), 401, "invalid_token"),
+                ("/ws", (key, foreign), 403, "scope_missing"),
+                ("/ws", (far, foreign), 403, "forbidden_origin"),
+                ("/ws", (far,), 403, "ip_not_allowed"),
+                ("/ws", (token,), 400, "missing_param"),
+                ("/ws?tx_id=7", (token,), 400, "missing_param"),
+                (f"/ws?tx_id={theirs}", (token,), 404, "not_found"),
+                (f"/ws?tx_id={uuid4()}", (token,), 404, "not_found"),
+                (f"/ws?tx_id={await sandbox.transaction()}", (token,), 404, "not_found"),
+                ("/ws/ws", (), 401, "missing_token"),
+                ("/ws/ws", (token,), 404, "not_found"),
+                ("/widget/ws", (), 401, "missing_token"),
+            ]
+            for target, headers, status, code in cases:
+                answer = await refusal(served.port, target, *headers)
+                assert (answer[0], answer[2]["code"]) == (status, code), (target, headers)
+                assert list(answer[2]) == ["error", "code", "message"]
+                assert answer[1]["x-request-id"].startswith("req_")
+                assert ("www-authenticate" in answer[1]) == (status == 401)
+            status, _, body = await refusal(served.port, "/else/ws")
+            assert (status, list(body)) == (404, ["message"])
+
+    run(scene())
+
+
+def test_our_own_origin_is_no_browsers(run: Run, platform: Platform) -> None:
+    async def scene() -> None:
+        async with Scene(platform) as served:
+            party = await served.partner()
+            transaction = await party.transaction()
+            for origin in ("https://proof.example", "https://proof.example:443"):
+                headers = [("Origin", origin)]
+                async with watching(
+                    served.port, transaction, party.token, headers=headers
+                ) as watcher:
+                    assert (await watcher.next())["status"] == "pending"
+            token = ("Authorization", f"Bearer {party.token}")
+            for origin in ("http://proof.example", "https://proof.example:8443", "null", "a b"):
+                target = f"/ws?tx_id={transaction}"
+                answer = await refusal(served.port, target, token, ("Origin", origin))
+                assert answer[2]["code"] == "forbidden_origin"
+
+    run(scene())
+
+
+def test_a_request_that_asks_for_no_websocket_is_told_so(run: Run, platform: Platform) -> None:
+    async def scene() -> None:
+        partner = await platform.onboard("Acme")
+        token = issued(partner).client_token
+        answer = await platform.call("GET", f"/ws?tx_id={uuid4()}", token=token)
+        assert (answer.status, answer.json["code"]) == (426, "upgrade_required")
+        assert answer.headers["upgrade"] == "websocket"
+        assert (await platform.call("GET", "/ws", token=token)).json["code"] == "missing_param"
+        assert (await platform.call("GET", "/ws")).json["code"] == "missing_token"
+        assert (await platform.call("POST", "/ws", token=token)).status == 405
+
+    run(scene())
+
+
+@pytest.mark.parametrize("how", ["token revoked", "address removed", "partner suspended"])
+def test_who_is_not_let_in_any_more_is_closed(run: Run, platform: Platform, how: str) -> None:
+    async def scene() -> None:
+        async with Scene(platform) as served:
+            party, other = await served.partner(), await served.partner()
+            mine, theirs = await party.transaction(), await other.transaction()
+            async with (
+                watching(served.port, mine, party.token) as watcher,
+                watching(served.port, theirs, other.token) as untouched,
+            ):
+                await watcher.next()
+                await untouched.next()
+                match how:
+                    case "token revoked":
+                        await revoke(platform.database, party.token)
+                    case "address removed":
+                        await _remove_address(platform, party)
+                    case _:
+                        await suspend(platform.database, party.partner)
+                assert await watcher.closed() == 1008
+                await other.hear(theirs, Verdict.CANCELLED)
+                assert await untouched.statuses() == ["cancelled"]
+
+    run(scene())
+
+
+async def _remove_address(platform: Platform, party: Party) -> None:
+    place = Place(party.partner.partner_id, Environment.PRODUCTION, CredentialKind.CLIENT_TOKEN)
+    async with platform.database.transaction() as tx:
+        await allowlists.remove(tx, place, ip_network("127.0.0.1"), Actor("operator"))
+
+
+def test_nothing_is_told_once_the_credential_has_ended(run: Run, platform: Platform) -> None:
+    """Even when the change and the revocation come at the same moment."""
+
+    async def scene() -> None:
+        async with Scene(platform) as served:
+            party = await served.partner()
+            transaction = await party.transaction()
+            async with watching(served.port, transaction, party.token) as watcher:
+                await watcher.next()
+                await revoke(platform.database, party.token)
+                await platform.look()
+                await party.hear(transaction, Verdict.COMPLETED)
+                assert await watcher.statuses() == []
+                assert watcher.connection.close_code == 1008
+
+    run(scene())
+
+
+def test_a_lost_listening_connection_loses_no_message(run: Run, platform: Platform) -> None:
+    async def scene() -> None:
+        async with Scene(platform) as served:
+            party = await served.partner()
+            transaction = await party.transaction()
+            async with watching(served.port, transaction, party.token) as watcher:
+                await watcher.next()
+                ended = await platform.fetch(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                    " WHERE query LIKE 'LISTEN%' AND datname = current_database()"
+                )
+                assert len(ended) == 2
+                await party.hear(transaction, Verdict.PROCESSING)
+                assert (await watcher.next())["status"] == "processing"
+                await party.hear(transaction, Verdict.COMPLETED)
+                assert await watcher.statuses() == ["completed"]
+
+    run(scene())
+
+
+def test_a_client_that_goes_away_is_forgotten(run: Run, platform: Platform) -> None:
+    async def scene() -> None:
+        async with Scene(platform) as served:
+            party = await served.partner()
+            transaction = await party.transaction()
+            async with watching(served.port, transaction, party.token) as watcher:
+                await watcher.next()
+                assert platform.watches.open_now == 1
+                watcher.connection.transport.abort()
+            await until(lambda: platform.watches.open_now == 0)
+
+    run(scene())

@@ -1,0 +1,225 @@
+"""/ws under strain: who does not read, two API processes, many connections on one that listens."""
+
+import asyncio
+import socket
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from typing import Any
+from uuid import UUID
+
+import pytest
+from tests.db.api.test_websocket import Party, Scene
+from tests.db.webhooks.scene import until
+from tests.support.application import Platform
+from tests.support.websockets import refusal, relaying, serving, watching
+
+from proof.core.canonical import canonical_json
+from proof.db import Database
+from proof.events import Event, publish
+from proof.main import websocket
+from proof.ramp.providers.protocols import Verdict
+from proof.ramp.transactions import updates
+from proof.ramp.transactions.events import EVENT_TYPE
+
+Run = Callable[[Any], Any]
+
+
+async def _flood(database: Database, transaction: UUID, count: int) -> None:
+    """More changes than any transaction has."""
+    record = {
+        "merchant_transaction_id": str(transaction),
+        "type": "buy",
+        "status": "processing",
+        "currency": "USDT",
+        "fiat_currency": "EUR",
+        "fiat_amount": "1",
+        "crypto_amount": "1",
+        "occurred_at": "2026-05-04T03:02:01.000Z",
+        "payment_method": "card " * 2_000,
+    }
+    async with database.transaction() as tx:
+        await tx.execute(
+            "INSERT INTO ramp_events (transaction_id, sequence, event_id, record)"
+            " SELECT $1, n, gen_random_uuid(), $2 FROM generate_series(1, $3::integer) AS n",
+            transaction,
+            canonical_json(record),
+            count,
+        )
+        await publish(tx, [Event(1, EVENT_TYPE, str(transaction), b"{}")])
+
+
+async def _silent(port: int, transaction: UUID, party: Party) -> socket.socket:
+    """A client that opens a WebSocket and then reads nothing more."""
+    raw = socket.socket()
+    raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2_048)
+    raw.setblocking(False)
+    loop = asyncio.get_running_loop()
+    await loop.sock_connect(raw, ("127.0.0.1", port))
+    head = (
+        f"GET /ws?tx_id={transaction} HTTP/1.1\r\nhost: h\r\nauthorization: Bearer {party.token}\r\n"
+        "connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n"
+        "sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    )
+    await loop.sock_sendall(raw, head.encode())
+    assert (await loop.sock_recv(raw, 300)).startswith(b"HTTP/1.1 101 ")
+    return raw
+
+
+def test_who_does_not_read_is_dropped_and_delays_nobody(
+    run: Run, platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(websocket, "STALLED_S", 0.5)
+
+    async def scene() -> None:
+        async with Scene(platform) as served:
+            party = await served.partner()
+            flooded, other = await party.transaction(), await party.transaction()
+            with await _silent(served.port, flooded, party):
+                async with watching(served.port, other, party.token) as watcher:
+                    await watcher.next()
+                    await until(lambda: platform.watches.open_now == 2)
+                    await _flood(platform.database, flooded, updates.WAITING_AT_MOST)
+                    await party.hear(other, Verdict.PROCESSING)
+                    assert (await watcher.next())["status"] == "processing"
+                    await until(lambda: platform.watches.open_now == 1)
+
+    run(scene())
+
+
+def test_who_is_too_slow_is_told_to_connect_again(run: Run, platform: Platform) -> None:
+    async def scene() -> None:
+        async with Scene(platform) as served:
+            party = await served.partner()
+            transaction = await party.transaction()
+            async with watching(served.port, transaction, party.token) as watcher:
+                await watcher.next()
+                count = updates.WAITING_AT_MOST + 1
+                await _flood(platform.database, transaction, count)
+                assert await watcher.closed() == 1013
+            async with watching(served.port, transaction, party.token) as watcher:
+                assert (await watcher.next())["status"] == "processing"
+
+    run(scene())
+
+
+def test_a_refused_websocket_is_no_line_in_the_log(
+    run: Run,
+    platform: Platform,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """Anybody can be refused, as often as they like."""
+
+    async def scene() -> None:
+        async with Scene(platform) as served:
+            assert (await refusal(served.port, "/ws"))[0] == 401
+            assert (await refusal(served.port, "/else/ws"))[0] == 404
+
+    run(scene())
+    assert not caplog.records
+    assert capfd.readouterr().err == ""
+
+
+def test_who_answers_no_ping_is_dropped(
+    run: Run, platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scene() -> None:
+        port = await stack.enter_async_context(
+            serving(platform.client.app, ws_ping_interval=0.2, ws_ping_timeout=0.2)
+        )
+        served = Scene(platform)
+        party = await served.partner()
+        transaction = await party.transaction()
+        with await _silent(port, transaction, party):
+            async with watching(port, transaction, party.token, ping_interval=None) as alive:
+                await until(lambda: platform.watches.open_now == 1)
+                await alive.connection.ping()
+                assert platform.watches.open_now == 1
+        await stack.aclose()
+
+    stack = AsyncExitStack()
+    run(scene())
+
+
+def test_two_api_processes_on_one_database(run: Run, platform: Platform) -> None:
+    async def scene() -> None:
+        second = Platform(platform.database, platform.vault, platform.folder)
+        await second.start()
+        try:
+            async with (
+                relaying(platform.database),
+                serving(platform.client.app) as one,
+                serving(second.client.app) as two,
+            ):
+                party = await Scene(platform).partner()
+                await second.look()
+                transaction = await party.transaction()
+                async with (
+                    watching(one, transaction, party.token) as here,
+                    watching(two, transaction, party.token) as there,
+                ):
+                    await here.next()
+                    await there.next()
+                    await party.hear(transaction, Verdict.COMPLETED)
+                    told = [await one.statuses() for one in (here, there)]
+                    assert told == [["processing", "completed"]] * 2
+        finally:
+            await second.stop()
+
+    run(scene())
+
+
+def test_many_connections_share_one_that_listens(run: Run, platform: Platform) -> None:
+    async def scene() -> None:
+        async with Scene(platform) as served, AsyncExitStack() as stack:
+            party = await served.partner()
+            transactions = [await party.transaction() for _ in range(60)]
+            watchers = [
+                await stack.enter_async_context(watching(served.port, one, party.token))
+                for one in transactions
+            ]
+            for watcher in watchers:
+                await watcher.next()
+            listening = await platform.fetch(
+                "SELECT query FROM pg_stat_activity"
+                " WHERE query LIKE 'LISTEN%relayed%' AND datname = current_database()"
+            )
+            assert len(listening) == 1
+            for one in transactions:
+                await party.hear(one, Verdict.PROCESSING)
+                await party.hear(one, Verdict.COMPLETED)
+            for watcher in watchers:
+                assert await watcher.statuses() == ["processing", "completed"]
+
+    run(scene())
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_whoever_connects_while_it_changes_misses_nothing(
+    run: Run, platform: Platform, seed: int
+) -> None:
+    """Connecting at any moment of a transaction's life: the states told are the rest of its path."""
+
+    async def scene() -> None:
+        async with Scene(platform) as served:
+            party = await served.partner()
+            transactions = [await party.transaction() for _ in range(12)]
+            path = ["pending", "processing", "completed"]
+
+            async def live(one: UUID, number: int) -> None:
+                await asyncio.sleep(0.002 * ((number * 7 + seed) % 12))
+                await party.hear(one, Verdict.PROCESSING)
+                await party.hear(one, Verdict.COMPLETED)
+
+            async def watch(one: UUID) -> None:
+                async with watching(served.port, one, party.token) as watcher:
+                    found = await watcher.statuses()
+                    assert found
+                    assert found == path[-len(found) :]
+
+            async with asyncio.TaskGroup() as group:
+                for number, one in enumerate(transactions):
+                    group.create_task(live(one, number))
+                    group.create_task(watch(one))
+
+    run(scene())

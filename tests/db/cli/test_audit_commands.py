@@ -1,0 +1,73 @@
+"""`proof audit verify` says what it was tied to; `proof refusals` whom it was asked for."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.db.audit.scene import chained
+from tests.db.cli.commands import Proof, done
+from tests.support.pipeline import ORIGIN, VAULT, work
+
+from proof.core.clock import SystemClock
+from proof.db import Database
+from proof.timestamps.anchors.log.keys import verifier_keys
+from proof.timestamps.anchors.log.service import ensure_log
+from proof.timestamps.proofs.audit_heads import newest_proof, submit_head
+
+
+@pytest.fixture
+def kept(run: Any, database: Database, tmp_path: Path) -> tuple[Path, Path]:
+    """A saved proof and the log's keys, in files."""
+
+    async def scene() -> tuple[bytes, list[str]]:
+        await ensure_log(database, VAULT, "production", ORIGIN)
+        await chained(database, "a", "b")
+        await submit_head(database, SystemClock())
+        await work(database, tmp_path)
+        async with database.connection() as connection:
+            keys = [*await verifier_keys(connection, "production")]
+        return (await newest_proof(database, SystemClock())).body, keys
+
+    body, keys = run(scene())
+    (tmp_path / "head.json").write_bytes(body)
+    (tmp_path / "keys").write_text("\n".join(keys))
+    return tmp_path / "head.json", tmp_path / "keys"
+
+
+def test_a_saved_proof_without_a_key_of_ones_own_is_not_verified(
+    proof: Proof, kept: tuple[Path, Path]
+) -> None:
+    saved, _ = kept
+    result = proof("audit", "verify", "--against", str(saved))
+    assert result.exit_code == 3
+    assert "name the key you kept with --log-key" in result.stderr
+    result = proof("audit", "verify", "--against", str(saved), "--json")
+    assert (result.exit_code, json.loads(result.stdout)["tied"]) == (3, False)
+
+
+def test_with_the_key_it_is(proof: Proof, kept: tuple[Path, Path]) -> None:
+    saved, keys = kept
+    options = ("--against", str(saved), "--log-key", str(keys), "--json")
+    found = json.loads(done(proof("audit", "verify", *options)))
+    assert (found["tied"], found["findings"]) == (True, [])
+
+
+def test_the_chain_alone_is_checked_as_before(proof: Proof, kept: tuple[Path, Path]) -> None:
+    found = json.loads(done(proof("audit", "verify", "--json")))
+    assert (found["tied"], found["checked"]) == (False, 2)
+
+
+def test_a_finding_comes_before_the_missing_key(proof: Proof, kept: tuple[Path, Path]) -> None:
+    saved, _ = kept
+    altered = json.loads(saved.read_text())
+    altered["auditHead"]["position"] = 1
+    saved.write_text(json.dumps(altered))
+    assert proof("audit", "verify", "--against", str(saved)).exit_code == 1
+
+
+def test_refusals_of_an_unknown_partner(proof: Proof) -> None:
+    result = proof("refusals", "--partner", "ptr_none")
+    assert result.exit_code == 2
+    assert "there is no partner 'ptr_none'" in result.stderr
+    assert done(proof("refusals")).startswith("partner")

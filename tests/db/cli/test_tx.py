@@ -1,0 +1,115 @@
+"""proof tx and proof user, as an operator types them."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+import typer
+from tests.db.cli.commands import Proof, added, done
+from tests.db.cli.conftest import Local
+from tests.support.ramp import ADDRESS, EMAIL, USER, hear, make_transaction, said
+from typer.testing import CliRunner, Result
+
+from proof.cli import tx, user
+from proof.cli.installation import ServerOptions
+from proof.db import Database
+from proof.ramp.providers.protocols import Verdict
+
+
+@pytest.fixture
+def ramp(local: Local) -> Callable[..., Result]:
+    """Runs `proof tx …` and `proof user …`."""
+    app = typer.Typer()
+
+    def opened(options: ServerOptions) -> Any:
+        return local
+
+    for commands in (tx, user):
+        commands.register(app, opened)
+    return lambda *arguments: CliRunner().invoke(app, arguments)
+
+
+@pytest.fixture
+def partner_id(proof: Proof) -> str:
+    return str(added(proof)["partner_id"])
+
+
+@pytest.fixture
+def made(local: Local, partner_id: str) -> UUID:
+    """A transaction whose coins could not be delivered."""
+    (row,) = local.rows(
+        "SELECT id FROM partner_environments WHERE partner_id = $1 AND environment = 'production'",
+        partner_id,
+    )
+
+    async def act(database: Database) -> UUID:
+        transaction = await make_transaction(database, local.secrets, row["id"])
+        stuck = said(transaction, Verdict.UNDELIVERABLE, said="withdraw: failed\x1b[31m")
+        await hear(database, local.secrets, stuck)
+        return transaction
+
+    return local.with_database(act)
+
+
+def output(result: Result) -> Any:
+    return json.loads(done(result))
+
+
+def test_those_that_need_a_person_are_listed(
+    ramp: Proof, made: UUID, partner_id: str, local: Local
+) -> None:
+    [one] = output(ramp("tx", "list", "--alerted", "--json"))
+    assert (one["id"], one["partner_id"], one["alert"]) == (str(made), partner_id, "undeliverable")
+    assert one["crypto_amount"] == "50.000000000000000001"
+    assert str(made) in done(ramp("tx", "list"))
+    assert output(ramp("tx", "list", "--status", "failed", "--json")) == []
+    assert output(ramp("tx", "list", "--env", "sandbox", "--json")) == []
+
+
+def test_one_is_shown_with_its_history_and_nobodys_address(ramp: Proof, made: UUID) -> None:
+    shown = output(ramp("tx", "show", str(made), "--json"))
+    assert [event["status"] for event in shown["events"]] == ["processing"]
+    assert shown["statements"][0]["said"] == "withdraw: failed\x1b[31m"
+    text = done(ramp("tx", "show", str(made)))
+    assert "\x1b" not in text
+    for personal in (EMAIL, ADDRESS):
+        assert personal not in text + json.dumps(shown)
+
+
+def test_an_operator_decides(ramp: Proof, made: UUID, local: Local) -> None:
+    how = ("tx", "resolve", str(made), "failed", "--reason", "sent back")
+    assert output(ramp(*how, "--json"))["events"] == ["failed"]
+    assert "already" in done(ramp(*how))
+    (entry, _) = local.rows("SELECT * FROM audit_log WHERE action = 'transaction.resolve'")
+    assert (entry["actor"], json.loads(entry["after"])["reason"]) == ("cli", "sent back")
+    refused = ramp("tx", "resolve", str(made), "completed", "--reason", "or not")
+    assert refused.exit_code == 1
+    assert "failed for good" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("show", "4711"),
+        ("show", str(uuid4())),
+        ("resolve", str(uuid4()), "failed", "--reason", "why"),
+        ("resolve", str(uuid4()), "pending", "--reason", "why"),
+        ("list", "--partner", "ptr_nobody"),
+    ],
+)
+def test_what_there_is_not_is_said(ramp: Proof, arguments: tuple[str, ...]) -> None:
+    refused = ramp("tx", *arguments)
+    assert refused.exit_code == 1
+    assert refused.stderr.startswith("proof: ")
+
+
+def test_a_user_is_erased_once(ramp: Proof, made: UUID, partner_id: str, local: Local) -> None:
+    erased = output(ramp("user", "erase", partner_id, USER, "--json"))
+    assert erased == {"users": 1, "transactions": 1, "values": 4, "callbacks": 0}
+    again = ramp("user", "erase", partner_id, USER)
+    assert again.exit_code == 1
+    assert USER not in done(ramp("tx", "show", str(made)))
+    (entry,) = local.rows("SELECT * FROM audit_log WHERE action = 'user.erase'")
+    assert json.loads(entry["after"]) == {"environment": "production", "transactions": 1}

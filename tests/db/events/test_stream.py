@@ -1,0 +1,178 @@
+"""Hearing of events: at once, in order, and again after the connection that listens was lost."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Collection
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+from tests.db.webhooks.scene import until
+from tests.support.application import Platform
+from tests.support.websockets import relaying
+
+from proof.core.errors import DatabaseUnavailableError
+from proof.events import PUBLISHED, Event, Listener, Stream, publish, relay
+
+Run = Callable[[Any], Any]
+TYPE = "transaction.updated"
+
+
+class Heard:
+    """What a stream handed on. `faults` is how many times it is not taken."""
+
+    def __init__(self) -> None:
+        self.all: list[frozenset[str] | None] = []
+        self.faults = 0
+
+    async def __call__(self, subjects: Collection[str] | None) -> None:
+        if self.faults:
+            self.faults -= 1
+            raise DatabaseUnavailableError("not taken")
+        self.all.append(None if subjects is None else frozenset(subjects))
+
+    @property
+    def subjects(self) -> list[str]:
+        return [one for each in self.all if each is not None for one in sorted(each)]
+
+
+@asynccontextmanager
+async def streaming(platform: Platform, heard: Heard) -> AsyncIterator[Stream]:
+    stream = Stream(platform.database, TYPE, heard)
+    task = asyncio.create_task(stream.run())
+    await until(lambda: None in heard.all)
+    try:
+        yield stream
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+async def happen(platform: Platform, *subjects: str, kind: str = TYPE) -> None:
+    async with platform.database.transaction() as tx:
+        await publish(tx, [Event(1, kind, subject, b"{}") for subject in subjects])
+
+
+async def relayed(platform: Platform) -> int:
+    async with platform.database.transaction() as tx:
+        return len(await relay(tx, 1_000))
+
+
+def test_events_of_one_type_are_heard_of_when_they_are_relayed(
+    run: Run, platform: Platform
+) -> None:
+    async def scene() -> None:
+        heard = Heard()
+        async with streaming(platform, heard):
+            await happen(platform, "a", "b")
+            await happen(platform, "c", kind="timestamp.proof")
+            assert heard.subjects == []
+            await relayed(platform)
+            await until(lambda: heard.subjects == ["a", "b"])
+            await happen(platform, "d", "a")
+            await relayed(platform)
+            await until(lambda: heard.subjects == ["a", "b", "a", "d"])
+
+    run(scene())
+
+
+def test_what_was_not_taken_is_handed_on_again(run: Run, platform: Platform) -> None:
+    async def scene() -> None:
+        heard = Heard()
+        async with streaming(platform, heard):
+            heard.faults = 2
+            await happen(platform, "kept")
+            await relayed(platform)
+            await until(lambda: heard.subjects == ["kept"])
+            assert heard.faults == 0
+
+    run(scene())
+
+
+def test_after_the_connection_was_lost_anything_may_have_changed(
+    run: Run, platform: Platform
+) -> None:
+    async def scene() -> None:
+        heard = Heard()
+        async with streaming(platform, heard):
+            before = heard.all.count(None)
+            assert await _end_listeners(platform) == 1
+            await until(lambda: heard.all.count(None) > before)
+            await happen(platform, "later")
+            await relayed(platform)
+            await until(lambda: "later" in heard.subjects)
+
+    run(scene())
+
+
+def test_a_database_put_back_makes_everything_read_again(run: Run, platform: Platform) -> None:
+    async def scene() -> None:
+        heard = Heard()
+        async with streaming(platform, heard):
+            await happen(platform, "gone")
+            await relayed(platform)
+            await until(lambda: "gone" in heard.subjects)
+            before = heard.all.count(None)
+            await platform.fetch(
+                "UPDATE outbox SET cursor = NULL, sequence = NULL WHERE subject = 'gone'"
+            )
+            await until(lambda: heard.all.count(None) > before)
+
+    run(scene())
+
+
+def test_a_commit_wakes_the_relay_and_a_rollback_does_not(run: Run, platform: Platform) -> None:
+    async def scene() -> None:
+        await relayed(platform)
+        notices: list[int] = []
+        task = asyncio.create_task(
+            Listener(platform.database, PUBLISHED, lambda: notices.append(1)).run()
+        )
+        await until(lambda: len(notices) == 1)
+        with suppress(ZeroDivisionError):
+            async with platform.database.transaction() as tx:
+                await publish(tx, [Event(1, TYPE, "undone", b"{}")])
+                raise ZeroDivisionError
+        await happen(platform, "done", "done too")
+        await until(lambda: len(notices) > 1)
+        assert len(notices) == 2
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+    run(scene())
+
+
+def test_events_keep_their_order_within_one_transaction(run: Run, platform: Platform) -> None:
+    async def scene() -> None:
+        names = [f"subject {number}" for number in range(300)]
+        await relayed(platform)
+        await happen(platform, *names)
+        rows = await platform.fetch(
+            "SELECT subject FROM outbox WHERE cursor IS NULL ORDER BY position"
+        )
+        assert [row["subject"] for row in rows] == names
+        async with platform.database.transaction() as tx:
+            assert [each.event.subject for each in await relay(tx, 1_000)] == names
+            await publish(tx, [])
+
+    run(scene())
+
+
+def test_a_relay_that_hardly_looks_is_woken_by_each_commit(run: Run, platform: Platform) -> None:
+    async def scene() -> None:
+        heard = Heard()
+        async with relaying(platform.database), streaming(platform, heard):
+            for number in range(20):
+                await happen(platform, f"event {number}")
+                await until(lambda: len(heard.subjects) == number + 1)  # noqa: B023 - awaited here
+
+    run(scene())
+
+
+async def _end_listeners(platform: Platform) -> int:
+    rows = await platform.fetch(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE query LIKE 'LISTEN%' AND datname = current_database()"
+    )
+    # One of them is the platform's own.
+    return len(rows) - 1

@@ -1,0 +1,72 @@
+"""A sandbox purchase from session to end, with callbacks over real HTTP, in a real `proof serve`."""
+
+import json
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from tests.support.served import Server, served
+
+_GIVE_UP_S = 40.0
+_SESSION = {
+    "partner_user_id": "user-1",
+    "user_email": "user@acme.example",
+    "currency": "USDT",
+    "network": "TRC20",
+    "amount": "25.5",
+}
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    with served({"PROOF_UNSAFE_OUTBOUND_NETWORKS": "127.0.0.0/8"}) as running:
+        yield running
+
+
+def call(server: Server, token: str, method: str, path: str, body: Any = None) -> Any:
+    request = urllib.request.Request(
+        server.url + "/sandbox" + path,
+        None if body is None else json.dumps(body).encode(),
+        {"authorization": f"Bearer {token}", "content-type": "application/json"},
+        method=method,
+    )
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        return json.load(answer)
+
+
+def ended(server: Server, token: str, name: str, wanted: str) -> Any:
+    deadline = time.monotonic() + _GIVE_UP_S
+    while True:
+        found = call(server, token, "GET", f"/widget/transactions/{name}")
+        if found["status"] == wanted or time.monotonic() > deadline:
+            return found
+        time.sleep(0.1)
+
+
+def test_a_purchase_is_simulated_to_its_end_over_http(server: Server) -> None:
+    partner = server.add_partner(sandbox_ip="127.0.0.1")
+    token = partner["sandbox"]["client_token"]
+    name = call(server, token, "POST", "/widget/session", _SESSION)["merchant_transaction_id"]
+    call(server, token, "POST", f"/simulate/{name}", {"outcome": "success"})
+    call(server, token, "POST", "/clock/advance", {"seconds": 60})
+    found = ended(server, token, name, "completed")
+    assert found["status"] == "completed", server.log()
+    assert (found["fiat_currency"], found["crypto_amount"]) == ("EUR", "25.5")
+    kyc = call(server, token, "GET", "/widget/users/user-1/kyc-status")
+    assert kyc["status"] == "verified"
+    accounts = json.loads(server.run("provider", "list", "--json").stdout)
+    # What was not heard from polling came as signed callbacks over HTTP.
+    assert [(one["provider"], one["raw"], one["unverified"]) for one in accounts] == [
+        ("sandbox", 3, 0)
+    ]
+
+
+def test_production_has_no_simulator(server: Server) -> None:
+    request = urllib.request.Request(f"{server.url}/clock/advance", b'{"seconds":1}', method="POST")
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(request, timeout=10)
+    assert refused.value.code == 404
+    refused.value.close()

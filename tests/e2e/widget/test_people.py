@@ -1,0 +1,173 @@
+"""For everybody: keyboard, screen reader, small screens, dark and light, seven languages."""
+
+import re
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, expect
+from tests.e2e.widget.conftest import Shop, redirect_url, run_options
+from tests.support.widget_api import ADDRESS, CARDS, WidgetApi
+
+SELL = {"type": "sell", "currency": "USDT", "network": "TRC20", "crypto_amount": "1250.5"}
+DEPOSIT = {
+    "address": ADDRESS,
+    "network": "TRC20",
+    "amount": "1250.5",
+    "expires_at": "2099-01-01T00:00:00Z",
+    "flow_id": "payout",
+    "id": "d",
+}
+BACK = "https://shop.example/thanks"
+
+
+def attempt(result: str) -> dict[str, Any]:
+    return {"id": "7d0a9c60-58b4-4b0e-9d0a-2a51f3d05b6c", "method": "card", "result": result}
+
+
+STATES: dict[str, dict[str, Any]] = {
+    "identity": {"kyc": "not_started"},
+    "identity-waiting": {"kyc": "pending"},
+    "identity-failed": {"kyc": "failed"},
+    "payment": {},
+    "declined": {"attempt": attempt("declined")},
+    "challenge": {"step": "challenge", "attempt": attempt("challenge")},
+    "processing": {"status": "processing"},
+    "deposit-offer": SELL,
+    "deposit": SELL | {"deposit": DEPOSIT},
+    "payout": SELL | {"status": "processing"},
+    "complete": {"status": "completed", "redirect_url": BACK},
+    "failed": {"status": "failed", "redirect_url": BACK},
+    "cancelled": {"status": "cancelled"},
+}
+LANGUAGES = {
+    "en": "Payment",
+    "de": "Zahlung",
+    "fr": "Paiement",
+    "es": "Pago",
+    "pt": "Pagamento",
+    "tr": "Ödeme",
+    "ar": "الدفع",
+}
+_OVERFLOWING = """() => document.documentElement.scrollWidth > innerWidth"""
+
+
+def shown(page: Page, api: WidgetApi, state: str, **changes: Any) -> None:
+    page.goto(redirect_url(api, api.create(**STATES[state] | changes)))
+    expect(page.get_by_role("heading", level=1)).to_be_visible()
+    if state == "deposit":
+        expect(page.get_by_role("img")).to_be_visible()
+
+
+def violations(page: Page, *rules: str) -> list[str]:
+    """What axe finds, by those rules or by all. Injected by the test, past the page's policy."""
+    only: dict[str, Any] = {"runOnly": list(rules)} if rules else {}
+    found = Axe().run(page, options={"resultTypes": ["violations"], **only})
+    return [
+        f"{one['id']}: {[node['html'] for node in one['nodes']]}"
+        for one in found.response["violations"]
+    ]
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_axe_finds_nothing_and_nothing_is_cut_off_at_320_pixels(
+    browser: Browser, api: WidgetApi, state: str
+) -> None:
+    page = browser.new_page(viewport={"width": 320, "height": 568}, bypass_csp=True)
+    shown(page, api, state, theme="light")
+    assert violations(page) == []
+    assert not page.evaluate(_OVERFLOWING)
+    page.evaluate("document.documentElement.dataset.theme = 'dark'")
+    assert violations(page, "color-contrast") == []
+    page.close()
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_language_is_spoken_throughout(browser: Browser, api: WidgetApi, language: str) -> None:
+    page = browser.new_page(viewport={"width": 320, "height": 568})
+    shown(page, api, "payment", lang=language)
+    expect(page.get_by_role("heading", level=1)).to_have_text(LANGUAGES[language])
+    root = page.locator("html")
+    expect(root).to_have_attribute("lang", language)
+    expect(root).to_have_attribute("dir", "rtl" if language == "ar" else "ltr")
+    assert not page.evaluate(_OVERFLOWING)
+    page.close()
+
+
+def test_money_is_written_as_the_language_does(page: Page, api: WidgetApi) -> None:
+    shown(page, api, "deposit", lang="de")
+    expect(page.locator(".amount")).to_have_text("1.250,5 USDT")
+    expect(page.locator(".total dd")).to_have_text(re.compile(r"^1\.\d{3},\d\d\s€$"))
+
+
+def test_without_a_theme_the_systems_is_taken(browser: Browser, api: WidgetApi) -> None:
+    grounds = set()
+    for scheme in ("light", "dark"):
+        page = browser.new_page(color_scheme=scheme)  # type: ignore[arg-type]
+        shown(page, api, "payment", theme="")
+        grounds.add(
+            page.evaluate("getComputedStyle(document.querySelector('.sheet')).backgroundColor")
+        )
+        page.close()
+    assert len(grounds) == 2
+
+
+def test_a_payment_is_made_by_keyboard_alone(page: Page, shop: Shop, api: WidgetApi) -> None:
+    answer = api.create(kyc="not_started")
+    state = api.sessions[answer["merchant_transaction_id"]].state
+    frame = shop.visit(page, run_options(answer))
+    keys = page.keyboard
+    expect(frame.get_by_role("heading", name="Confirm your identity")).to_be_focused()
+    keys.press("Tab")
+    keys.press("ArrowDown")
+    expect(frame.get_by_label("Identity card")).to_be_checked()
+    keys.press("Enter")
+    expect(frame.get_by_role("heading", name="Face check")).to_be_focused()
+    keys.press("Tab")
+    keys.press("Enter")
+    expect(frame.get_by_role("heading", name="Checking your identity")).to_be_focused()
+    state |= {"kyc": "verified", "step": "pay"}
+    expect(frame.get_by_role("heading", name="Payment")).to_be_focused()
+    keys.press("Tab")
+    expect(frame.get_by_label("Card", exact=True)).to_be_focused()
+    keys.press("Tab")
+    keys.type(CARDS[1]["number"].replace(" ", ""))
+    keys.press("Tab")
+    keys.type("1234")
+    keys.press("Tab")
+    keys.type("737")
+    keys.press("Tab")
+    keys.type("Zoe Quill")
+    keys.press("Enter")
+    expect(frame.get_by_role("heading", name="Confirm with your bank")).to_be_focused()
+    keys.press("Tab")
+    keys.press("Space")
+    expect(frame.get_by_role("heading", name="Your coins are on their way")).to_be_focused()
+
+
+def test_the_dialog_is_left_by_escape_to_where_it_was_opened(page: Page, api: WidgetApi) -> None:
+    shown(page, api, "payment")
+    button = page.get_by_role("button", name="Cancel payment")
+    button.focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("button", name="No, go on")).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(button).to_be_focused()
+
+
+def test_nothing_moves_for_who_asked_for_less(browser: Browser, api: WidgetApi) -> None:
+    page = browser.new_page(reduced_motion="reduce")
+    shown(page, api, "processing")
+    lasting = page.evaluate(
+        "getComputedStyle(document.querySelector('.turning')).animationDuration"
+    )
+    assert lasting == "0s"
+    page.close()
+
+
+def test_the_card_fields_tell_a_browser_what_they_are(page: Page, api: WidgetApi) -> None:
+    shown(page, api, "payment")
+    found = page.evaluate(
+        "[...document.querySelectorAll('input[type=text]')].map(i => i.autocomplete)"
+    )
+    assert found == ["cc-number", "cc-exp", "cc-csc", "cc-name"]
