@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from bench import (
     bulk,
+    calendar,
     chain_verifying,
     delivery,
     gate,
@@ -29,6 +30,7 @@ BENCHMARKS: dict[str, Callable[[Options], list[Figure]]] = {
     "growth": growth.run,
     "delivery": delivery.run,
     "gate": gate.run,
+    "calendar": calendar.run,
     "tsa": tsa.run,
     "ws": websockets.run,
 }

@@ -51,8 +51,8 @@ def database_only() -> Iterator[Settings]:
 
 
 @contextmanager
-def proof(processes: int) -> Iterator[Served]:
-    """`proof serve` with that many HTTP processes, and one partner."""
+def proof(processes: int, **variables: str) -> Iterator[Served]:
+    """`proof serve` with that many HTTP processes, one partner, and environment variables beside."""
     with tempfile.TemporaryDirectory(prefix="proof-bench-") as folder, ExitStack() as stack:
         data, port = Path(folder) / "data", free_port()
         environment = {
@@ -61,6 +61,7 @@ def proof(processes: int) -> Iterator[Served]:
             "PROOF_HOST": HOST,
             "PROOF_PORT": str(port),
             "PROOF_PROCESSES": str(processes),
+            **variables,
         }
         command = [sys.executable, "-m", "proof", "serve"]
         with (Path(folder) / "log").open("wb") as log:

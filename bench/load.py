@@ -23,7 +23,8 @@ _WAIT_S = 30.0
 
 
 class Load(Struct, frozen=True, kw_only=True):
-    """What to send. Either `duration_s` bounds the run, after `warmup_s`, or `requests` does."""
+    """What to send. Either `duration_s` bounds the run, after `warmup_s`, or `requests` does. `raw`: a
+    body is the bytes of one digest."""
 
     host: str
     port: int
@@ -35,6 +36,7 @@ class Load(Struct, frozen=True, kw_only=True):
     duration_s: float = 0.0
     requests: int = 0
     path: str = "/v1/timestamp"
+    raw: bool = False
 
 
 class Result(Struct, frozen=True, kw_only=True):
@@ -77,7 +79,8 @@ def bulk_seed(seed: int, request: int) -> int:
 
 
 def _requests(load: Load) -> Iterator[bytes]:
-    length = len(_body(["0" * 64] * load.hashes))
+    body = _raw if load.raw else _body
+    length = len(body(["0" * 64] * load.hashes))
     head = (
         f"POST {load.path} HTTP/1.1\r\nHost: {load.host}:{load.port}\r\n"
         f"x-api-key: {load.api_key}\r\nContent-Type: application/json\r\n"
@@ -91,11 +94,15 @@ def _requests(load: Load) -> Iterator[bytes]:
         number += 1
         for start in range(0, len(pool), 64 * load.hashes):
             entries = [pool[at : at + 64] for at in range(start, start + 64 * load.hashes, 64)]
-            yield head + _body(entries)
+            yield head + body(entries)
 
 
 def _body(entries: list[str]) -> bytes:
     return b'{"sha256":["' + '","'.join(entries).encode() + b'"]}'
+
+
+def _raw(entries: list[str]) -> bytes:
+    return bytes.fromhex(entries[0])
 
 
 class _Client:

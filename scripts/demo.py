@@ -2,7 +2,7 @@
 
 Starts Proof with its own PostgreSQL, onboards a partner, stamps files of this repository over HTTP,
 receives a proof by webhook, stops the server, and verifies the proof with the verifier alone.
-`--keep` leaves the server running.
+`--keep` leaves the server running, and a sample shop beside it that sells coins in the sandbox.
 """
 
 import argparse
@@ -31,9 +31,11 @@ from standardwebhooks import Webhook
 ROOT = Path(__file__).resolve().parent.parent
 PROOF = str(ROOT / ".venv" / "bin" / "proof")
 VERIFIER = ROOT / "proof-verify.pyz"
+SHOP = ROOT / "examples" / "shop" / "shop.py"
 FILES = ("README.md", "LICENSE", "pyproject.toml", "Makefile", "docs/openapi.json")
 PATIENCE_S = 30.0
 SERVER_PID = "DEMO_SERVER_PID"
+SHOP_PID = "DEMO_SHOP_PID"
 
 Received = tuple[dict[str, str], bytes]
 
@@ -49,10 +51,12 @@ def main() -> int:
             receiver() as (target, received),
             server(folder / "data", keep=keep) as (url, environment),
         ):
-            partner = onboard(environment)
+            shop_url = f"http://127.0.0.1:{free_port()}"
+            partner = onboard(environment, shop_url)
             proof_file, key_file, stamped = stamp_and_prove(folder, url, partner, target, received)
             if keep:
-                say_how_to_go_on(url, partner, folder, environment)
+                open_shop(environment, partner, shop_url)
+                say_how_to_go_on(url, partner, folder, environment, shop_url)
         step("The server is stopped." if not keep else "The verifier asks no server anything.")
         verify(folder, stamped, proof_file, key_file)
     finally:
@@ -94,11 +98,13 @@ def server(data: Path, *, keep: bool) -> Iterator[tuple[str, dict[str, str]]]:
             raise SystemExit("the server did not stop cleanly")
 
 
-def onboard(environment: dict[str, str]) -> dict[str, Any]:
+def onboard(environment: dict[str, str], shop_url: str) -> dict[str, Any]:
     step("Onboard a partner, as the operator does: `proof partner add`.")
     command = [PROOF, "partner", "add", "--name", "Demo", "--email", "ops@demo.example", "--json"]
+    addresses = ["--ip", "127.0.0.1", "--sandbox-ip", "127.0.0.1", "--widget-origin", shop_url]
+    ramp = ["--off-ramp", "--sandbox-webhook", f"{shop_url}/webhook"]
     printed = subprocess.run(
-        [*command, "--ip", "127.0.0.1"], env=environment, check=True, capture_output=True, text=True
+        [*command, *addresses, *ramp], env=environment, check=True, capture_output=True, text=True
     )
     partner: dict[str, Any] = json.loads(printed.stdout)
     print(f"partner {partner['partner_id']}, base URL {partner['production']['base_url']}")
@@ -217,13 +223,36 @@ def free_port() -> int:
     return port
 
 
+def open_shop(environment: dict[str, str], partner: dict[str, Any], shop_url: str) -> None:
+    """The sample shop, as a partner's backend in the sandbox; it goes on with the server."""
+    sandbox = partner["sandbox"]
+    shop = subprocess.Popen(
+        [sys.executable, str(SHOP)],
+        env={
+            **os.environ,
+            "PROOF_URL": sandbox["base_url"],
+            "PROOF_CLIENT_TOKEN": sandbox["client_token"],
+            "PROOF_WEBHOOK_SECRET": sandbox["webhook_secret"],
+            "SHOP_PORT": shop_url.rpartition(":")[2],
+        },
+        stdout=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    environment[SHOP_PID] = str(shop.pid)
+
+
 def say_how_to_go_on(
-    url: str, partner: dict[str, Any], folder: Path, environment: dict[str, str]
+    url: str,
+    partner: dict[str, Any],
+    folder: Path,
+    environment: dict[str, str],
+    shop_url: str,
 ) -> None:
     step("The server goes on.")
     print(f"base URL  {url}\nsandbox   {url}/sandbox\ndocs      {url}/docs/")
     print(f"data      {folder}/data\napi key   {partner['production']['api_key']}")
-    print(f"stop it with: kill {environment[SERVER_PID]}")
+    print(f"shop      {shop_url}/ (buy and sell coins in the sandbox)")
+    print(f"stop them with: kill {environment[SERVER_PID]} {environment[SHOP_PID]}")
 
 
 if __name__ == "__main__":

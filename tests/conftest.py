@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import asyncpg
 import pytest
+import structlog
 
 from proof.core.secrets import Vault
 from proof.db import Database
@@ -21,6 +22,13 @@ T = TypeVar("T")
 Run = Callable[[Awaitable[T]], T]
 
 _numbers = itertools.count()
+
+
+@pytest.fixture(autouse=True)
+def logging_as_before() -> Iterator[None]:
+    """A command under test sets up the log for its own standard error, which ends with the test."""
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session")

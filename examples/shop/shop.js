@@ -11,9 +11,9 @@ function camelCase(answer) {
   return Object.fromEntries(Object.entries(answer).map(([key, value]) => [name(key), value]));
 }
 
-/** A user is who signed in; this shop takes an e-mail's word for it. */
+/** A user is who signed in; this shop takes an e-mail's word for it, without its +tag. */
 function userOf(email) {
-  return `user-${email.toLowerCase().replace(/[^a-z0-9]+/g, "-")}`;
+  return `user-${email.toLowerCase().replace(/\+[^@]*/, "").replace(/[^a-z0-9]+/g, "-")}`;
 }
 
 async function order(offer) {

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from standardwebhooks import Webhook
 from tests.support.receiver import Receiver, Reply
+from tests.support.relay import relay
 from tests.support.served import served
 
 # A lease of a minute, and what it takes to start again.
@@ -48,6 +49,28 @@ def test_the_worker_is_killed_while_it_delivers() -> None:
     for request in requests[-50:]:
         Webhook(partner["webhook_secret"]).verify(request.body, request.headers)
         assert request.headers["webhook-sequence"] == "1"
+
+
+def test_an_endpoint_that_is_gone_is_told_to_the_operator_and_the_partner_by_mail() -> None:
+    with Receiver() as receiver, relay() as found:
+        mail = {
+            "PROOF_SMTP_HOST": "127.0.0.1",
+            "PROOF_SMTP_PORT": str(found.port),
+            "PROOF_SMTP_SECURITY": "none",
+            "PROOF_SMTP_SENDER": "Proof <partners@proof.example>",
+            "PROOF_OPERATOR_EMAIL": "operator@proof.example",
+        }
+        with served(SETTINGS | mail) as server:
+            receiver.script(otherwise=Reply(410))
+            partner = server.add_partner(email="dev@gone.example")["production"]
+            _call(partner, "PATCH", "/v1/api-key/setting", _target(receiver.url("/")))
+            digest = secrets.token_hex(32)
+            _call(partner, "POST", "/v1/timestamp", {"sha256": [digest]})
+            _until(partial(_asked, partner, digest))
+            _until(lambda: found.text.count("Subject: Webhook endpoint disabled") == 2)
+    for address in ("operator@proof.example", "dev@gone.example"):
+        assert f"rcpt TO:<{address}>" in found.text
+    assert "it answered 410 Gone" in found.text
 
 
 def _asked(partner: dict[str, Any], digest: str) -> bool:

@@ -1,6 +1,8 @@
 """The chain suite on Anvil, and what is Ethereum's alone: nonces, gas, finality, tries."""
 
 import secrets
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -143,3 +145,12 @@ def test_a_key_file_is_not_quoted(tmp_path: Path) -> None:
         assert not text or text not in str(refused.value)
     with pytest.raises(KeyFileError, match="No such file"):
         load_signer(tmp_path / "none", 1)
+
+
+def test_its_libraries_leave_the_recursion_limit_alone() -> None:
+    program = (
+        "import sys; before = sys.getrecursionlimit();"
+        "import proof.timestamps.anchors.ethereum.signer;"
+        "sys.exit(sys.getrecursionlimit() != before)"
+    )
+    assert subprocess.run([sys.executable, "-c", program], timeout=60).returncode == 0

@@ -73,6 +73,7 @@ def fake_node(headers: list[bytes], chain: str = "regtest") -> Iterator[FakeNode
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        wbufsize = 1 << 16  # head and body in one segment: no waiting for an acknowledgement
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["content-length"]))

@@ -26,7 +26,7 @@ def relay(refuse: str = "") -> Iterator[Relay]:
     found = Relay(refuse=refuse)
     with socket.create_server(("127.0.0.1", 0)) as server:
         found.port = server.getsockname()[1]
-        server.settimeout(30)
+        server.settimeout(120)
         thread = threading.Thread(target=_serve, args=(server, found))
         thread.start()
         try:

@@ -29,6 +29,8 @@ _REFUSALS = {
     502: "the provider's failure",
 }
 _REF = "#/components/schemas/{name}"
+_PRODUCTION = {"url": "/"}
+_SANDBOX = {"url": "/sandbox"}
 
 
 def document(operations: Sequence[Operation]) -> bytes:
@@ -53,7 +55,7 @@ def document(operations: Sequence[Operation]) -> bytes:
                     "description": "Timestamps that anybody verifies without us. The sandbox has the"
                     " same paths below its own base URL.",
                 },
-                "servers": [{"url": "/"}, {"url": "/sandbox"}],
+                "servers": [_PRODUCTION, _SANDBOX],
                 "paths": paths,
                 "components": {"schemas": components, "securitySchemes": _schemes()},
             },
@@ -73,11 +75,18 @@ def _operation(operation: Operation, references: dict[type, Any]) -> dict[str, A
             str(status): _answer(answer, references) for status, answer in operation.answers.items()
         },
     }
+    if not operation.in_sandbox:
+        described["servers"] = [_PRODUCTION]
+    if not operation.in_production:
+        described["servers"] = [_SANDBOX]
     body = references[_error_body(operation)]
     for status in _refused(operation):
+        content: dict[str, Any] = {"application/json": {"schema": body}}
+        if operation.plain_refusals and status in operation.refuses:
+            content["text/plain"] = {}
         described["responses"][str(status)] = {
             "description": _REFUSALS[status],
-            "content": {"application/json": {"schema": body}},
+            "content": content,
         }
     if operation.identifies:
         described["security"] = [{name: []} for name in _schemes() if "operator" not in name]

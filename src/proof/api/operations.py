@@ -47,8 +47,9 @@ class Operation:
     credential of the environment may call, from any address. `call_class` is what the rate counts.
     `raw_body` is the media type of a body that the handler gets as the bytes it came in.
     `in_sandbox` False: the route exists without prefix only, `in_production` False: below the sandbox's
-    only. `refuses` lists the statuses of errors it can answer with, beside those of the gate. `ramp`:
-    errors have the ramp's body, and one that needs a credential refuses browsers.
+    only. `refuses` lists the statuses of errors it can answer with, beside those of the gate;
+    `plain_refusals`: its handler words them as plain text. `ramp`: errors have the ramp's body, and one that
+    needs a credential refuses browsers.
     """
 
     method: str
@@ -67,6 +68,7 @@ class Operation:
     body_limit: int = DEFAULT_BODY_LIMIT
     parameters: tuple[Parameter, ...] = ()
     refuses: tuple[int, ...] = ()
+    plain_refusals: bool = False
     in_sandbox: bool = True
     in_production: bool = True
     ramp: bool = False

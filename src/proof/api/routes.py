@@ -409,12 +409,13 @@ def routes(services: Services, openapi: bytes = b"{}") -> list[Operation]:
             "POST", "/digest", calendar.digest, "Stamp a commitment of 1 to 64 bytes",
             {200: Answer("a serialized timestamp that is pending", content_type=TIMESTAMP_TYPE)},
             tag="calendar", raw_body=DIGEST_TYPE, body_limit=MAX_COMMITMENT_BYTES,
-            refuses=(400, 404, 413, 429), in_sandbox=False,
+            refuses=(400, 404, 413, 429), plain_refusals=True, in_sandbox=False,
         ),
         Operation(
             "GET", "/timestamp/{commitment}", calendar.timestamp, "Upgrade a pending timestamp",
             {200: Answer("a serialized timestamp up to a Bitcoin block", content_type=TIMESTAMP_TYPE)},
-            tag="calendar", parameters=(_COMMITMENT,), refuses=(404, 429), in_sandbox=False,
+            tag="calendar", parameters=(_COMMITMENT,), refuses=(404, 429), plain_refusals=True,
+            in_sandbox=False,
         ),
         *(
             Operation(

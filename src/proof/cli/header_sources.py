@@ -188,7 +188,7 @@ class NodeSource:
                 " user:password, such as bitcoind's .cookie, with --bitcoin-credentials"
             )
         try:
-            _check_nesting(raw)
+            _check_nesting(bytes(raw))
             return json.loads(raw)
         except ValueError:
             raise self._not_a_node() from None

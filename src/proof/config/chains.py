@@ -95,11 +95,11 @@ def beside(chains_file: str, path: Path) -> Path:
 def _check(path: Path, environment: Environment, tables: EnvironmentTables) -> None:
     for name in tables.__struct_fields__:
         table: ChainTable | None = getattr(tables, name)
-        if table is not None:
-            for problem in _problems(table):
-                raise SettingsError(
-                    f"setting chains_file: {path}: [{environment}.{name}] {problem}"
-                )
+        problems = _problems(table) if table is not None else []
+        if problems:
+            raise SettingsError(
+                f"setting chains_file: {path}: [{environment}.{name}] {'; '.join(problems)}"
+            )
 
 
 def _problems(table: ChainTable) -> list[str]:

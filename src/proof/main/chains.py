@@ -21,9 +21,6 @@ from proof.timestamps.anchors.bitcoin.chain import BitcoinChain
 from proof.timestamps.anchors.bitcoin.rpc import BitcoinRpc
 from proof.timestamps.anchors.bitcoin.wallet import FeeCeiling
 from proof.timestamps.anchors.chain import Chain
-from proof.timestamps.anchors.ethereum.rpc import Rpc
-from proof.timestamps.anchors.ethereum.service import EthereumChain, EthereumSettings
-from proof.timestamps.anchors.ethereum.signer import KeyFileError, load_signer
 from proof.timestamps.anchors.overview import EnabledChain
 from proof.timestamps.types import Chains, Currency
 
@@ -42,6 +39,17 @@ def enabled_chains(settings: Settings) -> Chains:
         )
         for environment in Environment
     }
+
+
+def require_calendar_chain(settings: Settings) -> None:
+    """A calendar promises Bitcoin. Raises SettingsError where production does not write to it."""
+    if (
+        settings.calendar_url
+        and Currency.BTC not in enabled_chains(settings)[Environment.PRODUCTION]
+    ):
+        raise SettingsError(
+            "setting calendar_url: a calendar needs [production.bitcoin] in chains_file"
+        )
 
 
 @asynccontextmanager
@@ -77,7 +85,12 @@ def _bitcoin(settings: Settings, table: BitcoinTable) -> BitcoinChain:
     return BitcoinChain(rpc, table.network, table.confirmations, ceiling)
 
 
-def _ethereum(settings: Settings, table: EthereumTable) -> EthereumChain:
+def _ethereum(settings: Settings, table: EthereumTable) -> Chain:
+    # Its libraries take half a second to import, which whoever has no such chain need not wait for.
+    from proof.timestamps.anchors.ethereum.rpc import Rpc
+    from proof.timestamps.anchors.ethereum.service import EthereumChain, EthereumSettings
+    from proof.timestamps.anchors.ethereum.signer import KeyFileError, load_signer
+
     key = beside(settings.chains_file, table.key_file)
     try:
         if key.exists():

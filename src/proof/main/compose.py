@@ -20,7 +20,7 @@ from proof.core.errors import DatabaseUnavailableError
 from proof.core.secrets import Vault
 from proof.db import Connection, Database
 from proof.main import database as databases
-from proof.main.chains import enabled_chains, opened_chains
+from proof.main.chains import enabled_chains, opened_chains, require_calendar_chain
 from proof.main.documentation import pages
 from proof.main.handover import handover_page
 from proof.main.keys import keys_folder, open_vault
@@ -114,6 +114,7 @@ async def prepare(settings: Settings, *, announce: bool = True) -> None:
     Base URLs are recorded as the settings give them; without `announce`, only where none are yet.
     """
     prepare_tsa(settings)
+    require_calendar_chain(settings)
     await databases.upgrade(settings)
     vault = open_vault(settings)
     async with databases.opened(settings) as database:

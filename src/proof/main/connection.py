@@ -19,7 +19,7 @@ from typing import Any
 
 import httptools
 import msgspec
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 MAX_HEAD_BYTES = 32 * 1024
 MAX_HEADERS = 100
@@ -162,9 +162,13 @@ class BoundedConnection(HttpToolsProtocol):
             and all(len(name) + len(value) < _MAX_LINE_BYTES for name, value in self.headers)
             and len(self.url) < _MAX_LINE_BYTES
             # An answer to the request before it would come after the change.
-            and (self.cycle is None or self.cycle.response_complete)
+            and not self._unanswered()
         )
         return _Upgrade.WEBSOCKET if opens else _Upgrade.IGNORED
+
+    def _unanswered(self) -> bool:
+        cycle: RequestResponseCycle | None = self.cycle
+        return cycle is not None and not cycle.response_complete
 
     def _parse_plainly(self, rest: bytes) -> None:
         """Parse the request without its Upgrade: what follows is its body, as long as its head says."""
@@ -179,8 +183,8 @@ class BoundedConnection(HttpToolsProtocol):
         self._lift_deadline()
         self.scope["method"] = "GET"
         ours = (*_NOT_FOR_US, *_OFFERS)
-        self.scope["headers"] = [each for each in self.headers if each[0] not in ours]
-        self.scope["headers"] += [(b"connection", b"upgrade"), (b"upgrade", b"websocket")]
+        kept = [each for each in self.headers if each[0] not in ours]
+        self.scope["headers"] = [*kept, (b"connection", b"upgrade"), (b"upgrade", b"websocket")]
         self.handle_websocket_upgrade()
         # The parser and this object hold each other, for as long as the WebSocket is open.
         self.parser = None  # type: ignore[assignment] # as upstream when the connection is lost

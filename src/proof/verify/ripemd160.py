@@ -59,9 +59,9 @@ def _line(
     """One of the two parallel lines; the right one takes the functions in reverse."""
     a, b, c, d, e = state
     for step in range(80):
-        phase = step // 16
-        mixed = _function(abs(first_function - phase), b, c, d)
-        total = (a + mixed + words[order[step]] + constants[phase]) & _MASK
+        group = step // 16
+        mixed = _function(abs(first_function - group), b, c, d)
+        total = (a + mixed + words[order[step]] + constants[group]) & _MASK
         shift = shifts[step]
         a, e, d = e, d, (c << 10 | c >> 22) & _MASK
         b, c = ((total << shift | total >> (32 - shift)) + a) & _MASK, b

@@ -34,6 +34,7 @@ CHAPTERS = (
         "For partners",
         (
             Entry("sessions", "The ramp: opening sessions, reading transactions, its errors"),
+            Entry("widget", "Putting the widget on your site: loader, callbacks, safety, a sample shop"),
             Entry("timestamps", "Submitting hashes: flow, rounds, states, errors and limits"),
             Entry("proofs-and-verifying", "What a proof holds, and checking it without us"),
             Entry("the-log", "The append-only log behind every proof, and how to watch it"),

@@ -140,7 +140,7 @@ its URL is set anew. Until then GET /events gives the same events.
 
 def _subject(row: Any, found: Contact) -> str:
     verb = "failing" if Change(row["change"]) is Change.OPENED else "disabled"
-    return f"Webhook endpoint {verb}: {row['purpose']} of {found.partner_id}, {found.environment}"
+    return f"Webhook endpoint {verb}: {found.partner_id}, {found.environment}"
 
 
 def _text(row: Any, found: Contact) -> str:

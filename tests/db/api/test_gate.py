@@ -219,10 +219,12 @@ def test_open_routes_look_at_no_credential(run: Run, platform: Platform, name: s
             partner = await customer(platform, environment, "Right")
             mine = await stamp(platform, partner, environment, "01" * 32)
             exists = OPERATIONS[name].in_sandbox or environment is Environment.PRODUCTION
-            target = PREFIX[environment] + TABLE[name].target(mine)
+            entry, method = TABLE[name], name.split()[0]
+            target = PREFIX[environment] + entry.target(mine)
+            body = entry.body(mine) if entry.body else None
             for token in (None, "secret", issued(partner, OTHER[environment]).api_key):
-                answer = await platform.call("GET", target, token=token, address=OFF_LIST)
-                assert answer.status == (200 if exists else 404), (environment, answer)
+                answer = await platform.call(method, target, body, token=token, address=OFF_LIST)
+                assert answer.status == (entry.status if exists else 404), (environment, answer)
 
     run(scene())
 

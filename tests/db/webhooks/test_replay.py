@@ -21,20 +21,22 @@ from tests.db.webhooks.scene import (
 from proof.core.errors import InvalidInputError, NotFoundError
 from proof.db import Database
 from proof.events import Event, publish
-from proof.webhooks import queries
+from proof.webhooks import BreakerPolicy, queries
 from proof.webhooks.pruning import prune_batch
 from proof.webhooks.replay import Selection, replay, replay_delivery
 from proof.webhooks.service import send_test_event, set_ordering
 from proof.webhooks.types import Ordering, Outcome, State
 
 Run = Callable[[Any], Any]
+# Schedules are looked at here, not whether an endpoint is dead by the end of one.
+PATIENT = BreakerPolicy(in_a_row=1_000_000)
 
 
 async def delivered(database: Database, client: FakeClient, clock: TurnedClock, count: int) -> Any:
     await endpoint(database, "https://one.example/")
     await happen(database, count)
     await relay_all(database)
-    one = deliverer(database, client, clock)
+    one = deliverer(database, client, clock, breaker=PATIENT)
     await one.run_once()
     return one
 

@@ -1,6 +1,7 @@
 """A browser, the hosted page with a stand-in behind it, and a partner's page that frames it."""
 
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,13 +14,15 @@ from playwright.sync_api import (
     ConsoleMessage,
     FrameLocator,
     Page,
+    ViewportSize,
     sync_playwright,
 )
 from starlette.requests import Request
 from tests.support.tools.chromium import ARGUMENTS, chromium, library_path
 from tests.support.widget_api import WIDGET_ID, WidgetApi, http_served, partner_site, widget_served
 
-PHONE = {"width": 390, "height": 844}
+PHONE: ViewportSize = {"width": 390, "height": 844}
+DESKTOP: ViewportSize = {"width": 1280, "height": 860}
 _CALLBACKS = ("onLoad", "onReady", "onStatusChange", "onPaymentFinished", "onSellTransferEnabled")
 _PATIENCE_MS = 10_000
 
@@ -94,7 +97,7 @@ def browser() -> Iterator[Browser]:
     binary = chromium()
     with sync_playwright() as playwright:
         opened = playwright.chromium.launch(
-            executable_path=str(binary), args=list(ARGUMENTS), env=library_path() or None
+            executable_path=str(binary), args=list(ARGUMENTS), env={**os.environ, **library_path()}
         )
         yield opened
         opened.close()
@@ -102,7 +105,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def context(browser: Browser) -> Iterator[BrowserContext]:
-    opened = browser.new_context(viewport=PHONE, locale="en-GB")  # type: ignore[arg-type]
+    opened = browser.new_context(viewport=PHONE, locale="en-GB")
     opened.set_default_timeout(_PATIENCE_MS)
     yield opened
     opened.close()

@@ -16,7 +16,11 @@ _FIRST_PAINT_BYTES = 60_000
 @pytest.fixture
 def requests(page: Page) -> list[Request]:
     found: list[Request] = []
-    page.on("request", lambda request: found.append(request))
+
+    def keep(request: Request) -> None:
+        found.append(request)
+
+    page.on("request", keep)
     return found
 
 
@@ -213,12 +217,12 @@ def test_a_session_that_cannot_be_opened_says_why(
     answer = api.create()
     session = api.sessions[answer["merchant_transaction_id"]]
     session.opened, session.expired = fault == "used", fault == "expired"
-    changes: dict[str, object] = {
+    changes: dict[str, dict[str, object]] = {
         "signature": {"signature": "v2:00"},
         "options": {"options": {"amount": "99"}},
         "unknown": {"init_token": "x"},
-    }.get(fault, {})
-    url = redirect_url(api, answer, **changes)
+    }
+    url = redirect_url(api, answer, **changes.get(fault, {}))
     page = browser.new_page()
     page.goto(url.partition("#")[0] if fault == "fragment" else url)
     expect(page.get_by_role("heading", level=1)).to_contain_text(said)

@@ -1,4 +1,4 @@
-"""The whole of it: a real Proof, the sample shop, a browser. Widget, polling and webhook end up agreeing."""
+"""A real Proof, the sample shop and a browser: widget, polling and webhook end up agreeing."""
 
 import importlib.util
 import json
@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 
 import pytest
 from playwright.sync_api import Browser, FrameLocator, Page, expect
-from tests.e2e.widget.conftest import PHONE
+from tests.e2e.widget.conftest import DESKTOP, PHONE
 from tests.support.served import served
 
 from proof.ramp.providers.sandbox.outcomes import OUTCOMES, Name
@@ -23,13 +23,25 @@ _SHOP = Path(__file__).resolve().parents[3] / "examples" / "shop" / "shop.py"
 _CARDS = {one.name: one.card for one in OUTCOMES}
 _SETTLED_S = 20.0
 _SHOWN_MS = 15_000
+_MINUTES_S = 700
+_WINDOW_S = 6 * 3600
 
 
 @dataclass(frozen=True)
 class Market:
-    """A running shop: its URL and what it knows."""
+    """A running shop, and the sandbox behind it."""
 
     url: str
+    sandbox: dict[str, Any]
+
+    def later(self, seconds: int) -> None:
+        """Let the sandbox's time pass."""
+        headers = {
+            "authorization": f"Bearer {self.sandbox['client_token']}",
+            "content-type": "application/json",
+        }
+        body = json.dumps({"seconds": seconds}).encode()
+        urlopen(Request(f"{self.sandbox['base_url']}/clock/advance", body, headers)).close()
 
     def order(self, transaction: str) -> dict[str, Any]:
         with urlopen(f"{self.url}/orders/{transaction}") as reply:
@@ -41,7 +53,7 @@ class Market:
         deadline = time.monotonic() + _SETTLED_S
         while True:
             found = self.order(transaction)
-            if found["polled"] == status and status in found["webhooks"]:
+            if found["polled"] == found["status"] == status:
                 return found
             assert time.monotonic() < deadline, found
             time.sleep(0.1)
@@ -74,14 +86,16 @@ def market() -> Iterator[Market]:
         shop.webhook_secret = sandbox["webhook_secret"]
         thread = threading.Thread(target=shop.serve_forever, kwargs={"poll_interval": 0.05})
         thread.start()
-        yield Market(url)
+        yield Market(url, sandbox)
         shop.shutdown()
         thread.join()
 
 
 @pytest.fixture
-def phone(browser: Browser) -> Iterator[Page]:
-    context = browser.new_context(viewport=PHONE, locale="en-GB")  # type: ignore[arg-type]
+def page(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Page]:
+    """On a phone, or as wide as the test's parameter says."""
+    size = getattr(request, "param", PHONE)
+    context = browser.new_context(viewport=size, locale="en-GB")
     context.set_default_timeout(_SHOWN_MS)
     yield context.new_page()
     context.close()
@@ -111,9 +125,9 @@ def expect_heading(frame: FrameLocator, text: str) -> None:
 
 
 def test_a_new_user_is_identified_pays_with_a_challenge_and_gets_the_coins(
-    phone: Page, market: Market
+    page: Page, market: Market
 ) -> None:
-    frame = begun(phone, market, "Buy", "first@example.com")
+    frame = begun(page, market, "Buy", "first@example.com")
     expect_heading(frame, "Confirm your identity")
     identify(frame)
     expect_heading(frame, "Payment")
@@ -121,8 +135,125 @@ def test_a_new_user_is_identified_pays_with_a_challenge_and_gets_the_coins(
     expect_heading(frame, "Confirm with your bank")
     frame.get_by_role("button", name="Confirm payment").click()
     expect_heading(frame, "Payment complete")
-    transaction = phone.locator("#id").inner_text()
+    transaction = page.locator("#id").inner_text()
     assert market.settled(transaction, "completed")["webhooks"] == ["processing", "completed"]
-    expect(phone.locator("#widget")).to_have_text("completed")
-    frame = begun(phone, market, "Buy", "first@example.com")
+    expect(page.locator("#widget")).to_have_text("completed")
+    frame = begun(page, market, "Buy", "first@example.com")
     expect_heading(frame, "Payment")
+
+
+def identified(market: Market, frame: FrameLocator, then: str) -> None:
+    """A user up to what comes after the identity, which is asked for once."""
+    heading = frame.get_by_role("heading", level=1)
+    expect(heading).to_be_visible(timeout=_SHOWN_MS)
+    if heading.inner_text() == then:
+        return
+    expect_heading(frame, "Confirm your identity")
+    identify(frame)
+    expect_heading(frame, "Checking your identity")
+    market.later(_MINUTES_S)
+    expect_heading(frame, then)
+
+
+def agreed(page: Page, market: Market, status: str) -> None:
+    """Widget, polling and webhook say the same, however long it takes in the sandbox."""
+    transaction, deadline = page.locator("#id").inner_text(), time.monotonic() + _SETTLED_S
+    while page.locator("#widget").inner_text() != status:
+        assert time.monotonic() < deadline, page.locator("#widget").inner_text()
+        market.later(_MINUTES_S)
+        page.wait_for_timeout(400)
+    assert set(market.settled(transaction, status)["webhooks"]) <= {"processing", status}
+
+
+def alternating(cases: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    return [((PHONE, DESKTOP)[position % 2], *case) for position, case in enumerate(cases)]
+
+
+@pytest.mark.parametrize(
+    ("page", "outcome", "status", "heading"),
+    alternating(
+        [
+            (Name.SUCCESS, "completed", "Payment complete"),
+            (Name.DELIVERY_FAILED, "processing", "Your coins are on their way"),
+            (Name.USER_CANCELS, "cancelled", "Payment cancelled"),
+            (Name.CALLBACK_LOST, "completed", "Payment complete"),
+            (Name.CALLBACK_TWICE, "completed", "Payment complete"),
+            (Name.CALLBACK_LATE, "completed", "Payment complete"),
+            (Name.CALLBACKS_OUT_OF_ORDER, "completed", "Payment complete"),
+        ]
+    ),
+    indirect=["page"],
+)
+def test_a_purchase_ends_as_its_card_says(
+    page: Page, market: Market, outcome: Name, status: str, heading: str
+) -> None:
+    frame = begun(page, market, "Buy", "regular@example.com")
+    identified(market, frame, "Payment")
+    use_card(frame, outcome)
+    agreed(page, market, status)
+    expect_heading(frame, heading)
+
+
+def test_declined_once_then_paid(page: Page, market: Market) -> None:
+    frame = begun(page, market, "Buy", "regular@example.com")
+    identified(market, frame, "Payment")
+    use_card(frame, Name.DECLINED_THEN_SUCCESS)
+    expect(frame.get_by_text("The payment was declined")).to_be_visible()
+    use_card(frame, Name.SUCCESS)
+    agreed(page, market, "completed")
+
+
+def test_declined_until_the_provider_closes_the_purchase(page: Page, market: Market) -> None:
+    frame = begun(page, market, "Buy", "regular@example.com")
+    identified(market, frame, "Payment")
+    for tried in range(3):
+        use_card(frame, Name.DECLINED)
+        if tried < 2:
+            expect(frame.get_by_text("The payment was declined")).to_be_visible()
+    agreed(page, market, "failed")
+    expect_heading(frame, "Payment failed")
+
+
+@pytest.mark.parametrize("offer", ["Buy", "Sell"])
+def test_an_identity_that_is_not_accepted_ends_it(page: Page, market: Market, offer: str) -> None:
+    frame = begun(page, market, offer, f"{offer}+kyc_failed@example.com")
+    expect_heading(frame, "Confirm your identity")
+    identify(frame)
+    agreed(page, market, "failed")
+
+
+def test_an_identity_that_takes_long_is_waited_for(page: Page, market: Market) -> None:
+    frame = begun(page, market, "Buy", "slow+kyc_slow@example.com")
+    identified(market, frame, "Payment")
+    use_card(frame, Name.SUCCESS)
+    agreed(page, market, "completed")
+
+
+@pytest.mark.parametrize(
+    ("page", "outcome", "status", "heading"),
+    alternating(
+        [
+            (Name.SUCCESS, "completed", "Sale complete"),
+            (Name.DELIVERY_FAILED, "failed", "Sale failed"),
+            (Name.USER_CANCELS, "cancelled", "Sale cancelled"),
+            (Name.DEPOSIT_NEVER_ARRIVES, "failed", "Sale failed"),
+            (Name.CALLBACK_LOST, "completed", "Sale complete"),
+            (Name.CALLBACK_TWICE, "completed", "Sale complete"),
+            (Name.CALLBACK_LATE, "completed", "Sale complete"),
+            (Name.CALLBACKS_OUT_OF_ORDER, "completed", "Sale complete"),
+        ]
+    ),
+    indirect=["page"],
+)
+def test_a_sale_ends_as_the_users_address_says(
+    page: Page, market: Market, outcome: Name, status: str, heading: str
+) -> None:
+    frame = begun(page, market, "Sell", f"seller+{outcome}@example.com")
+    identified(market, frame, "Get ready to send")
+    frame.get_by_role("button", name="Show deposit address").click()
+    expect(page.locator("#widget")).to_have_text(re.compile(r"\w+"))
+    if outcome is Name.DEPOSIT_NEVER_ARRIVES:
+        expect(frame.get_by_role("timer")).to_be_visible()
+        market.later(_WINDOW_S)
+    agreed(page, market, status)
+    expect_heading(frame, heading)

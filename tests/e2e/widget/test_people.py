@@ -103,7 +103,7 @@ def test_money_is_written_as_the_language_does(page: Page, api: WidgetApi) -> No
 def test_without_a_theme_the_systems_is_taken(browser: Browser, api: WidgetApi) -> None:
     grounds = set()
     for scheme in ("light", "dark"):
-        page = browser.new_page(color_scheme=scheme)  # type: ignore[arg-type]
+        page = browser.new_page(color_scheme=scheme)
         shown(page, api, "payment", theme="")
         grounds.add(
             page.evaluate("getComputedStyle(document.querySelector('.sheet')).backgroundColor")

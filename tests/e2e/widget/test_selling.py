@@ -76,11 +76,9 @@ def test_a_window_that_elapsed_is_seen(page: Page, api: WidgetApi) -> None:
 def test_codes_are_those_of_another_encoder(page: Page, shop: Shop, api: WidgetApi) -> None:
     """Texts that fill their version to the last byte: where padding begins, segno adds a byte of zeros."""
     texts = ["x" * size for size in (14, 26, 42, 62, 84, 106, 122, 152, 180, 213)] + [ADDRESS]
-    asked = [[text, mask] for text in texts for mask in range(8)]
+    asked = [(text, mask) for text in texts for mask in range(8)]
     page.goto(shop.url)
     drawn = page.evaluate(_ENCODE, [f"{api.base}/w/static/{release()}/qr.js", asked])
     for (text, mask), rows in zip(asked, drawn, strict=True):
-        made = segno.make(
-            text, error="m", mode="byte", micro=False, boost_error=False, mask=int(mask)
-        )
+        made = segno.make(text, error="m", mode="byte", micro=False, boost_error=False, mask=mask)
         assert rows == [list(row) for row in made.matrix], (text, mask)

@@ -44,6 +44,8 @@ WRONG = {
         {"PROOF_SMTP_SENDER": "a@b.example\nBcc: x@y.example"},
         "smtp_sender",
     ),
+    "an operator that is no address": ({"PROOF_OPERATOR_EMAIL": "ops"}, "operator_email"),
+    "two operators": ({"PROOF_OPERATOR_EMAIL": "a@b.example,c@d.example"}, "operator_email"),
     "port": ({"PROOF_SMTP_PORT": "0"}, "smtp_port"),
     "port as a word": ({"PROOF_SMTP_PORT": "smtp"}, "smtp_port"),
     "security": ({"PROOF_SMTP_SECURITY": "ssl"}, "smtp_security"),

@@ -19,8 +19,10 @@ from proof.verify import (
     Established,
     RefusedError,
     TrustError,
+    bitcoin,
     chain_errors,
     errors,
+    headers,
     load_headers,
     verify_payload,
 )
@@ -142,6 +144,49 @@ def test_headers_that_end_below_tie_nothing(count: int) -> None:
     established = tied(VALID, ChainTrust(headers=headers, networks={"regtest"}))
     assert not established.tied
     assert f"0 to {count - 1}" in established.remaining[0]
+
+
+@pytest.fixture
+def easy_main(monkeypatch: pytest.MonkeyPatch) -> Payload:
+    """A payload on a main network whose blocks a test can make."""
+    regtest = NETWORKS["regtest"]
+    monkeypatch.setitem(NETWORKS, MAIN, replace(regtest, name=MAIN))
+    payload = ANCHORED.changed()
+    payload["evidence"]["network"] = MAIN
+    return payload
+
+
+def test_a_lone_main_header_under_the_floor_is_refused(easy_main: Payload) -> None:
+    with pytest.raises(
+        chain_errors.LowDifficultyError, match=r"took 2\^1.0 hashes, under the 2\^76"
+    ):
+        tied(easy_main, ChainTrust())
+    trust = ChainTrust(bitcoin_blocks={BLOCK})
+    assert tied(easy_main, trust).tied
+
+
+def test_a_lone_main_header_above_the_floor_states_its_work(
+    easy_main: Payload, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bitcoin, "MIN_LONE_WORK", 2)
+    established = tied(easy_main, ChainTrust())
+    assert not established.tied
+    assert "which took 2^1.0 hashes to make" in established.remaining[0]
+
+
+def test_a_weak_main_chain_ties_nothing(
+    easy_main: Payload, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Headers that anybody could have made do not stand for the main chain, though they match."""
+    weak = ChainTrust(headers=load_headers(anchored.header_file(ANCHORED.headers, MAIN)))
+    with pytest.raises(chain_errors.LowDifficultyError):
+        tied(easy_main, weak)
+    monkeypatch.setattr(bitcoin, "MIN_LONE_WORK", 2)
+    established = tied(easy_main, weak)
+    assert not established.tied
+    assert "took only 2^4.6 hashes, too few to be the main chain" in established.remaining[0]
+    monkeypatch.setattr(headers, "MIN_MAIN_WORK", 24)
+    assert tied(easy_main, weak).tied
 
 
 @pytest.mark.parametrize("transactions", [1, 2, 3, 5, 6, 7, 11, 16])

@@ -49,3 +49,21 @@ def test_only_the_last_hundred_count() -> None:
 )
 def test_probes_come_ever_more_seldom(failed: int, delay_s: float) -> None:
     assert BreakerPolicy().probe_delay_s(failed) == delay_s
+
+
+def test_silence_is_no_success_within_the_window() -> None:
+    window = Window(POLICY)
+    assert window.is_silent(0)
+    window.add(100, failed=False)
+    assert not window.is_silent(160)
+    assert window.is_silent(160.1)
+    window.add(161, failed=True)
+    window.clear()
+    assert window.is_silent(161)
+
+
+def test_the_end_of_a_row_is_told_once_a_second() -> None:
+    window = Window(POLICY)
+    assert [window.tells_recovery(at) for at in (10, 10.5, 10.9, 11, 11.5, 12)] == [
+        True, False, False, True, False, True,
+    ]  # fmt: skip

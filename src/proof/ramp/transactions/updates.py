@@ -6,7 +6,7 @@ is dropped, so nothing is missed and nothing comes twice (ramp API contract, "We
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from itertools import islice
 from typing import Annotated, Any, Literal, NamedTuple
 from uuid import UUID
@@ -168,7 +168,8 @@ class Updates:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._readers: defaultdict[UUID, set[Reader]] = defaultdict(set)
+        # By the subject of its events.
+        self._readers: defaultdict[str, set[Reader]] = defaultdict(set)
         self._stream = Stream(database, EVENT_TYPE, self._changed)
 
     async def run(self) -> None:
@@ -181,7 +182,7 @@ class Updates:
         Raises NotFoundError when there is no such transaction, or it is another's; None looks at anybody's.
         """
         reader = Reader(transaction_id)
-        self._readers[transaction_id].add(reader)
+        self._readers[str(transaction_id)].add(reader)
         try:
             reader.begin(await self._present(transaction_id, partner_environment_id))
         except BaseException:
@@ -192,10 +193,11 @@ class Updates:
     def close(self, reader: Reader) -> None:
         """Forget a reader."""
         reader.end()
-        readers = self._readers[reader.transaction_id]
+        subject = str(reader.transaction_id)
+        readers = self._readers[subject]
         readers.discard(reader)
         if not readers:
-            del self._readers[reader.transaction_id]
+            del self._readers[subject]
 
     async def _present(self, transaction_id: UUID, partner_environment_id: int | None) -> Update:
         async with self._database.connection() as connection:
@@ -205,22 +207,20 @@ class Updates:
         return _first(row) if row["record"] is None else update_of(row["sequence"], row["record"])
 
     async def _changed(self, subjects: Collection[str] | None) -> None:
-        if subjects is None:
-            wanted: Sequence[UUID] = list(self._readers)
-        else:
-            wanted = [one for one in map(UUID, subjects) if one in self._readers]
-        for some in _chunks(wanted):
+        known = self._readers if subjects is None else subjects
+        wanted = iter([one for one in known if one in self._readers])
+        while some := list(islice(wanted, _READ_AT_ONCE)):
             await self._hand_on(some)
 
-    async def _hand_on(self, wanted: Sequence[UUID]) -> None:
+    async def _hand_on(self, wanted: Sequence[str]) -> None:
         known = [
             min((one.known for one in self._readers.get(each, ())), default=0) for each in wanted
         ]
         async with self._database.connection() as connection:
-            rows = await connection.fetch(_NEWER, wanted, known)
+            rows = await connection.fetch(_NEWER, list(map(UUID, wanted)), known)
         for transaction_id, sequence, record in rows:
             update = update_of(sequence, record)
-            for reader in self._readers.get(transaction_id, ()):
+            for reader in self._readers.get(str(transaction_id), ()):
                 reader.take(update)
 
 
@@ -237,9 +237,3 @@ def _first(row: Any) -> Update:
         occurred_at=moment_text(row["created_at"]),
     )
     return Update(0, message.status.terminal, _encode(message))
-
-
-def _chunks(wanted: Sequence[UUID]) -> Iterator[Sequence[UUID]]:
-    rest = iter(wanted)
-    while some := list(islice(rest, _READ_AT_ONCE)):
-        yield some

@@ -119,7 +119,7 @@ def test_what_was_said_before_is_acknowledged_and_not_stored_again(
     assert len(stored(scene, account)) == 2
 
 
-def test_a_thousand_at_once_with_their_duplicates_are_each_stored_once(
+def test_hundreds_at_once_with_their_duplicates_are_each_stored_once(
     scene: Scene, account: UUID
 ) -> None:
     bodies = [body_of() for _ in range(300)] * 3

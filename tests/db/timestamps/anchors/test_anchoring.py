@@ -13,8 +13,16 @@ from tests.support.fake_chain import FakeChain, FakeNetwork, Fault, Killed
 from tests.support.pipeline import lost, owner, work
 
 from proof.timestamps.anchors.notices import set_notified
+from proof.timestamps.anchors.overview import EnabledChain, overview
 from proof.timestamps.proofs.audit import fsck
-from proof.timestamps.proofs.errors import ProofNotYetError, UnsoundProofError
+from proof.timestamps.proofs.errors import (
+    NotInChainError,
+    ProofNotYetError,
+    UnknownCurrencyError,
+    UnsoundProofError,
+)
+from proof.timestamps.proofs.service import Proofs
+from proof.timestamps.submissions.committer import Committer
 from proof.timestamps.trees.sealing import LeafMissingError
 from proof.timestamps.types import Currency, SubmitStatus
 
@@ -454,12 +462,91 @@ def test_unsound_evidence_is_not_published(
     run(scene())
 
 
+def test_a_hash_from_before_the_chain_has_its_proof_in_the_log(
+    run: Run, anchorage: Anchorage
+) -> None:
+    async def scene() -> None:
+        digest = digest_of("before the chain")
+        committer = Committer(anchorage.database)
+        committer.start()
+        await committer.commit(1, "production", [digest])
+        await committer.close()
+        await work(anchorage.database, anchorage.folder)
+        assert await anchorage.proofs.currency(owner(), 0) is BTC
+        with pytest.raises(NotInChainError, match="currencyId 900"):
+            await anchorage.proofs.proof(owner(), digest, BTC)
+        assert await anchorage.proofs.proof(owner(), digest, Currency.LOG)
+
+    run(scene())
+
+
+def test_a_chain_that_is_disabled_goes_on_proving(
+    run: Run, anchorage: Anchorage, network: FakeNetwork
+) -> None:
+    async def scene() -> None:
+        digest = digest_of("disabled")
+        without = Proofs(anchorage.database, anchorage.clock)
+        await anchorage.submit(digest)
+        with pytest.raises(UnknownCurrencyError, match=r"enabled: 900 \(LOG\)"):
+            await without.currency(owner(), 0)
+        await anchorage.turn()
+        network.mine(3)
+        await anchorage.anchorer.step()
+        assert await without.currency(owner(), 0) is BTC
+        assert await without.proof(owner(), digest, BTC)
+        with pytest.raises(UnknownCurrencyError):
+            await without.currency(owner(), 1)
+
+    run(scene())
+
+
+def test_what_the_operator_is_shown(
+    run: Run, anchorage: Anchorage, network: FakeNetwork, chain: FakeChain
+) -> None:
+    async def scene() -> None:
+        enabled = EnabledChain("production", chain, anchorage.schedule)
+        shown = await overview(anchorage.database, enabled)
+        assert (shown.open_tree, shown.last_anchor, shown.spent.per_hash) == (None, None, None)
+        for n in range(4):
+            await anchorage.submit(digest_of(("shown", n)))
+        shown = await overview(anchorage.database, enabled)
+        assert shown.open_tree
+        assert shown.open_tree.rounds == 1
+        due = shown.open_tree.opened_at + anchorage.schedule.every
+        assert shown.open_tree.next_anchor_at == due
+        await anchorage.turn()
+        shown = await overview(anchorage.database, enabled)
+        assert shown.last_anchor
+        assert shown.last_anchor.status is SubmitStatus.SUBMITTED
+        assert (shown.waiting, shown.spent.anchors) == (1, 0)
+        network.mine(3)
+        await anchorage.anchorer.step()
+        shown = await overview(anchorage.database, enabled)
+        assert shown.open_tree
+        assert shown.open_tree.next_anchor_at is None
+        assert shown.standing == await chain.standing()
+        assert (shown.spent.anchors, shown.spent.cost, shown.spent.hashes) == (1, 1_000, 4)
+        assert shown.spent.per_hash == 250
+        network.up = False
+        await anchorage.submit(digest_of("unreachable"))
+        await anchorage.turn()
+        shown = await overview(anchorage.database, enabled)
+        assert shown.standing is None
+        assert "start it" in (shown.trouble or "")
+        assert shown.trouble_since == anchorage.clock.now()
+
+    run(scene())
+
+
 SPOILED = {
     "another leaf": (
         "UPDATE tree_tiles SET hashes = overlay(hashes PLACING sha256('x') FROM 1)",
         "its tiles are not those",
     ),
-    "another root": ("UPDATE trees SET root = sha256('x') WHERE currency_id = 0", "make the root"),
+    "another root": (
+        "UPDATE trees SET root = sha256('x') WHERE currency_id = 0 AND closed_at IS NOT NULL",
+        "make the root",
+    ),
     "another checkpoint": (
         "UPDATE trees SET checkpoint_size = 99 WHERE currency_id = 0",
         "no checkpoint of 99",

@@ -1,5 +1,6 @@
 """Anchoring into a real bitcoind: mining, reorganisation, eviction, fee bump, and death in between."""
 
+import asyncio
 import json
 import signal
 import subprocess
@@ -51,6 +52,17 @@ async def afloat(anchorage: Anchorage, node: Regtest, label: object) -> tuple[by
     assert await anchorage.trouble() is None
     (transaction,) = node.mempool()
     return digest, transaction
+
+
+def step_until_killed(arguments: dict[str, Any], moment: str) -> "subprocess.CompletedProcess[str]":
+    """One step in a process that dies right before or after its broadcast."""
+    return subprocess.run(
+        [sys.executable, str(PROGRAM), json.dumps(arguments), moment],
+        cwd=CHECKOUT,
+        env={"PYTHONPATH": f"{CHECKOUT}:{CHECKOUT}/src", "PATH": ""},
+        capture_output=True,
+        text=True,
+    )
 
 
 def carriers(node: Regtest, root: bytes) -> int:
@@ -192,13 +204,7 @@ def test_killed_around_its_broadcast_the_stored_transaction_is_the_one(
             "cookie": str(node.cookie),
             "now": harbour.clock.now().isoformat(),
         }
-        ended = subprocess.run(
-            [sys.executable, PROGRAM, json.dumps(arguments), moment],
-            cwd=CHECKOUT,
-            env={"PYTHONPATH": f"{CHECKOUT}:{CHECKOUT}/src", "PATH": ""},
-            capture_output=True,
-            text=True,
-        )
+        ended = await asyncio.to_thread(step_until_killed, arguments, moment)
         assert ended.returncode == -signal.SIGKILL, ended.stderr
         (stored,) = await harbour.fetch("SELECT transaction, broadcast_at FROM anchor_transactions")
         assert stored["broadcast_at"] is None

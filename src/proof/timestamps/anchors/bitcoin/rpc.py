@@ -7,6 +7,7 @@ stay out of URLs, logs and errors: an error of ours never quotes the library's.
 
 import asyncio
 import json
+import re
 import stat
 from base64 import b64encode
 from decimal import Decimal
@@ -21,6 +22,8 @@ from proof.timestamps.anchors.chain import ChainError, NodeDownError, NodeSyncin
 _TIMEOUT_S: Final = 30.0
 # A block of the largest kind names some 16,000 transactions, 67 bytes each.
 _MAX_ANSWER_BYTES: Final = 8 << 20
+_MAX_NESTING: Final = 32
+_STRING_OR_BRACKET: Final = re.compile(rb'"(?:[^"\\]|\\.)*+"|[\[\]{}]', re.DOTALL)
 _MAX_CREDENTIALS_BYTES: Final = 1024
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 _UNAUTHORIZED: Final = 401
@@ -164,6 +167,7 @@ class BitcoinRpc:
 
 def _result(method: str, status: int, text: bytes) -> Any:
     try:
+        _require_shallow(text)
         answer = json.loads(text, parse_float=Decimal)
         error = answer["error"]
         if error is None:
@@ -176,6 +180,16 @@ def _result(method: str, status: int, text: bytes) -> Any:
     if code == _WARMING_UP:
         raise NodeSyncingError(f"the bitcoin node is starting: {reason}")
     raise RpcError(method, code, reason)
+
+
+def _require_shallow(text: bytes) -> None:
+    # The parser recurses in C: where the limit of recursion was raised, deep nesting ends the process.
+    depth = 0
+    for token in _STRING_OR_BRACKET.finditer(text):
+        mark = text[token.start()]
+        depth += (mark in b"[{") - (mark in b"]}")
+        if depth > _MAX_NESTING:
+            raise ValueError("the answer nests too deep")
 
 
 def _authorization(path: Path) -> str:
