@@ -73,21 +73,11 @@ def _operation(operation: Operation, references: dict[type, Any]) -> dict[str, A
         "tags": [operation.tag],
         "responses": {
             str(status): _answer(answer, references) for status, answer in operation.answers.items()
-        },
-    }
-    if not operation.in_sandbox:
-        described["servers"] = [_PRODUCTION]
-    if not operation.in_production:
-        described["servers"] = [_SANDBOX]
-    body = references[_error_body(operation)]
-    for status in _refused(operation):
-        content: dict[str, Any] = {"application/json": {"schema": body}}
-        if operation.plain_refusals and status in operation.refuses:
-            content["text/plain"] = {}
-        described["responses"][str(status)] = {
-            "description": _REFUSALS[status],
-            "content": content,
         }
+        | _refusals(operation, references),
+    }
+    if not (operation.in_sandbox and operation.in_production):
+        described["servers"] = [_PRODUCTION if operation.in_production else _SANDBOX]
     if operation.identifies:
         described["security"] = [{name: []} for name in _schemes() if "operator" not in name]
     if operation.any_kind:
@@ -118,6 +108,16 @@ def _operation(operation: Operation, references: dict[type, Any]) -> dict[str, A
             for parameter in operation.parameters
         ]
     return described
+
+
+def _refusals(operation: Operation, references: dict[type, Any]) -> dict[str, Any]:
+    refusals: dict[str, Any] = {}
+    for status in _refused(operation):
+        content = {"application/json": {"schema": references[_error_body(operation)]}}
+        if operation.plain_refusals and status in operation.refuses:
+            content["text/plain"] = {}
+        refusals[str(status)] = {"description": _REFUSALS[status], "content": content}
+    return refusals
 
 
 def _error_body(operation: Operation) -> type[msgspec.Struct]:

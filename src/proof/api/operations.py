@@ -48,8 +48,8 @@ class Operation:
     `raw_body` is the media type of a body that the handler gets as the bytes it came in.
     `in_sandbox` False: the route exists without prefix only, `in_production` False: below the sandbox's
     only. `refuses` lists the statuses of errors it can answer with, beside those of the gate;
-    `plain_refusals`: its handler words them as plain text. `ramp`: errors have the ramp's body, and one that
-    needs a credential refuses browsers.
+    `plain_refusals`: its handler words them as plain text. `ramp`: errors have the ramp's body, and
+    one that needs a credential refuses browsers.
     """
 
     method: str

@@ -58,7 +58,9 @@ def _print(found: "ChainOverview") -> None:
 def _lines(found: "ChainOverview") -> list[tuple[str, str]]:
     unit, standing, spent = found.unit, found.standing, found.spent
     lines = [("node", "no answer")]
-    if standing is not None:
+    if standing is not None and not unit:
+        lines = [("authority", standing.network)]
+    elif standing is not None:
         price = f"{standing.pays_for} anchors of {standing.anchor_cost} {unit}"
         lines = [
             ("node", f"{standing.network}, height {standing.height}"),
@@ -67,8 +69,9 @@ def _lines(found: "ChainOverview") -> list[tuple[str, str]]:
     lines += [("open tree", _open(found)), ("last anchor", _last(found))]
     if found.waiting:
         lines.append(("under way", f"{found.waiting} closed trees are not verified yet"))
-    cost = f"{spent.cost} {unit} for {spent.anchors} anchors of {spent.hashes} hashes"
-    if spent.per_hash is not None:
+    taken = f"{spent.cost} {unit}" if unit else "nothing"
+    cost = f"{taken} for {spent.anchors} anchors of {spent.hashes} hashes"
+    if unit and spent.per_hash is not None:
         cost += f", {spent.per_hash:.3g} {unit} per hash"
     return [*lines, ("cost so far", cost)]
 
@@ -105,8 +108,10 @@ def _wire(found: "ChainOverview") -> dict[str, Any]:
         "currency_id": int(found.currency),
         "currency": found.currency.name,
         "unit": found.unit,
-        "node": standing and {"network": standing.network, "height": standing.height},
+        "node": standing
+        and {"network": standing.network, "height": standing.height if found.unit else None},
         "wallet": standing
+        and found.unit
         and {
             "balance": standing.balance,
             "anchor_cost": standing.anchor_cost,

@@ -49,6 +49,13 @@ def register(app: typer.Typer) -> None:
         ethereum_block: Annotated[
             list[str] | None, typer.Option(help="Hash of an Ethereum block you trust. Repeat.")
         ] = None,
+        tsa_certificate: Annotated[
+            list[str] | None,
+            typer.Option(
+                metavar="SHA256|FILE",
+                help="Certificate of a time-stamping authority you trust, or its SHA-256. Repeat.",
+            ),
+        ] = None,
         network: Annotated[
             list[str] | None,
             typer.Option(help="Test network of Bitcoin that should count, e.g. regtest. Repeat."),
@@ -62,7 +69,7 @@ def register(app: typer.Typer) -> None:
         """Check a file and its proof; nothing is asked of any server.
 
         The proof is JSON of ours or an .ots file of anybody's. Exits 0 when the time is signed by a key
-        you gave or is that of a block you trust, 3 when all is consistent but not tied to anything you
+        or certificate you gave or is that of a block you trust, 3 when all is consistent but not tied to anything you
         trust, 1 when refused, 2 on wrong usage.
         """
         trust = {
@@ -70,6 +77,7 @@ def register(app: typer.Typer) -> None:
             "--headers": headers and [headers],
             "--bitcoin-block": bitcoin_block,
             "--ethereum-block": ethereum_block,
+            "--tsa-certificate": tsa_certificate,
             "--network": network,
         }
         options = [f"{name}={value}" for name, values in trust.items() for value in values or ()]

@@ -15,19 +15,26 @@ _MAX_FILE_BYTES = 64 << 10
 class ChainTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What every chain's table holds.
 
-    `every_s`: a tree is closed when it is so old and holds a hash. `replace_after_s`: how long a
-    transaction may linger before one at a higher fee replaces it.
+    `every_s`: a tree is closed when it is so old and holds a hash.
     """
 
     url: str
     every_s: int = 3600
-    replace_after_s: int = 3600
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"
 
 
-class BitcoinTable(ChainTable, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class PaidTable(ChainTable, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What the table of a chain holds whose transactions cost a fee.
+
+    `replace_after_s`: how long a transaction may linger before one at a higher fee replaces it.
+    """
+
+    replace_after_s: int = 3600
+
+
+class BitcoinTable(PaidTable, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """`[<environment>.bitcoin]`. Paths are relative to the chains file."""
 
     credentials_file: Path
@@ -39,7 +46,7 @@ class BitcoinTable(ChainTable, frozen=True, forbid_unknown_fields=True, kw_only=
     max_sat_per_anchor: int = 20_000
 
 
-class EthereumTable(ChainTable, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class EthereumTable(PaidTable, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """`[<environment>.ethereum]`. Without `confirmations`, blocks count once they are finalized."""
 
     key_file: Path
@@ -48,11 +55,20 @@ class EthereumTable(ChainTable, frozen=True, forbid_unknown_fields=True, kw_only
     max_gwei_per_gas: float = 50
 
 
+class TsaTable(ChainTable, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`[<environment>.tsa]`. `policy`: dotted; without it the authority chooses."""
+
+    every_s: int = 600
+    ca_certificate_file: Path | None = None
+    policy: str | None = None
+
+
 class EnvironmentTables(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """`[<environment>]`: a table for each chain that is enabled there."""
 
     bitcoin: BitcoinTable | None = None
     ethereum: EthereumTable | None = None
+    tsa: TsaTable | None = None
 
 
 class ChainTables(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -109,6 +125,12 @@ def _problems(table: ChainTable) -> list[str]:
         problems.append("url: an http(s) URL of the node is required")
     if "@" in parts.netloc or parts.query or parts.fragment:
         problems.append("url: credentials do not belong into it; name credentials_file")
+    if (
+        isinstance(table, TsaTable)
+        and table.ca_certificate_file is None
+        and parts.scheme != "https"
+    ):
+        problems.append("ca_certificate_file: required where url is not https: who else vouches?")
     problems += [
         f"{name}: it is more than 0"
         for name in table.__struct_fields__

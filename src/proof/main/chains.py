@@ -5,15 +5,20 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from decimal import Decimal
 
+from cryptography import x509
+
 from proof.config import Settings, SettingsError
 from proof.config.chains import (
     BitcoinTable,
     ChainTable,
     EnvironmentTables,
     EthereumTable,
+    PaidTable,
+    TsaTable,
     beside,
     load_chain_tables,
 )
+from proof.core.clock import SystemClock
 from proof.main.keys import require_private
 from proof.partners.types import Environment
 from proof.timestamps.anchors.anchoring import Schedule
@@ -22,9 +27,13 @@ from proof.timestamps.anchors.bitcoin.rpc import BitcoinRpc
 from proof.timestamps.anchors.bitcoin.wallet import FeeCeiling
 from proof.timestamps.anchors.chain import Chain
 from proof.timestamps.anchors.overview import EnabledChain
+from proof.timestamps.anchors.tsa.belief import Trust
+from proof.timestamps.anchors.tsa.exchange import Exchange
+from proof.timestamps.anchors.tsa.service import TsaChain, TsaSettings
+from proof.timestamps.tsa import der
 from proof.timestamps.types import Chains, Currency
 
-_CURRENCIES = {"bitcoin": Currency.BTC, "ethereum": Currency.ETH}
+_CURRENCIES = {"bitcoin": Currency.BTC, "ethereum": Currency.ETH, "tsa": Currency.TSA}
 _WEI_PER_GWEI = 10**9
 
 
@@ -70,10 +79,15 @@ def _chains(settings: Settings, tables: EnvironmentTables) -> Iterator[tuple[Cha
         yield _bitcoin(settings, tables.bitcoin), tables.bitcoin
     if tables.ethereum is not None:
         yield _ethereum(settings, tables.ethereum), tables.ethereum
+    if tables.tsa is not None:
+        yield _tsa(settings, tables.tsa), tables.tsa
 
 
 def _schedule(table: ChainTable) -> Schedule:
-    return Schedule(timedelta(seconds=table.every_s), timedelta(seconds=table.replace_after_s))
+    every = timedelta(seconds=table.every_s)
+    # Nothing of a chain without fees waits to be replaced.
+    wait = timedelta(seconds=table.replace_after_s) if isinstance(table, PaidTable) else every
+    return Schedule(every, wait)
 
 
 def _bitcoin(settings: Settings, table: BitcoinTable) -> BitcoinChain:
@@ -100,3 +114,20 @@ def _ethereum(settings: Settings, table: EthereumTable) -> Chain:
         raise SettingsError(f"setting chains_file: {error.message}") from None
     ceiling = int(Decimal(str(table.max_gwei_per_gas)) * _WEI_PER_GWEI)
     return EthereumChain(Rpc(table.url), signer, EthereumSettings(ceiling, table.confirmations))
+
+
+def _tsa(settings: Settings, table: TsaTable) -> TsaChain:
+    authorities = None
+    try:
+        if table.policy is not None:
+            der.object_identifier(table.policy)
+        if table.ca_certificate_file is not None:
+            path = beside(settings.chains_file, table.ca_certificate_file)
+            authorities = x509.load_pem_x509_certificates(path.read_bytes())
+    except OSError as error:
+        raise SettingsError(f"setting chains_file: {error.filename}: {error.strerror}") from None
+    except ValueError as error:
+        raise SettingsError(f"setting chains_file: [*.tsa]: {error}") from None
+    return TsaChain(
+        Exchange(table.url), TsaSettings(Trust(authorities), table.policy), SystemClock()
+    )

@@ -14,6 +14,7 @@ class Currency(IntEnum):
     BTC = 0
     ETH = 1
     LOG = 900
+    TSA = 901
 
 
 # The chains beside the log, by environment. The log is always on and not named here.

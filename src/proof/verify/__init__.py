@@ -19,6 +19,7 @@ from proof.verify.established import (
     Established,
     EthereumInclusion,
     LogInclusion,
+    TokenInclusion,
 )
 from proof.verify.headers import TrustedHeaders, load_headers
 from proof.verify.merkle import Branch, parent, verify_branch
@@ -42,6 +43,7 @@ __all__ = [
     "EthereumInclusion",
     "LogInclusion",
     "RefusedError",
+    "TokenInclusion",
     "TrustError",
     "TrustedHeaders",
     "VerifierKey",

@@ -27,6 +27,10 @@ _REPEATED: Final = {
     "--log-key": ("FILE", "file of verifier keys you trust; may be repeated"),
     "--bitcoin-block": ("HASH", "hash of a Bitcoin block you trust; may be repeated"),
     "--ethereum-block": ("HASH", "hash of an Ethereum block you trust; may be repeated"),
+    "--tsa-certificate": (
+        "SHA256|FILE",
+        "certificate of a time-stamping authority you trust, or its SHA-256; may be repeated",
+    ),
     "--network": (
         "NAME",
         (
@@ -40,8 +44,9 @@ _DESCRIPTION: Final = """\
 Check that a timestamp proof is right, without asking the server that made it.
 
 The proof says that a SHA-256 was known at a certain time. Give the file itself and
-its SHA-256 is compared; give the log's keys, or a chain's headers or block, and the
-time is tied to them. They must come from somewhere you trust, never from the proof.
+its SHA-256 is compared; give the log's keys, a chain's headers or block, or an
+authority's certificate, and the time is tied to them. They must come from somewhere
+you trust, never from the proof.
 A proof is JSON of ours or an .ots file of anybody's."""
 
 _EPILOG: Final = """\
@@ -54,6 +59,8 @@ examples:
       an OpenTimestamps file, or a proof of ours, and the headers of Bitcoin's blocks
   %(prog)s report.pdf report.pdf.proof.json --ethereum-block 0x9b8f...01c4
       a proof in Ethereum, and the hash of the block it names
+  %(prog)s report.pdf report.pdf.proof.json --tsa-certificate tsa.pem
+      a proof by a time-stamping authority, and the certificate it signs with
   %(prog)s report.pdf.proof.json
       only the arithmetic: says what is established and what remains
 
@@ -61,7 +68,8 @@ the key file holds one key a line, `#` begins a comment:
   log.example/log+1a2b3c4d+AXNvbWUga2V5IG1hdGVyaWFs...
 
 exit codes:
-  0  the proof holds, and its time is signed by a key, or in a block, that you gave
+  0  the proof holds, and its time is signed by a key or certificate, or in a block,
+     that you gave
   1  refused: the proof is wrong, or is about something else
   2  wrong usage, or a file that cannot be read
   3  consistent, but not tied to anything you trust; the output says what remains
@@ -159,7 +167,8 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=prog,
         usage="%(prog)s [FILE] PROOF [--file FILE | --sha256 HEX] [--log-key FILE]"
-        " [--headers FILE] [--bitcoin-block HASH] [--ethereum-block HASH] [--network NAME] [--json]",
+        " [--headers FILE] [--bitcoin-block HASH] [--ethereum-block HASH] [--network NAME]"
+        " [--tsa-certificate SHA256|FILE] [--json]",
         description=_DESCRIPTION,
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -219,6 +228,9 @@ def _chains(options: argparse.Namespace) -> ChainTrust:
             bitcoin_blocks=frozenset(found[::-1] for found in bitcoin),
             ethereum_blocks=frozenset(ethereum),
             networks=frozenset(options.network),
+            tsa_certificates=frozenset(
+                each for text in options.tsa_certificate for each in files.certificates(text)
+            ),
         )
     except TrustError as error:
         raise UsageError(f"{error}; give --network NAME for each test network") from error

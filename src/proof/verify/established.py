@@ -65,6 +65,25 @@ class EthereumInclusion:
 
 
 @dataclass(frozen=True, slots=True)
+class TokenInclusion:
+    """The root is what an RFC 3161 token is over.
+
+    `serial`, `policy` (an object identifier), `time_ms` (since 1970 UTC, rounded up) and `accuracy_us`
+    (None: not said) are the token's. `certificate`: SHA-256 of the certificate it is signed with.
+    `signature_checked`: the signature is that certificate's; False where its kind is not known here.
+    `tied`: it was checked, and the caller trusts the certificate.
+    """
+
+    serial: int
+    policy: str
+    time_ms: int
+    accuracy_us: int | None
+    certificate: bytes
+    signature_checked: bool
+    tied: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Established:
     """What a payload that was not refused establishes.
 
@@ -73,9 +92,10 @@ class Established:
 
     `inclusion`: arithmetic ties the root to that log root, whoever made it.
     `bitcoin`, `ethereum`: arithmetic ties the root to that block header, whoever made it.
+    `token`: the root is what that token is over, whoever made it.
     `signed_by`: name of the caller's trusted log key that signed the log root, or None.
-    `timestamp_ms`: milliseconds since 1970 UTC, signed by a key the caller trusts or in the header of
-    a block the caller trusts, or None.
+    `timestamp_ms`: milliseconds since 1970 UTC, signed by a key or under a certificate the caller trusts,
+    or in the header of a block the caller trusts, or None.
     `remaining`: sentences, one for each thing that is not established; empty when `tied`.
     """
 
@@ -89,10 +109,11 @@ class Established:
     remaining: tuple[str, ...]
     bitcoin: BitcoinInclusion | None = None
     ethereum: EthereumInclusion | None = None
+    token: TokenInclusion | None = None
 
     @property
     def tied(self) -> bool:
-        """Whether root and time are tied to keys or blocks the caller trusts."""
+        """Whether root and time are tied to keys, certificates or blocks the caller trusts."""
         return self.timestamp_ms is not None
 
 

@@ -1,7 +1,8 @@
 """Reading the files that the command line names: keys, headers, and what a proof is about."""
 
 import mmap
-from hashlib import file_digest
+from base64 import b64decode
+from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import Final
 
@@ -13,6 +14,10 @@ from proof.verify.ripemd160 import ripemd160
 
 _MAX_KEY_FILE_BYTES: Final = 64 * 1024
 _MAX_SLOW_FILE_BYTES: Final = 16 * 1024 * 1024  # Keccak takes a minute for as much
+_MAX_CERTIFICATE_FILE_BYTES: Final = 64 * 1024
+_PEM_BEGIN: Final = b"-----BEGIN CERTIFICATE-----"
+_PEM_END: Final = b"-----END CERTIFICATE-----"
+_DER_BEGIN: Final = b"\x30"
 _SLOW_HASHES: Final = {"ripemd160": ripemd160, "keccak256": keccak_256}
 
 
@@ -85,6 +90,27 @@ def block_hash(text: str, option: str) -> bytes:
     if len(digits) != 64 or digits.strip("0123456789abcdef"):
         raise UsageError(f"{option} {quoted(text)} is not 64 hex digits")
     return bytes.fromhex(digits)
+
+
+def certificates(text: str) -> list[bytes]:
+    """SHA-256 of certificates: `text` itself, hex with or without colons, or that of each one in the file
+    `text`, PEM or DER. Raises UsageError."""
+    digits = text.lower().replace(":", "")
+    if len(digits) == 64 and not digits.strip("0123456789abcdef"):
+        return [bytes.fromhex(digits)]
+    raw = read(text, _MAX_CERTIFICATE_FILE_BYTES + 1)
+    if len(raw) > _MAX_CERTIFICATE_FILE_BYTES:
+        raise UsageError(f"{quoted(text)} is over {_MAX_CERTIFICATE_FILE_BYTES} bytes long")
+    if raw[:1] == _DER_BEGIN:
+        return [sha256(raw).digest()]
+    try:
+        blocks = [each.partition(_PEM_END)[0].split() for each in raw.split(_PEM_BEGIN)[1:]]
+        found = [sha256(b64decode(b"".join(block), validate=True)).digest() for block in blocks]
+    except ValueError as error:
+        raise UsageError(f"{quoted(text)} holds a certificate that is not in base64") from error
+    if not found:
+        raise UsageError(f"{quoted(text)} holds no certificate, and is no SHA-256 of one")
+    return found
 
 
 def _unreadable(path: str, error: Exception) -> UsageError:

@@ -22,6 +22,7 @@ from proof.verify.log_evidence import LOG_CURRENCY, LOG_CURRENCY_ID, MAX_LOG_PAT
 from proof.verify.members import integer, members, text
 from proof.verify.merkle import Branch
 from proof.verify.note import VerifierKey
+from proof.verify.rfc3161 import verify_rfc3161
 from proof.verify.strict_json import parse_json
 from proof.verify.trust import NO_CHAINS, ChainTrust
 
@@ -59,11 +60,13 @@ def verify_payload(
     3. Every hash of the branch is recomputed, from its root down to its leaf.
     4. The leaf is the payload's `sha256`, the root is `tree.rootSha256`.
     5. Evidence of type `log`: the root is in the log, at the index that `tree` names. `bitcoin`,
-       `ethereum`: the root is in the transaction that `tree` names.
+       `ethereum`: the root is in the transaction that `tree` names. `rfc3161`: the root is what the
+       token that `tree` names is over.
     6. The log's root is signed by a trusted log key. The transaction is in the block, whose header
-       has the work it should have (Bitcoin) and the time that `tree` names.
+       has the work it should have (Bitcoin) and the time that `tree` names. The token's digests and its
+       signature are right.
     7. The time is signed by a trusted cosigner and is `tree.timestamp`. The block is one of the
-       trusted headers, or its hash is trusted.
+       trusted headers, or its hash is trusted. The certificate that the token is signed with is trusted.
 
     Raises a subclass of RefusedError for each malformation or contradiction. What cannot be
     checked for want of evidence, keys, headers or hashes is not refused: it is named in `remaining`.
@@ -85,6 +88,8 @@ def verify_payload(
             return verify_bitcoin(branch, tree, evidence, chains)
         case "ethereum":
             return verify_ethereum(branch, tree, evidence, chains)
+        case "rfc3161":
+            return verify_rfc3161(branch, tree, evidence, chains)
         case unknown:
             reason = f"This verifier does not know evidence of type {quoted(unknown)}."
             return _untied(branch, tree, f"{reason} {_unchecked(tree)}")

@@ -7,7 +7,13 @@ from typing import TextIO
 
 from proof.verify.bitcoin import work_text
 from proof.verify.errors import RefusedError, quoted
-from proof.verify.established import BitcoinInclusion, Established, EthereumInclusion, utc_text
+from proof.verify.established import (
+    BitcoinInclusion,
+    Established,
+    EthereumInclusion,
+    TokenInclusion,
+    utc_text,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +45,8 @@ def text(established: Established, subject: Subject) -> str:
 def as_json(established: Established, subject: Subject, exit_code: int) -> str:
     """The same facts as one JSON object; hashes in hex, times in milliseconds since 1970 UTC.
 
-    Bitcoin's hashes are reversed, as its programs print them. `height` and `chainId` are the proof's
-    word while the result is untied.
+    Bitcoin's hashes are reversed, as its programs print them. Serial numbers are decimal text. `height`
+    and `chainId` are the proof's word while the result is untied.
     """
     claimed = established.claimed
     facts = {
@@ -52,6 +58,7 @@ def as_json(established: Established, subject: Subject, exit_code: int) -> str:
         "log": _log_facts(established),
         "bitcoin": established.bitcoin and _bitcoin_facts(established.bitcoin),
         "ethereum": established.ethereum and _ethereum_facts(established.ethereum),
+        "rfc3161": established.token and _token_facts(established.token),
         "signedBy": established.signed_by,
         "timestamp": established.timestamp_ms,
         "compared": subject.sha256 is not None,
@@ -115,6 +122,18 @@ def _ethereum_facts(found: EthereumInclusion) -> dict[str, object]:
     }
 
 
+def _token_facts(found: TokenInclusion) -> dict[str, object]:
+    return {
+        "serialNumber": str(found.serial),  # beyond what JSON numbers hold
+        "policy": found.policy,
+        "timestamp": found.time_ms,
+        "accuracyMicroseconds": found.accuracy_us,
+        "certificateSha256": found.certificate.hex(),
+        "signatureChecked": found.signature_checked,
+        "tiedBy": "certificate" if found.tied else None,
+    }
+
+
 def _steps(established: Established, subject: Subject) -> list[str]:
     root, leaf = established.root.hex(), established.leaf.hex()
     return [
@@ -132,6 +151,8 @@ def _evidence_steps(established: Established) -> list[str]:
         return _bitcoin_steps(established.bitcoin)
     if established.ethereum is not None:
         return _ethereum_steps(established.ethereum)
+    if established.token is not None:
+        return _token_steps(established.token)
     return [_inclusion_step(established), _signature_step(established), _time_step(established)]
 
 
@@ -174,6 +195,21 @@ def _ethereum_steps(found: EthereumInclusion) -> list[str]:
     ]
 
 
+def _token_steps(found: TokenInclusion) -> list[str]:
+    certificate = found.certificate.hex()
+    return [
+        f"ok  The root is what the token with serial number\n             {found.serial} is over.",
+        f"ok  The token's digests are right, and so is its signature under the certificate"
+        f"\n             {certificate}."
+        if found.signature_checked
+        else f"--  The token's digests are right; its signature was not checked. Its certificate is"
+        f"\n             {certificate}.",
+        "ok  The certificate is one you gave."
+        if found.tied
+        else "--  Nothing was checked under a certificate you gave.",
+    ]
+
+
 def _inclusion_step(established: Established) -> str:
     log = established.inclusion
     if log is None:
@@ -205,7 +241,7 @@ def _sentence(established: Established, subject: Subject) -> str:
     hashed = f"SHA-256 {established.leaf.hex()}"
     name = "what has " + hashed if subject.path is None else f"{quoted(subject.path)} ({hashed})"
     if established.timestamp_ms is not None and established.signed_by is None:
-        return f"{name} existed by {utc_text(established.timestamp_ms)}, {_block(established)}."
+        return f"{name} existed by {utc_text(established.timestamp_ms)}, {_witness(established)}."
     if established.timestamp_ms is not None and established.signed_by is not None:
         when, log = utc_text(established.timestamp_ms), quoted(established.signed_by)
         return f"{name} existed by {when}, as the log {log} recorded."
@@ -216,7 +252,11 @@ def _sentence(established: Established, subject: Subject) -> str:
     return f"{name} is in the tree under the root above."
 
 
-def _block(established: Established) -> str:
+def _witness(established: Established) -> str:
+    if established.token is not None:
+        return (
+            f"{_accuracy(established.token)}as an authority whose certificate you gave has signed"
+        )
     if established.bitcoin is not None:
         found = established.bitcoin
         return (
@@ -225,3 +265,9 @@ def _block(established: Established) -> str:
     assert established.ethereum is not None
     found_in = established.ethereum
     return f"the time of block {found_in.number} of Ethereum's chain {found_in.chain_id}"
+
+
+def _accuracy(found: TokenInclusion) -> str:
+    if found.accuracy_us is None:
+        return ""
+    return f"give or take {found.accuracy_us / 1_000_000:g} s, "

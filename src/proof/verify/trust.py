@@ -14,10 +14,11 @@ class TrustError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class ChainTrust:
-    """Headers, block hashes and test networks that count.
+    """Headers, block hashes, certificates and test networks that count.
 
     `headers`: one network's, from `load_headers`. `bitcoin_blocks` and `ethereum_blocks`: 32-byte
     hashes; Bitcoin's in the order SHA-256 gives them, which is the reverse of how people write them.
+    `tsa_certificates`: SHA-256 of the certificates that time-stamping authorities sign with.
     `networks`: Bitcoin's test networks that count beside the main one.
 
     Raises TrustError for an unknown network and for headers of a test network that is not named.
@@ -27,6 +28,7 @@ class ChainTrust:
     bitcoin_blocks: Collection[bytes] = field(default=frozenset())
     ethereum_blocks: Collection[bytes] = field(default=frozenset())
     networks: Collection[str] = field(default=frozenset())
+    tsa_certificates: Collection[bytes] = field(default=frozenset())
 
     def __post_init__(self) -> None:
         unknown = sorted(set(self.networks) - TEST_NETWORKS - {MAIN})

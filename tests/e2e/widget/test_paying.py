@@ -10,7 +10,7 @@ from tests.support.widget_api import CARDS, WidgetApi
 
 # Values stand between Unicode's isolates, which nobody sees.
 BACK = re.compile("^Back to .Acme Exchange.$")
-SOON = re.compile("^You go back by yourself in ")
+SOON = re.compile("^Returning automatically in ")
 NUMBERS = {one["outcome"]: one["number"] for one in CARDS}
 
 

@@ -17,7 +17,7 @@ from proof.core.ids import checksum
 from proof.db import Database
 from proof.partners import gate as gates
 from proof.partners import tokens
-from proof.partners.credentials import Credential
+from proof.partners.credentials import Credential, EndedCredential
 from proof.partners.directory import Directory
 from proof.partners.errors import InvalidTokenError
 from proof.partners.gate import Gate
@@ -27,6 +27,7 @@ from proof.partners.types import CredentialKind, Environment, Limits, PartnerEnv
 
 PRODUCTION = Environment.PRODUCTION
 KNOWN = new_token(PRODUCTION)
+OVER = new_token(PRODUCTION)
 HERE = ip_address("203.0.113.9")
 
 
@@ -46,6 +47,12 @@ class CountingDirectory:
     async def find(self, key_id: str) -> Credential | None:
         self.steps.append("find")
         return credential(KNOWN) if key_id == KNOWN.key_id else None
+
+    def ended(self, key_id: str) -> EndedCredential | None:
+        self.steps.append("ended")
+        if key_id != OVER.key_id:
+            return None
+        return EndedCredential(key_id, 1, CredentialKind.API_KEY, OVER.sha256, revoked=True)
 
     async def look_after_miss(self) -> None:
         self.steps.append("look")
@@ -110,8 +117,8 @@ def way(monkeypatch: pytest.MonkeyPatch, token: str, *, let_in: bool = False) ->
 def test_unknown_and_known_key_ids_take_the_same_way(monkeypatch: pytest.MonkeyPatch) -> None:
     unknown = way(monkeypatch, new_token(PRODUCTION).text)
     known = way(monkeypatch, wrong_secret())
-    assert unknown == known
-    assert unknown.count("compare 32 32") == 2
+    assert unknown == known == way(monkeypatch, OVER.text)
+    assert unknown.count("compare 32 32") == 3
     assert unknown.count("look") == 1
 
 

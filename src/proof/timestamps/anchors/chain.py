@@ -125,7 +125,7 @@ class Chain(Protocol):
 
     @property
     def unit(self) -> str:
-        """What amounts are counted in, e.g. `sat`."""
+        """What amounts are counted in, e.g. `sat`; empty where an anchor costs nothing."""
         ...
 
     async def standing(self) -> Standing:

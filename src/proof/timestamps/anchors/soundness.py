@@ -12,7 +12,8 @@ class UnsoundEvidenceError(ChainError):
 
 
 def trust_in(currency: Currency, block: str | None) -> ChainTrust:
-    """Trust in the one block our own node saw a root in, by its hash as the chain writes it.
+    """Trust in the one block our own node saw a root in, by its hash as the chain writes it; of an
+    authority, in the certificate that its token was believed under, by its SHA-256 in hex.
 
     Test networks count: which one a chain is on is the operator's setting.
     """
@@ -21,6 +22,8 @@ def trust_in(currency: Currency, block: str | None) -> ChainTrust:
     raw = bytes.fromhex(block.removeprefix("0x"))
     if currency is Currency.BTC:
         return ChainTrust(bitcoin_blocks=frozenset({raw[::-1]}), networks=TEST_NETWORKS)
+    if currency is Currency.TSA:
+        return ChainTrust(tsa_certificates=frozenset({raw}))
     return ChainTrust(ethereum_blocks=frozenset({raw}), networks=TEST_NETWORKS)
 
 

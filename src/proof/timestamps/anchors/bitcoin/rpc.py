@@ -23,7 +23,7 @@ _TIMEOUT_S: Final = 30.0
 # A block of the largest kind names some 16,000 transactions, 67 bytes each.
 _MAX_ANSWER_BYTES: Final = 8 << 20
 _MAX_NESTING: Final = 32
-_STRING_OR_BRACKET: Final = re.compile(rb'"(?:[^"\\]|\\.)*+"|[\[\]{}]', re.DOTALL)
+_STRING_OR_BRACKET: Final = re.compile(rb'"(?:[^"\\]|\\.)*+"?|[\[\]{}]', re.DOTALL)
 _MAX_CREDENTIALS_BYTES: Final = 1024
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 _UNAUTHORIZED: Final = 401

@@ -1,6 +1,6 @@
 /** Card, Apple Pay or Google Pay. What is typed here stays here: the server gets a method and an outcome. */
 
-import { atWork, h, note } from "../dom.js";
+import { h, note } from "../dom.js";
 import { form } from "../steps.js";
 import { CardForm } from "./card.js";
 
@@ -81,7 +81,7 @@ class Payment {
       // The attempt keeps its id: pressing again asks for the same one, never for a second.
       const unknown = error.code === "network" || error.status >= 500;
       this.problem.replaceChildren(note("caution", this.words.say(unknown ? "pay.unknown" : "refused")));
-      if (!unknown) await atWork(this.problem, () => page.look());
+      if (!unknown) await page.look();
     }
   }
 }
