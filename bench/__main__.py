@@ -12,6 +12,7 @@ from bench import (
     delivery,
     gate,
     growth,
+    sessions,
     single,
     tree,
     tsa,
@@ -33,6 +34,7 @@ BENCHMARKS: dict[str, Callable[[Options], list[Figure]]] = {
     "calendar": calendar.run,
     "tsa": tsa.run,
     "ws": websockets.run,
+    "sessions": sessions.run,
 }
 
 

@@ -38,6 +38,18 @@ class Served:
     api_key: str
     settings: Settings
     client_token: str
+    partner_id: str
+
+    def run(self, *arguments: str) -> str:
+        """`proof <arguments>` for this installation; what it prints."""
+        done = subprocess.run(
+            [sys.executable, "-m", "proof", *arguments],
+            env={**os.environ, "PROOF_DATA_DIR": str(self.settings.data_dir)},
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+        )
+        return done.stdout
 
 
 @contextmanager
@@ -70,7 +82,13 @@ def proof(processes: int, **variables: str) -> Iterator[Served]:
         _await_port(port, server, Path(folder) / "log")
         settings = load_settings({}, data_dir=data, host=HOST, port=port)
         handed = _handed(environment)
-        yield Served(port, handed["api_key"], settings, handed["client_token"])
+        yield Served(
+            port,
+            handed["production"]["api_key"],
+            settings,
+            handed["production"]["client_token"],
+            handed["partner_id"],
+        )
 
 
 @contextmanager
@@ -83,6 +101,19 @@ def empty(processes: int) -> Iterator[int]:
             stack.callback(_stop, server)
             _await_port(port, server, None)
         yield port
+
+
+@contextmanager
+def inserting(settings: Settings) -> Iterator[int]:
+    """The endpoint of one INSERT, on the installation's own database; yields its port."""
+    port = free_port()
+    environment = {**os.environ, "PROOF_DATA_DIR": str(settings.data_dir)}
+    server = subprocess.Popen([sys.executable, "-m", "bench.inserting", str(port)], env=environment)
+    try:
+        _await_port(port, server, None)
+        yield port
+    finally:
+        _stop(server)
 
 
 def superuser(settings: Settings) -> dict[str, Any]:
@@ -102,8 +133,8 @@ def free_port() -> int:
         return port
 
 
-def _handed(environment: dict[str, str]) -> dict[str, str]:
-    """What a new partner is handed for production, from which loopback may call."""
+def _handed(environment: dict[str, str]) -> dict[str, Any]:
+    """What a new partner is handed; loopback may call production."""
     added = subprocess.run(
         [
             *(sys.executable, "-m", "proof", "partner", "add", "--json"),
@@ -113,7 +144,7 @@ def _handed(environment: dict[str, str]) -> dict[str, str]:
         stdout=subprocess.PIPE,
         check=True,
     )
-    handed: dict[str, str] = json.loads(added.stdout)["production"]
+    handed: dict[str, Any] = json.loads(added.stdout)
     return handed
 
 

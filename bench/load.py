@@ -5,6 +5,7 @@ title), a `Result` as JSON on standard output. One epoll loop, no HTTP library: 
 request is a tenth of what any Python server does, and `cpu_share` says how busy it was.
 """
 
+import itertools
 import random
 import select
 import socket
@@ -20,11 +21,13 @@ _RECEIVE_BYTES = 65_536
 _ANSWERED = (b"HTTP/1.1 200", b"HTTP/1.1 202")
 _POOL_HASHES = 8_192
 _WAIT_S = 30.0
+COUNTER = "@@@@@@@@@@@@@@@@@@@@"
 
 
 class Load(Struct, frozen=True, kw_only=True):
     """What to send. Either `duration_s` bounds the run, after `warmup_s`, or `requests` does. `raw`: a
-    body is the bytes of one digest."""
+    body is the bytes of one digest. `body`: the whole body, and `head` more lines for the head, in place of
+    hashes; COUNTER in them becomes the number of the request, counted from the seed."""
 
     host: str
     port: int
@@ -37,6 +40,8 @@ class Load(Struct, frozen=True, kw_only=True):
     requests: int = 0
     path: str = "/v1/timestamp"
     raw: bool = False
+    body: str = ""
+    head: str = ""
 
 
 class Result(Struct, frozen=True, kw_only=True):
@@ -78,6 +83,17 @@ def bulk_seed(seed: int, request: int) -> int:
     return (seed << 32) + request
 
 
+def _worded(load: Load) -> Iterator[bytes]:
+    whole = (
+        f"POST {load.path} HTTP/1.1\r\nHost: {load.host}:{load.port}\r\n"
+        f"x-api-key: {load.api_key}\r\nContent-Type: application/json\r\n{load.head}"
+        f"Content-Length: {len(load.body)}\r\n\r\n{load.body}"
+    ).encode()
+    marker, digits = COUNTER.encode(), len(COUNTER)
+    for number in itertools.count(load.seed):
+        yield whole.replace(marker, b"%0*d" % (digits, number))
+
+
 def _requests(load: Load) -> Iterator[bytes]:
     body = _raw if load.raw else _body
     length = len(body(["0" * 64] * load.hashes))
@@ -115,7 +131,7 @@ class _Client:
         self._sent_at: dict[int, float] = {}
         self._partial: dict[int, bytes] = {}
         self.latencies_s: list[float] = []
-        self._requests: Iterator[bytes] = _requests(load)
+        self._requests: Iterator[bytes] = _worded(load) if load.body else _requests(load)
         if load.requests:
             # Built beforehand: large bodies cost the generator as much as sending them.
             self._requests = iter([next(self._requests) for _ in range(load.requests)])

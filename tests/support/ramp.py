@@ -24,7 +24,7 @@ ON CONFLICT (partner_environment_id, partner_user_id) DO UPDATE SET kyc = ramp_u
 _TRANSACTION = """
 INSERT INTO ramp_transactions (id, partner_environment_id, user_id, type, currency, network,
     crypto_amount, fiat_currency, created_at, updated_at, next_poll_at)
-VALUES ($1, $2, $3, $4, 'USDT', 'TRC20', $5, 'EUR', $6, $6, $6)
+VALUES ($1, $2, $3, $4, $7, 'TRC20', $5, 'EUR', $6, $6, $6)
 """
 
 
@@ -36,15 +36,17 @@ async def make_transaction(
     kind: str = "buy",
     user: str = USER,
     amount: str = "50.000000000000000001",
+    currency: str = "USDT",
     at: datetime = BEGUN,
 ) -> UUID:
     """A pending transaction of a partner environment, with its user's personal values; its id."""
     made = uuid4()
     async with database.transaction() as tx:
         person = await tx.fetchval(_PERSON, owner, user, at)
-        await tx.execute(_TRANSACTION, made, owner, person, kind, Decimal(amount), at)
-        values = {Kind.EMAIL: EMAIL, Kind.ADDRESS: ADDRESS, Kind.CLIENT_IP: CLIENT_IP}
-        for each, value in values.items():
+        values = (made, owner, person, kind, Decimal(amount), at, currency)
+        await tx.execute(_TRANSACTION, *values)
+        known = {Kind.EMAIL: EMAIL, Kind.ADDRESS: ADDRESS, Kind.CLIENT_IP: CLIENT_IP}
+        for each, value in known.items():
             await personal.save(tx, personal.seal(vault, each, value), person, made, at)
     return made
 

@@ -110,13 +110,13 @@ def _wire(found: "ChainOverview") -> dict[str, Any]:
         "unit": found.unit,
         "node": standing
         and {"network": standing.network, "height": standing.height if found.unit else None},
-        "wallet": standing
-        and found.unit
-        and {
+        "wallet": {
             "balance": standing.balance,
             "anchor_cost": standing.anchor_cost,
             "pays_for": standing.pays_for,
-        },
+        }
+        if standing and found.unit
+        else None,
         "trouble": found.trouble,
         "trouble_since": _text(found.trouble_since),
         "waiting": found.waiting,

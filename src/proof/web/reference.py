@@ -77,8 +77,10 @@ _EXAMPLES: Mapping[str, Any] = {
     "type": "buy",
 }
 # What a request can do without, and a reader of its example too.
-_LEFT_OUT = ("sandbox", "force", "link", "delivery", "until", "endpoint_id")
-_LEFT_OUT += ("redirect_url", "client_ip", "address")
+_LEFT_OUT = frozenset(
+    ("sandbox", "force", "link", "delivery", "until", "endpoint_id")
+    + ("redirect_url", "client_ip", "address")
+)
 _KEYS = {"operator": "PROOF_OPERATOR_TOKEN", "client_token": "PROOF_CLIENT_TOKEN"}
 
 

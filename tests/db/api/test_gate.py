@@ -219,7 +219,7 @@ def test_open_routes_look_at_no_credential(run: Run, platform: Platform, name: s
             partner = await customer(platform, environment, "Right")
             mine = await stamp(platform, partner, environment, "01" * 32)
             exists = OPERATIONS[name].in_sandbox or environment is Environment.PRODUCTION
-            entry, method = TABLE[name], name.split()[0]
+            entry, method = TABLE[name], name.split(maxsplit=1)[0]
             target = PREFIX[environment] + entry.target(mine)
             body = entry.body(mine) if entry.body else None
             for token in (None, "secret", issued(partner, OTHER[environment]).api_key):

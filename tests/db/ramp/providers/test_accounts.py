@@ -175,3 +175,16 @@ def test_credentials_that_lack_something_are_refused_by_name(
     with pytest.raises(InvalidInputError, match=rf"^{named}: ") as raised:
         checked_credentials(fields_of("mercuryo"), PRODUCTION, GIVEN | change)
     assert "secret" not in raised.value.message.replace("widget_secret", "")
+
+
+def test_production_never_has_the_simulator(scene: Scene) -> None:
+    at = scene.stage.platform
+    how = (scene.partner.partner_id, PRODUCTION, "sandbox", {"sign_key": "k"}, Actor("cli"))
+
+    async def write() -> UUID:
+        async with at.database.transaction() as tx:
+            return await add_account(tx, at.vault, *how)
+
+    with pytest.raises(InvalidInputError, match="sandbox"):
+        scene.run(write())
+    assert of(scene, PRODUCTION) is None

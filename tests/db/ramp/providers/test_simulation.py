@@ -1,6 +1,7 @@
 """POST /simulate and /clock/advance: every outcome to its end, by callbacks and by polling."""
 
 from collections.abc import Iterator
+from decimal import Decimal
 from uuid import uuid4
 
 import pytest
@@ -9,6 +10,7 @@ from tests.support.partners import issued
 
 from proof.partners.types import Environment
 from proof.ramp.providers.sandbox.outcomes import OUTCOMES, Name
+from proof.ramp.providers.sandbox.simulator import BATCH
 from proof.ramp.types import Status, TransactionType
 
 DAY_S = 24 * 3600
@@ -157,3 +159,26 @@ def test_production_has_neither(scene: Scene) -> None:
         scene.stage.platform.call("POST", "/clock/advance", {"seconds": 60}, token=token)
     )
     assert answer.status == 404
+
+
+@pytest.mark.parametrize("outcome", [Name.SUCCESS, Name.CALLBACK_LOST])
+def test_the_largest_amount_comes_to_its_end(scene: Scene, outcome: Name) -> None:
+    made = scene.transaction(amount="99999999999999999999.999999999999999999", currency="BTC")
+    assert scene.simulate(made, outcome).status == 200
+    scene.run(scene.world.pass_time(300, polling=True))
+    row = scene.run(scene.world.row(made))
+    assert (row["status"], row["alert"]) == ("completed", None)
+    assert row["fiat_amount"] == Decimal("5400000000000000000000000.00")
+
+
+def test_an_operation_that_cannot_be_read_holds_up_no_other(scene: Scene) -> None:
+    broken = [scene.transaction() for _ in range(BATCH)]
+    for one in broken:
+        scene.simulate(one, Name.SUCCESS)
+    at = scene.stage.platform
+    query = "UPDATE simulated_operations SET state = '{}' WHERE transaction_id = ANY($1)"
+    scene.run(at.fetch(query, broken))
+    made = scene.transaction()
+    scene.simulate(made, Name.SUCCESS)
+    scene.run(scene.world.pass_time(30))
+    assert scene.run(scene.world.row(made))["status"] == "completed"

@@ -139,3 +139,23 @@ def test_an_end_that_has_to_be_confirmed_has_the_provider_asked_at_once(
     row = run(row_of(database, made))
     assert (row["status"], row["next_poll_at"]) == ("processing", clock.now())
     assert run(callbacks(database))[1]["outcome"] == "to be confirmed"
+
+
+def test_a_callback_that_cannot_be_written_holds_up_no_other(
+    run: Run[Any], database: Database, vault: Vault, sandbox: int
+) -> None:
+    poisoned = run(make_transaction(database, vault, sandbox, at=START))
+    made = run(make_transaction(database, vault, sandbox, at=START))
+    # PostgreSQL takes no NUL in text.
+    run(call_back(database, vault, sandbox, poisoned, "payment \0"))
+    run(call_back(database, vault, sandbox, made, "payment captured"))
+
+    run(process(database, vault, providers(database), TurnedClock()))
+
+    assert run(process(database, vault, providers(database), TurnedClock())) == 0
+    assert run(row_of(database, made))["status"] == "processing"
+    row = run(row_of(database, poisoned))
+    assert (row["status"], row["alert"]) == ("pending", "not_applied")
+    done = run(callbacks(database))
+    assert [one["outcome"] for one in done] == ["not applied", "processing"]
+    assert done[0]["sealed"] is not None
