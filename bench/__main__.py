@@ -8,6 +8,7 @@ from collections.abc import Callable
 from bench import (
     bulk,
     calendar,
+    callbacks,
     chain_verifying,
     delivery,
     gate,
@@ -35,6 +36,7 @@ BENCHMARKS: dict[str, Callable[[Options], list[Figure]]] = {
     "tsa": tsa.run,
     "ws": websockets.run,
     "sessions": sessions.run,
+    "callbacks": callbacks.run,
 }
 
 

@@ -126,6 +126,11 @@ def superuser(settings: Settings) -> dict[str, Any]:
     }
 
 
+def partner(settings: Settings) -> dict[str, Any]:
+    """What a new partner of a running installation is handed."""
+    return _handed({**os.environ, "PROOF_DATA_DIR": str(settings.data_dir)})
+
+
 def free_port() -> int:
     with closing(socket.socket()) as probe:
         probe.bind((HOST, 0))

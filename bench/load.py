@@ -5,6 +5,7 @@ title), a `Result` as JSON on standard output. One epoll loop, no HTTP library: 
 request is a tenth of what any Python server does, and `cpu_share` says how busy it was.
 """
 
+import hmac
 import itertools
 import random
 import select
@@ -21,13 +22,14 @@ _RECEIVE_BYTES = 65_536
 _ANSWERED = (b"HTTP/1.1 200", b"HTTP/1.1 202")
 _POOL_HASHES = 8_192
 _WAIT_S = 30.0
-COUNTER = "@@@@@@@@@@@@@@@@@@@@"
+COUNTER = "@" * 20
 
 
 class Load(Struct, frozen=True, kw_only=True):
     """What to send. Either `duration_s` bounds the run, after `warmup_s`, or `requests` does. `raw`: a
     body is the bytes of one digest. `body`: the whole body, and `head` more lines for the head, in place of
-    hashes; COUNTER in them becomes the number of the request, counted from the seed."""
+    hashes; COUNTER in them becomes the number of the request, counted from the seed, in hexadecimal.
+    `sign_key`: X-Signature is HMAC-SHA256 of the body under it."""
 
     host: str
     port: int
@@ -42,6 +44,7 @@ class Load(Struct, frozen=True, kw_only=True):
     raw: bool = False
     body: str = ""
     head: str = ""
+    sign_key: str = ""
 
 
 class Result(Struct, frozen=True, kw_only=True):
@@ -84,14 +87,21 @@ def bulk_seed(seed: int, request: int) -> int:
 
 
 def _worded(load: Load) -> Iterator[bytes]:
-    whole = (
+    head = (
         f"POST {load.path} HTTP/1.1\r\nHost: {load.host}:{load.port}\r\n"
         f"x-api-key: {load.api_key}\r\nContent-Type: application/json\r\n{load.head}"
-        f"Content-Length: {len(load.body)}\r\n\r\n{load.body}"
+        f"Content-Length: {len(load.body)}\r\n"
     ).encode()
-    marker, digits = COUNTER.encode(), len(COUNTER)
+    body, marker, key = load.body.encode(), COUNTER.encode(), load.sign_key.encode()
     for number in itertools.count(load.seed):
-        yield whole.replace(marker, b"%0*d" % (digits, number))
+        counted = b"%0*x" % (len(marker), number)
+        said = body.replace(marker, counted)
+        signed = b"X-Signature: %s\r\n" % _signature(key, said) if key else b""
+        yield head.replace(marker, counted) + signed + b"\r\n" + said
+
+
+def _signature(key: bytes, body: bytes) -> bytes:
+    return hmac.digest(key, body, "sha256").hex().encode()
 
 
 def _requests(load: Load) -> Iterator[bytes]:

@@ -5,15 +5,15 @@ import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 from uuid import UUID
 
 from bench.figures import Figure, Target
 from bench.installation import Served, proof
 from bench.options import Options
 from bench.sockets import Received, Watchers, Watching, spread
+from bench.transactions import add_transactions
 from proof.core.secrets import Vault
-from proof.db import Connection, Database
+from proof.db import Database
 from proof.main.database import arguments
 from proof.main.keys import open_vault
 from proof.ramp.providers.protocols import Observation, Verdict
@@ -25,21 +25,6 @@ _TICK_S = 0.02
 _PER_TICK = 10
 _SETTLE_S = 2.0
 _LAST_S = 30.0
-
-_PERSON = """
-INSERT INTO ramp_users (partner_environment_id, partner_user_id, created_at)
-SELECT e.id, 'bench', now() FROM partner_environments e JOIN partners p ON p.id = e.partner_id
-WHERE p.name = 'Bench' AND e.environment = 'production' RETURNING id
-"""
-
-_TRANSACTIONS = """
-INSERT INTO ramp_transactions (id, partner_environment_id, user_id, type, currency, network,
-    crypto_amount, created_at, updated_at, next_poll_at)
-SELECT gen_random_uuid(), partner_environment_id, id, 'buy', 'USDT', 'TRC20', 50, now(), now(),
-       now() + interval '1 day'
-FROM ramp_users, generate_series(1, $2::integer) WHERE id = $1
-RETURNING id
-"""
 
 
 def run(options: Options) -> list[Figure]:
@@ -136,13 +121,7 @@ def _figures(
 
 async def _transactions(database: Database, count: int) -> list[UUID]:
     async with database.transaction() as tx:
-        return await _made(tx, count)
-
-
-async def _made(tx: Connection, count: int) -> list[UUID]:
-    person = await tx.fetchval(_PERSON)
-    rows: list[Any] = await tx.fetch(_TRANSACTIONS, person, count)
-    return [row["id"] for row in rows]
+        return await add_transactions(tx, count)
 
 
 def _memory_kib(port: int) -> int:

@@ -134,9 +134,10 @@ def test_a_rate_holds_over_both_processes(server: Server) -> None:
         assert status == 429
         assert 1800 < int(headers["retry-after"]) <= 2160
     shown = done(server, "rate", "show", identity, "--json")
+    by_default = {"example": {"calls": 30, "window_s": 60, "burst": 30}}
     assert shown == {
-        "production": {"settings": {"calls": 40, "window_s": 86400, "burst": 40}},
-        "sandbox": {},
+        "production": {**by_default, "settings": {"calls": 40, "window_s": 86400, "burst": 40}},
+        "sandbox": by_default,
     }
     done(server, "rate", "set", identity, *ENV, "--class", "settings", "--calls", "unlimited")
     require_soon(lambda: called(server, token)[0] == 200)

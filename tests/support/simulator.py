@@ -70,7 +70,7 @@ class World:
         client = cast("OutboundClient", self.client)
         providers = Providers(Reach(client, at.database, self.clock))
         self.simulator = Simulator(at.database, at.vault, self.clock, client, SANDBOX_URL)
-        self._reconciler = Reconciler(at.database, at.vault, providers, self.clock)
+        self.reconciler = Reconciler(at.database, at.vault, providers, self.clock)
         self.providers = providers
 
     async def pass_time(self, seconds: float, *, polling: bool = False) -> None:
@@ -90,7 +90,7 @@ class World:
         while await process(at.database, at.vault, self.providers, self.clock):
             pass
         if polling:
-            while await self._reconciler.step():
+            while await self.reconciler.step():
                 pass
 
     async def row(self, transaction_id: UUID) -> Any:

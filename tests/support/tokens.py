@@ -54,7 +54,6 @@ def key(kind: str = "p256") -> Key:
     return ec.generate_private_key(curves[kind])
 
 
-@cache
 def certificate(
     kind: str = "p256",
     purposes: tuple[ObjectIdentifier, ...] = (ExtendedKeyUsageOID.TIME_STAMPING,),
@@ -62,7 +61,14 @@ def certificate(
     critical: bool = True,
     valid_until: datetime = AT + timedelta(days=1),
 ) -> x509.Certificate:
-    """A certificate that signed itself, by default one that may sign tokens."""
+    """A certificate that signed itself, by default one that may sign tokens; the same one each time."""
+    return _certificate(kind, purposes, critical, valid_until)
+
+
+@cache
+def _certificate(
+    kind: str, purposes: tuple[ObjectIdentifier, ...], critical: bool, valid_until: datetime
+) -> x509.Certificate:
     signing = key(kind)
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"Authority {kind}")])
     builder = (

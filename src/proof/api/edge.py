@@ -8,9 +8,13 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from proof.api.address import client_address
 from proof.api.errors import error_reply, message_reply, with_code
 from proof.api.http import Edge, refusing, send_reply
+from proof.api.ramp_errors import ramp_reply
+from proof.core.errors import NotFoundError
 from proof.partners.types import Environment, Network
 
 _ID_BYTES = 12
+# Paths of the ramp that are not behind the gate as a whole; its errors have a form of their own.
+_RAMP = ("/w/api/", "/providers/", "/simulate/", "/clock/")
 
 
 class BaseUrls:
@@ -80,8 +84,11 @@ class EdgeApp:
 async def not_found(scope: Scope, _receive: Receive, send: Send) -> None:
     """The answer where no route matches."""
     edge: Edge = scope["proof"]
-    reply = message_reply(404, f"there is nothing at {scope['path'][:200]}")
-    if scope["path"].startswith("/operator/"):
+    message = f"there is nothing at {scope['path'][:200]}"
+    reply = message_reply(404, message)
+    if scope["path"].startswith(_RAMP):
+        reply = ramp_reply(404, NotFoundError.code, NotFoundError.code, message)
+    elif scope["path"].startswith("/operator/"):
         reply = with_code(reply, None)
     await send_reply(reply, edge.request_id, send)
 

@@ -1,12 +1,13 @@
 """The open WebSockets of one process, and closing those that would not be let in any more."""
 
 import asyncio
-from collections import defaultdict
+from collections import Counter, defaultdict
 from typing import NamedTuple
 from uuid import UUID
 
 from prometheus_client import Gauge
 
+from proof.core.errors import QuotaExceededError
 from proof.core.loop import Loop
 from proof.partners.credentials import Credential
 from proof.partners.errors import DirectoryStaleError
@@ -16,6 +17,8 @@ from proof.ramp.transactions.updates import Reader, Update, Updates
 
 _LOOK_S = 0.5
 _STALE_PAUSE_S = 0.2
+# Of one partner environment in one process: each is a file and some memory, and others need some too.
+OPEN_AT_MOST = 20_000
 
 _open_sockets = Gauge("proof_websockets", "Open WebSockets", multiprocess_mode="livesum")
 
@@ -30,6 +33,10 @@ class Ending(NamedTuple):
 OVER = Ending(1000, "the transaction has come to its end")
 _NOT_ADMITTED = Ending(1008, "the credential does not let you in from here any more")
 _LAGGING = Ending(1013, "you read too slowly; connect again for the present state")
+
+
+class TooManyWatchesError(QuotaExceededError):
+    """A partner environment has as many WebSockets open as it may."""
 
 
 class _Caller(NamedTuple):
@@ -92,9 +99,11 @@ class Watch:
 class Watches:
     """Who watches what; one a process."""
 
-    def __init__(self, gate: Gate, updates: Updates) -> None:
+    def __init__(self, gate: Gate, updates: Updates, most: int = OPEN_AT_MOST) -> None:
         self._gate = gate
         self._updates = updates
+        self._most = most
+        self._open_of: Counter[int] = Counter()
         # Callers come with few credentials from few addresses, so there is one question for thousands.
         self._by_caller: defaultdict[_Caller, set[Watch]] = defaultdict(set)
         self._looking = Loop("open websockets", self._look, _LOOK_S)
@@ -109,8 +118,21 @@ class Watches:
         await asyncio.gather(self._updates.run(), self._looking.run())
 
     async def open(self, credential: Credential, address: Address, transaction_id: UUID) -> Watch:
-        """A watch of a transaction of the credential's owner; to be closed. Raises NotFoundError."""
-        reader = await self._updates.open(transaction_id, credential.owner.id)
+        """A watch of a transaction of the credential's owner; to be closed.
+
+        Raises NotFoundError, TooManyWatchesError.
+        """
+        owner_id = credential.owner.id
+        if self._open_of[owner_id] >= self._most:
+            raise TooManyWatchesError(
+                f"{self._most} WebSockets are open, which is as many as may be; close some, or poll"
+            )
+        self._open_of[owner_id] += 1
+        try:
+            reader = await self._updates.open(transaction_id, owner_id)
+        except BaseException:
+            self._count_off(owner_id)
+            raise
         watch = Watch(self._gate, reader, credential, address)
         self._by_caller[_Caller(credential.key_id, address)].add(watch)
         _open_sockets.inc()
@@ -119,12 +141,18 @@ class Watches:
     def close(self, watch: Watch) -> None:
         """Forget a watch."""
         self._updates.close(watch.reader)
+        self._count_off(watch.credential.owner.id)
         caller = _Caller(watch.credential.key_id, watch.address)
         watches = self._by_caller[caller]
         watches.discard(watch)
         if not watches:
             del self._by_caller[caller]
         _open_sockets.dec()
+
+    def _count_off(self, owner_id: int) -> None:
+        self._open_of[owner_id] -= 1
+        if not self._open_of[owner_id]:
+            del self._open_of[owner_id]
 
     async def _look(self) -> bool:
         for watches in list(self._by_caller.values()):

@@ -38,7 +38,7 @@ def websocket_routes() -> list[Operation]:
             "GET", PATH, watch_transaction, "Watch a transaction over a WebSocket",
             {101: Answer("the WebSocket is open, and this is each message", UpdateMessage)},
             tag="ramp", credential=CredentialKind.CLIENT_TOKEN, call_class=CallClass.READ, ramp=True,
-            parameters=(_TX_ID,), refuses=(400, 404, 426),
+            parameters=(_TX_ID,), refuses=(400, 404, 426, 429),
         ),
     ]  # fmt: skip
 

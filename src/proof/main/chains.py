@@ -68,19 +68,21 @@ async def opened_chains(settings: Settings) -> AsyncIterator[list[EnabledChain]]
     async with AsyncExitStack() as stack:
         found = []
         for environment in Environment:
-            for chain, table in _chains(settings, tables.of(environment)):
+            for chain, table in _chains(settings, environment, tables.of(environment)):
                 stack.push_async_callback(chain.close)
                 found.append(EnabledChain(environment, chain, _schedule(table)))
         yield found
 
 
-def _chains(settings: Settings, tables: EnvironmentTables) -> Iterator[tuple[Chain, ChainTable]]:
+def _chains(
+    settings: Settings, environment: Environment, tables: EnvironmentTables
+) -> Iterator[tuple[Chain, ChainTable]]:
     if tables.bitcoin is not None:
         yield _bitcoin(settings, tables.bitcoin), tables.bitcoin
     if tables.ethereum is not None:
         yield _ethereum(settings, tables.ethereum), tables.ethereum
     if tables.tsa is not None:
-        yield _tsa(settings, tables.tsa), tables.tsa
+        yield _tsa(settings, environment, tables.tsa), tables.tsa
 
 
 def _schedule(table: ChainTable) -> Schedule:
@@ -116,7 +118,7 @@ def _ethereum(settings: Settings, table: EthereumTable) -> Chain:
     return EthereumChain(Rpc(table.url), signer, EthereumSettings(ceiling, table.confirmations))
 
 
-def _tsa(settings: Settings, table: TsaTable) -> TsaChain:
+def _tsa(settings: Settings, environment: Environment, table: TsaTable) -> TsaChain:
     authorities = None
     try:
         if table.policy is not None:
@@ -127,7 +129,7 @@ def _tsa(settings: Settings, table: TsaTable) -> TsaChain:
     except OSError as error:
         raise SettingsError(f"setting chains_file: {error.filename}: {error.strerror}") from None
     except ValueError as error:
-        raise SettingsError(f"setting chains_file: [*.tsa]: {error}") from None
+        raise SettingsError(f"setting chains_file: [{environment}.tsa] {error}") from None
     return TsaChain(
         Exchange(table.url), TsaSettings(Trust(authorities), table.policy), SystemClock()
     )

@@ -137,15 +137,20 @@ class HeaderChain:
         if header[4:36] != self.last_hash and self.last_hash is not None:
             raise LinkageError(f"the header at {self.height} does not name the one before it")
         at_boundary = self.height % PERIOD == 0
+        target = self._target
         if header[72:76] != self._bits or at_boundary:
-            self._take_target(header)
+            target = self._checked_target(header)
         digest = double_sha256(header)
-        if int.from_bytes(digest, "little") > self._target:
+        if int.from_bytes(digest, "little") > target:
             raise ProofOfWorkError(f"the hash of the header at {self.height} is above its target")
         if self.height == 0 and digest != self.network.genesis:
             raise GenesisError(
                 f"the headers do not begin with the first block of {self.network.name}"
             )
+        # From here on nothing refuses it, so that a refused header leaves no trace in the rules.
+        if target != self._target:
+            self._target, self._header_work = target, work_of(target)
+        self._bits = header[72:76]
         self._last_time_s = int.from_bytes(header[68:72], "little")
         if at_boundary:
             self._period_began_s = self._last_time_s
@@ -153,7 +158,7 @@ class HeaderChain:
         self.work += self._header_work
         self.height += 1
 
-    def _take_target(self, header: bytes) -> None:
+    def _checked_target(self, header: bytes) -> int:
         bits = int.from_bytes(header[72:76], "little")
         target = target_from_bits(bits)
         if target > target_from_bits(self.network.easiest_bits):
@@ -166,7 +171,7 @@ class HeaderChain:
                 f"the header at {self.height} has target {bits:08x}; the rules of"
                 f" {self.network.name} give {expected:08x}"
             )
-        self._bits, self._target, self._header_work = header[72:76], target, work_of(target)
+        return target
 
     def _expected_bits(self) -> int | None:
         """The target the rule gives for the next header; None where anything allowed may stand."""

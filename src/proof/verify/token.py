@@ -270,5 +270,6 @@ def _check_certificate(certificate: Certificate, identified: Value, info: TstInf
             raise TokenCertificateError("the token names another certificate as its signer's")
     elif identified.tag != 0x80:
         raise TokenFormatError("the token's signer is not identified")
-    if not certificate.first_ms <= info.time_ms <= certificate.last_ms + 999:
+    # The certificate's last second belongs to it as a whole.
+    if not certificate.first_ms <= info.time_ms < certificate.last_ms + 1000:
         raise TokenCertificateError("the signer's certificate was not valid at the token's time")

@@ -223,3 +223,33 @@ def test_whoever_connects_while_it_changes_misses_nothing(
                     group.create_task(watch(one))
 
     run(scene())
+
+
+def test_no_partner_takes_all_the_sockets(run: Run, platform: Platform) -> None:
+    async def scene() -> None:
+        async with Scene(platform) as served, AsyncExitStack() as stack:
+            party, other = await served.partner(), await served.partner()
+            transaction = await party.transaction()
+            platform.watches._most = 2
+            for _ in range(2):
+                opened = watching(served.port, transaction, party.token)
+                await stack.enter_async_context(opened)
+            path = f"/ws?tx_id={transaction}"
+            status, headers, body = await refusal(served.port, path, party.token)
+            assert (status, body["code"]) == (429, "rate_limited")
+            assert "retry-after" in headers
+            async with watching(served.port, await other.transaction(), other.token) as watcher:
+                assert (await watcher.next())["status"] == "pending"
+            # Neither who was refused nor who asked for nothing of theirs is counted.
+            await stack.aclose()
+            await until(lambda: platform.watches.open_now == 0)
+            for _ in range(3):
+                assert (await refusal(served.port, f"/ws?tx_id={UUID(int=1)}", party.token))[0] == 404
+            async with watching(served.port, transaction, party.token) as watcher:
+                assert (await watcher.next())["status"] == "pending"
+
+    most = platform.watches._most
+    try:
+        run(scene())
+    finally:
+        platform.watches._most = most

@@ -166,6 +166,16 @@ def test_the_target_is_recomputed_after_a_period(spacing_s: int, bits: int) -> N
         grown.extend(mine(grown.last_hash, bytes(32), time_s + 2, 0x200FFFFF))
 
 
+def test_a_refused_header_leaves_the_next_target_as_it_was() -> None:
+    grown, time_s = _easy_period(300)
+    assert grown.last_hash is not None
+    idle = mine(grown.last_hash, bytes(32), time_s + 1, 0x203FF7DE, good=False)
+    with pytest.raises(chain_errors.ProofOfWorkError):
+        grown.extend(idle)
+    grown.extend(mine(grown.last_hash, bytes(32), time_s + 1, 0x203FF7DE))
+    assert grown.height == PERIOD + 1
+
+
 def test_the_first_real_change_of_target() -> None:
     """Height 32,256: the first block of the main network that was harder, 1d00d86a after 1d00ffff."""
     chain = HeaderChain(NETWORKS[MAIN], 30_240)

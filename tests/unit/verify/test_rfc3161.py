@@ -2,7 +2,6 @@
 
 import copy
 import json
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -198,7 +197,7 @@ FORGERIES: dict[str, tuple[type[RefusedError], Callable[[Payload], object]]] = {
         raw(lambda token: writing.sequence(writing.sequence(writing.integer(0)), token)),
     ),
     "other content": (token_errors.TokenFormatError, made(content_type="1.2.840.113549.1.7.1")),
-    "two signers": (token_errors.TokenFormatError, made(signers=65)),
+    "two signers": (token_errors.TokenFormatError, made(signers=2)),
     "no signer": (token_errors.TokenFormatError, made(signers=0)),
     "version 2": (token_errors.TokenFormatError, made(version=2)),
     "negative serial number": (token_errors.TokenFormatError, made(serial=-1)),
@@ -350,8 +349,6 @@ def test_forged_evidence_is_refused(attack: str) -> None:
     expected, change = FORGERIES[attack]
     payload = copy.deepcopy(VALID)
     change(payload)
-    if payload["tree"]["transaction"] == "4242" and attack.startswith(("negative", "serial")):
-        payload["tree"]["transaction"] = "-1"
     with pytest.raises(expected):
         verify_payload(dump(payload), chains=TRUST)
 
@@ -405,13 +402,13 @@ LARGEST = Parts(certificates=(DER, *(writing.sequence(bytes(400)) for _ in range
 
 
 def test_work_is_bounded() -> None:
-    """Lists have an end, and the largest token is read in the time of many small ones."""
+    """Lists have an end, and so has the whole."""
     crowded = (DER, *(writing.sequence(b"") for _ in range(64)))
     with pytest.raises(token_errors.DerError, match="over 64 items"):
         parse_token(Parts(certificates=crowded).encode())
-    start = time.process_time()
     assert len(parse_token(LARGEST.encode()).others) == 63
-    assert time.process_time() - start < 5
+    with pytest.raises(token_errors.TokenFormatError, match="over 32768 bytes"):
+        parse_token(Parts(certificates=(DER, writing.sequence(bytes(MAX_TOKEN_BYTES)))).encode())
 
 
 # DER

@@ -115,8 +115,13 @@ async def add_account(
     """Give a partner's environment a provider; the account's id. Audited, without the credentials.
 
     The simulator makes room; any other account has to be removed first. `credentials` are checked by
-    `checked_credentials`. Raises NotFoundError, ConflictError.
+    `checked_credentials`. Raises NotFoundError, ConflictError, InvalidInputError for the simulator in
+    production, where its buyers would pay with play money.
     """
+    if provider == SIMULATOR and environment is not Environment.SANDBOX:
+        raise InvalidInputError(
+            f"provider: {SIMULATOR} simulates payments, so only a sandbox has it"
+        )
     await lock_partner(tx, partner_id)
     owner = await environment_id(tx, partner_id, environment)
     await tx.execute(

@@ -43,7 +43,8 @@ class Observation:
     """What a provider said of one transaction: by callback, or when it was asked.
 
     `said` is the provider's own words (leg and status), for operators. Amounts and method are None where
-    it said nothing of them. `reference` is the provider's id of the operation.
+    it said nothing of them. `reference` is the provider's id of the operation. `awaits_deposit`: the user
+    of a sell was shown where to send the coins, at `occurred_at` if this is the first to say so.
     """
 
     merchant_transaction_id: UUID
@@ -55,6 +56,7 @@ class Observation:
     fiat_currency: str | None = None
     fiat_amount: Decimal | None = None
     payment_method: str | None = None
+    awaits_deposit: bool = False
 
 
 @dataclass(frozen=True, slots=True)

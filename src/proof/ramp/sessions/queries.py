@@ -1,5 +1,6 @@
 """The SQL of opening sessions and of reading transactions back."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, NamedTuple
@@ -10,48 +11,63 @@ from proof.ramp.personal import Sealed
 
 KEPT = timedelta(hours=24)
 
-# One statement, so one transaction and one round trip. The advisory lock tells a duplicate under way
-# from one that is done: who does not get it waits for nothing. A key past its day is taken over.
+# One statement, so one transaction and one round trip, for all that are opened together. The advisory lock
+# tells a duplicate under way from one that is done: who does not get it waits for nothing. A key past its
+# day is taken over. Users are inserted in one order, or two statements wait for each other. One who is
+# being erased is waited for, and is somebody new then: what is written of them would never be erased.
 _OPEN = """
-WITH claim AS MATERIALIZED (
-    SELECT $3::bytea IS NULL OR pg_try_advisory_xact_lock($4) AS free
+WITH given AS MATERIALIZED (
+    SELECT *, key_lock IS NULL OR pg_try_advisory_xact_lock(key_lock) AS free
+    FROM unnest($2::integer[], $3::bytea[], $4::bigint[], $5::bytea[], $6::uuid[], $7::text[], $8::text[],
+        $9::text[], $10::text[], $11::numeric[], $12::bytea[], $13::uuid[], $14::text[], $15::interval[])
+        AS one (partner_environment_id, key_sha256, key_lock, body_mac, transaction_id, partner_user_id,
+        type, currency, network, amount, session_id, signing_key_id, parameters, init_lifetime)
 ), claimed AS (
     INSERT INTO idempotency_keys AS known
         (partner_environment_id, route, key_sha256, body_mac, transaction_id, created_at)
-    SELECT $1, 'session', $3, $5, $6, $2 FROM claim WHERE free AND $3 IS NOT NULL
+    SELECT partner_environment_id, 'session', key_sha256, body_mac, transaction_id, $1
+    FROM given WHERE free AND key_sha256 IS NOT NULL
     ON CONFLICT (partner_environment_id, route, key_sha256) DO UPDATE
     SET body_mac = excluded.body_mac, transaction_id = excluded.transaction_id,
         created_at = excluded.created_at
-    WHERE known.created_at <= $2 - interval '24 hours'
-    RETURNING true
-), going AS (
-    SELECT $2 + interval '1 second' * coalesce(
-        (SELECT offset_s FROM sandbox_clocks WHERE partner_environment_id = $1), 0) AS at
-    FROM claim WHERE free AND ($3 IS NULL OR EXISTS (SELECT FROM claimed))
-), known AS (
-    SELECT id FROM ramp_users
-    WHERE partner_environment_id = $1 AND partner_user_id = $7 AND erased_at IS NULL
+    WHERE known.created_at <= $1 - interval '24 hours'
+    RETURNING transaction_id
+), going AS MATERIALIZED (
+    SELECT *, $1 + interval '1 second' * coalesce((SELECT offset_s FROM sandbox_clocks clock
+            WHERE clock.partner_environment_id = given.partner_environment_id), 0) AS at,
+        (SELECT id FROM ramp_users person
+            WHERE person.partner_environment_id = given.partner_environment_id
+            AND person.partner_user_id = given.partner_user_id AND erased_at IS NULL
+            FOR KEY SHARE) AS known_id
+    FROM given
+    WHERE free AND (key_sha256 IS NULL OR transaction_id IN (SELECT transaction_id FROM claimed))
 ), added AS (
     INSERT INTO ramp_users (partner_environment_id, partner_user_id, created_at)
-    SELECT $1, $7, at FROM going WHERE NOT EXISTS (SELECT FROM known)
+    SELECT partner_environment_id, partner_user_id, min(at) FROM going WHERE known_id IS NULL
+    GROUP BY partner_environment_id, partner_user_id ORDER BY partner_environment_id, partner_user_id
     ON CONFLICT (partner_environment_id, partner_user_id) DO UPDATE SET erased_at = NULL
-    RETURNING id
-), person AS (
-    SELECT id FROM known UNION ALL SELECT id FROM added
+    RETURNING partner_environment_id, partner_user_id, id
+), owned AS MATERIALIZED (
+    SELECT going.*, coalesce(known_id, added.id) AS user_id
+    FROM going LEFT JOIN added USING (partner_environment_id, partner_user_id)
 ), opened AS (
     INSERT INTO ramp_transactions
         (id, partner_environment_id, user_id, type, currency, network, crypto_amount, created_at,
         updated_at)
-    SELECT $6, $1, person.id, $8, $9, $10, $11, at, at FROM going, person
+    SELECT transaction_id, partner_environment_id, user_id, type, currency, network, amount, at, at
+    FROM owned
 ), kept AS (
     INSERT INTO ramp_personal (id, user_id, transaction_id, kind, sealed, created_at)
-    SELECT one.id, person.id, $6, one.kind, one.sealed, $2
-    FROM going, person, unnest($12::uuid[], $13::text[], $14::bytea[]) AS one (id, kind, sealed)
+    SELECT one.id, user_id, transaction_id, kind, sealed, $1
+    FROM owned JOIN unnest($16::uuid[], $17::uuid[], $18::text[], $19::bytea[])
+        AS one (transaction_id, id, kind, sealed) USING (transaction_id)
 ), session AS (
     INSERT INTO ramp_sessions (id, transaction_id, signing_key_id, parameters, created_at, init_expires_at)
-    SELECT $15, $6, $16, $17::json, at, at + $18::interval FROM going
+    SELECT session_id, transaction_id, signing_key_id, parameters::json, at, at + init_lifetime FROM owned
 )
-SELECT free, EXISTS (SELECT FROM going) AS opened FROM claim
+SELECT given.free, going.at IS NOT NULL AS opened
+FROM unnest($6::uuid[]) WITH ORDINALITY AS one (transaction_id, n)
+JOIN given USING (transaction_id) LEFT JOIN going USING (transaction_id) ORDER BY n
 """
 
 _STORED = """
@@ -81,9 +97,20 @@ class Key(NamedTuple):
     body_mac: bytes
 
 
+class _NoKey(NamedTuple):
+    sha256: None = None
+    lock: None = None
+    body_mac: None = None
+
+
+_NO_KEY = _NoKey()
+
+
 class NewSession(NamedTuple):
     """What is written of a session."""
 
+    partner_environment_id: int
+    key: Key | None
     id: bytes
     transaction_id: UUID
     signing_key_id: UUID
@@ -104,38 +131,36 @@ class Written(NamedTuple):
     opened: bool
 
 
-async def insert_session(
-    connection: Connection,
-    partner_environment_id: int,
-    now: datetime,
-    key: Key | None,
-    new: NewSession,
-) -> Written:
-    """Write user, transaction, personal values, session and key, or nothing of them; `now` is the
-    clock's."""
-    row = await connection.fetchrow(
+async def insert_sessions(
+    connection: Connection, now: datetime, sessions: Sequence[NewSession]
+) -> list[Written]:
+    """Write of each its user, transaction, personal values, session and key, or nothing of them; `now` is
+    the clock's. No two may have the same key."""
+    keys = [new.key or _NO_KEY for new in sessions]
+    owned = [(new.transaction_id, one) for new in sessions for one in new.personal]
+    rows = await connection.fetch(
         _OPEN,
-        partner_environment_id,
         now,
-        key.sha256 if key else None,
-        key.lock if key else 0,
-        key.body_mac if key else None,
-        new.transaction_id,
-        new.partner_user_id,
-        new.type,
-        new.currency,
-        new.network,
-        new.amount,
-        [one.id for one in new.personal],
-        [one.kind for one in new.personal],
-        [one.sealed for one in new.personal],
-        new.id,
-        new.signing_key_id,
-        new.parameters,
-        new.init_lifetime,
+        [new.partner_environment_id for new in sessions],
+        [key.sha256 for key in keys],
+        [key.lock for key in keys],
+        [key.body_mac for key in keys],
+        [new.transaction_id for new in sessions],
+        [new.partner_user_id for new in sessions],
+        [new.type for new in sessions],
+        [new.currency for new in sessions],
+        [new.network for new in sessions],
+        [new.amount for new in sessions],
+        [new.id for new in sessions],
+        [new.signing_key_id for new in sessions],
+        [new.parameters for new in sessions],
+        [new.init_lifetime for new in sessions],
+        [transaction_id for transaction_id, _ in owned],
+        [one.id for _, one in owned],
+        [one.kind for _, one in owned],
+        [one.sealed for _, one in owned],
     )
-    assert row is not None, "the statement answers one row"
-    return Written(row["free"], row["opened"])
+    return [Written(row["free"], row["opened"]) for row in rows]
 
 
 async def stored_session(

@@ -1,8 +1,8 @@
 """Opening sessions for partners' backends, and what they may read of them.
 
-Opening calls no provider and is one statement, so it either happened whole or not at all. What it needs
-besides is in memory: the partner's terms come with the credential, the ring of signing keys is read at most
-once a second.
+Opening calls no provider and is part of one statement, so it either happened whole or not at all. What it
+needs besides is in memory: the partner's terms come with the credential, the ring of signing keys is read
+at most once a second.
 """
 
 import asyncio
@@ -16,7 +16,6 @@ from uuid import UUID, uuid4
 
 import msgspec
 
-from proof.core.canonical import canonical_json
 from proof.core.clock import Clock
 from proof.core.errors import CallerError, InvalidInputError, NotFoundError
 from proof.core.secrets import Vault
@@ -31,6 +30,7 @@ from proof.ramp.personal import Kind
 from proof.ramp.sessions import queries
 from proof.ramp.sessions.checks import Checked, checked, is_user_id
 from proof.ramp.sessions.errors import ParameterError
+from proof.ramp.sessions.opening import Opener
 from proof.ramp.sessions.tokens import SESSION_ID_BYTES, body_mac, init_token
 from proof.ramp.sessions.types import (
     KycView,
@@ -68,6 +68,7 @@ class Sessions:
         self._database = database
         self._vault = vault
         self._clock = clock
+        self._opener = Opener(database, clock)
         self._rings: dict[Environment, tuple[float, Ring]] = {}
 
     async def open(
@@ -131,13 +132,10 @@ class Sessions:
         ring: Ring,
         key: str | None,
     ) -> Opened:
-        new, parameters = self._new(owner, request, terms, ring)
         stored_key = None if key is None else _key(ring, owner.id, key, request)
+        new, parameters = self._new(owner, request, terms, ring, stored_key)
         for pause_s in (*_PAUSES_S, None):
-            async with self._database.connection() as connection:
-                written = await queries.insert_session(
-                    connection, owner.id, self._clock.now(), stored_key, new
-                )
+            written = await self._opener.write(new)
             if written.opened:
                 return Opened(parameters, replayed=False)
             if written.free:
@@ -151,7 +149,12 @@ class Sessions:
         )
 
     def _new(
-        self, owner: PartnerEnvironment, request: SessionRequest, terms: Checked, ring: Ring
+        self,
+        owner: PartnerEnvironment,
+        request: SessionRequest,
+        terms: Checked,
+        ring: Ring,
+        key: queries.Key | None,
     ) -> tuple[queries.NewSession, WidgetParameters]:
         transaction_id, session_id = uuid4(), secrets.token_bytes(SESSION_ID_BYTES)
         signature = ring.sign(
@@ -162,6 +165,8 @@ class Sessions:
         if terms.client_ip:
             values.append((Kind.CLIENT_IP, terms.client_ip))
         new = queries.NewSession(
+            partner_environment_id=owner.id,
+            key=key,
             id=session_id,
             transaction_id=transaction_id,
             signing_key_id=ring.ids[0],
@@ -234,7 +239,8 @@ def _key_sha256(key: str) -> bytes:
 
 
 def _canonical(request: SessionRequest) -> bytes:
-    return canonical_json(msgspec.to_builtins(request))
+    # All members are text, so sorting them is all that canonical JSON (RFC 8785) asks for.
+    return msgspec.json.encode(request, order="sorted")
 
 
 def _stored(

@@ -26,15 +26,18 @@ LEFT JOIN sandbox_clocks c ON c.partner_environment_id = t.partner_environment_i
 _BY_TOKEN = _SESSION + "WHERE s.token_sha256 = $1"
 _BY_TRANSACTION = _SESSION + "WHERE t.id = $1 AND t.partner_environment_id = $2"
 
-# Of several that exchange one token at once, the row lets one through.
+# Of several that exchange one token at once, the row lets one through. A transaction that ended while its
+# provider was asked to open it gets none: nobody is to pay for it any more.
 _EXCHANGE = """
 WITH exchanged AS (
     UPDATE ramp_sessions
     SET exchanged_at = $2, token_sha256 = $3, expires_at = $4, client_ip_differs = $5
-    WHERE id = $1 AND exchanged_at IS NULL AND over_at IS NULL RETURNING transaction_id
+    WHERE id = $1 AND exchanged_at IS NULL AND over_at IS NULL AND EXISTS (
+        SELECT FROM ramp_transactions t WHERE t.id = transaction_id AND t.status = 'pending')
+    RETURNING transaction_id
 )
 UPDATE ramp_transactions t SET provider_account_id = $6
-FROM exchanged WHERE t.id = exchanged.transaction_id RETURNING t.id
+FROM exchanged WHERE t.id = exchanged.transaction_id AND t.status = 'pending' RETURNING t.id
 """
 
 

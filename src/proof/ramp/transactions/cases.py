@@ -39,6 +39,7 @@ class Case:
     status: Status
     updated_at: datetime
     polls: int
+    next_poll_at: datetime
     alert: str | None
     offset: timedelta
     opened: bool
@@ -83,6 +84,7 @@ def _case(row: Any, subject: Subject) -> Case:
         status=status,
         updated_at=row["updated_at"],
         polls=row["polls"],
+        next_poll_at=row["next_poll_at"],
         alert=row["alert"],
         offset=timedelta(seconds=row["offset_s"]),
         opened=row["exchanged_at"] is not None or row["provider_account_id"] is not None,

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
 
+import asyncpg
 import structlog
 
 from proof.core.clock import Clock
@@ -25,12 +26,22 @@ from proof.ramp.providers.protocols import (
     Verdict,
 )
 from proof.ramp.transactions import queries
+from proof.ramp.transactions.alerts import raise_alerts
 from proof.ramp.transactions.service import Outcome, Statement, observe_all
+from proof.ramp.transactions.transitions import Alert
 
 # Enough to share a commit, few enough that nobody waits long for the transactions held.
 BATCH = 100
 
 _ENDS = frozenset({Verdict.COMPLETED, Verdict.FAILED, Verdict.CANCELLED})
+
+# What PostgreSQL or a format takes in no attempt: the words of a provider that are no text, no number.
+_NOT_WRITABLE = (
+    asyncpg.DataError,
+    asyncpg.IntegrityConstraintViolationError,
+    ValueError,
+    ArithmeticError,
+)
 
 _log = structlog.get_logger()
 
@@ -53,13 +64,43 @@ class _Read:
 async def process(database: Database, vault: Vault, adapters: Adapters, clock: Clock) -> int:
     """Apply the oldest waiting callbacks; how many, at most BATCH. Raises SealError.
 
-    One that its adapter cannot read changes nothing and is kept: the provider is asked anyway.
+    One that its adapter cannot read changes nothing and is kept: the provider is asked anyway. So it is
+    with one that cannot be written, and the operator is alerted.
     """
+    try:
+        async with database.transaction() as tx:
+            claimed = await callbacks.claim(tx, vault, BATCH)
+            if claimed:
+                await _apply(tx, vault, [_read(adapters, one) for one in claimed], clock)
+    except _NOT_WRITABLE:
+        return await _process_apart(database, vault, adapters, clock)
+    return len(claimed)
+
+
+async def _process_apart(database: Database, vault: Vault, adapters: Adapters, clock: Clock) -> int:
+    """As `process`, each by itself: what cannot be written holds up no other."""
     async with database.transaction() as tx:
         claimed = await callbacks.claim(tx, vault, BATCH)
-        if claimed:
-            await _apply(tx, vault, [_read(adapters, one) for one in claimed], clock)
+        for one in claimed:
+            read = _read(adapters, one)
+            try:
+                async with tx.transaction():
+                    await _apply(tx, vault, [read], clock)
+            except _NOT_WRITABLE:
+                _log.exception("ramp.callback_failed", callback=one.id, provider=one.provider)
+                await _give_up(tx, read, clock)
     return len(claimed)
+
+
+async def _give_up(tx: Connection, read: _Read, clock: Clock) -> None:
+    now = clock.now()
+    concluded = _not_read(read)
+    if read.observation is not None:
+        name = read.observation.merchant_transaction_id
+        known = await queries.ask_now(tx, [(name, read.callback.partner_environment_id)], now)
+        await raise_alerts(tx, dict.fromkeys(known, Alert.NOT_APPLIED), now)
+        concluded = _concluded(read, "not applied", name in known)
+    await callbacks.conclude(tx, [concluded], now)
 
 
 async def _apply(tx: Connection, vault: Vault, read: Sequence[_Read], clock: Clock) -> None:

@@ -76,6 +76,14 @@ UPDATE ramp_transactions transaction SET alert = raised.alert, alerted_at = $3
 FROM unnest($1::uuid[], $2::text[]) AS raised (id, alert) WHERE transaction.id = raised.id
 """
 
+# Its window begins with the first statement, and never before the transaction did.
+_SHOW_DEPOSITS = """
+UPDATE ramp_transactions transaction
+SET deposit_shown_at = greatest(said.shown_at, transaction.created_at)
+FROM unnest($1::uuid[], $2::timestamptz[]) AS said (id, shown_at)
+WHERE transaction.id = said.id AND type = 'sell' AND deposit_shown_at IS NULL
+"""
+
 # Whoever is not at the end is asked again soon after it moved or was spoken of.
 _ASK_AGAIN = """
 UPDATE ramp_transactions SET next_poll_at = least(next_poll_at, $2), polls = 0
@@ -193,6 +201,11 @@ async def raise_alerts(tx: Connection, alerts: Mapping[UUID, Alert], at: datetim
     await tx.execute(_RAISE, list(alerts), list(alerts.values()), at)
 
 
+async def show_deposits(tx: Connection, shown: Mapping[UUID, datetime]) -> None:
+    """Keep when the users of these sells were first shown where to send their coins."""
+    await tx.execute(_SHOW_DEPOSITS, list(shown), list(shown.values()))
+
+
 async def ask_again(tx: Connection, transaction_ids: Collection[UUID], at: datetime) -> None:
     """Have the provider of these asked at `at`, and then as often as in the beginning."""
     await tx.execute(_ASK_AGAIN, list(transaction_ids), at)
@@ -209,6 +222,17 @@ async def claim_due(
 ) -> list[UUID]:
     """Transactions to be looked at, which nobody else looks at before the lease runs out."""
     return [row["id"] for row in await tx.fetch(_CLAIM_DUE, now, leased_until, limit)]
+
+
+async def hold_look(tx: Connection, transaction_id: UUID) -> tuple[datetime, UUID | None]:
+    """When the transaction is to be looked at next, and the account it was given; held like `lock`."""
+    row = await tx.fetchrow(
+        "SELECT next_poll_at, provider_account_id FROM ramp_transactions WHERE id = $1"
+        " FOR NO KEY UPDATE",
+        transaction_id,
+    )
+    assert row is not None, "no transaction is ever deleted"
+    return row["next_poll_at"], row["provider_account_id"]
 
 
 async def look_again(tx: Connection, transaction_id: UUID, at: datetime, polls: int) -> None:

@@ -85,6 +85,8 @@ class Reconciler:
 
     async def look(self, transaction_id: UUID) -> None:
         """Ask about one transaction and write what comes of it. Raises SealError."""
+        # What comes to pass after this moment may not be in the answer, so nothing ends by it.
+        asked_at = self._clock.now()
         async with self._database.connection() as connection:
             case = await read_case(connection, self._vault, transaction_id)
             if case is None or case.status.terminal:
@@ -93,7 +95,7 @@ class Reconciler:
             kyc = await known_kyc(connection, transaction_id)
         answer = await self._ask(case, account, kyc)
         async with self._database.transaction() as tx:
-            await self._write(tx, case, answer)
+            await self._write(tx, case, answer, asked_at)
 
     async def _look_safely(self, transaction_id: UUID) -> None:
         """A transaction that cannot be looked at holds up no other; its lease is its pause."""
@@ -128,17 +130,24 @@ class Reconciler:
         # An answer about anything else is not for us to apply here.
         return _Answer([one for one in said if one.merchant_transaction_id == case.id], kyc)
 
-    async def _write(self, tx: Connection, case: Case, answer: _Answer) -> None:
+    async def _write(self, tx: Connection, case: Case, answer: _Answer, asked_at: datetime) -> None:
         now = self._clock.now()
+        wanted_at, account_id = await queries.hold_look(tx, case.id)
         statements = [Statement(one, case.partner_environment_id) for one in answer.observations]
         outcomes = await observe_all(tx, self._vault, statements, now) if statements else []
-        if answer.kyc is not None:
+        # That nothing is known here is no news: another transaction may have taught more of the user.
+        if answer.kyc not in {None, KycStatus.NOT_STARTED}:
             await record_kyc(tx, case.id, answer.kyc)
-        if _is_over(case, answer, outcomes, now):
+        # A widget opened in the meantime has an end of its own.
+        if account_id == case.account_id and _is_over(case, answer, outcomes, asked_at):
             await self._end(tx, case, now)
         moved = any(outcome.statuses for outcome in outcomes)
         polls = 0 if moved or not case.opened else case.polls + 1
-        await queries.look_again(tx, case.id, _next_look(case, polls, now), polls)
+        next_at = _next_look(case, polls, now, asked_at)
+        if wanted_at != case.next_poll_at:
+            # Somebody wants it looked at sooner, for what this answer is too old to tell of.
+            next_at = min(next_at, wanted_at)
+        await queries.look_again(tx, case.id, next_at, polls)
         alerted = case.alert is not None or any(outcome.alert for outcome in outcomes)
         if not alerted and not moved and _is_stuck(case, now):
             await raise_alerts(tx, {case.id: Alert.STUCK}, now)
@@ -157,10 +166,10 @@ async def _kyc(
     return await adapter.kyc(account, subject)
 
 
-def _is_over(case: Case, answer: _Answer, outcomes: Sequence[Outcome], now: datetime) -> bool:
+def _is_over(case: Case, answer: _Answer, outcomes: Sequence[Outcome], asked_at: datetime) -> bool:
     """A sell's window is the contract's own end, whatever the provider is waiting for; a status we do not
     know is no reason to end anything."""
-    if not answer.asked or case.overdue(now) < timedelta(0):
+    if not answer.asked or case.overdue(asked_at) < timedelta(0):
         return False
     if any(outcome.statuses or outcome.alert is Alert.UNKNOWN_STATUS for outcome in outcomes):
         return False
@@ -173,12 +182,12 @@ def _is_stuck(case: Case, now: datetime) -> bool:
     return case.overdue(now) > STUCK_AFTER
 
 
-def _next_look(case: Case, polls: int, now: datetime) -> datetime:
+def _next_look(case: Case, polls: int, now: datetime, asked_at: datetime) -> datetime:
     """Twice as long after each look that found nothing, but when its time is over if that is sooner."""
     # 30 s doubled seven times is over an hour; more would overflow in the end.
     pause = min(queries.FIRST_LOOK * (1 << min(polls, 7)), LONGEST_PAUSE)
     if not case.opened:
         pause = UNOPENED_PAUSE
-    if case.deadline is None or case.overdue(now) >= timedelta(0):
+    if case.deadline is None or case.overdue(asked_at) >= timedelta(0):
         return now + pause
     return min(now + pause, case.deadline - case.offset)

@@ -84,6 +84,7 @@ async def observe_all(
         spoken_of = {one.merchant_transaction_id for one, _ in heard}
         await _write(tx, vault, [changes[each] for each in sorted(spoken_of)], now)
         await _keep(tx, heard, now)
+        await _show_deposits(tx, changes, [one for one, _ in heard if one.awaits_deposit], now)
     return outcomes
 
 
@@ -217,6 +218,19 @@ async def _keep(
         if alert is not None and key in new
     }
     await raise_alerts(tx, alerts, now)
+
+
+async def _show_deposits(
+    tx: Connection, changes: Mapping[UUID, _Change], heard: Sequence[Observation], now: datetime
+) -> None:
+    # The provider's time is the clock's own, the window is in the environment's.
+    shown = {
+        one.merchant_transaction_id: min(one.occurred_at, now)
+        + changes[one.merchant_transaction_id].locked.offset
+        for one in sorted(heard, key=lambda one: one.occurred_at, reverse=True)
+    }
+    if shown:
+        await queries.show_deposits(tx, shown)
 
 
 async def _audit(tx: Connection, locked: Locked, status: Status, reason: str, actor: Actor) -> None:

@@ -39,6 +39,7 @@ class Alert(StrEnum):
     MOVED_AFTER_END = "moved_after_end"
     CONTRADICTION = "contradiction"
     AMOUNT_DIFFERS = "amount_differs"
+    NOT_APPLIED = "not_applied"
     STUCK = "stuck"
 
 

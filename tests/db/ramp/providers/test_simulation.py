@@ -6,6 +6,7 @@ from uuid import uuid4
 
 import pytest
 from tests.db.ramp.providers.conftest import Scene
+from tests.db.ramp.transactions.scene import open_session
 from tests.support.partners import issued
 
 from proof.partners.types import Environment
@@ -108,6 +109,18 @@ def test_the_clock_moves_this_sandbox_alone_and_forward_only(scene: Scene) -> No
     assert again.json["now"] > answer.json["now"]
 
 
+def test_what_was_paid_before_the_clock_moved_counts_whoever_looks_first(scene: Scene) -> None:
+    made = scene.transaction()
+    scene.run(open_session(scene.stage.platform.database, made, at=scene.world.clock.now()))
+    scene.simulate(made, Name.SUCCESS)
+    scene.call("/clock/advance", {"seconds": DAY_S})
+    while scene.run(scene.world.reconciler.step()):
+        pass
+    scene.run(scene.world.settle(polling=True))
+    assert scene.run(scene.world.statuses(made)) == ["processing", "completed"]
+    assert scene.run(scene.world.row(made))["alert"] is None
+
+
 @pytest.mark.parametrize("seconds", [0, -1, 1.5, "60", None, True, 10**12, 2**70])
 def test_a_clock_is_not_turned_back_or_by_nonsense(scene: Scene, seconds: object) -> None:
     answer = scene.call("/clock/advance", {"seconds": seconds})
@@ -153,7 +166,8 @@ def test_production_has_neither(scene: Scene) -> None:
         (f"/simulate/{made}", {"outcome": "success"}),
         ("/clock/advance", {"seconds": 60}),
     ):
-        assert scene.call(target, body, Environment.PRODUCTION).status == 404
+        answer = scene.call(target, body, Environment.PRODUCTION)
+        assert (answer.status, answer.json["code"]) == (404, "not_found")
     token = issued(scene.partner, Environment.SANDBOX).client_token
     answer = scene.run(
         scene.stage.platform.call("POST", "/clock/advance", {"seconds": 60}, token=token)

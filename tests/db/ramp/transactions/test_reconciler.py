@@ -1,6 +1,7 @@
 """Asking providers, ending what is over, and telling of what is stuck."""
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -187,6 +188,52 @@ def test_a_sell_fails_six_hours_after_its_address_was_shown(
     clock.turn(minutes=1)
     run(reconciler.step())
     assert run(row_of(database, made))["status"] == "failed"
+
+
+def test_a_providers_own_widget_shows_the_address_too(
+    run: Run[Any],
+    database: Database,
+    vault: Vault,
+    sandbox: int,
+    provider: FakeProvider,
+    reconciler: Reconciler,
+    clock: TurnedClock,
+) -> None:
+    made = opened(run, database, vault, sandbox, "sell")
+    waiting = said(made, Verdict.PENDING, awaits_deposit=True, occurred_at=START)
+    provider.answers[made] = [waiting]
+    run(reconciler.step())
+    later = replace(waiting, occurred_at=START + timedelta(hours=1))
+    provider.answers[made] = [waiting, later]
+    clock.turn(hours=5, minutes=59)
+    run(reconciler.step())
+    row = run(row_of(database, made))
+    assert (row["status"], row["deposit_shown_at"]) == ("pending", START)
+    assert row["next_poll_at"] == START + timedelta(hours=6)
+    clock.turn(minutes=1)
+    run(reconciler.step())
+    assert run(row_of(database, made))["status"] == "failed"
+
+
+def test_a_time_from_before_the_transaction_is_not_when_its_address_was_shown(
+    run: Run[Any],
+    database: Database,
+    vault: Vault,
+    sandbox: int,
+    provider: FakeProvider,
+    reconciler: Reconciler,
+    clock: TurnedClock,
+) -> None:
+    made = opened(run, database, vault, sandbox, "sell")
+    long_ago = START - timedelta(days=9)
+    provider.answers[made] = [
+        said(made, Verdict.PENDING, awaits_deposit=True, occurred_at=long_ago)
+    ]
+    for _ in range(2):
+        run(reconciler.step())
+        clock.turn(minutes=2)
+    row = run(row_of(database, made))
+    assert (row["status"], row["deposit_shown_at"]) == ("pending", START)
 
 
 def test_a_sandbox_clock_moved_ends_it_at_once(

@@ -123,6 +123,23 @@ def read(body: bytes) -> Any:
     return wire.observation(found.type, found)
 
 
+@pytest.mark.parametrize(
+    ("kind", "status", "awaits"),
+    [
+        ("deposit", "new", True),
+        ("deposit", "pending", True),
+        ("deposit", "completed", False),
+        ("sell", "new", False),
+        ("buy", "new", False),
+    ],
+)
+def test_a_deposit_leg_says_that_its_address_was_shown(
+    kind: str, status: str, awaits: bool
+) -> None:
+    leg = wire.Leg("1", str(UUID(int=1)), status, updated_at="2026-05-04T03:02:01Z")
+    assert wire.observation(kind, leg).awaits_deposit is awaits
+
+
 def test_the_contracts_vector_of_the_session_signature() -> None:
     assert wire.session_signature(ADDRESS, SECRET, "192.168.1.1", "tx_123456") == "v2:" + VECTOR
 

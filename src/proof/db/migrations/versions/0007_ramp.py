@@ -20,7 +20,7 @@ CREATE TABLE ramp_users (
 CREATE TABLE ramp_transactions (
     id                     uuid PRIMARY KEY,
     partner_environment_id integer NOT NULL,
-    user_id                bigint NOT NULL REFERENCES ramp_users,
+    user_id                bigint NOT NULL,
     type                   text NOT NULL CHECK (type IN ('buy', 'sell')),
     status                 text NOT NULL DEFAULT 'pending'
                            CHECK (status IN ('pending', 'processing', 'completed', 'failed', 'cancelled')),

@@ -10,7 +10,7 @@ down_revision = "0007"
 STATEMENTS = """
 CREATE TABLE ramp_sessions (
     id                bytea PRIMARY KEY CHECK (length(id) = 32),
-    transaction_id    uuid NOT NULL UNIQUE REFERENCES ramp_transactions,
+    transaction_id    uuid NOT NULL UNIQUE,
     signing_key_id    uuid NOT NULL,
     parameters        json NOT NULL,
     created_at        timestamptz NOT NULL,

@@ -161,9 +161,10 @@ def observation(kind: str, leg: Leg) -> Observation:
         name = UUID(leg.merchant_transaction_id)
     except ValueError:
         raise CallbackRefusedError("merchant_transaction_id: not an id of ours") from None
+    verdict = VERDICTS.get(kind, {}).get(leg.status, Verdict.UNKNOWN)
     return Observation(
         merchant_transaction_id=name,
-        verdict=VERDICTS.get(kind, {}).get(leg.status, Verdict.UNKNOWN),
+        verdict=verdict,
         said=f"{kind[:40]}: {leg.status[:40]}",
         occurred_at=_moment(leg.updated_at or leg.created_at),
         reference=leg.id,
@@ -171,6 +172,7 @@ def observation(kind: str, leg: Leg) -> Observation:
         fiat_currency=leg.fiat_currency,
         fiat_amount=_amount(leg.fiat_amount),
         payment_method=leg.payment_method or ("mobile_pay" if kind == "mobile_pay" else None),
+        awaits_deposit=kind == "deposit" and verdict is Verdict.PENDING,
     )
 
 

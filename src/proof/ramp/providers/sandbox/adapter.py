@@ -57,11 +57,17 @@ class SandboxAdapter:
     def translate(self, body: bytes) -> Observation:
         return wire.translate(body)
 
-    async def poll(self, account: Account, subject: Subject) -> Sequence[Observation]:  # noqa: ARG002
-        """The last statement of each leg, whether it was posted or not."""
+    async def poll(self, account: Account, subject: Subject) -> Sequence[Observation]:
+        """The last statement of each leg, whether it was posted or not; steps that are due and were not
+        taken yet count, or who moves the clock would find ended what was paid long before."""
         async with self._reach.database.connection() as connection:
             operation = await operations.read(connection, subject.merchant_transaction_id)
-        return [] if operation is None else _observations(operation, subject)
+            now = await clock.now(connection, account.partner_environment_id, self._reach.clock)
+        if operation is None:
+            return []
+        play = Play(operation)
+        play.run_due(now)
+        return _observations(play.operation, subject)
 
     async def kyc(self, account: Account, subject: Subject) -> KycStatus:  # noqa: ARG002
         async with self._reach.database.connection() as connection:

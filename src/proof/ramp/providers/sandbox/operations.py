@@ -101,6 +101,15 @@ async def lock(tx: Connection, transaction_id: UUID) -> Operation | None:
     return None if text is None else msgspec.json.decode(text, type=Operation)
 
 
+async def put_off(tx: Connection, due: DueOperation, pause: timedelta) -> None:
+    """Take the operation's next step no sooner than `pause` from now, by its sandbox's clock."""
+    await tx.execute(
+        "UPDATE simulated_operations SET due_at = $2 WHERE transaction_id = $1",
+        due.transaction_id,
+        due.now + pause,
+    )
+
+
 async def attach(tx: Connection, transaction_id: UUID, account_id: UUID) -> None:
     """Say that the transaction is this account's, if it is nobody's yet."""
     await tx.execute(

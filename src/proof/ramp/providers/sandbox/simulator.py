@@ -8,7 +8,10 @@ again.
 
 import asyncio
 from dataclasses import dataclass
+from datetime import timedelta
 from uuid import UUID
+
+import structlog
 
 from proof.core.clock import Clock
 from proof.core.errors import NotFoundError, OtherSideError
@@ -23,6 +26,10 @@ from proof.ramp.providers.sandbox.play import Play
 from proof.ramp.providers.sandbox.wire import SIGNATURE_HEADER, sign
 
 BATCH = 50
+# When one that failed is tried again; until then it holds up no other.
+_FAILED_PAUSE = timedelta(minutes=1)
+
+_log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +70,19 @@ class Simulator:
         async with self._database.connection() as connection:
             found = await operations.due(connection, now, BATCH)
         for one in found:
-            async with self._database.transaction() as tx:
-                await _run(tx, one)
+            await self._run_safely(one)
         return len(found)
+
+    async def _run_safely(self, due: DueOperation) -> None:
+        try:
+            async with self._database.transaction() as tx:
+                await _run(tx, due)
+        except OtherSideError:
+            raise
+        except Exception:  # noqa: BLE001 - one broken operation; it is logged and tried again
+            _log.exception("simulator.step_failed", transaction=str(due.transaction_id))
+            async with self._database.transaction() as tx:
+                await operations.put_off(tx, due, _FAILED_PAUSE)
 
     async def _post(self) -> int:
         now = self._clock.now()

@@ -125,9 +125,9 @@ def _require_path(
         .store(Store(list(authorities)))
         .time(at)
         .extension_policies(
-            ca_policy=ExtensionPolicy.permit_all().require_present(
-                x509.BasicConstraints, Criticality.AGNOSTIC, _require_authority
-            ),
+            ca_policy=ExtensionPolicy.permit_all()
+            .require_present(x509.BasicConstraints, Criticality.AGNOSTIC, _require_authority)
+            .may_be_present(x509.KeyUsage, Criticality.AGNOSTIC, _require_signing),
             ee_policy=ExtensionPolicy.permit_all(),
         )
         .build_client_verifier()
@@ -147,3 +147,10 @@ def _require_authority(
 ) -> None:
     if not constraints.ca:
         raise ValueError("a certificate on the way is not that of a CA")
+
+
+def _require_signing(
+    _policy: object, _certificate: x509.Certificate, usage: x509.KeyUsage | None
+) -> None:
+    if usage is not None and not usage.key_cert_sign:
+        raise ValueError("a certificate on the way may not sign certificates")

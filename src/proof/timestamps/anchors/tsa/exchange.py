@@ -14,6 +14,7 @@ _TIMEOUT_S = 20.0
 _HEADERS = {
     "content-type": "application/timestamp-query",
     "accept": "application/timestamp-reply",
+    "accept-encoding": "identity",
 }
 
 
@@ -29,9 +30,13 @@ class Exchange:
         """The answer's body, at most MAX_ANSWER_BYTES. Raises NodeDownError."""
         if self._session is None:
             timeout = aiohttp.ClientTimeout(total=self._timeout_s)
-            # Without cookies and proxies of the environment: each question is like the first.
+            # Without cookies and proxies of the environment: each question is like the first. What comes
+            # compressed stays so, because little may become much.
             self._session = aiohttp.ClientSession(
-                timeout=timeout, trust_env=False, cookie_jar=aiohttp.DummyCookieJar()
+                timeout=timeout,
+                trust_env=False,
+                cookie_jar=aiohttp.DummyCookieJar(),
+                auto_decompress=False,
             )
         try:
             async with self._session.post(

@@ -1,0 +1,123 @@
+"""Which tokens of an authority are believed: kinds of keys, certificates between, any damage."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.support import tokens
+from tests.support.chain_suite import ROOT
+from tests.support.tokens import Parts
+from tests.support.tsa_lab import granted, ours
+
+from proof.timestamps.anchors.chain import ChainError
+from proof.timestamps.anchors.tsa.belief import (
+    Trust,
+    UntrustedAuthorityError,
+    WrongTokenError,
+    believe,
+)
+from proof.timestamps.anchors.tsa.wire import Query, read_answer
+
+QUERY = Query(ROOT, 99, None)
+NOW = tokens.AT
+
+
+def trusting(kind: str) -> Trust:
+    return Trust([tokens.certificate(kind)])
+
+
+def test_a_signature_that_proofs_cannot_show_is_refused() -> None:
+    raw = Parts(kind="p521").encode()
+    with pytest.raises(WrongTokenError, match="an algorithm that proofs cannot show"):
+        believe(raw, QUERY, trusting("p521"), NOW)
+
+
+@pytest.mark.parametrize("kind", ["p256", "p384", "rsa2048", "rsa3072"])
+def test_tokens_of_other_kinds_of_keys(kind: str) -> None:
+    raw = Parts(kind=kind, digest="sha512").encode()
+    assert believe(raw, QUERY, trusting(kind), NOW).info.serial == 4242
+    with pytest.raises(UntrustedAuthorityError):
+        believe(raw, QUERY, trusting("p256" if kind != "p256" else "p384"), NOW)
+    assert believe(raw, QUERY, Trust(None), NOW).info.serial == 4242
+
+
+ASKED = Query(ROOT, 7, None)
+ANSWER = granted(ASKED.encode())[1]
+ANSWERED = datetime.now(UTC)
+
+
+def issued(
+    kind: str,
+    issuer_kind: str,
+    *,
+    authority: bool | None,
+    signs: bool = True,
+    purpose: bool = False,
+) -> x509.Certificate:
+    """A certificate named after its key, signed by another's."""
+    subject, issuer = (
+        x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, each)]) for each in (kind, issuer_kind)
+    )
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(tokens.key(kind).public_key())
+        .serial_number(9)
+        .not_valid_before(NOW - timedelta(days=2))
+        .not_valid_after(NOW + timedelta(days=2))
+    )
+    if authority is not None:
+        constraints = x509.BasicConstraints(authority, None)
+        usage = x509.KeyUsage(not signs, False, False, False, False, signs, False, False, False)
+        builder = builder.add_extension(constraints, critical=True)
+        builder = builder.add_extension(usage, critical=True)
+    if purpose:
+        usages = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.TIME_STAMPING])
+        builder = builder.add_extension(usages, critical=True)
+    return builder.sign(tokens.key(issuer_kind), hashes.SHA256())
+
+
+BETWEEN: dict[str, tuple[bool | None, bool]] = {
+    "a CA": (True, True),
+    "a customer of the CA": (False, True),
+    "a CA that may not sign": (True, False),
+    "a certificate that does not say": (None, True),
+}
+
+
+@pytest.mark.parametrize("between", BETWEEN)
+def test_only_authorities_may_stand_between(between: str) -> None:
+    root = issued("rsa2048", "rsa2048", authority=True)
+    is_authority, signs = BETWEEN[between]
+    middle = issued("p384", "rsa2048", authority=is_authority, signs=signs)
+    signer = issued("p256", "p384", authority=None, purpose=True)
+    encoded = [each.public_bytes(serialization.Encoding.DER) for each in (signer, middle)]
+    raw = Parts(signer=signer, certificates=tuple(encoded)).encode()
+    if between == "a CA":
+        assert believe(raw, QUERY, Trust([root]), NOW).info.serial == 4242
+    else:
+        with pytest.raises(UntrustedAuthorityError):
+            believe(raw, QUERY, Trust([root]), NOW)
+    with pytest.raises(UntrustedAuthorityError):
+        believe(
+            Parts(signer=signer, certificates=(encoded[0],)).encode(), QUERY, Trust([root]), NOW
+        )
+
+
+@settings(max_examples=200)
+@given(st.integers(0, len(ANSWER) - 1), st.booleans(), st.integers(1, 255))
+def test_any_damage_to_an_answer_is_refused(index: int, cut: bool, other: int) -> None:
+    rest = b"" if cut else bytes([ANSWER[index] ^ other]) + ANSWER[index + 1 :]
+    try:
+        found = believe(read_answer(ANSWER[:index] + rest), ASKED, ours(), ANSWERED)
+    except ChainError:
+        return
+    # The status may be granted with modifications, and a CA's certificate that is in the store already
+    # need not be intact; what is signed is.
+    assert not cut
+    assert found.info.imprint == ROOT
