@@ -63,7 +63,7 @@ def _body(of: str, transaction: str) -> str:
         "type": "buy",
         "status": "paid",
         "merchant_transaction_id": transaction,
-        "amount": "25.50000000",
+        "amount": "50.00000000",
         "currency": "USDT",
         "fiat_amount": "23.40",
         "fiat_currency": "EUR",

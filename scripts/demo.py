@@ -1,7 +1,8 @@
-"""The whole way of a proof, on this machine: `make demo`.
+"""The whole way of a proof and of a purchase, on this machine: `make demo`.
 
 Starts Proof with its own PostgreSQL, onboards a partner, stamps files of this repository over HTTP,
-receives a proof by webhook, stops the server, and verifies the proof with the verifier alone.
+receives a proof by webhook, buys coins in the sandbox, stops the server, and verifies the proof with the
+verifier alone.
 `--keep` leaves the server running, and a sample shop beside it that sells coins in the sandbox.
 """
 
@@ -26,6 +27,7 @@ from pathlib import Path
 from queue import Empty, Queue
 from typing import Any
 
+from demo_purchase import Received, Sandbox, purchase
 from standardwebhooks import Webhook
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -37,8 +39,6 @@ PATIENCE_S = 30.0
 SERVER_PID = "DEMO_SERVER_PID"
 SHOP_PID = "DEMO_SHOP_PID"
 
-Received = tuple[dict[str, str], bytes]
-
 
 def main() -> int:
     """Run the demonstration; the exit code."""
@@ -49,11 +49,13 @@ def main() -> int:
     try:
         with (
             receiver() as (target, received),
+            receiver() as (sandbox_target, sandbox_received),
             server(folder / "data", keep=keep) as (url, environment),
         ):
             shop_url = f"http://127.0.0.1:{free_port()}"
-            partner = onboard(environment, shop_url)
+            partner = onboard(environment, shop_url, sandbox_target)
             proof_file, key_file, stamped = stamp_and_prove(folder, url, partner, target, received)
+            buy(partner, sandbox_received)
             if keep:
                 open_shop(environment, partner, shop_url)
                 say_how_to_go_on(url, partner, folder, environment, shop_url)
@@ -98,11 +100,11 @@ def server(data: Path, *, keep: bool) -> Iterator[tuple[str, dict[str, str]]]:
             raise SystemExit("the server did not stop cleanly")
 
 
-def onboard(environment: dict[str, str], shop_url: str) -> dict[str, Any]:
+def onboard(environment: dict[str, str], shop_url: str, sandbox_target: str) -> dict[str, Any]:
     step("Onboard a partner, as the operator does: `proof partner add`.")
     command = [PROOF, "partner", "add", "--name", "Demo", "--email", "ops@demo.example", "--json"]
     addresses = ["--ip", "127.0.0.1", "--sandbox-ip", "127.0.0.1", "--widget-origin", shop_url]
-    ramp = ["--off-ramp", "--sandbox-webhook", f"{shop_url}/webhook"]
+    ramp = ["--off-ramp", "--sandbox-webhook", sandbox_target]
     printed = subprocess.run(
         [*command, *addresses, *ramp], env=environment, check=True, capture_output=True, text=True
     )
@@ -136,6 +138,14 @@ def stamp_and_prove(
     with urllib.request.urlopen(f"{url}/log/key") as reply:
         key_file.write_bytes(reply.read())
     return proof_file, key_file, stamped
+
+
+def buy(partner: dict[str, Any], received: "Queue[Received]") -> None:
+    step("Buy coins in the sandbox, and watch the purchase in three ways.")
+    handed = partner["sandbox"]
+    names = ("base_url", "client_token", "webhook_secret")
+    for line in purchase(Sandbox(*(handed[name] for name in names), received)):
+        print(line, flush=True)
 
 
 def verify(folder: Path, stamped: Path, proof_file: Path, key_file: Path) -> None:
@@ -172,7 +182,7 @@ def receiver() -> Iterator[tuple[str, "Queue[Received]"]]:
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as listening:
         threading.Thread(target=listening.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{listening.server_port}/proofs", received
+        yield f"http://127.0.0.1:{listening.server_port}/", received
         listening.shutdown()
 
 
@@ -226,6 +236,14 @@ def free_port() -> int:
 def open_shop(environment: dict[str, str], partner: dict[str, Any], shop_url: str) -> None:
     """The sample shop, as a partner's backend in the sandbox; it goes on with the server."""
     sandbox = partner["sandbox"]
+    command = [PROOF, "partner", "edit", partner["partner_id"], "--environment", "sandbox"]
+    # The sandbox's webhooks came here so far.
+    subprocess.run(
+        [*command, "--webhook", f"{shop_url}/webhook"],
+        env=environment,
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
     shop = subprocess.Popen(
         [sys.executable, str(SHOP)],
         env={

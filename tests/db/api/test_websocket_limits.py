@@ -234,8 +234,8 @@ def test_no_partner_takes_all_the_sockets(run: Run, platform: Platform) -> None:
             for _ in range(2):
                 opened = watching(served.port, transaction, party.token)
                 await stack.enter_async_context(opened)
-            path = f"/ws?tx_id={transaction}"
-            status, headers, body = await refusal(served.port, path, party.token)
+            path, bearer = f"/ws?tx_id={transaction}", ("Authorization", f"Bearer {party.token}")
+            status, headers, body = await refusal(served.port, path, bearer)
             assert (status, body["code"]) == (429, "rate_limited")
             assert "retry-after" in headers
             async with watching(served.port, await other.transaction(), other.token) as watcher:
@@ -244,7 +244,8 @@ def test_no_partner_takes_all_the_sockets(run: Run, platform: Platform) -> None:
             await stack.aclose()
             await until(lambda: platform.watches.open_now == 0)
             for _ in range(3):
-                assert (await refusal(served.port, f"/ws?tx_id={UUID(int=1)}", party.token))[0] == 404
+                nothing = f"/ws?tx_id={UUID(int=1)}"
+                assert (await refusal(served.port, nothing, bearer))[0] == 404
             async with watching(served.port, transaction, party.token) as watcher:
                 assert (await watcher.next())["status"] == "pending"
 

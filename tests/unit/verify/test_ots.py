@@ -322,6 +322,14 @@ REFUSED: dict[str, tuple[type[RefusedError], bytes]] = {
         chain_errors.OtsTooLargeError,
         about((b"\xff\xf0\x80\x1f" + bytes(3968) + b"\x67" + PENDING) * 20 + PENDING),
     ),
+    "Keccak bomb of short messages": (
+        chain_errors.OtsTooLargeError,
+        about((b"\xff" + b"\x67" * 250 + PENDING) * 2 + PENDING),
+    ),
+    "RIPEMD-160 bomb of short messages": (
+        chain_errors.OtsTooLargeError,
+        about((b"\xff" + b"\x03" * 250 + PENDING) * 5 + PENDING),
+    ),
     "attestation cut": (chain_errors.OtsTruncatedError, about(b"\x00\x01\x02")),
     "payload of 8,193": (
         chain_errors.OtsArgumentError,
@@ -350,6 +358,10 @@ REFUSED: dict[str, tuple[type[RefusedError], bytes]] = {
     "calendar with a query": (
         chain_errors.OtsAttestationError,
         about(b"\x00" + ots.PENDING_TAG + b"\x04\x03a?b"),
+    ),
+    "calendar of half a surrogate": (
+        chain_errors.OtsAttestationError,
+        about(b"\x00" + ots.PENDING_TAG + b"\x04\x03\xed\xa0\x80"),
     ),
     "calendar of no length": (
         chain_errors.OtsAttestationError,

@@ -93,7 +93,7 @@ async def _process_apart(database: Database, vault: Vault, adapters: Adapters, c
 
 
 async def _give_up(tx: Connection, read: _Read, clock: Clock) -> None:
-    now = clock.now()
+    now, known = clock.now(), set[UUID]()
     concluded = _not_read(read)
     if read.observation is not None:
         name = read.observation.merchant_transaction_id
@@ -101,6 +101,8 @@ async def _give_up(tx: Connection, read: _Read, clock: Clock) -> None:
         await raise_alerts(tx, dict.fromkeys(known, Alert.NOT_APPLIED), now)
         concluded = _concluded(read, "not applied", name in known)
     await callbacks.conclude(tx, [concluded], now)
+    if gone := await queries.erased_among(tx, known):
+        await callbacks.forget(tx, gone)
 
 
 async def _apply(tx: Connection, vault: Vault, read: Sequence[_Read], clock: Clock) -> None:

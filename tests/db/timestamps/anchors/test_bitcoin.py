@@ -15,9 +15,11 @@ import pytest
 from tests.support.anchors import SCHEDULE, Anchorage, digest_of
 from tests.support.bitcoin import WALLET, Regtest, regtest
 from tests.support.bitcoin_lab import BitcoinLab
+from tests.support.chain_suite import within
 from tests.support.pipeline import owner, work
 
 from proof.db import Database
+from proof.timestamps.anchors.chain import Chain, WalletError
 from proof.timestamps.proofs.errors import ProofNotYetError
 from proof.timestamps.types import Currency, SubmitStatus
 
@@ -253,3 +255,29 @@ def test_coins_spent_elsewhere_meanwhile_are_replaced_by_others(
         await harbour.proven(digest, blocks)
 
     run(scene())
+
+
+def test_a_wallet_of_small_coins_builds_no_anchor_that_an_ots_file_cannot_hold(
+    run: Run, node: Regtest
+) -> None:
+    node.call("createwallet", "dust")
+    for _ in range(4):
+        addresses = [node.call("getnewaddress", "", "legacy", wallet="dust") for _ in range(35)]
+        outputs = [{address: "0.00000595"} for address in addresses]
+        options = {"fee_rate": 5}
+        made = node.call("walletcreatefundedpsbt", [], outputs, 0, options, wallet=WALLET)["psbt"]
+        signed = node.call("walletprocesspsbt", made, wallet=WALLET)["psbt"]
+        node.call("sendrawtransaction", node.call("finalizepsbt", signed)["hex"])
+        node.mine()
+    # At twice this floor spending such a coin takes all but three satoshi of it.
+    node.restart("-minrelaytxfee=0.00002")
+    node.call("loadwallet", "dust")
+
+    async def scene(chain: Chain) -> None:
+        with pytest.raises(WalletError, match="join them beforehand"):
+            await chain.build(bytes(32), [])
+
+    try:
+        within(run, BitcoinLab(node).chain(wallet="dust"), scene)
+    finally:
+        node.restart()

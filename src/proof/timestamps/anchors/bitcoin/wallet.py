@@ -15,6 +15,7 @@ from proof.timestamps.anchors.chain import (
     TransactionRefusedError,
     WalletError,
 )
+from proof.verify.ots import MAX_MESSAGE_BYTES
 
 SATOSHI: Final = 100_000_000
 # One input, the root and the change, of the oldest kind of address; newer ones take less.
@@ -160,11 +161,19 @@ class AnchorWallet:
 
 
 def _require_anchor(details: Any, root: bytes) -> None:
-    """One output carries the root, and at most one other is the change."""
+    """One output carries the root, at most one other is the change, and an `.ots` file can hold it."""
     scripts = [output["scriptPubKey"]["hex"] for output in details["vout"]]
     if len(scripts) > _MAX_OUTPUTS or scripts.count(_OP_RETURN_32 + root.hex()) != 1:
         raise WalletError(
             "the bitcoin wallet built something else than an anchor; nothing was sent"
+        )
+    stripped_bytes = (details["weight"] - details["size"]) // 3  # BIP 141: weight counts them four times
+    if stripped_bytes > MAX_MESSAGE_BYTES:
+        # Anchored, every .ots file and every calendar's promise of its tree would fail for ever.
+        raise WalletError(
+            f"the bitcoin wallet would join {len(details['vin'])} small coins for an anchor, in a"
+            f" transaction of {stripped_bytes} bytes where .ots files hold {MAX_MESSAGE_BYTES}: join"
+            " them beforehand by sending them to an address of the wallet itself"
         )
 
 
