@@ -7,7 +7,7 @@ READY := .venv/.ready
 help: ## list what there is
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
-demo: $(READY) proof-verify.pyz ## stamp real files, get the proof by webhook, verify it without us
+demo: $(READY) proof-verify.pyz ## stamp files and buy in the sandbox, then verify the proof without us
 	$(BIN)/python scripts/demo.py $(if $(KEEP),--keep)
 
 test: $(READY) proof-verify.pyz ## run the whole suite

@@ -85,7 +85,17 @@ def server(data: Path, *, keep: bool) -> Iterator[tuple[str, dict[str, str]]]:
         "PROOF_UNSAFE_OUTBOUND_NETWORKS": "127.0.0.0/8",
     }
     url = f"http://127.0.0.1:{port}"
-    process = subprocess.Popen([PROOF, "serve"], env=environment, start_new_session=keep)
+    with contextlib.ExitStack() as opened:
+        # Left running, it must not hold this program's output open: `make demo KEEP=1 | tee` would not end.
+        log = opened.enter_context((data.parent / "server.log").open("w")) if keep else None
+        process = subprocess.Popen(
+            [PROOF, "serve"],
+            env=environment,
+            stdin=subprocess.DEVNULL if keep else None,
+            stdout=log,
+            stderr=log,
+            start_new_session=keep,
+        )
     environment[SERVER_PID] = str(process.pid)
     try:
         wait_until_ready(url, process)
@@ -253,7 +263,9 @@ def open_shop(environment: dict[str, str], partner: dict[str, Any], shop_url: st
             "PROOF_WEBHOOK_SECRET": sandbox["webhook_secret"],
             "SHOP_PORT": shop_url.rpartition(":")[2],
         },
+        stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
     environment[SHOP_PID] = str(shop.pid)
@@ -268,7 +280,10 @@ def say_how_to_go_on(
 ) -> None:
     step("The server goes on.")
     print(f"base URL  {url}\nsandbox   {url}/sandbox\ndocs      {url}/docs/")
-    print(f"data      {folder}/data\napi key   {partner['production']['api_key']}")
+    print(f"data      {folder}/data\nlog       {folder}/server.log")
+    print(f"api key   {partner['production']['api_key']}")
+    print(f"sandbox   {partner['sandbox']['client_token']} (client token)")
+    print(f"operate   export PROOF_DATA_DIR={folder}/data; {PROOF} tx list")
     print(f"shop      {shop_url}/ (buy and sell coins in the sandbox)")
     print(f"stop them with: kill {environment[SERVER_PID]} {environment[SHOP_PID]}")
 

@@ -46,7 +46,7 @@ _CONFIG = {
     "seed": 20090103,
     "generation": {
         "deterministic": True,
-        "max-examples": 8,
+        "max-examples": 6,
         "with-security-parameters": False,
     },
     # What the answers of one call teach would make the next ones differ from run to run.

@@ -106,8 +106,11 @@ def _register_list(provider: typer.Typer, open_installation: Opener) -> None:
         data: Data = None,
         as_json: Json = False,
     ) -> None:
-        """Provider accounts, and how many callbacks came: signed as they are, without white space, not at
-        all."""
+        """Provider accounts, and how many callbacks came.
+
+        raw: the signature fits the body as it came; compact: the body without white space;
+        unverified: neither.
+        """
         with stated_errors():
             found = _listed(open_installation(ServerOptions(data)), partner)
         rows = [_row(one) for one in found]
@@ -132,16 +135,18 @@ def _listed(installation: Installation, partner: str | None) -> list[AccountInfo
 
 
 def _asked(fields: tuple[CredentialField, ...], env: Environment) -> dict[str, str]:
-    """The values as typed; secrets are not shown, and what has a default may be left empty."""
+    """The values as typed; secrets are not shown, what has a default may be left empty, and what is
+    generated is not asked for."""
     return {
         one.name: typer.prompt(
             f"{one.name} ({one.about})",
-            default=one.default.get(env, "") or ("" if one.generated else None),
+            default=one.default.get(env, "") or None,
             hide_input=one.secret,
             show_default=not one.secret,
             err=True,
         )
         for one in fields
+        if not one.generated
     }
 
 

@@ -214,7 +214,10 @@ def _register_test(webhook: typer.Typer, open_installation: Opener) -> None:
             async with database.transaction() as tx:
                 chosen = [one.id for one in await endpoints_of(tx, place)]
                 if not chosen and endpoint is None:
-                    raise NotFoundError(f"{partner} has no webhook endpoint in {env}")
+                    raise NotFoundError(
+                        f"{partner} has no webhook endpoint in {env};"
+                        " `proof partner edit --webhook` sets one"
+                    )
                 named = chosen if endpoint is None else [endpoint]
                 return {one: await send_test(tx, place, one, _ACTOR) for one in named}
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from uvicorn._types import ASGISendEvent
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.frames import Frame
 
 # What may wait for one that does not read, in the kernel and here, and for how long. A message has some
 # 300 bytes and a transaction a handful of them.
@@ -13,6 +14,8 @@ SEND_BUFFER_BYTES = 16 * 1024
 STALLED_S = 10.0
 # Nothing a client says means anything, so it may say little.
 MAX_MESSAGE_BYTES = 4 * 1024
+# Of one message: empty ones add nothing to its size.
+MAX_FRAMES = 64
 PING_EVERY_S = 20.0
 PONG_WITHIN_S = 20.0
 
@@ -42,6 +45,15 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._lift()
         super().connection_lost(exc)
+
+    def handle_cont(self, event: Frame) -> None:
+        super().handle_cont(event)
+        if len(self.frames) > MAX_FRAMES:
+            self.transport.abort()
+
+    def send_receive_event_to_app(self) -> None:
+        # Nothing is done with it, so it is not decoded: what is no UTF-8 would be logged, line by line.
+        self.frames = []
 
     async def send(self, message: ASGISendEvent) -> None:
         await super().send(message)

@@ -1,9 +1,12 @@
 """Writing `.ots` files: the canonical bytes of a timestamp, and two timestamps made into one."""
 
-from proof.verify.chain_errors import OtsMergeError
+from collections.abc import Iterator
+
+from proof.verify.chain_errors import OtsMergeError, OtsTooLargeError
 from proof.verify.ots import (
     APPEND,
     MAGIC,
+    MAX_ATTESTATIONS,
     PREPEND,
     Attestation,
     Branch,
@@ -56,13 +59,32 @@ def merge(one: Timestamp, other: Timestamp) -> Timestamp:
 def graft(timestamp: Timestamp, addition: Timestamp) -> Timestamp:
     """The timestamp with `addition` merged in wherever it comes to that message.
 
-    Only messages that carry an attestation or a fork are looked at, as a calendar's answer needs.
+    Only messages that carry an attestation or a fork are looked at, as a calendar's answer needs. Raises
+    OtsTooLargeError when there are so many of them that no file could hold what it would become.
     """
+    places = sum(1 for each in _timestamps(timestamp) if each.message == addition.message)
+    added = sum(len(each.attestations) for each in _timestamps(addition))
+    if places * added > MAX_ATTESTATIONS:
+        raise OtsTooLargeError(
+            f"{added} attestations in {places} places are more than the {MAX_ATTESTATIONS} of a file"
+        )
+    return _grafted(timestamp, addition)
+
+
+def _grafted(timestamp: Timestamp, addition: Timestamp) -> Timestamp:
     branches = tuple(
-        Branch(branch.operations, graft(branch.end, addition)) for branch in timestamp.branches
+        Branch(branch.operations, _grafted(branch.end, addition)) for branch in timestamp.branches
     )
     found = Timestamp(timestamp.message, timestamp.attestations, branches)
     return merge(found, addition) if found.message == addition.message else found
+
+
+def _timestamps(timestamp: Timestamp) -> Iterator[Timestamp]:
+    waiting = [timestamp]
+    while waiting:
+        found = waiting.pop()
+        yield found
+        waiting += [branch.end for branch in found.branches]
 
 
 def _order(one: Attestation) -> tuple[bytes, int, str, bytes]:

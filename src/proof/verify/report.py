@@ -45,8 +45,9 @@ def text(established: Established, subject: Subject) -> str:
 def as_json(established: Established, subject: Subject, exit_code: int) -> str:
     """The same facts as one JSON object; hashes in hex, times in milliseconds since 1970 UTC.
 
-    Bitcoin's hashes are reversed, as its programs print them. Serial numbers are decimal text. `height`
-    and `chainId` are the proof's word while the result is untied.
+    Bitcoin's hashes are reversed, as its programs print them. Serial numbers are decimal text.
+    Bitcoin's `height` is the proof's word unless `tiedBy` is `headers`, Ethereum's `chainId` while the
+    result is untied.
     """
     claimed = established.claimed
     facts = {

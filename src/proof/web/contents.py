@@ -33,6 +33,7 @@ CHAPTERS = (
     Chapter(
         "For partners",
         (
+            Entry("integration", "From credentials to the first completed purchase and sale"),
             Entry("sessions", "The ramp: opening sessions, reading transactions, its errors"),
             Entry("widget", "Putting the widget on your site: loader, callbacks, safety, a sample shop"),
             Entry("timestamps", "Submitting hashes: flow, rounds, states, errors and limits"),

@@ -254,3 +254,39 @@ def test_no_partner_takes_all_the_sockets(run: Run, platform: Platform) -> None:
         run(scene())
     finally:
         platform.watches._most = most
+
+
+def test_who_says_endless_pieces_of_nothing_is_dropped(run: Run, platform: Platform) -> None:
+    """Frames without payload count against no limit of a message's size."""
+
+    async def scene() -> None:
+        async with Scene(platform) as served:
+            party = await served.partner()
+            with await _silent(served.port, await party.transaction(), party) as raw:
+                await until(lambda: platform.watches.open_now == 1)
+                begun, continued = b"\x01\x80" + bytes(4), b"\x00\x80" + bytes(4)
+                loop = asyncio.get_running_loop()
+                await loop.sock_sendall(raw, begun + continued * 2 * websocket.MAX_FRAMES)
+                await until(lambda: platform.watches.open_now == 0)
+
+    run(scene())
+
+
+def test_what_a_client_says_is_no_line_in_the_log(
+    run: Run, platform: Platform, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scene() -> None:
+        async with Scene(platform) as served:
+            party = await served.partner()
+            transaction = await party.transaction()
+            with await _silent(served.port, transaction, party) as raw:
+                no_utf8, ping = b"\x81\x81" + bytes(4) + b"\xff", b"\x89\x80" + bytes(4)
+                await asyncio.get_running_loop().sock_sendall(raw, no_utf8 + ping)
+                heard = b""
+                while not heard.endswith(b"\x8a\x00"):
+                    some = await asyncio.get_running_loop().sock_recv(raw, 1_000)
+                    assert some, "the server closed the connection"
+                    heard += some
+
+    run(scene())
+    assert not [one for one in caplog.records if one.levelname == "ERROR"]

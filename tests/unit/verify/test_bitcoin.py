@@ -247,6 +247,21 @@ def _sixty_four_byte_transaction(payload: Payload) -> None:
     rebuilt(payload, short)
 
 
+def _root_in_a_script_that_spends(payload: Payload) -> None:
+    """Whoever relays a transaction could have put it there."""
+    carried = b"\x22\x6a\x20" + ROOT
+    raw = struct.pack("<i", 2) + b"\x01" + bytes(36) + carried + bytes(4)
+    rebuilt(payload, raw + b"\x01" + bytes(8) + b"\x01\x51" + bytes(4))
+
+
+def _root_in_a_witness(payload: Payload) -> None:
+    body = b"\x01" + bytes(36) + b"\x00" + bytes(4) + b"\x01" + bytes(8) + b"\x01\x51"
+    witness = b"\x01\x22\x6a\x20" + ROOT
+    rebuilt(payload, struct.pack("<i", 2) + body + bytes(4))
+    raw = struct.pack("<i", 2) + b"\x00\x01" + body + witness + bytes(4)
+    payload["evidence"]["transaction"] = raw.hex()
+
+
 def _low_difficulty(payload: Payload) -> None:
     """A regtest block offered as one of the main network."""
     payload["evidence"]["network"] = "main"
@@ -259,6 +274,8 @@ FORGERIES: dict[str, tuple[type[RefusedError], Callable[[Payload], object]]] = {
     ),
     "copy with a right sibling": (chain_errors.DuplicatedNodeError, _copy_with_a_right_sibling),
     "64-byte transaction": (chain_errors.InnerNodeError, _sixty_four_byte_transaction),
+    "root in a script that spends": (chain_errors.RootOutputError, _root_in_a_script_that_spends),
+    "root in a witness": (chain_errors.RootOutputError, _root_in_a_witness),
     "swapped sibling": (chain_errors.MerkleRootMismatchError, _sibling_swapped),
     "header of low difficulty": (chain_errors.LowDifficultyError, _low_difficulty),
     "other network": (chain_errors.OtherNetworkError, evidence(network="signet")),

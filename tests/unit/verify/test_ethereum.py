@@ -105,6 +105,18 @@ def _list_changed(change: Callable[[list[str]], object]) -> Callable[[Payload], 
     return lambda payload: change(payload["evidence"]["proof"])
 
 
+def _fee_market(data: bytes | list[bytes], access: list[Any]) -> bytes:
+    """An unsigned transaction of type 2; the verifier leaves signatures to the block's makers."""
+    fields = [CHAIN_ID, 1, 1, 2, 30_000, b"\x11" * 20, 0, data, access, 0, 1, 1]
+    return b"\x02" + bytes(reference.encode(fields))
+
+
+def _non_canonical(raw: bytes) -> bytes:
+    """The same transaction with its list's length written in a byte more."""
+    assert raw[1] == 0xF8
+    return raw[:1] + b"\xf9\x00" + raw[2:]
+
+
 FORGERIES: dict[str, tuple[type[RefusedError], Callable[[Payload], object]]] = {
     "node cut": (chain_errors.TriePathError, _list_changed(lambda nodes: nodes.pop())),
     "node added": (
@@ -142,6 +154,18 @@ FORGERIES: dict[str, tuple[type[RefusedError], Callable[[Payload], object]]] = {
     "legacy for any chain": (
         chain_errors.ChainIdError,
         in_block(reference.encode([1, 1, 1, bytes(20), 0, ROOT, 27, 5, 5])),
+    ),
+    "root in the access list": (
+        chain_errors.EthereumDataError,
+        in_block(_fee_market(b"", [[b"\x11" * 20, [ROOT]]])),
+    ),
+    "data that is a list": (
+        chain_errors.EthereumDataError,
+        in_block(_fee_market([ROOT], [])),
+    ),
+    "length in a byte too many": (
+        chain_errors.RlpError,
+        in_block(_non_canonical(signed_transaction(ROOT, 1))),
     ),
     "blob transaction": (
         chain_errors.EthereumTransactionError,

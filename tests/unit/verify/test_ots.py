@@ -43,6 +43,7 @@ from proof.verify import (
 )
 from proof.verify.headers import MIN_MAIN_WORK
 from proof.verify.networks import MAIN, NETWORKS
+from proof.verify.ots_proof import attestations
 from proof.verify.ots_writing import graft, merge, write_ots, write_timestamp
 from proof.verify.ripemd160 import ripemd160
 
@@ -243,6 +244,22 @@ def test_what_a_calendar_adds_is_kept_beside_the_promise() -> None:
     assert write_ots(ots.parse_ots(raw)) == raw
     read = DetachedTimestampFile.deserialize(BytesDeserializationContext(raw))
     assert len(list(read.timestamp.all_attestations())) == 2
+
+
+def test_an_answer_that_fits_in_a_thousand_places_is_refused() -> None:
+    ways = [
+        b"\xf0" + ots.number_bytes(n) + bytes(n) + b"\xf0" + ots.number_bytes(1000 - n)
+        + bytes(1000 - n) + PENDING
+        for n in range(1, 900)
+    ]  # fmt: skip
+    file = ots.parse_ots(about(b"".join(b"\xff" + way for way in ways[1:]) + ways[0]))
+    items = [b"\xf0\x02" + n.to_bytes(2, "big") + PENDING for n in range(2, 400)]
+    message = file.timestamp.message + bytes(1000)
+    answer = ots.parse_timestamp(b"".join(b"\xff" + one for one in items[1:]) + items[0], message)
+    with pytest.raises(chain_errors.OtsTooLargeError, match="in 899 places"):
+        graft(file.timestamp, answer)
+    few = ots.parse_timestamp(items[0], message)
+    assert len(list(attestations(graft(file.timestamp, few)))) == 2 * 899
 
 
 def test_merging_shares_what_is_the_same() -> None:

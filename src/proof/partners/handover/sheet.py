@@ -14,6 +14,11 @@ _WHERE_FROM = (
     " token must belong to it."
 )
 
+_FIRST_SESSION = (
+    '{"partner_user_id":"user-4711","user_email":"user@example.com",'
+    '"currency":"USDT","network":"TRC20","amount":"25.5"}'
+)
+
 
 def integration_sheet(
     record: PartnerRecord,
@@ -73,7 +78,13 @@ def _calls(urls: Mapping[Environment, str]) -> Iterator[str]:
         "  -H 'content-type: application/json' \\",
         f'  -d \'{{"sha256":["{"ab" * 32}"]}}\'',
         f"curl '{url}/v1/timestamp/{'ab' * 32}' -H \"Authorization: Bearer $PROOF_API_KEY\"",
+        f"curl '{url}/widget/session' \\",
+        '  -H "Authorization: Bearer $PROOF_CLIENT_TOKEN" \\',
+        "  -H 'content-type: application/json' \\",
+        f"  -d '{_FIRST_SESSION}'",
         "```",
+        "",
+        f"From there to a purchase and a sale: {urls[Environment.PRODUCTION]}/docs/integration",
         "",
         f"Everything else: {urls[Environment.PRODUCTION]}/docs/",
     )

@@ -15,6 +15,7 @@ KEPT = timedelta(hours=24)
 # tells a duplicate under way from one that is done: who does not get it waits for nothing. A key past its
 # day is taken over. Users are inserted in one order, or two statements wait for each other. One who is
 # being erased is waited for, and is somebody new then: what is written of them would never be erased.
+# Until a widget is opened there is nothing to look at before the init token is over.
 _OPEN = """
 WITH given AS MATERIALIZED (
     SELECT *, key_lock IS NULL OR pg_try_advisory_xact_lock(key_lock) AS free
@@ -53,8 +54,9 @@ WITH given AS MATERIALIZED (
 ), opened AS (
     INSERT INTO ramp_transactions
         (id, partner_environment_id, user_id, type, currency, network, crypto_amount, created_at,
-        updated_at)
-    SELECT transaction_id, partner_environment_id, user_id, type, currency, network, amount, at, at
+        updated_at, next_poll_at)
+    SELECT transaction_id, partner_environment_id, user_id, type, currency, network, amount, at, at,
+        $1 + init_lifetime
     FROM owned
 ), kept AS (
     INSERT INTO ramp_personal (id, user_id, transaction_id, kind, sealed, created_at)

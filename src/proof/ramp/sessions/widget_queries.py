@@ -36,7 +36,8 @@ WITH exchanged AS (
         SELECT FROM ramp_transactions t WHERE t.id = transaction_id AND t.status = 'pending')
     RETURNING transaction_id
 )
-UPDATE ramp_transactions t SET provider_account_id = $6
+UPDATE ramp_transactions t
+SET provider_account_id = $6, next_poll_at = least(next_poll_at, now() + interval '30 seconds')
 FROM exchanged WHERE t.id = exchanged.transaction_id AND t.status = 'pending' RETURNING t.id
 """
 

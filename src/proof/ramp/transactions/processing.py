@@ -36,7 +36,7 @@ BATCH = 100
 _ENDS = frozenset({Verdict.COMPLETED, Verdict.FAILED, Verdict.CANCELLED})
 
 # What PostgreSQL or a format takes in no attempt: the words of a provider that are no text, no number.
-_NOT_WRITABLE = (
+NOT_WRITABLE = (
     asyncpg.DataError,
     asyncpg.IntegrityConstraintViolationError,
     ValueError,
@@ -72,7 +72,7 @@ async def process(database: Database, vault: Vault, adapters: Adapters, clock: C
             claimed = await callbacks.claim(tx, vault, BATCH)
             if claimed:
                 await _apply(tx, vault, [_read(adapters, one) for one in claimed], clock)
-    except _NOT_WRITABLE:
+    except NOT_WRITABLE:
         return await _process_apart(database, vault, adapters, clock)
     return len(claimed)
 
@@ -86,7 +86,7 @@ async def _process_apart(database: Database, vault: Vault, adapters: Adapters, c
             try:
                 async with tx.transaction():
                     await _apply(tx, vault, [read], clock)
-            except _NOT_WRITABLE:
+            except NOT_WRITABLE:
                 _log.exception("ramp.callback_failed", callback=one.id, provider=one.provider)
                 await _give_up(tx, read, clock)
     return len(claimed)

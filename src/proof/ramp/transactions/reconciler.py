@@ -17,6 +17,7 @@ from proof.core.clock import Clock
 from proof.core.errors import NotFoundError, OtherSideError
 from proof.core.secrets import Vault
 from proof.db import Connection, Database
+from proof.ramp.errors import ProviderUnavailableError
 from proof.ramp.providers import accounts
 from proof.ramp.providers.kyc import known_kyc, record_kyc
 from proof.ramp.providers.protocols import (
@@ -31,7 +32,7 @@ from proof.ramp.providers.protocols import (
 from proof.ramp.transactions import queries
 from proof.ramp.transactions.alerts import raise_alerts
 from proof.ramp.transactions.cases import Case, read_case
-from proof.ramp.transactions.processing import Adapters
+from proof.ramp.transactions.processing import NOT_WRITABLE, Adapters
 from proof.ramp.transactions.service import Outcome, Statement, end, observe_all
 from proof.ramp.transactions.transitions import Alert
 from proof.ramp.types import KycStatus, Status
@@ -44,6 +45,8 @@ UNOPENED_PAUSE = timedelta(minutes=5)
 # A payment is in flight for minutes, a bank transfer for hours.
 STUCK_AFTER = timedelta(hours=24)
 AT_ONCE = 16
+# How long nobody asks a provider that did not answer.
+AWAY_PAUSE = timedelta(seconds=30)
 
 # An attempt that failed, or ended, holds no money.
 _DEAD = frozenset({Verdict.DECLINED, Verdict.FAILED, Verdict.CANCELLED})
@@ -73,6 +76,9 @@ class Reconciler:
         self._vault = vault
         self._adapters = adapters
         self._clock = clock
+        # Until when accounts are not asked whose provider is away, or what others have under way would
+        # wait for its time limits over and over.
+        self._away: dict[UUID, datetime] = {}
 
     async def step(self) -> bool:
         """Look at transactions that are due, AT_ONCE at most; whether there may be more."""
@@ -94,8 +100,12 @@ class Reconciler:
             account = await self._account(connection, case)
             kyc = await known_kyc(connection, transaction_id)
         answer = await self._ask(case, account, kyc)
-        async with self._database.transaction() as tx:
-            await self._write(tx, case, answer, asked_at)
+        try:
+            async with self._database.transaction() as tx:
+                await self._write(tx, case, answer, asked_at)
+        except NOT_WRITABLE:
+            _log.exception("ramp.look_failed", transaction=str(transaction_id))
+            await self._put_off(case)
 
     async def _look_safely(self, transaction_id: UUID) -> None:
         """A transaction that cannot be looked at holds up no other; its lease is its pause."""
@@ -120,12 +130,17 @@ class Reconciler:
     async def _ask(self, case: Case, account: Account | None, known: KycStatus) -> _Answer:
         if account is None:
             return _Answer()
+        away_until = self._away.get(account.id)
+        if away_until is not None and away_until > self._clock.now():
+            return _Answer(asked=False)
         adapter = self._adapters.adapter(account.provider)
         try:
             said = await adapter.poll(account, case.subject) if isinstance(adapter, Polls) else ()
             kyc = await _kyc(adapter, account, case.subject, known)
         except OtherSideError as error:
             _log.warning("ramp.poll_failed", transaction=str(case.id), error=error.message)
+            if isinstance(error, ProviderUnavailableError):
+                self._away[account.id] = self._clock.now() + AWAY_PAUSE
             return _Answer(asked=False)
         # An answer about anything else is not for us to apply here.
         return _Answer([one for one in said if one.merchant_transaction_id == case.id], kyc)
@@ -151,6 +166,14 @@ class Reconciler:
         alerted = case.alert is not None or any(outcome.alert for outcome in outcomes)
         if not alerted and not moved and _is_stuck(case, now):
             await raise_alerts(tx, {case.id: Alert.STUCK}, now)
+
+    async def _put_off(self, case: Case) -> None:
+        """What cannot be written is asked about ever less often, and a person is told."""
+        now, polls = self._clock.now(), case.polls + 1
+        async with self._database.transaction() as tx:
+            await queries.look_again(tx, case.id, _next_look(case, polls, now, now), polls)
+            if case.alert is None:
+                await raise_alerts(tx, {case.id: Alert.NOT_APPLIED}, now)
 
     async def _end(self, tx: Connection, case: Case, now: datetime) -> None:
         locked = (await queries.lock(tx, [case.id]))[case.id]

@@ -32,6 +32,7 @@ from proof.timestamps.anchors.chain import (
     Evidence,
     Sighting,
     TransactionRefusedError,
+    answered,
 )
 from proof.timestamps.anchors.log import queries as log_queries
 from proof.timestamps.anchors.notices import tree_events
@@ -108,7 +109,7 @@ class Anchorer:
             stored = await queries.candidates(connection, tree.id)
         sighting = Sighting(SubmitStatus.UNSUBMITTED)
         if stored:
-            sighting = await self._chain.look([each.candidate for each in stored])
+            sighting = await answered(self._chain.look([each.candidate for each in stored]))
         if sighting.status is SubmitStatus.VERIFIED and sighting.candidate is not None:
             await self._verified(tree, sighting, sighting.candidate)
         else:
@@ -137,7 +138,7 @@ class Anchorer:
                 async with self._database.connection() as connection:
                     await queries.move(connection, tree, sighting)
             return
-        evidence = await self._chain.evidence(tree.root, candidate)
+        evidence = await answered(self._chain.evidence(tree.root, candidate))
         verified = Tree(
             tree.id,
             self._chain.currency,
@@ -186,7 +187,9 @@ class Anchorer:
             await self._broadcast(tree, newest.candidate)
 
     async def _build_and_broadcast(self, tree: UnderWay, stored: Sequence[Stored]) -> None:
-        candidate = await self._chain.build(tree.root, [each.candidate for each in stored])
+        candidate = await answered(
+            self._chain.build(tree.root, [each.candidate for each in stored])
+        )
         async with self._database.connection() as connection:
             ours = await queries.store_candidate(
                 connection, tree.id, len(stored) + 1, candidate, self._clock.now()
@@ -195,7 +198,7 @@ class Anchorer:
             await self._broadcast(tree, candidate)
 
     async def _broadcast(self, tree: UnderWay, candidate: Candidate) -> None:
-        await self._chain.broadcast(candidate)
+        await answered(self._chain.broadcast(candidate))
         async with self._database.transaction() as tx:
             await queries.note_broadcast(tx, tree.id, candidate.transaction, self._clock.now())
             if tree.status is SubmitStatus.UNSUBMITTED:

@@ -16,12 +16,21 @@ given, in its node or in its wallet. It never broadcasts in `build` and never bu
 Amounts are whole numbers of the chain's smallest unit: satoshi, wei.
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, TypeVar
+
+import structlog
 
 from proof.core.errors import OtherSideError
 from proof.timestamps.types import Currency, SubmitStatus
+
+T = TypeVar("T")
+
+# What reading an answer of the wrong shape raises.
+_UNREADABLE = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, AssertionError)
+
+_log = structlog.get_logger(__name__)
 
 
 class ChainError(OtherSideError):
@@ -161,3 +170,19 @@ class Chain(Protocol):
     async def close(self) -> None:
         """Close connections."""
         ...
+
+
+async def answered(call: Awaitable[T]) -> T:
+    """What a call of a chain's method gives.
+
+    Raises ChainError alone: answers that are no such node's, whatever their shape, are told to the
+    operator like any other trouble of the chain.
+    """
+    try:
+        return await call
+    except _UNREADABLE as error:
+        _log.exception("chain.unreadable")
+        raise NodeDownError(
+            f"the chain's node answers in a form that is not known here ({type(error).__name__}); is the"
+            " right program at its url, in a version that Proof knows?"
+        ) from None

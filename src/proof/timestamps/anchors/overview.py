@@ -8,7 +8,7 @@ from uuid import UUID
 
 from proof.db import Connection, Database
 from proof.timestamps.anchors.anchoring import Schedule
-from proof.timestamps.anchors.chain import Chain, ChainError, Standing
+from proof.timestamps.anchors.chain import Chain, ChainError, Standing, answered
 from proof.timestamps.types import Currency, SubmitStatus
 
 _STATE = """
@@ -102,7 +102,7 @@ async def overview(database: Database, enabled: EnabledChain) -> ChainOverview:
     """What the database and the node say now. A node that says nothing is no failure."""
     standing, unreachable = None, None
     try:
-        standing = await enabled.chain.standing()
+        standing = await answered(enabled.chain.standing())
     except ChainError as error:
         unreachable = error.message
     key = enabled.environment, enabled.chain.currency

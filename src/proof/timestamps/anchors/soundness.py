@@ -39,7 +39,7 @@ def require_sound(tree: Tree, evidence: dict[str, object], block: str | None) ->
     }
     try:
         established = verify_payload(payload, chains=trust_in(tree.currency, block))
-    except RefusedError as error:
+    except (RefusedError, ValueError) as error:  # ValueError: no hash where the block's should be
         raise UnsoundEvidenceError(
             f"the evidence of {tree.currency.name} tree {tree.tree_id} is refused: {error}"
         ) from error

@@ -9,7 +9,8 @@ from proof.timestamps.types import Currency, SubmitStatus, Tree
 _TREE = "t.id, t.currency_id, t.status, t.root, t.transaction, t.timestamp_ms"
 
 _OF_HASH = f"""
-SELECT s.created_at, s.round_id, t.block, {_TREE}
+SELECT s.created_at, s.round_id, t.block, {_TREE},
+       CASE WHEN t.currency_id = $3 THEN t.evidence END AS evidence
 FROM submissions s JOIN round_trees USING (round_id) JOIN trees t ON t.id = tree_id
 WHERE s.partner_environment_id = $1 AND s.digest = $2
 ORDER BY t.currency_id
@@ -26,10 +27,17 @@ WHERE t.id = $2 AND EXISTS (
 
 
 async def trees_of_hash(
-    connection: Connection, partner_environment_id: int, digest: bytes
+    connection: Connection,
+    partner_environment_id: int,
+    digest: bytes,
+    evidence_of: Currency | None = None,
 ) -> list[Any]:
-    """`created_at`, `round_id` and `block` beside each tree of a hash; nothing for an unknown hash."""
-    return await connection.fetch(_OF_HASH, partner_environment_id, digest)
+    """`created_at`, `round_id` and `block` beside each tree of a hash; nothing for an unknown hash.
+
+    `evidence`: JSON, of the tree of that chain if it is verified. Read with the rest, because the next
+    statement may already see what a reorganisation has left of it.
+    """
+    return await connection.fetch(_OF_HASH, partner_environment_id, digest, evidence_of)
 
 
 async def tree(connection: Connection, partner_environment_id: int, tree_id: UUID) -> Tree | None:
@@ -48,14 +56,10 @@ async def has_trees(connection: Connection, environment: str, currency_id: int) 
     return found
 
 
-async def anchored(connection: Connection, tree_id: UUID, round_id: int) -> Any:
-    """`evidence` of a verified tree, as JSON, and `round_root` of one of its rounds."""
-    return await connection.fetchrow(
-        "SELECT t.evidence, r.root AS round_root FROM trees t, rounds r"
-        " WHERE t.id = $1 AND r.id = $2",
-        tree_id,
-        round_id,
-    )
+async def round_root(connection: Connection, round_id: int) -> bytes:
+    """The root of a sealed round."""
+    root: bytes = await connection.fetchval("SELECT root FROM rounds WHERE id = $1", round_id)
+    return root
 
 
 def tree_from(row: Any) -> Tree:

@@ -118,7 +118,7 @@ class Proofs:
     async def _proof(
         self, connection: Connection, owner: PartnerEnvironment, digest: bytes, currency: Currency
     ) -> bytes:
-        rows = await queries.trees_of_hash(connection, owner.id, digest)
+        rows = await queries.trees_of_hash(connection, owner.id, digest, currency)
         row = next((row for row in rows if row["currency_id"] == currency), None)
         if row is None:
             raise _not_in_chain(digest, currency) if rows else _unknown(digest)
@@ -132,9 +132,9 @@ class Proofs:
         if currency is Currency.LOG:
             evidence = await _log_evidence(connection, owner.environment, tree)
         else:
-            anchored = await queries.anchored(connection, tree.tree_id, row["round_id"])
-            steps += await aggregation.path(connection, tree.tree_id, anchored["round_root"])
-            evidence = json.loads(anchored["evidence"])
+            root = await queries.round_root(connection, row["round_id"])
+            steps += await aggregation.path(connection, tree.tree_id, root)
+            evidence = json.loads(row["evidence"])
         found = payload(digest, tree, steps, evidence)
         await self._require_sound(connection, owner, found, trust_in(currency, row["block"]))
         return canonical_json(found)

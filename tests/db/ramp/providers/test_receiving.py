@@ -102,6 +102,19 @@ def test_a_signed_callback_is_stored_as_it_came(scene: Scene, account: UUID) -> 
     assert body in scene.run(claimed())
 
 
+def test_white_space_that_no_signature_covers_makes_no_second_callback(
+    scene: Scene, account: UUID
+) -> None:
+    body = body_of()
+    signed = b"".join(body.split())
+    spaced_id = body.replace(b'"id":"', b'"id":" ').replace(b'"id": "', b'"id": " ')
+    nonsense = body.replace(b'"status', b'"sta tus')
+    for one in (body, spaced_id, nonsense, nonsense.replace(b"sta tus", b"st atus")):
+        assert post(scene, account, one, signed).status == 200
+    # What it says, and what says nothing.
+    assert len(stored(scene, account)) == 2
+
+
 def test_the_form_that_was_signed_is_kept(scene: Scene, account: UUID) -> None:
     body = body_of()
     assert post(scene, account, body, b"".join(body.split())).status == 200

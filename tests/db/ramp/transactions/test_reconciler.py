@@ -336,3 +336,49 @@ def test_a_worker_that_died_after_its_claim_is_followed_by_another(
     clock.turn(seconds=LEASE.total_seconds())
     run(reconciler.step())
     assert run(row_of(database, made))["status"] == "completed"
+
+
+def test_a_provider_that_is_away_is_asked_about_one_and_not_waited_for_by_all(
+    run: Run[Any],
+    database: Database,
+    vault: Vault,
+    sandbox: int,
+    provider: FakeProvider,
+    reconciler: Reconciler,
+    clock: TurnedClock,
+) -> None:
+    made = [opened(run, database, vault, sandbox) for _ in range(3)]
+    for one in made:
+        provider.answers[one] = ProviderUnavailableError("away")
+        run(reconciler.look(one))
+    assert len(provider.asked) == 1
+
+    clock.turn(hours=25)
+    provider.answers = {one: [said(one, Verdict.DECLINED)] for one in made}
+    for one in made:
+        run(reconciler.look(one))
+    assert len(provider.asked) == 4
+    assert {run(row_of(database, one))["status"] for one in made} == {"failed"}
+
+
+def test_an_answer_that_cannot_be_written_is_told_once(
+    run: Run[Any],
+    database: Database,
+    vault: Vault,
+    sandbox: int,
+    provider: FakeProvider,
+    reconciler: Reconciler,
+    clock: TurnedClock,
+) -> None:
+    made = opened(run, database, vault, sandbox)
+    # PostgreSQL takes no NUL in text.
+    provider.answers[made] = [said(made, Verdict.PROCESSING, said="buy: \0")]
+    alerted = []
+    for _ in range(2):
+        run(reconciler.step())
+        row = run(row_of(database, made))
+        assert (row["status"], row["alert"]) == ("pending", "not_applied")
+        assert row["next_poll_at"] > clock.now()
+        alerted.append(row["alerted_at"])
+        clock.moment = row["next_poll_at"]
+    assert alerted == [START, START]

@@ -23,6 +23,7 @@ from proof.timestamps.proofs.errors import (
 )
 from proof.timestamps.proofs.service import Proofs
 from proof.timestamps.submissions.committer import Committer
+from proof.timestamps.trees import sealing
 from proof.timestamps.trees.sealing import LeafMissingError
 from proof.timestamps.types import Currency, SubmitStatus
 
@@ -306,6 +307,33 @@ def test_a_block_exchanged_unseen_brings_new_evidence(
         await anchorage.anchorer.step()
         assert await anchorage.status(digest) is SubmitStatus.VERIFIED
         await anchorage.proven(digest, hashes(network))
+
+    run(scene())
+
+
+def test_a_reorganisation_while_a_proof_is_put_together_spoils_nothing(
+    run: Run,
+    anchorage: Anchorage,
+    network: FakeNetwork,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def scene() -> None:
+        digest = digest_of("reorganised meanwhile")
+        await anchorage.submit(digest)
+        await anchorage.turn()
+        network.mine(3)
+        await anchorage.anchorer.step()
+        before = hashes(network)
+        path = sealing.path
+
+        async def path_meanwhile(*arguments: Any) -> Any:
+            network.reorganise(3)
+            await anchorage.anchorer.step()
+            return await path(*arguments)
+
+        monkeypatch.setattr(sealing, "path", path_meanwhile)
+        await anchorage.proven(digest, before)
+        assert await anchorage.status(digest) is SubmitStatus.SUBMITTED
 
     run(scene())
 

@@ -92,7 +92,7 @@ class BitcoinChain:
             found = await self._found(candidate)
             confirmations = found["confirmations"] if found else 0
             if found and confirmations > 0:
-                return self._in_block(candidate, found["blockhash"], confirmations)
+                return self._in_block(candidate, str(found["blockhash"]), confirmations)
             # A negative number: a block holds what this one conflicts with.
             if found and confirmations == 0 and waiting is None and await self._waits(candidate):
                 waiting = candidate

@@ -167,7 +167,8 @@ def _require_anchor(details: Any, root: bytes) -> None:
         raise WalletError(
             "the bitcoin wallet built something else than an anchor; nothing was sent"
         )
-    stripped_bytes = (details["weight"] - details["size"]) // 3  # BIP 141: weight counts them four times
+    # BIP 141: the weight counts what is no witness four times, the size once.
+    stripped_bytes = (details["weight"] - details["size"]) // 3
     if stripped_bytes > MAX_MESSAGE_BYTES:
         # Anchored, every .ots file and every calendar's promise of its tree would fail for ever.
         raise WalletError(

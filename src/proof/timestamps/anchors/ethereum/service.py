@@ -197,21 +197,28 @@ class EthereumChain:
     async def _in_block(self, candidate: Candidate, receipt: dict[str, Any]) -> Sighting | None:
         """Where a mined candidate stands; None if its block is no longer of the chain."""
         number = receipt["blockNumber"]
-        block, newest, finalized = await self._rpc.batch(
-            [
-                ("eth_getBlockByNumber", [number, False]),
-                ("eth_blockNumber", []),
-                ("eth_getBlockByNumber", ["finalized", False]),
-            ]
+        block, newest = await self._rpc.batch(
+            [("eth_getBlockByNumber", [number, False]), ("eth_blockNumber", [])]
         )
         if block is None or block["hash"] != receipt["blockHash"]:
             return None
         depth = _number(newest) - _number(number) + 1
+        finalized = await self._finalized()
         final = finalized is not None and _number(finalized["number"]) >= _number(number)
         needed = self._settings.confirmations
         deep = final or (needed is not None and depth >= needed)
         status = SubmitStatus.VERIFIED if deep else SubmitStatus.INCLUDED
-        return Sighting(status, candidate, block["hash"], final, depth)
+        return Sighting(status, candidate, str(block["hash"]), final, depth)
+
+    async def _finalized(self) -> dict[str, Any] | None:
+        try:
+            found: dict[str, Any] | None = await self._rpc.call(
+                "eth_getBlockByNumber", "finalized", False
+            )
+        except RpcError:
+            # Some nodes call it an error that nothing is finalized yet.
+            return None
+        return found
 
     async def _raw_transactions(self, block: dict[str, Any]) -> list[bytes]:
         calls: list[tuple[str, list[Any]]] = [

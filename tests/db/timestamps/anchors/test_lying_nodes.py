@@ -1,0 +1,181 @@
+"""Nodes that answer in JSON-RPC, but not as nodes of their chain do: told in words, and survived."""
+
+import json
+import threading
+from asyncio import gather
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.support.anchors import SCHEDULE, Anchorage, digest_of
+from tests.support.anvil import CHAIN_ID, RICH_KEY
+from tests.support.bitcoin_lab import CEILING
+
+from proof.db import Database
+from proof.timestamps.anchors.bitcoin.chain import BitcoinChain
+from proof.timestamps.anchors.bitcoin.rpc import BitcoinRpc
+from proof.timestamps.anchors.chain import Candidate, Chain, ChainError, answered
+from proof.timestamps.anchors.ethereum.rpc import Rpc
+from proof.timestamps.anchors.ethereum.service import EthereumChain, EthereumSettings
+from proof.timestamps.anchors.ethereum.signer import Fees, load_signer
+from proof.timestamps.anchors.overview import EnabledChain, overview
+from proof.timestamps.types import SubmitStatus
+
+Run = Callable[[Any], Any]
+ROOT = bytes(range(32))
+LIES: tuple[Any, ...] = (
+    None, {}, [], "x", 5, -1, True, "0x", "0xzz", {"hash": "zz"}, [None], ["x"], 10**400,
+    {"confirmations": 9, "blockhash": 5, "blockHash": "zz", "blockNumber": "0x1"},
+    {"confirmations": 9, "blockhash": "zz", "tx": [], "height": 1, "time": 1},
+)  # fmt: skip
+# What gets a liar past the first questions.
+HONEST = {
+    "getblockchaininfo": {
+        "chain": "regtest",
+        "initialblockdownload": False,
+        "blocks": 5,
+        "headers": 5,
+        "verificationprogress": 1,
+    },
+    "eth_chainId": hex(CHAIN_ID),
+    "eth_syncing": False,
+}
+
+
+class Liar:
+    """Answers every question with `lie`, or with what it has in `honest` for it; those about
+    `refused` with an error."""
+
+    def __init__(self) -> None:
+        self.lie: Any = None
+        self.honest: dict[str, Any] = {}
+        self.url = ""
+        self.refused: str | None = None
+
+    def answer(self, asked: Any) -> Any:
+        if isinstance(asked, list):
+            return [self.answer(one) for one in asked]
+        if self.refused in asked["params"]:
+            error = {"code": -32000, "message": f"{self.refused} block not found"}
+            return {"jsonrpc": "2.0", "id": asked["id"], "error": error}
+        result = self.honest.get(asked["method"], self.lie)
+        return {"jsonrpc": "2.0", "id": asked["id"], "result": result, "error": None}
+
+
+@pytest.fixture
+def liar() -> Iterator[Liar]:
+    found = Liar()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            asked = json.loads(self.rfile.read(int(self.headers["content-length"])))
+            body = json.dumps(found.answer(asked)).encode()
+            self.send_response(200)
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_arguments: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        found.url = f"http://127.0.0.1:{server.server_port}"
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield found
+        server.shutdown()
+        thread.join()
+
+
+def private(path: Path, text: str) -> Path:
+    path.touch(0o600)
+    path.write_text(text)
+    return path
+
+
+def bitcoin(liar: Liar, folder: Path) -> tuple[Chain, Candidate]:
+    rpc = BitcoinRpc(liar.url, "w", private(folder / "cookie", "user:password"))
+    raw = b"\x02" + bytes(60)
+    return BitcoinChain(rpc, "regtest", 3, CEILING), Candidate("aa" * 32, raw, 100)
+
+
+def ethereum(liar: Liar, folder: Path) -> tuple[Chain, Candidate]:
+    signer = load_signer(private(folder / "key", RICH_KEY), CHAIN_ID)
+    chain = EthereumChain(Rpc(liar.url), signer, EthereumSettings(10**11, 3))
+    return chain, signer.candidate(ROOT, 0, Fees(10**9, 1), 22_280)
+
+
+@pytest.mark.parametrize("made", [bitcoin, ethereum])
+def test_a_lie_is_trouble_of_the_chain_and_nothing_else(
+    run: Run, liar: Liar, tmp_path: Path, made: Callable[[Liar, Path], tuple[Chain, Candidate]]
+) -> None:
+    chain, candidate = made(liar, tmp_path)
+
+    async def scene() -> None:
+        calls = (
+            chain.standing(),
+            chain.build(ROOT, []),
+            chain.build(ROOT, [candidate]),
+            chain.look([candidate]),
+            chain.evidence(ROOT, candidate),
+        )
+        for result in await gather(*map(answered, calls), return_exceptions=True):
+            if isinstance(result, BaseException):
+                assert isinstance(result, ChainError), (liar.lie, result)
+                told.append(result.message)
+
+    async def all_lies() -> None:
+        for liar.honest in ({}, HONEST):
+            for liar.lie in LIES:
+                await scene()
+        await chain.close()
+
+    told: list[str] = []
+    run(all_lies())
+    assert not any(liar.url in message for message in told)
+    assert len(told) > 5 * len(LIES)
+
+
+def test_the_operator_reads_of_it_and_the_tree_waits(
+    run: Run, database: Database, liar: Liar, tmp_path: Path
+) -> None:
+    chain, _ = bitcoin(liar, tmp_path)
+    liar.lie = {"pruned": True}
+    anchorage = Anchorage(database, tmp_path, chain)
+
+    async def scene() -> None:
+        await anchorage.start()
+        digest = digest_of("told by a liar")
+        await anchorage.submit(digest)
+        await anchorage.turn()
+        assert await anchorage.status(digest) is SubmitStatus.UNSUBMITTED
+        assert "answers in a form that is not known" in (await anchorage.trouble() or "")
+        shown = await overview(database, EnabledChain("production", chain, SCHEDULE))
+        assert shown.standing is None
+        assert "answers in a form that is not known" in (shown.trouble or "")
+        await anchorage.stop()
+        await chain.close()
+
+    run(scene())
+
+
+def test_a_node_that_has_finalized_nothing_yet_still_counts_blocks(
+    run: Run, liar: Liar, tmp_path: Path
+) -> None:
+    chain, candidate = ethereum(liar, tmp_path)
+    block = {"hash": "0x" + "ab" * 32, "number": "0x5"}
+    liar.honest = HONEST | {
+        "eth_getTransactionReceipt": {"blockHash": block["hash"], "blockNumber": "0x5"},
+        "eth_getBlockByNumber": block,
+        "eth_blockNumber": "0x7",
+    }
+    liar.refused = "finalized"
+
+    async def scene() -> None:
+        seen = await chain.look([candidate])
+        assert (seen.status, seen.settled) == (SubmitStatus.VERIFIED, False)
+        await chain.close()
+
+    run(scene())
