@@ -282,7 +282,7 @@ def say_how_to_go_on(
     print(f"base URL  {url}\nsandbox   {url}/sandbox\ndocs      {url}/docs/")
     print(f"data      {folder}/data\nlog       {folder}/server.log")
     print(f"api key   {partner['production']['api_key']}")
-    print(f"sandbox   {partner['sandbox']['client_token']} (client token)")
+    print(f"token     {partner['sandbox']['client_token']} (the sandbox's client token)")
     print(f"operate   export PROOF_DATA_DIR={folder}/data; {PROOF} tx list")
     print(f"shop      {shop_url}/ (buy and sell coins in the sandbox)")
     print(f"stop them with: kill {environment[SERVER_PID]} {environment[SHOP_PID]}")

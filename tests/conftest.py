@@ -2,16 +2,15 @@
 
 import asyncio
 import itertools
-import json
 import tempfile
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
 
-import asyncpg
 import pytest
 import structlog
+from tests.support.copying import as_superuser, copied
 
 from proof.core.secrets import Vault
 from proof.db import Database
@@ -22,6 +21,9 @@ T = TypeVar("T")
 Run = Callable[[Awaitable[T]], T]
 
 _numbers = itertools.count()
+# No test of this cluster cuts the power, and a copied database costs ten times as much with every flush
+# to the disk; what a kill leaves is tested on clusters of those tests' own.
+_NO_DISK = ("ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()")
 
 
 @pytest.fixture(autouse=True)
@@ -38,6 +40,7 @@ def cluster() -> Iterator[EmbeddedCluster]:
         found = EmbeddedCluster(Path(folder))
         with found.start():
             asyncio.run(migrate(asdict(found.connection("owner")), found.connection("app").user))
+            asyncio.run(as_superuser(found, *_NO_DISK))
             yield found
 
 
@@ -55,16 +58,8 @@ def run() -> Iterator[Callable[[Awaitable[Any]], Any]]:
 @pytest.fixture
 def database_arguments(cluster: EmbeddedCluster) -> Iterator[dict[str, Any]]:
     """asyncpg arguments of an empty, migrated database, as the application role."""
-    name = f"test_{next(_numbers)}"
-    asyncio.run(
-        _as_superuser(
-            cluster,
-            f"CREATE DATABASE {name} TEMPLATE proof STRATEGY file_copy OWNER proof_owner",
-            f"GRANT CONNECT ON DATABASE {name} TO proof_app",
-        )
-    )
-    yield asdict(cluster.connection("app")) | {"database": name}
-    asyncio.run(_as_superuser(cluster, f"DROP DATABASE {name} WITH (FORCE)"))
+    with copied(cluster, f"test_{next(_numbers)}") as arguments:
+        yield arguments
 
 
 @pytest.fixture
@@ -84,14 +79,3 @@ def database(run: Run[Any], database_arguments: dict[str, Any]) -> Iterator[Data
 @pytest.fixture
 def vault() -> Vault:
     return Vault([bytes(range(32))])
-
-
-async def _as_superuser(cluster: EmbeddedCluster, *statements: str) -> None:
-    stored = json.loads(cluster._folders.passwords.read_text())
-    superuser = {"user": "proof_superuser", "password": stored["superuser"], "database": "postgres"}
-    connection = await asyncpg.connect(**asdict(cluster.connection("owner")) | superuser)
-    try:
-        for statement in statements:
-            await connection.execute(statement)
-    finally:
-        await connection.close()

@@ -6,14 +6,14 @@ import json
 import secrets
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-import asyncpg
 import msgspec
+from tests.support.copying import copied
 from tests.support.partners import onboard
 from tests.support.tsa import development_authority
 
@@ -332,16 +332,10 @@ class Stage:
 def staged(cluster: EmbeddedCluster, folder: Path, **options: Any) -> Iterator[Stage]:
     """A platform on a database of its own: creating one costs more than most tests, so tests that
     bring their own partners share it. `options` are fields of Platform."""
-    name = f"stage_{secrets.token_hex(6)}"
-    arguments = asdict(cluster.connection("app")) | {"database": name}
-    with asyncio.Runner() as runner:
-        runner.run(
-            _as_superuser(
-                cluster,
-                f"CREATE DATABASE {name} TEMPLATE proof STRATEGY file_copy OWNER proof_owner",
-                f"GRANT CONNECT ON DATABASE {name} TO proof_app",
-            )
-        )
+    with (
+        copied(cluster, f"stage_{secrets.token_hex(6)}") as arguments,
+        asyncio.Runner() as runner,
+    ):
         database = runner.run(Database.open(arguments))
         platform = Platform(database, Vault([bytes(range(32))]), folder, **options)
         runner.run(platform.start())
@@ -350,16 +344,3 @@ def staged(cluster: EmbeddedCluster, folder: Path, **options: Any) -> Iterator[S
         finally:
             runner.run(platform.stop())
             runner.run(database.close())
-            runner.run(_as_superuser(cluster, f"DROP DATABASE {name} WITH (FORCE)"))
-
-
-async def _as_superuser(cluster: EmbeddedCluster, *statements: str) -> None:
-    passwords = json.loads(cluster._folders.passwords.read_text())
-    superuser = {"user": "proof_superuser", "password": passwords["superuser"]}
-    arguments = asdict(cluster.connection("owner")) | superuser | {"database": "postgres"}
-    connection = await asyncpg.connect(**arguments)
-    try:
-        for statement in statements:
-            await connection.execute(statement)
-    finally:
-        await connection.close()

@@ -44,7 +44,7 @@ def test_the_order_of_insertion_does_not_show(value: dict[str, int]) -> None:
         {"é": 1},
         {1: 1},
         {"deep": [{"in": 0.5}]},
-        object(),
+        pytest.param(object(), id="object()"),
         "\ud800",
         {"key": "\udfff"},
     ],
