@@ -85,6 +85,8 @@ def server(data: Path, *, keep: bool) -> Iterator[tuple[str, dict[str, str]]]:
         "PROOF_UNSAFE_OUTBOUND_NETWORKS": "127.0.0.0/8",
     }
     url = f"http://127.0.0.1:{port}"
+    if keep:
+        print(f"Its output goes to {data.parent}/server.log.")
     with contextlib.ExitStack() as opened:
         # Left running, it must not hold this program's output open: `make demo KEEP=1 | tee` would not end.
         log = opened.enter_context((data.parent / "server.log").open("w")) if keep else None

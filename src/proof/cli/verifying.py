@@ -69,8 +69,8 @@ def register(app: typer.Typer) -> None:
         """Check a file and its proof; nothing is asked of any server.
 
         The proof is JSON of ours or an .ots file of anybody's. Exits 0 when the time is signed by a key
-        or certificate you gave or is that of a block you trust, 3 when all is consistent but not tied to anything you
-        trust, 1 when refused, 2 on wrong usage.
+        or certificate you gave or is that of a block you trust, 3 when all is consistent but not tied to
+        anything you trust, 1 when refused, 2 on wrong usage.
         """
         trust = {
             "--log-key": log_key,

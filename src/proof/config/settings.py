@@ -241,7 +241,9 @@ def _check_live(settings: Settings) -> None:
     if settings.smtp_host and settings.smtp_security == "none" and not _is_here(settings.smtp_host):
         problems.append("smtp_security must be starttls or tls for a relay elsewhere")
     if settings.tsa_enabled and not settings.tsa_certificate_file:
-        problems.append("tsa_certificate_file and tsa_key_file must be given, or tsa_enabled be off")
+        problems.append(
+            "tsa_certificate_file and tsa_key_file must be given, or tsa_enabled be off"
+        )
     if settings.unsafe_outbound_networks:
         problems.append("unsafe_outbound_networks must be empty")
     if problems:

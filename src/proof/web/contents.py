@@ -35,7 +35,10 @@ CHAPTERS = (
         (
             Entry("integration", "From credentials to the first completed purchase and sale"),
             Entry("sessions", "The ramp: opening sessions, reading transactions, its errors"),
-            Entry("widget", "Putting the widget on your site: loader, callbacks, safety, a sample shop"),
+            Entry(
+                "widget",
+                "Putting the widget on your site: loader, callbacks, safety, a sample shop",
+            ),
             Entry("timestamps", "Submitting hashes: flow, rounds, states, errors and limits"),
             Entry("proofs-and-verifying", "What a proof holds, and checking it without us"),
             Entry("the-log", "The append-only log behind every proof, and how to watch it"),
@@ -57,7 +60,9 @@ CHAPTERS = (
                 "partners", "Onboarding partners, their records, and handing over what they need"
             ),
             Entry("providers", "Provider accounts, their credentials, and what they post to us"),
-            Entry("chains", "Anchoring in Bitcoin and Ethereum: nodes, wallets, schedules, ceilings"),
+            Entry(
+                "chains", "Anchoring in Bitcoin and Ethereum: nodes, wallets, schedules, ceilings"
+            ),
             Entry("cli", "Every command with its options and exit codes"),
         ),
     ),

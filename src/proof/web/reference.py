@@ -78,8 +78,10 @@ _EXAMPLES: Mapping[str, Any] = {
 }
 # What a request can do without, and a reader of its example too.
 _LEFT_OUT = frozenset(
-    ("sandbox", "force", "link", "delivery", "until", "endpoint_id")
-    + ("redirect_url", "client_ip", "address")
+    {
+        *("sandbox", "force", "link", "delivery", "until", "endpoint_id"),
+        *("redirect_url", "client_ip", "address"),
+    }
 )
 _KEYS = {"operator": "PROOF_OPERATOR_TOKEN", "client_token": "PROOF_CLIENT_TOKEN"}
 

@@ -220,6 +220,8 @@ def test_the_sheet_holds_secrets_only_when_they_are_given(run: Run, platform: Pl
             "`203.0.113.0/24`",
             "USDT, BTC, ETH",
             "curl 'https://proof.example/sandbox/v1/timestamp'",
+            "curl 'https://proof.example/sandbox/widget/session'",
+            "https://proof.example/docs/integration",
             "- currencies: none is enabled",
         ):
             assert said in plain, said

@@ -54,7 +54,8 @@ async def select_partner(connection: Connection, partner_id: str, *, lock: bool)
     if not partner_id.isascii() or not partner_id.isprintable():
         return None  # no id, and text that PostgreSQL does not take
     return await connection.fetchrow(
-        "SELECT * FROM partners WHERE id = $1 AND id <> ALL($2::text[])" + (" FOR UPDATE" if lock else ""),
+        "SELECT * FROM partners WHERE id = $1 AND id <> ALL($2::text[])"
+        + (" FOR UPDATE" if lock else ""),
         partner_id,
         PSEUDO_PARTNERS,
     )
