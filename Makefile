@@ -11,7 +11,7 @@ demo: $(READY) proof-verify.pyz ## stamp files and buy in the sandbox, then veri
 	$(BIN)/python scripts/demo.py $(if $(KEEP),--keep)
 
 test: $(READY) proof-verify.pyz ## run the whole suite
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n $(if $(ARGS),0,2) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: $(READY) ## lint, format, types, import order, openapi drift
 	$(BIN)/ruff check .

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from tests.support.ports import free_port
 from tests.support.tools import anvil
 
 from proof.timestamps.anchors.ethereum.rpc import Rpc
@@ -21,15 +22,14 @@ GWEI = 10**9
 # The first account of Anvil's published test phrase, rich at every start.
 RICH_KEY = "ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80"
 POOR_KEY = "11" * 32
-_GIVE_UP_S = 20.0
+_GIVE_UP_S = 60.0
 
 
 class Anvil:
     """A node that keeps its state while it is stopped."""
 
     def __init__(self, folder: Path) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as listening:
-            self._port = listening.getsockname()[1]
+        self._port = free_port()
         self.url = f"http://127.0.0.1:{self._port}"
         self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None

@@ -32,11 +32,13 @@ def copied(cluster: EmbeddedCluster, name: str) -> Iterator[dict[str, Any]]:
         asyncio.run(as_superuser(cluster, f"DROP DATABASE {name} WITH (FORCE)"))
 
 
-async def as_superuser(cluster: EmbeddedCluster, *statements: str) -> None:
-    """Run statements in the database `postgres`, each on its own."""
+async def as_superuser(
+    cluster: EmbeddedCluster, *statements: str, database: str = "postgres"
+) -> None:
+    """Run statements, each on its own."""
     passwords = json.loads(cluster._folders.passwords.read_text())
     superuser = {"user": "proof_superuser", "password": passwords["superuser"]}
-    arguments = asdict(cluster.connection("owner")) | superuser | {"database": "postgres"}
+    arguments = asdict(cluster.connection("owner")) | superuser | {"database": database}
     connection = await asyncpg.connect(**arguments)
     try:
         for statement in statements:

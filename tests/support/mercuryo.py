@@ -4,13 +4,14 @@ their signature. Legs have the shape its callbacks and answers have."""
 import hashlib
 import hmac
 import json
-import socket
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
+
+from tests.support.ports import free_port
 
 PARTNER_TOKEN = "partner-token"
 SIGN_KEY = "sign-key"
@@ -152,6 +153,4 @@ def _is_about(row: dict[str, Any], name: str) -> bool:
 
 def closed_url() -> str:
     """An API where nobody listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return f"http://127.0.0.1:{probe.getsockname()[1]}/v1.6"
+    return f"http://127.0.0.1:{free_port()}/v1.6"

@@ -68,6 +68,15 @@ def test_credentials_are_asked_for_and_never_shown(
     assert not [secret for secret in SECRETS if secret in done.output]
 
 
+def test_what_is_made_for_an_account_is_not_asked_for(
+    proof: Callable[..., Result], partner_id: str
+) -> None:
+    place = ("--partner", partner_id, "--env", "sandbox")
+    done = proof("provider", "add", "sandbox", *place, input="")
+    assert done.exit_code == 0, done.output
+    assert "sign_key" not in done.output
+
+
 def test_a_file_or_standard_input_holds_them(
     proof: Callable[..., Result], partner_id: str, tmp_path: Path
 ) -> None:

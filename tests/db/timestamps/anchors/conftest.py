@@ -1,16 +1,14 @@
 """A chain in memory and what anchors into it, on one database that every test finds empty."""
 
 import asyncio
-import json
 import secrets
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import asyncpg
 import pytest
 from tests.support.anchors import Anchorage
+from tests.support.copying import as_superuser, copied
 from tests.support.fake_chain import FakeChain, FakeNetwork
 
 from proof.db import Database
@@ -34,16 +32,10 @@ def run() -> Iterator[Callable[[Awaitable[Any]], Any]]:
 
 @pytest.fixture(scope="module")
 def shared(run: Callable[[Any], Any], cluster: EmbeddedCluster) -> Iterator[Database]:
-    name = f"anchors_{secrets.token_hex(6)}"
-    statements = (
-        f"CREATE DATABASE {name} TEMPLATE proof STRATEGY file_copy OWNER proof_owner",
-        f"GRANT CONNECT ON DATABASE {name} TO proof_app",
-    )
-    run(_as_superuser(cluster, "postgres", *statements))
-    opened = run(Database.open(asdict(cluster.connection("app")) | {"database": name}))
-    yield opened
-    run(opened.close())
-    run(_as_superuser(cluster, "postgres", f"DROP DATABASE {name} WITH (FORCE)"))
+    with copied(cluster, f"anchors_{secrets.token_hex(6)}") as arguments:
+        opened = run(Database.open(arguments))
+        yield opened
+        run(opened.close())
 
 
 @pytest.fixture
@@ -52,7 +44,7 @@ def database(
 ) -> Iterator[Database]:
     yield shared
     emptied = f"TRUNCATE {_EMPTIED} CASCADE"
-    run(_as_superuser(cluster, shared._arguments["database"], emptied))
+    run(as_superuser(cluster, emptied, database=shared._arguments["database"]))
 
 
 @pytest.fixture
@@ -75,14 +67,3 @@ def anchorage(
     run(found.start())
     yield found
     run(found.stop())
-
-
-async def _as_superuser(cluster: EmbeddedCluster, database: str, *statements: str) -> None:
-    stored = json.loads(cluster._folders.passwords.read_text())
-    superuser = {"user": "proof_superuser", "password": stored["superuser"], "database": database}
-    connection = await asyncpg.connect(**asdict(cluster.connection("owner")) | superuser)
-    try:
-        for statement in statements:
-            await connection.execute(statement)
-    finally:
-        await connection.close()
