@@ -4,6 +4,9 @@ READY := .venv/.ready
 
 .DEFAULT_GOAL := help
 
+# Images set it; without bytecode each of the hundreds of processes the tests start compiles Proof anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 help: ## list what there is
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
@@ -11,6 +14,7 @@ demo: $(READY) proof-verify.pyz ## stamp files and buy in the sandbox, then veri
 	$(BIN)/python scripts/demo.py $(if $(KEEP),--keep)
 
 test: $(READY) proof-verify.pyz ## run the whole suite
+	$(if $(ARGS),,$(BIN)/python -m tests.support.tools)
 	$(BIN)/python -m pytest -n $(if $(ARGS),0,2) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: $(READY) ## lint, format, types, import order, openapi drift

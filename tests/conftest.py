@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import tempfile
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any, TypeVar
 
 import pytest
 import structlog
+from hypothesis import HealthCheck, settings
 from tests.support.copying import as_superuser, copied
 
 from proof.core.secrets import Vault
@@ -24,6 +26,23 @@ _numbers = itertools.count()
 # No test of this cluster cuts the power, and a copied database costs ten times as much with every flush
 # to the disk; what a kill leaves is tested on clusters of those tests' own.
 _NO_DISK = ("ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()")
+
+# How long an example takes says more about the machine's load than about Proof.
+settings.register_profile("proof", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("proof")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give every test an id of its own: of those that share one, a parallel run makes only the last.
+
+    pytest 9.2 leaves out of the id what Schemathesis adds to a name, the operation.
+    """
+    for item in items:
+        if item.parent is not None and not item.nodeid.endswith(item.name):
+            item._id = item.parent._id.child(item.name)
+    shared = [name for name, times in Counter(one.nodeid for one in items).items() if times > 1]
+    if shared:
+        raise pytest.UsageError(f"several tests have the same id; name them apart: {shared}")
 
 
 @pytest.fixture(autouse=True)

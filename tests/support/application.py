@@ -59,7 +59,7 @@ BASE_URLS = {
     Environment.SANDBOX: "https://proof.example/sandbox",
 }
 _URLS = BaseUrls(*BASE_URLS.values())
-_GIVE_UP_S = 20.0
+_GIVE_UP_S = 60.0
 _COUNTED = (
     "submissions",
     "rounds",

@@ -18,7 +18,7 @@ from proof.db import Database
 from proof.events import PUBLISHED, Listener, relay
 from proof.main.processes import server_config
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 
 
 @asynccontextmanager

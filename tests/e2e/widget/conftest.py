@@ -15,6 +15,7 @@ from playwright.sync_api import (
     FrameLocator,
     Page,
     ViewportSize,
+    expect,
     sync_playwright,
 )
 from starlette.requests import Request
@@ -24,7 +25,9 @@ from tests.support.widget_api import WIDGET_ID, WidgetApi, http_served, partner_
 PHONE: ViewportSize = {"width": 390, "height": 844}
 DESKTOP: ViewportSize = {"width": 1280, "height": 860}
 _CALLBACKS = ("onLoad", "onReady", "onStatusChange", "onPaymentFinished", "onSellTransferEnabled")
-_PATIENCE_MS = 10_000
+_PATIENCE_MS = 30_000
+
+expect.set_options(timeout=_PATIENCE_MS)
 
 _PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>A shop</title>
 <button id="buy">Buy</button><div id="host"></div>

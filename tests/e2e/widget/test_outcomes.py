@@ -21,8 +21,8 @@ from proof.ramp.providers.sandbox.outcomes import OUTCOMES, Name
 
 _SHOP = Path(__file__).resolve().parents[3] / "examples" / "shop" / "shop.py"
 _CARDS = {one.name: one.card for one in OUTCOMES}
-_SETTLED_S = 20.0
-_SHOWN_MS = 15_000
+_SETTLED_S = 60.0
+_SHOWN_MS = 30_000
 _MINUTES_S = 700
 _WINDOW_S = 6 * 3600
 

@@ -64,15 +64,14 @@ def test_waits_as_long_as_told(proof: Proof, api: FakeApi, report: Path) -> None
     assert len(api.asked) == 3
 
 
-@pytest.mark.parametrize("options", [("--no-wait",), ("--timeout", "5")])
+@pytest.mark.parametrize("options", [("--no-wait",), ("--timeout", "3000")])
 def test_does_not_wait_for_what_comes_after_the_deadline(
     proof: Proof, api: FakeApi, report: Path, options: tuple[str, ...]
 ) -> None:
     api.script(PATH, not_yet(3600))
-    started = time.monotonic()
-    done = proof("fetch", "report.pdf", *options)
+    done = proof("fetch", "report.pdf", *options)  # waiting would outlast the test's time limit
     assert done.exit_code == 3
-    assert time.monotonic() - started < 5
+    assert len(api.asked) == 1
     assert "not verified yet; try again in 3600 s" in done.stderr
     assert list(report.parent.iterdir()) == [report]
 

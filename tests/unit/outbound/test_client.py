@@ -5,6 +5,7 @@ import datetime
 import ipaddress
 import socket
 import ssl
+import time
 import zlib
 from collections.abc import Awaitable, Callable, Iterator
 from ipaddress import ip_network
@@ -83,7 +84,7 @@ def resolve_to(monkeypatch: pytest.MonkeyPatch, *answers: list[str]) -> list[str
 
 
 def test_sends_the_bytes_and_headers_it_is_given_and_no_others(receiver: Receiver) -> None:
-    url = receiver.url("/a%2Fb?token=%20x")
+    url, started = receiver.url("/a%2Fb?token=%20x"), time.monotonic()
     reply = call(lambda client: client.post(url, b'{"a": 1}', {"x-one": "1", "user-agent": "P"}))
     (request,) = receiver.requests
     assert (request.path, request.body) == ("/a%2Fb?token=%20x", b'{"a": 1}')
@@ -97,7 +98,7 @@ def test_sends_the_bytes_and_headers_it_is_given_and_no_others(receiver: Receive
         "content-type": "application/octet-stream",
     }
     assert (reply.status, reply.body, reply.truncated) == (200, b"", False)
-    assert 0 < reply.elapsed_s < 5
+    assert 0 < reply.elapsed_s <= time.monotonic() - started
 
 
 def test_a_redirect_is_the_reply(receiver: Receiver) -> None:
