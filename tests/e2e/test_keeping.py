@@ -14,7 +14,7 @@ from tests.support.served import Server, served
 from proof.core.canonical import canonical_json
 
 KEY, NEXT = os.urandom(32).hex(), os.urandom(32).hex()
-_GIVE_UP_S = 30.0
+_GIVE_UP_S = 60.0
 
 
 @pytest.fixture(scope="module")

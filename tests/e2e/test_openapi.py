@@ -77,7 +77,7 @@ network = "regtest"
 confirmations = 6
 every_s = 600
 """
-_GIVE_UP_S = 30.0
+_GIVE_UP_S = 60.0
 _SESSION = {
     "partner_user_id": "user-1",
     "user_email": "user@acme.example",

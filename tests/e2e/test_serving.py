@@ -18,7 +18,7 @@ from urllib.parse import quote
 import pytest
 from tests.support.served import Server, served
 
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 
 
 @pytest.fixture(scope="module")
