@@ -1,12 +1,11 @@
 """Chromium for the tests in a browser: the machine's own, or Debian's package, fetched once."""
 
-import fcntl
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
+
+from tests.support.tools.bitcoind import CACHE, locked
 
 SYSTEM = Path("/usr/bin/chromium")
 ARGUMENTS = (
@@ -18,7 +17,6 @@ ARGUMENTS = (
     "--disable-component-update",
     "--disable-sync",
 )
-_CACHE = Path(__file__).resolve().parent.parent.parent.parent / ".cache" / "tools"
 _UNPACKED = Path("usr/lib/chromium/chromium")
 _APT_TIMEOUT_S = 600
 
@@ -35,13 +33,13 @@ def chromium() -> Path:
     """
     found = _present()
     if found is None:
-        with _alone():
+        with locked(CACHE / "chromium.lock"):
             found = _present() or _fetched()
     return found
 
 
 def _present() -> Path | None:
-    unpacked = _CACHE / "chromium" / _UNPACKED
+    unpacked = CACHE / "chromium" / _UNPACKED
     if SYSTEM.exists():
         return SYSTEM
     return unpacked if unpacked.exists() else None
@@ -69,8 +67,8 @@ def _install() -> None:
 
 def _unpack() -> None:
     """The package and every package it depends on that is not installed."""
-    folder = _CACHE / "chromium"
-    packages = _CACHE / "chromium-packages"
+    folder = CACHE / "chromium"
+    packages = CACHE / "chromium-packages"
     shutil.rmtree(packages, ignore_errors=True)
     packages.mkdir(parents=True)
     simulated = _run("apt-get", "install", "-s", "--no-install-recommends", "chromium")
@@ -83,7 +81,7 @@ def _unpack() -> None:
 
 def library_path() -> dict[str, str]:
     """The environment an unpacked Chromium finds its libraries by; nothing for an installed one."""
-    folder = _CACHE / "chromium" / "usr" / "lib"
+    folder = CACHE / "chromium" / "usr" / "lib"
     if SYSTEM.exists() or not folder.exists():
         return {}
     found = {str(library.parent) for library in folder.rglob("*.so*")}
@@ -102,11 +100,3 @@ def _run(*command: str, cwd: Path | None = None) -> str:
         timeout=_APT_TIMEOUT_S,
     )
     return done.stdout
-
-
-@contextmanager
-def _alone() -> Iterator[None]:
-    _CACHE.mkdir(parents=True, exist_ok=True)
-    with (_CACHE / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield

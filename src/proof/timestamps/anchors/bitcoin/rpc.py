@@ -1,9 +1,4 @@
-"""JSON-RPC of a bitcoind.
-
-The node is the operator's own and its address a setting, so the policy for partners' targets does not
-apply; all the same nothing is followed, and every answer is bounded in time and size. The credentials
-stay out of URLs, logs and errors: an error of ours never quotes the library's.
-"""
+"""JSON-RPC of a bitcoind. The credentials stay out of URLs, logs and errors."""
 
 import asyncio
 import json
@@ -15,11 +10,9 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
-import aiohttp
-
 from proof.timestamps.anchors.chain import ChainError, NodeDownError, NodeSyncingError, WalletError
+from proof.timestamps.anchors.node_client import TIMEOUT_S, NodeClient
 
-_TIMEOUT_S: Final = 30.0
 # A block of the largest kind names some 16,000 transactions, 67 bytes each.
 _MAX_ANSWER_BYTES: Final = 8 << 20
 _MAX_NESTING: Final = 32
@@ -54,24 +47,19 @@ class BitcoinRpc:
         wallet: str,
         credentials_file: Path,
         *,
-        timeout_s: float = _TIMEOUT_S,
+        timeout_s: float = TIMEOUT_S,
         max_answer_bytes: int = _MAX_ANSWER_BYTES,
     ) -> None:
-        self._url = url.rstrip("/")
+        self._client = NodeClient("the bitcoin node", url.rstrip("/"), max_answer_bytes, timeout_s)
         self._wallet = wallet
         self._credentials_file = credentials_file
-        self._timeout_s = timeout_s
-        self._max_answer_bytes = max_answer_bytes
         self._authorization: str | None = None
-        self._session: aiohttp.ClientSession | None = None
 
     def __repr__(self) -> str:
         return "BitcoinRpc()"
 
     async def close(self) -> None:
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        await self._client.close()
 
     async def node(self, method: str, *params: object) -> Any:
         """The result of a call that concerns no wallet. Numbers with a point come as Decimal.
@@ -109,7 +97,8 @@ class BitcoinRpc:
             ) from None
 
     async def _call(self, path: str, method: str, params: tuple[object, ...]) -> Any:
-        body = json.dumps({"jsonrpc": "1.0", "id": 0, "method": method, "params": params})
+        asked = {"jsonrpc": "1.0", "id": 0, "method": method, "params": params}
+        body = json.dumps(asked).encode()
         fresh = self._authorization is None
         status, text = await self._post(path, body)
         if status == _UNAUTHORIZED and not fresh:
@@ -122,47 +111,11 @@ class BitcoinRpc:
             )
         return _result(method, status, text)
 
-    async def _post(self, path: str, body: str) -> tuple[int, bytes]:
+    async def _post(self, path: str, body: bytes) -> tuple[int, bytes]:
         if self._authorization is None:
             self._authorization = await asyncio.to_thread(_authorization, self._credentials_file)
-        if self._session is None:
-            self._session = aiohttp.ClientSession(
-                # Calls are rare, and the first one on a connection kept from before a restart is lost.
-                connector=aiohttp.TCPConnector(force_close=True),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                auto_decompress=False,
-                trust_env=False,
-            )
         headers = {"authorization": self._authorization, "content-type": "application/json"}
-        try:
-            async with (
-                asyncio.timeout(self._timeout_s),
-                self._session.post(
-                    self._url + path, data=body, headers=headers, allow_redirects=False
-                ) as response,
-            ):
-                return response.status, await self._read(response)
-        except TimeoutError:
-            raise NodeDownError(
-                f"the bitcoin node did not answer within {self._timeout_s:g} s"
-            ) from None
-        except (aiohttp.ClientError, OSError) as error:
-            # Not chained and not quoted: aiohttp's errors hold the request's headers and URL.
-            raise NodeDownError(
-                f"the bitcoin node cannot be reached ({type(error).__name__}); is it running, and is"
-                " its url right in the chains file?"
-            ) from None
-
-    async def _read(self, response: aiohttp.ClientResponse) -> bytes:
-        text = bytearray()
-        async for chunk in response.content.iter_any():
-            text += chunk
-            if len(text) > self._max_answer_bytes:
-                response.close()
-                raise NodeDownError(
-                    f"the bitcoin node's answer is over {self._max_answer_bytes} bytes"
-                )
-        return bytes(text)
+        return await self._client.post(body, headers, path)
 
 
 def _result(method: str, status: int, text: bytes) -> Any:

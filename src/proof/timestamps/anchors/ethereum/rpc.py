@@ -1,20 +1,15 @@
-"""A node's JSON-RPC (ethereum/execution-apis), over HTTP.
-
-The node is the operator's and named in the settings, so its address is not held against the rules for
-partners' addresses; it is still not believed more than it must be: no redirects, bounded time and size.
-Its URL may hold a key of a hosting service and never appears in an error.
-"""
+"""A node's JSON-RPC (ethereum/execution-apis), over HTTP."""
 
 from collections.abc import Sequence
+from http import HTTPStatus
 from itertools import count
 from typing import Any
 
-import aiohttp
 import msgspec
 
 from proof.timestamps.anchors.chain import ChainError, NodeDownError
+from proof.timestamps.anchors.node_client import NodeClient
 
-_TIMEOUT_S = 20.0
 # A block with all its transactions has some megabytes at most.
 _MAX_ANSWER_BYTES = 64 * 1024 * 1024
 
@@ -34,8 +29,7 @@ class Rpc:
     """One node."""
 
     def __init__(self, url: str) -> None:
-        self._url = url
-        self._session: aiohttp.ClientSession | None = None
+        self._client = NodeClient("the Ethereum node", url, _MAX_ANSWER_BYTES)
         self._numbers = count(1)
 
     async def call(self, method: str, *parameters: Any) -> Any:
@@ -56,28 +50,14 @@ class Rpc:
 
     async def close(self) -> None:
         """Close its connections."""
-        if self._session is not None:
-            await self._session.close()
+        await self._client.close()
 
     async def _post(self, body: bytes) -> bytes:
-        if self._session is None:
-            timeout = aiohttp.ClientTimeout(total=_TIMEOUT_S)
-            self._session = aiohttp.ClientSession(timeout=timeout, trust_env=False)
-        headers = {"content-type": "application/json"}
-        try:
-            async with self._session.post(
-                self._url, data=body, headers=headers, allow_redirects=False
-            ) as answer:
-                raw = await answer.content.read(_MAX_ANSWER_BYTES + 1)
-                while not answer.content.at_eof() and len(raw) <= _MAX_ANSWER_BYTES:
-                    raw += await answer.content.read(_MAX_ANSWER_BYTES)
-        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+        status, raw = await self._client.post(body, {"content-type": "application/json"})
+        if status != HTTPStatus.OK:
             raise NodeDownError(
-                f"the Ethereum node does not answer ({type(error).__name__}); is it running?"
-            ) from None
-        if answer.status != 200 or len(raw) > _MAX_ANSWER_BYTES:
-            raise NodeDownError(
-                f"the Ethereum node answers with HTTP status {answer.status} and {len(raw)} bytes"
+                f"the Ethereum node answers with HTTP status {status}; is its url right in the chains"
+                " file?"
             )
         return raw
 

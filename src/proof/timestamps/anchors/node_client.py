@@ -1,0 +1,85 @@
+"""POST to a node or an authority of the operator's choice.
+
+Its address is a setting, so the policy for partners' targets does not apply; all the same nothing is
+followed, nothing of the environment is used, and every answer is bounded in time and size. An error never
+holds the URL or a header, either of which may hold a key.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Final
+
+import aiohttp
+
+from proof.timestamps.anchors.chain import NodeDownError
+
+TIMEOUT_S: Final = 30.0
+
+
+class NodeClient:
+    """The way to one address. Made and closed on one running event loop.
+
+    `who` is what its errors call the other side, with an article.
+    """
+
+    def __init__(
+        self, who: str, url: str, max_answer_bytes: int, timeout_s: float = TIMEOUT_S
+    ) -> None:
+        self._who = who
+        self._url = url
+        self._max_answer_bytes = max_answer_bytes
+        self._timeout_s = timeout_s
+        self._session: aiohttp.ClientSession | None = None
+
+    async def post(
+        self, body: bytes, headers: Mapping[str, str], path: str = ""
+    ) -> tuple[int, bytes]:
+        """Status and body of the answer to one request. Raises NodeDownError."""
+        try:
+            async with (
+                asyncio.timeout(self._timeout_s),
+                self._opened().post(
+                    self._url + path,
+                    data=body,
+                    headers={"accept-encoding": "identity", **headers},
+                    allow_redirects=False,
+                ) as answer,
+            ):
+                return answer.status, await self._bounded(answer)
+        except TimeoutError:
+            raise NodeDownError(
+                f"{self._who} does not answer within {self._timeout_s:g} s"
+            ) from None
+        except (aiohttp.ClientError, OSError) as error:
+            # Not chained and not quoted: aiohttp's errors hold the request's headers and URL.
+            raise NodeDownError(
+                f"{self._who} does not answer ({type(error).__name__}); is it running, and is its url"
+                " right in the chains file?"
+            ) from None
+
+    async def close(self) -> None:
+        """Close connections."""
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    def _opened(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                # Calls are rare, and the first one on a connection kept from before a restart is lost.
+                connector=aiohttp.TCPConnector(force_close=True),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                # What comes compressed stays so, because little may become much.
+                auto_decompress=False,
+                trust_env=False,
+            )
+        return self._session
+
+    async def _bounded(self, answer: aiohttp.ClientResponse) -> bytes:
+        body = bytearray()
+        async for chunk in answer.content.iter_any():
+            body += chunk
+            if len(body) > self._max_answer_bytes:
+                answer.close()
+                raise NodeDownError(f"{self._who}'s answer is over {self._max_answer_bytes} bytes")
+        return bytes(body)
