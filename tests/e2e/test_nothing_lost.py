@@ -260,13 +260,17 @@ def check_rounds(server: Server, digests: set[bytes]) -> None:
     async def check() -> None:
         arguments = asdict(EmbeddedCluster(server.data_dir).connection("app"))
         database = await Database.open(arguments)
-        async with database.connection() as connection:
-            rows = await connection.fetch(
-                "SELECT s.digest, count(*) AS rounds, bool_and(r.sealed_at IS NOT NULL) AS sealed"
-                " FROM submissions s JOIN rounds r ON r.id = s.round_id"
-                " WHERE s.digest = ANY($1::bytea[]) GROUP BY s.digest",
-                list(digests),
-            )
+        deadline, rows = time.monotonic() + 60, []
+        # The newest rounds may still be open.
+        while not (rows and all(row["sealed"] for row in rows)) and time.monotonic() < deadline:
+            async with database.connection() as connection:
+                rows = await connection.fetch(
+                    "SELECT s.digest, count(*) AS rounds, bool_and(r.sealed_at IS NOT NULL) AS sealed"
+                    " FROM submissions s JOIN rounds r ON r.id = s.round_id"
+                    " WHERE s.digest = ANY($1::bytea[]) GROUP BY s.digest",
+                    list(digests),
+                )
+            await asyncio.sleep(0.1)
         await database.close()
         assert {row["digest"] for row in rows} == digests
         assert {row["rounds"] for row in rows} == {1}
