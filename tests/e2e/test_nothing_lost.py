@@ -260,7 +260,8 @@ def check_rounds(server: Server, digests: set[bytes]) -> None:
     async def check() -> None:
         arguments = asdict(EmbeddedCluster(server.data_dir).connection("app"))
         database = await Database.open(arguments)
-        deadline, rows = time.monotonic() + 60, []
+        deadline = time.monotonic() + 60
+        rows: list[Any] = []
         # The newest rounds may still be open.
         while not (rows and all(row["sealed"] for row in rows)) and time.monotonic() < deadline:
             async with database.connection() as connection:
