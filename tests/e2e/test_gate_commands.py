@@ -115,24 +115,26 @@ def test_a_rate_holds_over_both_processes(server: Server) -> None:
     identity, token = partner["partner_id"], partner["production"]["api_key"]
     limit = ("--class", "settings", "--calls", "40", "--per", "24h")
     assert "40 calls in 86400 s" in done(server, "rate", "set", identity, *ENV, *limit)
-    let_in = 0
+    deadline = time.monotonic() + WITHIN_S + SLACK_S
 
-    def limited() -> bool:
-        nonlocal let_in
-        status, headers = called(server, token)
-        counted: bool = headers["ratelimit-policy"] == '"settings";q=40;w=86400'
-        let_in += counted and status == 200
-        return counted
+    def counted() -> tuple[int, Any]:
+        # A process that has not run since the rate was set may still answer by what it knew.
+        while True:
+            status, headers = called(server, token)
+            if headers["ratelimit-policy"] == '"settings";q=40;w=86400':
+                return status, headers
+            assert time.monotonic() < deadline
 
-    require_soon(limited, times=10)
-    deadline = time.monotonic() + 20
-    while let_in < 40:
-        assert limited()
-        assert time.monotonic() < deadline
-    for _ in range(20):
-        status, headers = called(server, token)
-        assert status == 429
-        assert 1800 < int(headers["retry-after"]) <= 2160
+    let_in, refused = 0, 0
+    # One process refuses while the other holds the last tokens, until it uses them up or gives them back.
+    while refused < 20:
+        status, headers = counted()
+        let_in += status == 200
+        refused = 0 if status == 200 else refused + 1
+        if status != 200:
+            assert (status, 1800 < int(headers["retry-after"]) <= 2160) == (429, True)
+    # A process that stood still for a second has lost the few it held.
+    assert 30 <= let_in <= 40
     shown = done(server, "rate", "show", identity, "--json")
     by_default = {"example": {"calls": 30, "window_s": 60, "burst": 30}}
     assert shown == {

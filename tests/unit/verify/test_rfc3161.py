@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tests.support import tokens
 from tests.support.tokens import (
@@ -415,6 +415,11 @@ def test_work_is_bounded() -> None:
 
 
 @given(st.integers(-(2**600), 2**600))
+@example(127)
+@example(128)
+@example(-128)
+@example(-129)
+@example(-(2**599))
 def test_integers(value: int) -> None:
     assert der.Reader(writing.integer(value), "it").integer() == value
 

@@ -37,7 +37,9 @@ def explicit(number: int, *contents: bytes) -> bytes:
 
 def integer(value: int) -> bytes:
     """An INTEGER in the fewest octets."""
-    return tlv(INTEGER, value.to_bytes(value.bit_length() // 8 + 1, "big", signed=True))
+    # The sign takes a bit of its own, and -128 has no more others than 127.
+    bits = (value if value >= 0 else ~value).bit_length()
+    return tlv(INTEGER, value.to_bytes(bits // 8 + 1, "big", signed=True))
 
 
 def object_identifier(dotted: str) -> bytes:
