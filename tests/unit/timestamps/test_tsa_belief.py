@@ -21,6 +21,7 @@ from proof.timestamps.anchors.tsa.belief import (
     believe,
 )
 from proof.timestamps.anchors.tsa.wire import Query, read_answer
+from proof.timestamps.tsa import der
 
 QUERY = Query(ROOT, 99, None)
 NOW = tokens.AT
@@ -107,6 +108,22 @@ def test_only_authorities_may_stand_between(between: str) -> None:
         believe(
             Parts(signer=signer, certificates=(encoded[0],)).encode(), QUERY, Trust([root]), NOW
         )
+
+
+def test_a_certificate_on_the_way_with_a_forbidden_number() -> None:
+    root = issued("rsa2048", "rsa2048", authority=True)
+    signer = issued("p256", "rsa2048", authority=None, purpose=True)
+    encoded = [each.public_bytes(serialization.Encoding.DER) for each in (signer, root)]
+    number = der.integer(root.serial_number)
+    below_zero = number[:2] + b"\x80" + number[3:]
+    for used, said in ((number, None), (below_zero, "serial number")):
+        others = (encoded[0], encoded[1].replace(number, used, 1))
+        raw = Parts(signer=signer, certificates=others).encode()
+        if said is None:
+            assert believe(raw, QUERY, Trust([root]), NOW).info.serial == 4242
+            continue
+        with pytest.raises(WrongTokenError, match=said):
+            believe(raw, QUERY, Trust([root]), NOW)
 
 
 @settings(max_examples=200)

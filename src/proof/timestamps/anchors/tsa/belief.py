@@ -4,6 +4,7 @@ The signature is checked twice, by the verifier that everybody may run and by `c
 either stops a token here. Not checked: whether a certificate was revoked.
 """
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -13,6 +14,7 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.utils import CryptographyDeprecationWarning
 from cryptography.x509.verification import (
     Criticality,
     ExtensionPolicy,
@@ -101,7 +103,7 @@ def believe(raw: bytes, query: Query, trust: Trust, now: datetime) -> Token:
 
 
 def _check_again(token: Token, at: datetime, trust: Trust) -> None:
-    certificate = x509.load_der_x509_certificate(token.certificate.raw)
+    certificate = _loaded(token.certificate.raw)
     key, algorithm = certificate.public_key(), _HASHES[token.digest_name]
     if isinstance(key, rsa.RSAPublicKey):
         key.verify(token.signature, token.signed, padding.PKCS1v15(), algorithm)
@@ -111,6 +113,15 @@ def _check_again(token: Token, at: datetime, trust: Trust) -> None:
         raise UnsupportedAlgorithm("the certificate's key is neither RSA nor ECDSA")
     if trust.authorities is not None:
         _require_path(certificate, token.others, trust.authorities, at)
+
+
+def _loaded(raw: bytes) -> x509.Certificate:
+    """Raises ValueError, also for what the library reads although RFC 5280 forbids it."""
+    with warnings.catch_warnings(action="error", category=CryptographyDeprecationWarning):
+        try:
+            return x509.load_der_x509_certificate(raw)
+        except CryptographyDeprecationWarning as warning:
+            raise ValueError(str(warning)) from None
 
 
 def _require_path(
@@ -133,7 +144,7 @@ def _require_path(
         .build_client_verifier()
     )
     try:
-        verifier.verify(certificate, [x509.load_der_x509_certificate(each) for each in others])
+        verifier.verify(certificate, [_loaded(each) for each in others])
     except VerificationError as error:
         fingerprint = certificate.fingerprint(hashes.SHA256()).hex()
         raise UntrustedAuthorityError(
