@@ -59,6 +59,7 @@ def _load(port: int, pid: int, path: str, api_key: str, requests: int) -> float:
             hashes=1,
             seed=1,
             requests=requests,
+            awake=True,
         )
     )
     return 1e6 * (_processor_s(pid) - before) / requests

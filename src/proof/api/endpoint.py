@@ -10,15 +10,14 @@ from prometheus_client import Counter
 from starlette.types import Receive, Scope, Send
 
 from proof.api.errors import error_reply, message_reply, with_code
-from proof.api.http import Call, Edge, Reply, read_body, send_reply
+from proof.api.http import Call, Caller, Edge, Reply, read_body, send_reply
 from proof.api.notices import ending_headers, rate_headers
 from proof.api.operations import ANY_METHOD, Operation
 from proof.api.ramp_errors import method_not_allowed, ramp_error_reply
 from proof.core.errors import InvalidInputError, NotAnObjectError
-from proof.partners.credentials import Credential
 from proof.partners.errors import InvalidTokenError
 from proof.partners.gate import Gate
-from proof.partners.operators import Operator, Operators
+from proof.partners.operators import Operators
 from proof.partners.types import PartnerEnvironment
 
 _requests = Counter("proof_requests", "Answered requests", ["path", "method", "status"])
@@ -90,7 +89,9 @@ class Endpoint:
                 f"{scope['method']} is not allowed here; allowed: {allowed}",
                 (b"allow", allowed.encode()),
             )
-        owner = await self._admit(scope, edge, operation, notices)
+        owner: Caller = self._readmit(scope, edge, operation, notices)
+        if owner is None:
+            owner = await self._admit(scope, edge, operation, notices)
         body = None
         if operation.body is not None:
             raw = await read_body(scope, receive, operation.body_limit)
@@ -102,35 +103,60 @@ class Endpoint:
             Call(edge, scope["path_params"], query, body, owner, scope["headers"])
         )
 
+    def _readmit(
+        self,
+        scope: Scope,
+        edge: Edge,
+        operation: Operation,
+        notices: list[tuple[bytes, bytes]],
+    ) -> PartnerEnvironment | None:
+        """As `_admit`, for a partner that was just let in and calls again. None: ask that."""
+        kind = operation.credential
+        if kind is None or (operation.ramp and _origin(scope) is not None):
+            return None
+        token = presented_token(scope["headers"])
+        if token is None:
+            return None
+        again = self._gate.readmit(
+            token, edge.environment, edge.address, kind, operation.call_class
+        )
+        if again is None:
+            return None
+        credential, standing = again
+        if credential.expires_at is not None:
+            notices += ending_headers(credential)
+        if standing is not None:
+            notices += rate_headers(standing)
+        return credential.owner
+
     async def _admit(
         self,
         scope: Scope,
         edge: Edge,
         operation: Operation,
         notices: list[tuple[bytes, bytes]],
-    ) -> PartnerEnvironment | Credential | Operator | None:
+    ) -> Caller:
         """Who calls. `notices` gets the headers that any answer to this caller carries."""
         if operation.operator_scope is not None:
             token = presented_token(scope["headers"])
             return await self._operators.admit(token, operation.operator_scope)
         if not (operation.credential or operation.any_kind or operation.identifies):
             return None
-        credential = await self._gate.authenticate(
-            presented_token(scope["headers"]), edge.environment, edge.address
-        )
+        token = presented_token(scope["headers"])
+        origin = _origin(scope) if operation.ramp else None
+        credential = await self._gate.authenticate(token, edge.environment, edge.address)
         if credential.expires_at is not None:
             notices += ending_headers(credential)
         if operation.identifies:
             return credential
+        kind = operation.credential or credential.kind
         standing = await self._gate.admit(
-            credential,
-            operation.credential or credential.kind,
-            edge.address,
-            operation.call_class,
-            origin=_origin(scope) if operation.ramp else None,
+            credential, kind, edge.address, operation.call_class, origin=origin
         )
         if standing is not None:
             notices += rate_headers(standing)
+        if token:
+            self._gate.note_admitted(token, credential, edge.address)
         return credential if operation.any_kind else credential.owner
 
 

@@ -18,6 +18,8 @@ from proof.partners.types import Environment, PartnerEnvironment
 
 JSON = b"application/json"
 Headers = tuple[tuple[bytes, bytes], ...]
+# Who calls; None where anybody may.
+Caller = PartnerEnvironment | Credential | Operator | None
 _LENGTH_DIGITS = 18
 
 
@@ -38,7 +40,7 @@ class Call:
     path: dict[str, str]
     query: dict[str, str]
     body: Any
-    owner: PartnerEnvironment | Credential | Operator | None
+    owner: Caller
     headers: Sequence[tuple[bytes, bytes]] = ()
 
     @property

@@ -2,8 +2,10 @@
 
 from datetime import UTC, datetime
 from email.utils import format_datetime
+from functools import lru_cache
 
 from proof.api.http import Headers
+from proof.partners.buckets import Rate
 from proof.partners.credentials import Credential
 from proof.partners.rates import CallClass, Standing
 
@@ -24,12 +26,15 @@ def ending_headers(credential: Credential) -> Headers:
 def rate_headers(standing: Standing) -> Headers:
     """`RateLimit` and `RateLimit-Policy` as draft-ietf-httpapi-ratelimit-headers-10 spells them: `q` calls
     in `w` seconds, `r` left now, all of them again after `t` seconds."""
-    call_class, rate, remaining, reset_s = standing
-    name = _NAMES[call_class]
-    return (
-        (b"ratelimit", b'"%b";r=%d;t=%d' % (name, remaining, reset_s)),
-        (b"ratelimit-policy", b'"%b";q=%d;w=%d' % (name, rate.calls, rate.window_s)),
-    )
+    call_class = standing.call_class
+    left = (_NAMES[call_class], standing.remaining, standing.reset_s)
+    return ((b"ratelimit", b'"%b";r=%d;t=%d' % left), _policy(call_class, standing.rate))
+
+
+@lru_cache(maxsize=1024)
+def _policy(call_class: CallClass, rate: Rate) -> tuple[bytes, bytes]:
+    policy = (_NAMES[call_class], rate.calls, rate.window_s)
+    return (b"ratelimit-policy", b'"%b";q=%d;w=%d' % policy)
 
 
 def _http_date(moment: datetime) -> bytes:

@@ -13,12 +13,12 @@ seconds, and never lets a call in that was not paid for.
 """
 
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 EPOCH_S = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class Rate:
+class Rate(NamedTuple):
     """`calls` in `window_s` seconds on average, and `burst` at once."""
 
     calls: int

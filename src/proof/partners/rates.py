@@ -10,7 +10,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from enum import StrEnum
 from math import ceil
-from typing import Any, NamedTuple
+from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace as changed
 
 from proof.core.errors import QuotaExceededError
 from proof.db import Connection, Database
@@ -61,7 +64,7 @@ Rates = Mapping[CallClass, Rate]
 DEFAULT_RATES: Rates = {CallClass.EXAMPLE: Rate(30, 60, 30)}
 
 
-class Standing(NamedTuple):
+class Standing(Struct, frozen=True, gc=False):
     """What a caller may still do: `remaining` calls at once, all of the burst again in `reset_s`.
 
     Other processes' unspent tokens are not seen, so `remaining` may be told too low, or too high by what
@@ -97,10 +100,7 @@ class Limiter:
     def spend(self, owner_id: int, call_class: CallClass, rate: Rate) -> Standing | None:
         """Count one call if this process holds a token for it; None: it has to `take` one."""
         holding = self._holdings.get((owner_id, call_class))
-        if holding is None:
-            return None
-        now = time.monotonic()
-        return holding.standing(rate, now) if holding.spend(now) else None
+        return None if holding is None else holding.spend(rate)
 
     async def take(self, owner_id: int, call_class: CallClass, rate: Rate) -> Standing:
         """Count one call. Raises RateExceededError when there is nothing left for it, and
@@ -108,9 +108,7 @@ class Limiter:
         holding = self._holdings.get((owner_id, call_class))
         if holding is None:
             holding = self._holdings[owner_id, call_class] = _Holding(owner_id, call_class)
-        if not holding.spend(time.monotonic()):
-            await holding.renew(self._database, rate)
-        return holding.standing(rate, time.monotonic())
+        return holding.spend(rate) or await holding.renew(self._database, rate)
 
     async def give_back(self, older_than_s: float = _IDLE_S) -> None:
         """Close the leases that are not used up although they are as old as that."""
@@ -124,6 +122,7 @@ class _Holding:
 
     def __init__(self, owner_id: int, call_class: CallClass) -> None:
         self._key = (owner_id, call_class)
+        self._call_class = call_class
         self._lease: Lease | None = None
         self._unspent = 0
         self._asked_at = float("-inf")
@@ -133,22 +132,27 @@ class _Holding:
         self._rate: Rate | None = None
         self._asking = asyncio.Lock()
 
-    def spend(self, now: float) -> bool:
-        if self._unspent and now < self._asked_at + EPOCH_S:
-            self._unspent -= 1
-            return True
-        return False
+    def spend(self, rate: Rate) -> Standing | None:
+        """Spend one token of the lease; None when there is none."""
+        now = time.monotonic()
+        if not self._unspent or now >= self._asked_at + EPOCH_S:
+            return None
+        self._unspent -= 1
+        return self.standing(rate, now)
 
-    async def renew(self, database: Database, rate: Rate) -> None:
+    async def renew(self, database: Database, rate: Rate) -> Standing:
         """Spend one token of a new lease. Raises RateExceededError."""
         async with self._asking:
             # Whoever waited here may find that another call brought enough for both.
-            if self.spend(time.monotonic()):
-                return
+            standing = self.spend(rate)
+            if standing is not None:
+                return standing
             if rate != self._rate or time.monotonic() >= self._refused_until:
                 await self._ask(database, rate, self._next_slice(rate))
-            if not self.spend(time.monotonic()):
+            standing = self.spend(rate)
+            if standing is None:
                 raise self._refusal(rate)
+            return standing
 
     async def close(self, database: Database) -> None:
         async with self._asking:
@@ -160,11 +164,11 @@ class _Holding:
         return self._unspent > 0 and now >= self._asked_at + older_than_s
 
     def standing(self, rate: Rate, now: float) -> Standing:
-        per_second, burst = rate.calls / rate.window_s, rate.burst
-        left = self._unspent + self._shared + (now - self._asked_at) * per_second
+        calls, window_s, burst = rate
+        left = self._unspent + self._shared + (now - self._asked_at) * calls / window_s
         if left >= burst:
-            return Standing(self._key[1], rate, burst, 0)
-        return Standing(self._key[1], rate, int(left), ceil((burst - left) / per_second))
+            return Standing(self._call_class, rate, burst, 0)
+        return Standing(self._call_class, rate, int(left), ceil((burst - left) * window_s / calls))
 
     def _next_slice(self, rate: Rate) -> int:
         had = self._lease
@@ -192,7 +196,7 @@ class _Holding:
 
     def _refusal(self, rate: Rate) -> RateExceededError:
         now = time.monotonic()
-        standing = self.standing(rate, now)._replace(remaining=0)
+        standing = changed(self.standing(rate, now), remaining=0)
         shared = self._shared + (now - self._asked_at) * rate.per_second
         return RateExceededError(standing, max(1, ceil((1 - shared) / rate.per_second)))
 

@@ -37,7 +37,7 @@ class CountingDirectory:
 
     steps: list[str] = field(default_factory=list)
 
-    def recent(self, token: str) -> Credential | None:
+    def recent(self, token: str) -> None:
         return None
 
     def remember(self, token: str, found: Credential) -> None:
