@@ -35,7 +35,7 @@ from proof.verify.errors import (
 from proof.verify.established import BitcoinInclusion, ClaimedTree, Established, utc_text
 from proof.verify.header import HEADER_BYTES, MIN_LONE_WORK, Header, parse_header
 from proof.verify.headers import TrustedHeaders
-from proof.verify.members import hex_bytes, hex_list, integer, text
+from proof.verify.members import decode_hashes, hex_bytes, integer, text, text_list
 from proof.verify.merkle import Branch
 from proof.verify.networks import MAIN, NETWORKS, Network
 from proof.verify.transaction import (
@@ -52,7 +52,6 @@ MAX_PATH: Final = 15
 """A block of 4,000,000 weight units holds at most 16,666 transactions of 60 bytes."""
 
 _MAX_HEIGHT: Final = 2**31 - 1
-_HASH_BYTES: Final = 32
 _MIN_TRANSACTION_BYTES: Final = 60
 
 
@@ -138,7 +137,7 @@ def read_evidence(root: bytes, evidence: dict[str, object]) -> BitcoinEvidence:
     path = evidence.get("path")
     if type(path) is list and len(path) > MAX_PATH:
         raise MerklePathTooLongError(f"evidence.path has more than {MAX_PATH} levels")
-    hashes = hex_list(path, "evidence.path", MAX_PATH, _HASH_BYTES, _HASH_BYTES)
+    hashes = decode_hashes(text_list(path, "evidence.path", MAX_PATH), "evidence.path")
     anchor = read_anchor(raw_transaction, root)  # 5
     header = parse_header(raw_header, network)
     if merkle_root(anchor.txid, index, hashes) != header.merkle_root:  # 6

@@ -79,6 +79,10 @@ class RetargetError(RefusedError):
     """A header's target is not the one that the rules of its network give at that height."""
 
 
+class HeaderTimeError(RefusedError):
+    """A header's time is not after the median of the eleven before it."""
+
+
 # Ethereum
 
 

@@ -6,6 +6,7 @@ Sources: c2sp.org/tlog-checkpoint, c2sp.org/signed-note ("Signatures"), c2sp.org
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from proof.verify import ed25519
@@ -108,39 +109,48 @@ def verify_checkpoint(
     Not checked: that a cosigner's time is not in the future (no clock is read), and that the log
     is consistent with other checkpoints.
     """
-    parsed = parse_note(note)
-    body = parse_checkpoint_body(parsed.body)
+    parsed, body = _parsed(note)
     signed = _verified_lines(parsed, keys, ed25519_verify)
+    signing = [key for key, _ in signed]
     log_keys = [key for key in keys if key.key_type == LOG_KEY and key.name == body.origin]
-    signers = [key for key in log_keys if key in signed]
+    signers = [key for key in log_keys if key in signing]
     if log_keys and not signers:
         raise NotSignedByLogKeyError(
             f"the checkpoint names {quoted(body.origin)} but that log's trusted key did not sign it"
         )
     cosignatures = tuple(
         Cosignature(key.name, _cosigned_time_s(line))
-        for key, line in signed.items()
+        for key, line in signed
         if key.key_type == COSIGNER_KEY
     )
     log_key = signers[0] if signers else None
     return Checkpoint(body.origin, body.size, body.root, log_key, cosignatures)
 
 
+# All proofs of one round come with the same checkpoint. Only what its bytes alone decide is kept: whose
+# keys are trusted and whether they signed it is asked anew each time.
+@lru_cache(maxsize=16)
+def _parsed(note: bytes) -> tuple[Note, CheckpointBody]:
+    parsed = parse_note(note)
+    return parsed, parse_checkpoint_body(parsed.body)
+
+
 def _verified_lines(
     note: Note, keys: Sequence[VerifierKey], ed25519_verify: Ed25519Verify
-) -> dict[VerifierKey, SignatureLine]:
+) -> list[tuple[VerifierKey, SignatureLine]]:
     """The lines that name a trusted key, each verified."""
     trusted = {(key.name, key.key_hash): key for key in keys}
-    signed: dict[VerifierKey, SignatureLine] = {}
+    signed: dict[tuple[str, bytes], tuple[VerifierKey, SignatureLine]] = {}
     for line in note.signatures:
-        key = trusted.get((line.name, line.key_hash))
+        signer = (line.name, line.key_hash)
+        key = trusted.get(signer)
         if key is None:
             continue
-        if key in signed:
+        if signer in signed:
             raise DuplicateSignatureError(f"{quoted(key.name)} signed the checkpoint twice")
         _verify_line(note.body, line, key, ed25519_verify)
-        signed[key] = line
-    return signed
+        signed[signer] = (key, line)
+    return list(signed.values())
 
 
 def _verify_line(

@@ -4,10 +4,10 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NoReturn
 
 from proof.verify import files, report, report_ots
-from proof.verify.errors import RefusedError, SubjectMismatchError, quoted
+from proof.verify.errors import NotAProofError, RefusedError, SubjectMismatchError, quoted
 from proof.verify.files import UsageError
 from proof.verify.networks import TEST_NETWORKS
 from proof.verify.note import VerifierKey
@@ -103,10 +103,25 @@ def main(argv: Sequence[str] | None = None, *, prog: str = "proof-verify") -> in
         keys = [key for path in options.log_key for key in files.read_keys(path)]
         chains = _chains(options)
         digest = _subject_digest(subject, options.sha256, _operation(raw))
+        if not files.looks_like_proof(raw):
+            refused = NotAProofError(_no_proof(raw, subject, proof_path))
+            report.write(sys.stdout, report.refused(refused, EXIT_REFUSED, as_json=options.json))
+            return EXIT_REFUSED
     except UsageError as error:
         report.write(sys.stderr, f"{prog}: {error}")
         return EXIT_USAGE
     return _verify(raw, keys, chains, report.Subject(subject, digest), as_json=options.json)
+
+
+def _no_proof(raw: bytes, subject: str | None, proof_path: str) -> str:
+    """What stands where a proof should, and what was probably meant."""
+    what = "it is empty" if not raw else "it is neither our JSON nor an .ots file"
+    said = f"{quoted(proof_path)} is no proof: {what}"
+    if subject is None:
+        return f"{said}; give the file first, then its proof"
+    if files.looks_like_proof(files.read(subject, MAX_BYTES + 1)):
+        return f"{said}. {quoted(subject)} looks like one: give the file first, then its proof"
+    return f"{said}, and {quoted(subject)} is none either"
 
 
 def _verify(
@@ -149,6 +164,11 @@ def _tell_ots(
     as_json: bool,
 ) -> tuple[int, str]:
     established = verify_ots(raw, chains=chains)
+    if subject.path is None and subject.sha256 is not None and established.operation != "sha256":
+        raise SubjectMismatchError(
+            f"the proof is about something with the {established.operation}"
+            f" {established.digest.hex()}, but what was given is a SHA-256"
+        )
     _compare(established.digest, subject)
     code = EXIT_TIED if established.tied else EXIT_UNTIED
     if as_json:
@@ -158,13 +178,28 @@ def _tell_ots(
 
 def _compare(about: bytes, subject: report.Subject) -> None:
     if subject.sha256 is not None and subject.sha256 != about.hex():
+        given = (
+            "what was given is" if subject.path is None else f"{quoted(subject.path)} has the hash"
+        )
         raise SubjectMismatchError(
-            f"the proof is about {about.hex()}, but what was given is {subject.sha256}"
+            f"the proof is about {about.hex()}, but {given} {subject.sha256}: altered, or another file"
+        )
+
+
+class _Parser(argparse.ArgumentParser):
+    """Quotes what it refuses: `proof-verify *` takes the names of a stranger's files for arguments."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(
+            "".join(
+                c if c.isprintable() else c.encode("unicode_escape").decode("ascii")
+                for c in message
+            )
         )
 
 
 def _parser(prog: str) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog=prog,
         usage="%(prog)s [FILE] PROOF [--file FILE | --sha256 HEX] [--log-key FILE]"
         " [--headers FILE] [--bitcoin-block HASH] [--ethereum-block HASH] [--network NAME]"
@@ -193,7 +228,10 @@ def _subject_and_proof(options: argparse.Namespace) -> tuple[str | None, str]:
     if len(paths) == 1:
         return options.file, paths[0]
     if options.file is not None or options.sha256 is not None or len(paths) > 2:
-        raise UsageError("give one PROOF, or FILE and PROOF; --file and --sha256 replace FILE")
+        raise UsageError(
+            "give one PROOF, or FILE and PROOF; --file and --sha256 replace FILE,"
+            " keys go behind --log-key"
+        )
     return paths[0], paths[1]
 
 

@@ -9,6 +9,7 @@ small order is not refused: keys come from the caller, who trusts them.
 """
 
 from collections.abc import Callable
+from functools import lru_cache
 from hashlib import sha512
 from typing import Final, TypeAlias
 
@@ -122,6 +123,13 @@ def verify(public_key: bytes, message: bytes, signature: bytes) -> bool:
     Refuses S >= L (a second signature made from a valid one), wrong lengths, and keys or points
     that are not encoded canonically.
     """
+    return _verify(public_key, message, signature)
+
+
+# All proofs of one round come with the same signatures, and each takes milliseconds to check. The answer
+# depends on nothing but these bytes.
+@lru_cache(maxsize=32)
+def _verify(public_key: bytes, message: bytes, signature: bytes) -> bool:
     if len(public_key) != _KEY_BYTES or len(signature) != _SIGNATURE_BYTES:
         return False
     key, s = _decode(public_key), int.from_bytes(signature[32:], "little")

@@ -19,6 +19,10 @@ class RefusedError(Exception):
 # The payload's text
 
 
+class NotAProofError(RefusedError):
+    """What was given in the place of a proof is something else; the command line alone says so."""
+
+
 class PayloadTooLargeError(RefusedError):
     """More bytes than a proof can need."""
 

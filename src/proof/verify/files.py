@@ -2,6 +2,7 @@
 
 import mmap
 from base64 import b64decode
+from codecs import BOM_UTF8
 from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import Final
@@ -10,6 +11,7 @@ from proof.verify.errors import RefusedError, quoted
 from proof.verify.headers import TrustedHeaders, load_headers
 from proof.verify.keccak import keccak_256
 from proof.verify.note import VerifierKey, VerifierKeyError, parse_verifier_key
+from proof.verify.ots import MAGIC
 from proof.verify.ripemd160 import ripemd160
 
 _MAX_KEY_FILE_BYTES: Final = 64 * 1024
@@ -32,6 +34,13 @@ def read(path: str, limit: int) -> bytes:
             return file.read(limit)
     except (OSError, ValueError) as error:
         raise _unreadable(path, error) from error
+
+
+def looks_like_proof(raw: bytes) -> bool:
+    """Whether the bytes are meant as a proof, right or not: an .ots file, or JSON with a branch."""
+    if raw.startswith(MAGIC):
+        return True
+    return raw.removeprefix(BOM_UTF8).lstrip()[:1] == b"{" and b'"branch"' in raw
 
 
 def digest(path: str, operation: str) -> str:
@@ -64,7 +73,8 @@ def read_keys(path: str) -> list[VerifierKey]:
                 keys.append(parse_verifier_key(text.decode()))
             except (UnicodeDecodeError, VerifierKeyError) as error:
                 where = f"the key file {quoted(path)}, line {number}"
-                raise UsageError(f"{where}: {_reason(error)}") from error
+                again = "take the log's keys anew from where you trust them, whole lines"
+                raise UsageError(f"{where}: {_reason(error)}; {again}") from error
     if not keys:
         raise UsageError(f"the key file {quoted(path)} holds no key")
     return keys

@@ -4,16 +4,19 @@ The file is one ASCII line, `proof-headers/1 NETWORK HEIGHT` and a line feed, th
 after the other, the first of them at HEIGHT. Without that line it is a chain from its network's first
 block.
 
-Sources: the Bitcoin developer reference, "Block Headers"; Bitcoin Core `src/pow.cpp` (retargeting).
+Sources: the Bitcoin developer reference, "Block Headers"; Bitcoin Core `src/pow.cpp` (retargeting) and
+`src/chain.h` (median time past).
 """
 
 import re
+import struct
 from dataclasses import dataclass, field
 from typing import Final
 
 from proof.verify.chain_errors import (
     GenesisError,
     HeaderFileError,
+    HeaderTimeError,
     LinkageError,
     LowDifficultyError,
     OtherNetworkError,
@@ -42,6 +45,9 @@ easy, so linkage alone says little; this much took the whole network of 2025 fou
 
 PERIOD: Final = 2016
 _PERIOD_S: Final = 14 * 24 * 3600
+_MEDIAN_OF: Final = 11
+_MEDIAN_BYTES: Final = _MEDIAN_OF * HEADER_BYTES
+_times = struct.Struct("<68xI8x").iter_unpack
 _MAX_HEAD_BYTES: Final = 64
 _MAGIC: Final = b"proof-headers/"
 _head = re.compile(rb"proof-headers/1 ([a-z0-9]{1,16}) (0|[1-9][0-9]{0,8})").fullmatch
@@ -111,6 +117,9 @@ class HeaderChain:
     _header_work: int = field(init=False, default=0)
     _period_began_s: int = field(init=False, default=0)
     _last_time_s: int = field(init=False, default=0)
+    # The last eleven headers, and a time that none of theirs is after.
+    _newest: bytes = field(init=False, default=b"", repr=False)
+    _latest_s: int = field(init=False, default=-1)
 
     def __post_init__(self) -> None:
         self.height = self.start
@@ -118,45 +127,72 @@ class HeaderChain:
     def extend(self, raw: bytes) -> None:
         """Check and add headers.
 
-        Each names the one before it, meets its target, and has the target that the network's rule
-        gives; a chain from height 0 begins with the network's first block. Raises HeaderFileError (not
-        a multiple of 80 bytes, or too many), GenesisError, LinkageError, ProofOfWorkError,
-        RetargetError, LowDifficultyError, HeaderFormatError.
+        Each names the one before it, meets its target, has the target that the network's rule gives,
+        and a time after the median of the eleven before it, or of all where a chain from height 0 has
+        fewer; such a chain begins with the network's first block. Raises HeaderFileError (not a
+        multiple of 80 bytes, or too many), GenesisError, LinkageError, ProofOfWorkError, RetargetError,
+        LowDifficultyError, HeaderTimeError, HeaderFormatError.
 
-        Not checked: times beside what retargeting needs of them, versions, signet's signatures, and
-        the targets of networks whose rule has exceptions.
+        Not checked: times of the first eleven where a chain begins later, whether a time lies in the
+        future, versions, signet's signatures, and the targets of networks whose rule has exceptions.
         """
         if len(raw) % HEADER_BYTES:
             raise HeaderFileError("the headers end within a header")
         if self.height - self.start + len(raw) // HEADER_BYTES > MAX_HEADERS:
             raise HeaderFileError(f"there are more than {MAX_HEADERS} headers")
-        for at in range(0, len(raw), HEADER_BYTES):
-            self._add(raw[at : at + HEADER_BYTES])
+        headers, before = self._newest + raw, len(self._newest)
+        began = self.height
+        try:
+            for at in range(before, len(headers), HEADER_BYTES):
+                self._add(headers, at)
+        finally:
+            end = before + (self.height - began) * HEADER_BYTES
+            self._newest = headers[max(0, end - _MEDIAN_BYTES) : end]
 
-    def _add(self, header: bytes) -> None:
+    def _add(self, headers: bytes, at: int) -> None:
+        header, height = headers[at : at + HEADER_BYTES], self.height
         if header[4:36] != self.last_hash and self.last_hash is not None:
-            raise LinkageError(f"the header at {self.height} does not name the one before it")
-        at_boundary = self.height % PERIOD == 0
-        target = self._target
-        if header[72:76] != self._bits or at_boundary:
+            raise LinkageError(f"the header at {height} does not name the one before it")
+        at_boundary = height % PERIOD == 0
+        target, bits = self._target, header[72:76]
+        if bits != self._bits or at_boundary:
             target = self._checked_target(header)
         digest = double_sha256(header)
         if int.from_bytes(digest, "little") > target:
-            raise ProofOfWorkError(f"the hash of the header at {self.height} is above its target")
-        if self.height == 0 and digest != self.network.genesis:
+            raise ProofOfWorkError(f"the hash of the header at {height} is above its target")
+        if height == 0 and digest != self.network.genesis:
             raise GenesisError(
                 f"the headers do not begin with the first block of {self.network.name}"
             )
+        time_s = int.from_bytes(header[68:72], "little")
+        # Nearly every block is later than all before it; only for the others is a median needed.
+        if time_s > self._latest_s:
+            self._latest_s = time_s
+        else:
+            self._check_median(headers[max(0, at - _MEDIAN_BYTES) : at], time_s)
         # From here on nothing refuses it, so that a refused header leaves no trace in the rules.
         if target != self._target:
             self._target, self._header_work = target, work_of(target)
-        self._bits = header[72:76]
-        self._last_time_s = int.from_bytes(header[68:72], "little")
+        self._bits = bits
+        self._last_time_s = time_s
         if at_boundary:
-            self._period_began_s = self._last_time_s
+            self._period_began_s = time_s
         self.last_hash = digest
         self.work += self._header_work
-        self.height += 1
+        self.height = height + 1
+
+    def _check_median(self, before: bytes, time_s: int) -> None:
+        """Check a time against the headers before it, eleven at most."""
+        times = sorted(time for (time,) in _times(before))
+        if self.start and len(times) < _MEDIAN_OF:
+            return
+        median = times[len(times) // 2]
+        if time_s <= median:
+            raise HeaderTimeError(
+                f"the time of the header at {self.height}, {time_s}, is not after the median of the"
+                f" {len(times)} before it, {median}"
+            )
+        self._latest_s = max(times[-1], time_s)
 
     def _checked_target(self, header: bytes) -> int:
         bits = int.from_bytes(header[72:76], "little")

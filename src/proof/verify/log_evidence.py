@@ -4,9 +4,10 @@ Source: the timestamp API contract, "POST /v1/proof" (payload and evidence).
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final
 
-from proof.verify import merkle, rfc6962
+from proof.verify import rfc6962
 from proof.verify.checkpoint import Checkpoint, verify_checkpoint
 from proof.verify.ed25519 import Ed25519Verify
 from proof.verify.errors import (
@@ -19,7 +20,7 @@ from proof.verify.errors import (
     quoted,
 )
 from proof.verify.established import ClaimedTree, Established, LogInclusion, utc_text
-from proof.verify.members import integer, text
+from proof.verify.members import decode_hashes, integer, text, text_list
 from proof.verify.merkle import Branch
 from proof.verify.note import VerifierKey
 
@@ -76,22 +77,19 @@ def _verify_inclusion(
             f"{quoted(checkpoint.origin)}"
         )
     index = integer(evidence, "index", "evidence", rfc6962.MAX_SIZE)
-    log_root = rfc6962.root_from_inclusion(
-        index, checkpoint.size, rfc6962.leaf_hash(root), _inclusion_path(evidence)
-    )
+    path = text_list(evidence.get("inclusion"), "evidence.inclusion", MAX_LOG_PATH)
+    log_root = _log_root(index, checkpoint.size, root, tuple(path))
     if log_root != checkpoint.root:
         raise LogRootMismatchError("the inclusion path leads to another root than the checkpoint's")
     return LogInclusion(checkpoint.origin, index, checkpoint.size, log_root)
 
 
-def _inclusion_path(evidence: dict[str, object]) -> list[bytes]:
-    path = evidence.get("inclusion")
-    if type(path) is not list or len(path) > MAX_LOG_PATH:
-        raise MemberError(f"evidence.inclusion is not a list of at most {MAX_LOG_PATH} hashes")
-    for item in path:
-        merkle.hex_hash(item, "evidence.inclusion")
-    raw = bytes.fromhex("".join(path))
-    return [raw[at : at + 32] for at in range(0, len(raw), 32)]
+# All proofs of one round come with the same path. It is arithmetic on its arguments alone, and what it
+# leads to is compared with the signed root each time.
+@lru_cache(maxsize=64)
+def _log_root(index: int, size: int, entry: bytes, path: tuple[str, ...]) -> bytes:
+    hashes = decode_hashes(path, "evidence.inclusion")
+    return rfc6962.root_from_inclusion(index, size, rfc6962.leaf_hash(entry), hashes)
 
 
 def _note(evidence: dict[str, object]) -> bytes:

@@ -1,11 +1,16 @@
 """Members of parsed JSON: each has one type and a bound, or the proof is refused."""
 
-from typing import Final
+import re
+from binascii import unhexlify
+from collections.abc import Callable, Sequence
+from typing import Any, Final
 
 from proof.verify.errors import HexError, MemberError, quoted
 
 MAX_TEXT_CHARS: Final = 1024
+_HASH_BYTES: Final = 32
 _HEX_DIGITS: Final = b"0123456789abcdef"
+_hex_hash = re.compile(r"[0-9a-f]{64}").fullmatch
 
 
 def members(value: object, name: str) -> dict[str, object]:
@@ -49,3 +54,39 @@ def hex_list(value: object, name: str, most: int, least_bytes: int, most_bytes: 
     if type(value) is not list or len(value) > most:
         raise MemberError(f"{name} is not a list of at most {most} items")
     return [hex_bytes(item, name, least_bytes, most_bytes) for item in value]
+
+
+def hex_hash(value: object, name: str) -> str:
+    """`value` if it is 64 lower-case hex digits, else HexError naming the member `name`."""
+    if type(value) is not str:
+        raise HexError(f"{name} is missing or not text")
+    if not _hex_hash(value):
+        raise HexError(f"{name} is {quoted(value)}, not 64 lower-case hex digits")
+    return value
+
+
+def join_hashes(hashes: Sequence[Any], name: Callable[[int], str]) -> bytes:
+    """Hashes side by side in ASCII, each of them 64 lower-case hex digits, else HexError.
+
+    `name` gives the name of the hash at a place.
+    """
+    # All at once: a proof has sixty of them, and this takes a quarter of the time of one after the other.
+    if set(map(type, hashes)) <= {str} and set(map(len, hashes)) <= {2 * _HASH_BYTES}:
+        digits = "".join(hashes).encode("ascii", "replace")
+        if not digits.translate(None, _HEX_DIGITS):
+            return digits
+    # One of them is wrong; going through them says which.
+    return "".join(hex_hash(each, name(at)) for at, each in enumerate(hashes)).encode("ascii")
+
+
+def text_list(value: object, name: str, most: int) -> list[str]:
+    """A list of at most `most` texts of any length. Raises MemberError."""
+    if type(value) is not list or len(value) > most or not set(map(type, value)) <= {str}:
+        raise MemberError(f"{name} is not a list of at most {most} texts")
+    return value
+
+
+def decode_hashes(hashes: Sequence[str], name: str) -> list[bytes]:
+    """Hashes of 32 bytes from lower-case hex. Raises HexError."""
+    raw = unhexlify(join_hashes(hashes, lambda at: f"{name}[{at}]"))
+    return [raw[at : at + _HASH_BYTES] for at in range(0, len(raw), _HASH_BYTES)]

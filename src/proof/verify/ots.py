@@ -195,7 +195,11 @@ class _Reader:
     def _branch(self, tag: int, message: bytes, depth: int) -> Branch:
         raw = self._raw
         operations: list[Operation] = []
+        room = MAX_DEPTH - depth
         while tag not in (_ATTESTATION, _MORE) or not operations:
+            # Before each one: turning 4 KiB round a million times would take half a minute.
+            if len(operations) == room:
+                raise OtsDepthError(f"more than {MAX_DEPTH} operations follow one another")
             # The commonest operations first and in line: a proof has a hundred of them.
             if tag == SHA256:
                 operations.append((tag, b""))
@@ -213,13 +217,10 @@ class _Reader:
             tag = raw[self.at]
             self.at += 1
         self.at -= 1  # an attestation or a fork belongs to the timestamp after these operations
-        depth += len(operations)
         self._operations -= len(operations)
-        if depth > MAX_DEPTH:
-            raise OtsDepthError(f"more than {MAX_DEPTH} operations follow one another")
         if self._operations < 0:
             raise OtsTooLargeError(f"the timestamp has more than {MAX_OPERATIONS} operations")
-        return Branch(tuple(operations), self.timestamp(message, depth))
+        return Branch(tuple(operations), self.timestamp(message, depth + len(operations)))
 
     def _spend(self, tag: int, message: bytes) -> None:
         if tag in _SLOW_BLOCK_BYTES:

@@ -19,7 +19,7 @@ from proof.verify.errors import (
 from proof.verify.established import ClaimedTree, Established, LogInclusion, utc_text
 from proof.verify.ethereum import verify_ethereum
 from proof.verify.log_evidence import LOG_CURRENCY, LOG_CURRENCY_ID, MAX_LOG_PATH, verify_log
-from proof.verify.members import integer, members, text
+from proof.verify.members import hex_hash, integer, members, text
 from proof.verify.merkle import Branch
 from proof.verify.note import VerifierKey
 from proof.verify.rfc3161 import verify_rfc3161
@@ -97,9 +97,9 @@ def verify_payload(
 
 def read_branch(payload: dict[str, object]) -> tuple[Branch, ClaimedTree]:
     """Steps 2 to 4 of `verify_payload`: the recomputed branch, and the tree as it is claimed."""
-    leaf = merkle.hex_hash(payload.get("sha256"), "sha256")  # 2
+    leaf = hex_hash(payload.get("sha256"), "sha256")  # 2
     tree_members = members(payload.get("tree"), "tree")
-    root = merkle.hex_hash(tree_members.get("rootSha256"), "tree.rootSha256")
+    root = hex_hash(tree_members.get("rootSha256"), "tree.rootSha256")
     tree = _claimed_tree(tree_members)
     branch = merkle.verify_branch(payload.get("branch"))  # 3
     if branch.leaf.hex() != leaf:  # 4

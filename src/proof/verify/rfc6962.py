@@ -46,20 +46,20 @@ def root_from_inclusion(index: int, size: int, leaf: bytes, path: Sequence[bytes
     if not 0 <= index < size:
         raise LogIndexError(f"index {index} lies outside a log of {size} entries")
     _check_hashes(leaf, *path)
-    position, last, root = index, size - 1, leaf
-    for sibling in path:
-        if last == 0:
-            raise PathTooLongError("the inclusion path goes on beyond the log's root")
-        if position & 1 or position == last:
+    # Up to the level where the entry and the log's last one are under one node, a bit of the index tells
+    # the sibling's side; above it the entry is under the last node, whose siblings are all on the left.
+    inner = (index ^ (size - 1)).bit_length()
+    levels = inner + (index >> inner).bit_count()
+    if len(path) > levels:
+        raise PathTooLongError("the inclusion path goes on beyond the log's root")
+    if len(path) < levels:
+        raise PathTooShortError("the inclusion path ends below the log's root")
+    root = leaf
+    for level, sibling in enumerate(path):
+        if level >= inner or index >> level & 1:
             root = sha256(b"\x01" + sibling + root).digest()
-            if not position & 1:  # the last node: it rose through levels where it had no sibling
-                skipped = _trailing_zeros(position)
-                position, last = position >> skipped, last >> skipped
         else:
             root = sha256(b"\x01" + root + sibling).digest()
-        position, last = position >> 1, last >> 1
-    if last != 0:
-        raise PathTooShortError("the inclusion path ends below the log's root")
     return root
 
 

@@ -31,7 +31,7 @@ def test_a_token_verifies_with_the_published_chain(
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=120,
     )
     assert "Verification: OK" in shown.stdout, shown.stderr
 
@@ -64,7 +64,7 @@ def test_where_it_is_off_it_is_not_found(cluster: EmbeddedCluster, tmp_path: Pat
 
 
 def test_one_address_cannot_have_it_alone(cluster: EmbeddedCluster, tmp_path: Path) -> None:
-    rates = AddressRates(anonymous_rate(20))
+    rates = AddressRates(anonymous_rate(20), now=lambda: 0.0)
     with altered(cluster, tmp_path, anonymous_rates=rates) as found:
         stage: Stage = found
         statuses = [stage.run(stage.platform.call("POST", "/tsa", STAMP_QUERY)) for _ in range(3)]

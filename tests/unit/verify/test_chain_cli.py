@@ -9,6 +9,7 @@ from tests.support import anchored
 
 from proof.verify import to_ots
 from proof.verify.cli import main
+from proof.verify.ots import KECCAK256, MAGIC
 
 VECTORS = Path(__file__).parents[2] / "vectors"
 CONTENT = b"1"
@@ -108,6 +109,19 @@ def test_an_ots_file_of_ours(capsys: pytest.CaptureFixture[str]) -> None:
     facts = json.loads(out)
     assert (facts["format"], facts["sha256"]) == ("ots", ANCHORED.payload["sha256"])
     assert facts["attestations"][0]["tied"] is True
+
+
+def test_a_sha256_is_not_compared_with_another_kind_of_digest(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    raw = Path("btc.ots").read_bytes()
+    at = len(MAGIC) + 1
+    Path("keccak.ots").write_bytes(raw[:at] + bytes((KECCAK256,)) + raw[at + 1 :])
+    given = ("--sha256", ANCHORED.payload["sha256"])
+    code, out, _ = run(capsys, "keccak.ots", *HEADERS, *given)
+    assert code == 1
+    assert "keccak256" in out
+    assert run(capsys, "keccak.ots", *HEADERS)[0] == 0
 
 
 def test_a_foreign_ots_file_and_its_file(capsys: pytest.CaptureFixture[str]) -> None:

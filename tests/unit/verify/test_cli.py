@@ -40,7 +40,7 @@ def folder(tmp_path: Path) -> Path:
 
 def run(folder: Path, pyz: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-I", "-S", str(pyz), *arguments]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
     assert "Traceback" not in done.stderr
     return done
 
@@ -102,9 +102,44 @@ def test_another_file_is_refused(folder: Path, pyz: Path) -> None:
     done = run(folder, pyz, "other.pdf", "proof.json", "--log-key", "log.key")
     assert done.returncode == 1
     assert done.stdout.startswith("Refused: the proof is about ")
+    assert "'other.pdf' has the hash" in done.stdout
+    assert "altered, or another file" in done.stdout
     for subject in (["--file", "other.pdf"], ["--sha256", "0" * 64]):
         facts = json.loads(run(folder, pyz, "proof.json", *subject, "--json").stdout)
         assert facts["error"] == "SubjectMismatchError"
+
+
+@pytest.mark.parametrize(
+    ("paths", "said"),
+    [
+        (["proof.json", "report.pdf"], "'proof.json' looks like one: give the file first"),
+        (["proof.json", "log.key"], "'proof.json' looks like one: give the file first"),
+        (["report.pdf", "log.key"], "and 'report.pdf' is none either"),
+        (["report.pdf"], "give the file first, then its proof"),
+        (["empty"], "'empty' is no proof: it is empty"),
+    ],
+)
+def test_what_is_no_proof_is_named_and_so_is_what_was_meant(
+    folder: Path, pyz: Path, paths: list[str], said: str
+) -> None:
+    (folder / "empty").touch()
+    done = run(folder, pyz, *paths, "--log-key", "log.key")
+    assert (done.returncode, said in done.stdout) == (1, True), done.stdout
+    assert f"Refused: {paths[-1]!r} is no proof: " in done.stdout
+    facts = json.loads(run(folder, pyz, *paths, "--json").stdout)
+    assert facts["error"] == "NotAProofError"
+
+
+def test_a_proof_that_was_cut_off_is_still_called_a_proof(folder: Path, pyz: Path) -> None:
+    whole = (folder / "proof.json").read_bytes()
+    (folder / "cut.json").write_bytes(whole[:-20])
+    done = run(folder, pyz, "report.pdf", "cut.json")
+    assert done.stdout.startswith("Refused: the proof is not JSON")
+
+
+def test_a_third_path_says_where_keys_go(folder: Path, pyz: Path) -> None:
+    done = run(folder, pyz, "report.pdf", "proof.json", "log.key")
+    assert (done.returncode, "--log-key" in done.stderr) == (2, True)
 
 
 def test_altered_proof_is_refused(folder: Path, pyz: Path) -> None:
@@ -154,6 +189,13 @@ def test_wrong_usage(folder: Path, pyz: Path, fault: str) -> None:
     assert not done.stdout
 
 
+def test_a_file_name_that_is_no_option_does_not_reach_the_terminal(folder: Path, pyz: Path) -> None:
+    done = run(folder, pyz, "--\x1b]0;verified\x07\x9b2J", "proof.json")
+    assert done.returncode == 2
+    assert "\\x1b]0;verified\\x07\\x9b2J" in done.stderr
+    assert done.stderr.replace("\n", "").isprintable()
+
+
 KEY_FILES = {
     "malformed": (f"{LOG.text}\nnonsense\n".encode(), "line 2"),
     "wrong hash": (LOG.text.replace("+", "+0", 1).encode(), "line 1"),
@@ -187,7 +229,7 @@ def test_module_form_needs_the_standard_library_only(folder: Path) -> None:
     )
     arguments = [str(ROOT / "src"), "report.pdf", "proof.json", "--log-key", "log.key"]
     command = [sys.executable, "-I", "-S", "-c", code, *arguments]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
 
 

@@ -2,6 +2,7 @@
 
 import json
 import struct
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -76,7 +77,7 @@ def _replaced(height: int, header: bytes) -> bytes:
 
 def _header(height: int, bits: int = REGTEST_BITS, *, good: bool = True) -> bytes:
     previous = double_sha256(CHAIN[height - 1])
-    return mine(previous, bytes(32), GENESIS_TIME_S + height, bits, good=good)
+    return mine(previous, bytes(32), GENESIS_TIME_S + 600 * height + 1, bits, good=good)
 
 
 REFUSED: dict[str, tuple[type[RefusedError], bytes]] = {
@@ -174,6 +175,85 @@ def test_a_refused_header_leaves_the_next_target_as_it_was() -> None:
         grown.extend(idle)
     grown.extend(mine(grown.last_hash, bytes(32), time_s + 1, 0x203FF7DE))
     assert grown.height == PERIOD + 1
+
+
+def _with_times(times: Sequence[int], start: int = 0) -> HeaderChain:
+    """A regtest chain whose blocks were made so many minutes after the network's first, in order; from
+    height 0 it begins with that one."""
+    grown = HeaderChain(NETWORKS["regtest"], start)
+    if start == 0:
+        grown.extend(REGTEST_GENESIS)
+    for minutes in times:
+        before = grown.last_hash or bytes(32)
+        grown.extend(mine(before, bytes(32), GENESIS_TIME_S + 60 * minutes))
+    return grown
+
+
+_EVEN = [*range(10, 230, 10)]
+
+MEDIANS = {
+    "equal to the median": (0, _EVEN, 170, 171),
+    "after a block of the future": (0, [*_EVEN, 9_000], 180, 181),
+    "after six of the future the median is one of them": (
+        0,
+        [*_EVEN, *range(9_000, 9_006)],
+        9_000,
+        9_001,
+    ),
+    "after five of them it is not yet": (0, [*_EVEN, *range(9_000, 9_005)], 220, 221),
+    "unsorted": (5_000, [50, 10, 40, 20, 60, 30, 70, 90, 80, 110, 100], 60, 61),
+    "the second block": (0, [], 0, 1),
+    "the third, of two the later": (0, [30], 30, 31),
+    "the first eleven of a network": (0, [10, 20, 30, 40], 20, 21),
+    "eleven in a file that begins later": (5_000, _EVEN[:11], 60, 61),
+}
+
+
+@pytest.mark.parametrize("case", MEDIANS)
+def test_a_time_is_after_the_median_of_the_eleven_before(case: str) -> None:
+    start, times, refused, taken = MEDIANS[case]
+    grown = _with_times(times, start)
+    before, height = grown.last_hash, grown.height
+    assert before is not None
+    with pytest.raises(chain_errors.HeaderTimeError, match=f"the header at {height},"):
+        grown.extend(mine(before, bytes(32), GENESIS_TIME_S + 60 * refused))
+    assert (grown.last_hash, grown.height) == (before, height)
+    grown.extend(mine(before, bytes(32), GENESIS_TIME_S + 60 * taken))
+    assert grown.height == height + 1
+
+
+def test_a_file_that_begins_later_has_no_median_for_its_first_eleven() -> None:
+    backwards = _with_times([*range(110, 0, -10)], start=5_000)
+    assert backwards.height == 5_011
+    assert backwards.last_hash is not None
+    with pytest.raises(chain_errors.HeaderTimeError):
+        backwards.extend(mine(backwards.last_hash, bytes(32), GENESIS_TIME_S + 60 * 60))
+
+
+@given(
+    st.lists(st.integers(1, 40), min_size=1, max_size=60), st.lists(st.integers(1, 20), max_size=9)
+)
+def test_the_median_does_not_depend_on_how_headers_come(jumps: list[int], cuts: list[int]) -> None:
+    """Against the rule as it reads; the chain is cut where the cuts say."""
+    headers, times = [REGTEST_GENESIS], [GENESIS_TIME_S]
+    allowed = True
+    for jump in jumps:
+        newest = sorted(times[-11:])
+        times.append(GENESIS_TIME_S + jump)
+        headers.append(mine(double_sha256(headers[-1]), bytes(32), times[-1]))
+        if times[-1] <= newest[len(newest) // 2]:
+            allowed = False
+            break
+    grown, rest = HeaderChain(NETWORKS["regtest"], 0), headers
+    try:
+        for cut in [*cuts, len(headers)]:
+            grown.extend(b"".join(rest[:cut]))
+            rest = rest[cut:]
+    except chain_errors.HeaderTimeError:
+        assert not allowed
+    else:
+        assert allowed
+    assert grown.height == len(headers) - (not allowed)
 
 
 def test_the_first_real_change_of_target() -> None:

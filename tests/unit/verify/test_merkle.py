@@ -116,6 +116,13 @@ def test_ten_thousand_levels_do_not_exhaust_the_stack() -> None:
         verify_branch(deep_branch(10_000))
 
 
+def move_boundary(branch: dict[str, Any]) -> None:
+    """The same 128 characters, so the same parent, between other children, one of them expanded."""
+    left, right = branch["leftSha256"], branch["rightSha256"]
+    branch.update(leftSha256=left + right[:2], rightSha256=right[2:])
+    branch["left"]["sha256"] = branch["leftSha256"]
+
+
 FORGERIES: dict[str, tuple[type[RefusedError], Any]] = {
     "not an object": (errors.NodeShapeError, lambda b: b.update(left=[])),
     "null child": (errors.NodeShapeError, lambda b: b.update(left=None)),
@@ -140,18 +147,13 @@ FORGERIES: dict[str, tuple[type[RefusedError], Any]] = {
     "hash as number": (errors.HexError, lambda b: b.update(rightSha256=7)),
     "hash with a space": (errors.HexError, lambda b: b.update(rightSha256=" " * 64)),
     "hash with a lone surrogate": (errors.HexError, lambda b: b.update(rightSha256="\ud800" * 64)),
-    "boundary moved between the children": (
-        errors.HexError,
-        lambda b: b.update(
-            leftSha256=b["leftSha256"] + b["rightSha256"][:2], rightSha256=b["rightSha256"][2:]
-        ),
-    ),
+    "boundary moved between the children": (errors.HexError, move_boundary),
     "upper case root": (errors.ParentHashError, lambda b: b.update(sha256=b["sha256"].upper())),
     "another child": (errors.ChildHashError, lambda b: b["left"].update(sha256="0" * 64)),
     "another leaf": (errors.ChildHashError, lambda b: b["left"]["right"].update(sha256="0" * 64)),
     "another sibling": (errors.ParentHashError, lambda b: b.update(rightSha256="0" * 64)),
     "children swapped": (
-        errors.ParentHashError,
+        errors.ChildHashError,
         lambda b: b.update(leftSha256=b["rightSha256"], rightSha256=b["leftSha256"]),
     ),
     "sibling expanded instead": (errors.ChildHashError, lambda b: b.update(right=b.pop("left"))),

@@ -488,3 +488,18 @@ def test_any_bytes_are_refused_or_read_as_the_library_reads_them(body: bytes) ->
         return
     reference: Any = DetachedTimestampFile.deserialize(BytesDeserializationContext(raw))
     assert reference.file_digest == file.timestamp.message
+
+
+def test_a_bomb_of_reversals_stops_at_the_depth(monkeypatch: pytest.MonkeyPatch) -> None:
+    applied: list[ots.Operation] = []
+
+    def apply(operation: ots.Operation, message: bytes) -> bytes:
+        applied.append(operation)
+        return message[::-1]
+
+    monkeypatch.setattr(ots, "apply_operation", apply)
+    begun = about(b"\xf0\xe0\x1f" + bytes(4064))
+    bomb = begun + b"\xf2" * (ots.MAX_BYTES - len(begun) - len(PENDING)) + PENDING
+    with pytest.raises(chain_errors.OtsDepthError):
+        ots.parse_ots(bomb)
+    assert len(applied) == ots.MAX_DEPTH - 1

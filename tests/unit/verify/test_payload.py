@@ -196,7 +196,12 @@ FORGERIES: dict[str, tuple[type[RefusedError], Change]] = {
         errors.HexError,
         lambda p: p["evidence"].update(inclusion=[h.upper() for h in p["evidence"]["inclusion"]]),
     ),
-    "path of numbers": (errors.HexError, evidence(inclusion=[1, 2, 3, 4])),
+    "path of numbers": (errors.MemberError, evidence(inclusion=[1, 2, 3, 4])),
+    "path of lists": (errors.MemberError, evidence(inclusion=[[], [], [], []])),
+    "path of hashes of 31 and 33 bytes": (
+        errors.HexError,
+        evidence(inclusion=["0" * 62, "0" * 66, "0" * 64, "0" * 64]),
+    ),
     "path of 64": (errors.MemberError, evidence(inclusion=["0" * 64] * 64)),
     "no path": (errors.MemberError, evidence(inclusion=None)),
     "no checkpoint": (errors.MemberError, lambda p: p["evidence"].pop("checkpoint")),
@@ -228,6 +233,26 @@ def test_forged_payload_is_refused(attack: str) -> None:
     change(payload)
     with pytest.raises(expected):
         verify_payload(json.dumps(payload).encode(), log_keys=KEYS)
+
+
+def test_what_is_kept_of_a_checkpoint_answers_nothing_about_keys() -> None:
+    """The same bytes, before and after, under other keys and another judge of signatures."""
+    for _ in range(2):
+        assert verify_payload(RAW, log_keys=KEYS).tied
+        assert verify_payload(RAW).signed_by is None
+        with pytest.raises(errors.SignatureError):
+            verify_payload(RAW, log_keys=KEYS, ed25519_verify=lambda *_: False)
+        with pytest.raises(errors.NotSignedByLogKeyError):
+            verify_payload(RAW, log_keys=[IMPOSTOR.key, WITNESS.key])
+
+
+def test_path_of_a_genuine_proof_carries_no_other_root() -> None:
+    assert verify_payload(RAW, log_keys=KEYS).tied
+    other = signer.payload(leaf_index=1)
+    other["sha256"], other["branch"] = "ab" * 32, {"sha256": "ab" * 32, "depth": 0}
+    other["tree"]["rootSha256"] = "ab" * 32
+    with pytest.raises(errors.LogRootMismatchError):
+        verify_payload(dump(other), log_keys=KEYS)
 
 
 def test_two_logs_cannot_lend_each_other_a_checkpoint() -> None:

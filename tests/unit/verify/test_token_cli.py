@@ -140,6 +140,6 @@ def test_the_command_it_names_checks_the_token() -> None:
             [*command, "-digest", digest, "-attime", str(TIME_MS // 1000)],
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=120,
         )
         assert f"Verification: {expected}" in done.stdout, done.stderr

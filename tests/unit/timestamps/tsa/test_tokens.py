@@ -29,7 +29,7 @@ NOW = datetime.now(UTC).replace(microsecond=120_000)
 
 def openssl(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        ["openssl", "ts", *arguments], cwd=folder, capture_output=True, text=True, timeout=30
+        ["openssl", "ts", *arguments], cwd=folder, capture_output=True, text=True, timeout=120
     )
 
 
