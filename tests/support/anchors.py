@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+from tests.support.fake_chain import FakeNetwork
 from tests.support.pipeline import ORIGIN, VAULT, owner, work
 
 from proof.db import Database
@@ -79,6 +80,14 @@ class Anchorage:
         await work(self.database, self.folder)
         self.clock.pass_(self.schedule.every)
         await self.anchorer.step()
+
+    async def anchored(self, digest: bytes, network: FakeNetwork) -> Receipt:
+        """A hash goes all the way into a block with two more upon it."""
+        receipt = await self.submit(digest)
+        await self.turn()
+        network.mine(3)
+        await self.anchorer.step()
+        return receipt
 
     async def status(self, digest: bytes, identity: int = 1) -> SubmitStatus:
         """Of the chain's tree that holds it."""

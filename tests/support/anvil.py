@@ -22,7 +22,7 @@ GWEI = 10**9
 # The first account of Anvil's published test phrase, rich at every start.
 RICH_KEY = "ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80"
 POOR_KEY = "11" * 32
-_GIVE_UP_S = 60.0
+_GIVE_UP_S = 120.0
 
 
 class Anvil:

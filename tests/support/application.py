@@ -59,7 +59,7 @@ BASE_URLS = {
     Environment.SANDBOX: "https://proof.example/sandbox",
 }
 _URLS = BaseUrls(*BASE_URLS.values())
-_GIVE_UP_S = 60.0
+_GIVE_UP_S = 120.0
 _COUNTED = (
     "submissions",
     "rounds",
@@ -292,7 +292,7 @@ class Platform:
             base_urls=BASE_URLS,
             webhook_secrets=self._webhook_secrets,
             readiness=_ready,
-            anonymous_rates=AddressRates(anonymous_rate(6000)),
+            anonymous_rates=AddressRates(anonymous_rate(6_000_000)),
             tsa=development_authority(self.clock),
             calendar=Calendar(CALENDAR_URL, submissions, proofs),
             watches=watches,

@@ -17,7 +17,7 @@ from tests.support.ports import free_port
 from tests.support.tools import bitcoind
 
 WALLET = "anchors"
-_START_S = 60.0
+_START_S = 120.0
 _POLL_S = 0.05
 _MATURE = 101
 _COMMON = (

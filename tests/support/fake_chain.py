@@ -82,6 +82,11 @@ class FakeNetwork:
     up: bool = True
     numbers: "count[int]" = field(default_factory=count)
 
+    @property
+    def hashes(self) -> list[str]:
+        """The blocks' hashes, as people write them."""
+        return [block.hash for block in self.blocks]
+
     def mine(self, blocks: int = 1, *, empty: bool = False) -> None:
         for _ in range(blocks):
             taken = [] if empty else list(self.waiting)
@@ -145,6 +150,7 @@ class FakeChain:
 
     currency = Currency.BTC
     unit = "sat"
+    wallet = "wallet in memory"
 
     def __init__(
         self,

@@ -87,7 +87,7 @@ class Receiver:
         with self._lock:
             return list(self._received)
 
-    def wait_for(self, count: int, timeout_s: float = 60) -> list[Received]:
+    def wait_for(self, count: int, timeout_s: float = 120) -> list[Received]:
         """The requests, once there are `count`; raises TimeoutError otherwise."""
         with self._lock:
             if not self._lock.wait_for(lambda: len(self._received) >= count, timeout_s):

@@ -26,7 +26,6 @@ def relay(refuse: str = "") -> Iterator[Relay]:
     found = Relay(refuse=refuse)
     with socket.create_server(("127.0.0.1", 0)) as server:
         found.port = server.getsockname()[1]
-        server.settimeout(120)
         thread = threading.Thread(target=_serve, args=(server, found))
         thread.start()
         try:
@@ -35,14 +34,14 @@ def relay(refuse: str = "") -> Iterator[Relay]:
             # Closing does not wake an accept, a last visitor does.
             with socket.create_connection(("127.0.0.1", found.port)) as last:
                 last.sendall(b"STOP\r\n")
-            thread.join(30)
+            thread.join(120)
 
 
 def _serve(server: socket.socket, found: Relay) -> None:
     going = True
     while going:
         connection, _ = server.accept()
-        connection.settimeout(30)
+        connection.settimeout(120)
         with connection, connection.makefile("rwb", buffering=0) as stream:
             going = _converse(stream, found)
 

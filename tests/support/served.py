@@ -15,8 +15,10 @@ from typing import Any
 
 from tests.support.ports import free_port
 
-_READY_S = 60.0
-_STOP_S = 60.0
+# They end what hangs; a busy machine takes many times as long as an idle one.
+_READY_S = 120.0
+_STOP_S = 120.0
+_COMMAND_S = 120.0
 _LOOK_S = 0.05
 _PARTNER = {"name": "Acme", "email": "ops@acme.example", "ip": "127.0.0.1"}
 
@@ -89,7 +91,7 @@ class Server:
             cwd=cwd,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=_COMMAND_S,
         )
 
     def log(self) -> str:

@@ -116,7 +116,7 @@ class TsaLab:
         trust: Trust | None = None,
         policy: str | None = None,
         pause: timedelta = timedelta(0),
-        timeout_s: float = 5.0,
+        timeout_s: float = 60.0,
     ) -> TsaChain:
         settings = TsaSettings(trust or ours(), policy, pause)
         return TsaChain(Exchange(self.authority.url, timeout_s), settings, SystemClock())

@@ -18,7 +18,7 @@ from proof.db import Database
 from proof.events import PUBLISHED, Listener, relay
 from proof.main.processes import server_config
 
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 
 
 @asynccontextmanager
@@ -117,7 +117,10 @@ async def refusal(port: int, target: str, *headers: tuple[str, str]) -> tuple[in
     """Status, headers and JSON body that refuse a WebSocket at `target`."""
     try:
         async with connect(
-            f"ws://127.0.0.1:{port}{target}", additional_headers=headers, proxy=None
+            f"ws://127.0.0.1:{port}{target}",
+            additional_headers=headers,
+            proxy=None,
+            open_timeout=PATIENCE_S,
         ) as connection:
             raise AssertionError(f"the WebSocket was opened: {connection}")
     except InvalidStatus as refused:

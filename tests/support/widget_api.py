@@ -83,6 +83,7 @@ class WidgetApi:
     faults: dict[str, list[str | int]] = field(default_factory=dict)
     origins: tuple[str, ...] = ()
     provider: str | None = None
+    ahead: timedelta = timedelta()
     base: str = ""
 
     def create(self, *, kyc: str = "verified", **changes: Any) -> dict[str, Any]:
@@ -111,6 +112,10 @@ class WidgetApi:
             "theme": state["theme"],
             "redirect_url": state["redirect_url"],
         }
+
+    def now(self) -> str:
+        """The environment's time; a sandbox's is `ahead` of the clock."""
+        return _time(seconds=self.ahead.total_seconds())
 
     async def find(self, widget_id: str) -> FoundWidget | None:
         known = {
@@ -144,6 +149,7 @@ class WidgetApi:
         if session is None or session.expired:
             return _error(401, "invalid_token", "the widget session is over")
         getattr(self, f"_{name}")(session, body)
+        session.state["now"] = self.now()
         return JSONResponse(session.state)
 
     def _open(self, request: Request, body: dict[str, Any]) -> Response:
@@ -163,6 +169,7 @@ class WidgetApi:
         if amount != session.state["crypto_amount"]:
             return _error(400, "options_differ", "amount differs from the session")
         session.opened, session.token = True, session.token or secrets.token_urlsafe(32)
+        session.state["now"] = self.now()
         return JSONResponse(
             {
                 "session_token": session.token,

@@ -14,8 +14,8 @@ from proof.api.endpoint import Endpoint
 from proof.api.http import refusing
 from proof.api.openapi import document
 from proof.api.operations import Operation
-from proof.api.ramp_routes import unknown_paths
 from proof.api.routes import routes
+from proof.api.routes.ramp import unknown_paths
 from proof.api.services import Services
 from proof.api.websocket import WebSocketEndpoint
 from proof.partners.types import Environment, Network

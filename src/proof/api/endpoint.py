@@ -24,6 +24,11 @@ _requests = Counter("proof_requests", "Answered requests", ["path", "method", "s
 
 _MAX_QUERY_FIELDS = 20
 
+# A shared cache spares what `Authorization` came with, not what `x-api-key` did (RFC 9111, section 3.5):
+# left to itself it may give one partner what another was answered.
+_CACHEABLE = frozenset({"GET", "HEAD"})
+_NOT_KEPT = (b"cache-control", b"no-store")
+
 # What msgspec says of a body whose outermost value is something else; deeper ones have a path.
 _NO_OBJECT = re.compile(r"Expected `object`, got `\w+`$")
 
@@ -44,6 +49,7 @@ class Endpoint:
         self._counters: dict[tuple[str, int], Counter] = {}
         self._coded = any(one.operator_scope is not None for one in operations.values())
         self._ramp = any(one.ramp for one in operations.values())
+        self._gated = any(one.gated for one in operations.values())
         self._decoders = {
             operation.method: msgspec.json.Decoder(operation.body)
             for operation in operations.values()
@@ -64,6 +70,8 @@ class Endpoint:
             if self._coded:
                 reply = with_code(reply, error)
         self._count(scope["method"], reply.status)
+        if self._gated and scope["method"] in _CACHEABLE and _NOT_KEPT not in reply.headers:
+            notices.append(_NOT_KEPT)
         await send_reply(reply, edge.request_id, send, notices)
 
     def _count(self, method: str, status: int) -> None:
@@ -140,7 +148,7 @@ class Endpoint:
         if operation.operator_scope is not None:
             token = presented_token(scope["headers"])
             return await self._operators.admit(token, operation.operator_scope)
-        if not (operation.credential or operation.any_kind or operation.identifies):
+        if not operation.gated:
             return None
         token = presented_token(scope["headers"])
         origin = _origin(scope) if operation.ramp else None

@@ -78,24 +78,10 @@ def _operation(operation: Operation, references: dict[type, Any]) -> dict[str, A
     }
     if not (operation.in_sandbox and operation.in_production):
         described["servers"] = [_PRODUCTION if operation.in_production else _SANDBOX]
-    if operation.identifies:
-        described["security"] = [{name: []} for name in _schemes() if "operator" not in name]
-    if operation.any_kind:
-        described["security"] = [{name: []} for name in _schemes() if "operator" not in name]
-        described["description"] = "Needs an `api_key` or a `client_token`."
-    if operation.credential is not None:
-        described["security"] = [{f"{operation.credential}_bearer": []}, {operation.credential: []}]
-    if operation.operator_scope is not None:
-        described["security"] = [{"operator_bearer": []}, {"operator": []}]
-        described["description"] = f"Needs an operator of scope {operation.operator_scope}."
-    if operation.body is not None:
-        schema = references[operation.body]
-        described["requestBody"] = {
-            "required": True,
-            "content": {"application/json": {"schema": schema}},
-        }
-    if operation.raw_body is not None:
-        described["requestBody"] = {"required": True, "content": {operation.raw_body: {}}}
+    described |= _security(operation)
+    if operation.body is not None or operation.raw_body is not None:
+        content = _content(operation, references)
+        described["requestBody"] = {"required": True, "content": content}
     if operation.parameters:
         described["parameters"] = [
             {
@@ -108,6 +94,28 @@ def _operation(operation: Operation, references: dict[type, Any]) -> dict[str, A
             for parameter in operation.parameters
         ]
     return described
+
+
+def _security(operation: Operation) -> dict[str, Any]:
+    if operation.operator_scope is not None:
+        about = f"Needs an operator of scope {operation.operator_scope}."
+        return {"security": [{"operator_bearer": []}, {"operator": []}], "description": about}
+    if operation.credential is not None:
+        kind = operation.credential
+        return {"security": [{f"{kind}_bearer": []}, {kind: []}]}
+    either: dict[str, Any] = {
+        "security": [{name: []} for name in _schemes() if "operator" not in name]
+    }
+    if operation.any_kind:
+        return either | {"description": "Needs an `api_key` or a `client_token`."}
+    return either if operation.identifies else {}
+
+
+def _content(operation: Operation, references: dict[type, Any]) -> dict[str, Any]:
+    if operation.raw_body is not None:
+        return {operation.raw_body: {}}
+    assert operation.body is not None, "an operation with a body has one of the two"
+    return {"application/json": {"schema": references[operation.body]}}
 
 
 def _refusals(operation: Operation, references: dict[type, Any]) -> dict[str, Any]:

@@ -74,3 +74,10 @@ class Operation:
     ramp: bool = False
     listed: bool = True
     description: str = field(default="")
+
+    @property
+    def gated(self) -> bool:
+        """Whether a credential is needed, a partner's or an operator's."""
+        return bool(
+            self.credential or self.any_kind or self.identifies or self.operator_scope is not None
+        )

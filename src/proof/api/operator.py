@@ -32,6 +32,7 @@ from proof.partners.records.view import PartnerView, view
 from proof.partners.records.webhooks import TRANSACTION_EVENT
 from proof.partners.service import add_partner
 from proof.partners.types import Environment
+from proof.ramp.providers.lacking import lacking_provider
 from proof.webhooks.target import Target
 
 _DIGITS = 6
@@ -59,7 +60,7 @@ class OperatorHandlers:
             if body.link:
                 secrets = credentials(onboarded, services.base_urls)
                 link = await self._link(tx, record, secrets, actor)
-        answer = NewPartnerAnswer(partner=self._view(record))
+        answer = NewPartnerAnswer(partner=await self._view(record))
         if link is None:
             answer.credentials = credentials(onboarded, services.base_urls)
         else:
@@ -76,7 +77,7 @@ class OperatorHandlers:
 
     async def show(self, call: Call) -> Reply:
         """GET /operator/v1/partners/{partner_id}."""
-        return Reply(200, _encode(self._view(await self._find(call))))
+        return Reply(200, _encode(await self._view(await self._find(call))))
 
     async def edit(self, call: Call) -> Reply:
         """PATCH /operator/v1/partners/{partner_id}."""
@@ -91,7 +92,7 @@ class OperatorHandlers:
                 version=body.version,
                 force=body.force,
             )
-        return Reply(200, _encode(EditAnswer(partner=self._view(record), changes=changes)))
+        return Reply(200, _encode(EditAnswer(partner=await self._view(record), changes=changes)))
 
     async def suspend(self, call: Call) -> Reply:
         """POST /operator/v1/partners/{partner_id}/suspend."""
@@ -123,7 +124,7 @@ class OperatorHandlers:
             record = await set_status(
                 tx, self._webhooks(), call.path["partner_id"], status, _actor(call)
             )
-        return Reply(200, _encode(self._view(record)))
+        return Reply(200, _encode(await self._view(record)))
 
     async def _find(self, call: Call) -> PartnerRecord:
         async with self._services.database.connection() as connection:
@@ -145,8 +146,10 @@ class OperatorHandlers:
             actor,
         )
 
-    def _view(self, record: PartnerRecord) -> PartnerView:
-        return view(record, self._services.base_urls)
+    async def _view(self, record: PartnerRecord) -> PartnerView:
+        async with self._services.database.connection() as connection:
+            lacking = await lacking_provider(connection, record.partner_id)
+        return view(record, self._services.base_urls, lacking)
 
     def _webhooks(self) -> Target:
         return Target(self._services.policy, TRANSACTION_EVENT)

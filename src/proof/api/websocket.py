@@ -11,36 +11,17 @@ from starlette.types import Message, Receive, Scope, Send
 from proof.api.endpoint import presented_token, query_fields
 from proof.api.http import Call, Edge, Headers, Reply, refusing, send_reply
 from proof.api.notices import ending_headers, rate_headers
-from proof.api.operations import Answer, Operation, Parameter
 from proof.api.ramp_errors import ramp_error_reply, ramp_reply
 from proof.api.services import Services
 from proof.api.watches import OVER, Ending, Watch
 from proof.partners.rates import CallClass
 from proof.partners.types import CredentialKind
 from proof.ramp.sessions.errors import ParameterError
-from proof.ramp.transactions.updates import Update, UpdateMessage
+from proof.ramp.transactions.updates import Update
 
 PATH = "/ws"
 _VERSION = b"13"
 _PORTS = {"http": 80, "https": 443}
-_TX_ID = Parameter(
-    "tx_id",
-    "query",
-    "a transaction's `merchant_transaction_id`",
-    {"type": "string", "format": "uuid"},
-)
-
-
-def websocket_routes() -> list[Operation]:
-    """What /ws answers to a request that opens no WebSocket; the document tells of both."""
-    return [
-        Operation(
-            "GET", PATH, watch_transaction, "Watch a transaction over a WebSocket",
-            {101: Answer("the WebSocket is open, and this is each message", UpdateMessage)},
-            tag="ramp", credential=CredentialKind.CLIENT_TOKEN, call_class=CallClass.READ, ramp=True,
-            parameters=(_TX_ID,), refuses=(400, 404, 426, 429),
-        ),
-    ]  # fmt: skip
 
 
 async def watch_transaction(call: Call) -> Reply:

@@ -11,9 +11,9 @@ from proof.api.http import Call, Reply
 from proof.api.services import Services
 from proof.core.errors import InvalidInputError
 from proof.ramp.providers.protocols import PaymentMethod
+from proof.ramp.sessions.admission import Opening
 from proof.ramp.sessions.errors import UnauthorisedError
 from proof.ramp.sessions.state import State
-from proof.ramp.sessions.widget import Opening
 
 _encode = msgspec.json.Encoder().encode
 # What a browser or a proxy kept of one user, another would see.

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 from typing import Literal
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import msgspec
 
@@ -123,6 +123,8 @@ def _problems(table: ChainTable) -> list[str]:
     problems = []
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         problems.append("url: an http(s) URL of the node is required")
+    if not _has_usable_port(parts):
+        problems.append("url: its port is no number from 0 to 65535")
     if "@" in parts.netloc or parts.query or parts.fragment:
         problems.append("url: credentials do not belong into it; name credentials_file")
     if (
@@ -137,6 +139,13 @@ def _problems(table: ChainTable) -> list[str]:
         if isinstance(value := getattr(table, name), int | float) and value <= 0
     ]
     return problems
+
+
+def _has_usable_port(parts: SplitResult) -> bool:
+    try:
+        return parts.port is None or parts.port >= 0
+    except ValueError:
+        return False
 
 
 def _decode(wanted: type, value: object) -> object:

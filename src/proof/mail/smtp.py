@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from email.message import EmailMessage
 from email.utils import formatdate, make_msgid
 from enum import StrEnum
+from typing import Protocol
 
 from proof.core.errors import OtherSideError
 
@@ -23,6 +24,14 @@ class Security(StrEnum):
 
 class MailError(OtherSideError):
     """The relay did not take the message; it may have been sent nevertheless if it broke off late."""
+
+
+class Sender(Protocol):
+    """What hands a message over; `Mailer`, or a fake with faults."""
+
+    async def send(self, recipient: str, subject: str, text: str) -> None:
+        """See `Mailer.send`."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

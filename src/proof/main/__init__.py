@@ -5,12 +5,13 @@ def cli() -> None:
     """The `proof` command."""
     try:
         from proof.main.commands import application
+        from proof.main.installation import LocalInstallation
     except ModuleNotFoundError as error:
         raise SystemExit(
             f"proof: {error.name} is missing; install the server with: pip install 'proof[server]'\n"
             "(the verifier alone needs nothing: python -m proof.verify --help)"
         ) from None
-    application()()
+    application(LocalInstallation)()
 
 
 __all__ = ["cli"]

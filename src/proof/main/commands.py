@@ -29,11 +29,11 @@ from proof.cli import (
     verifying,
     webhook,
 )
-from proof.main.installation import LocalInstallation
+from proof.cli.installation import Opener
 
 
-def application() -> typer.Typer:
-    """All commands."""
+def application(open_installation: Opener) -> typer.Typer:
+    """All commands; those of an operator open the installation when they are run."""
     app = typer.Typer(
         name="proof",
         no_args_is_help=True,
@@ -53,22 +53,22 @@ def application() -> typer.Typer:
     ) -> None:
         pass
 
-    server.register(app, LocalInstallation)
-    partner.register(app, LocalInstallation)
-    operator.register(app, LocalInstallation)
-    webhook.register(app, LocalInstallation)
-    provider.register(app, LocalInstallation)
+    server.register(app, open_installation)
+    partner.register(app, open_installation)
+    operator.register(app, open_installation)
+    webhook.register(app, open_installation)
+    provider.register(app, open_installation)
     sandbox.register(app)
     for gate in (token, allowlist, rate, refusals):
-        gate.register(app, LocalInstallation)
+        gate.register(app, open_installation)
     for calling in (stamping, fetching, verifying, headers, ots):
         calling.register(app)
-    fsck.register(app, LocalInstallation)
-    chains.register(app, LocalInstallation)
+    fsck.register(app, open_installation)
+    chains.register(app, open_installation)
     for keeping in (audit, keys, secrets):
-        keeping.register(app, LocalInstallation)
+        keeping.register(app, open_installation)
     for ramp in (tx, user):
-        ramp.register(app, LocalInstallation)
+        ramp.register(app, open_installation)
     return app
 
 

@@ -43,6 +43,7 @@ from proof.ramp.providers.registry import Providers
 from proof.ramp.providers.sandbox.simulator import OwnAddressPolicy, Simulator
 from proof.ramp.sessions.service import Sessions
 from proof.ramp.sessions.widget import Widgets
+from proof.ramp.transactions.mailing import AlertMail
 from proof.ramp.transactions.updates import Updates
 from proof.timestamps.anchors.log.service import LogWriter, ensure_log
 from proof.timestamps.anchors.log.witness import HighWaterMark
@@ -139,6 +140,7 @@ async def run_worker(settings: Settings, stop: asyncio.Event) -> None:
         async with databases.opened(settings) as database:
             # After the database: a mistyped folder has none, and must not get keys.
             vault = open_vault(settings)
+            mailer = open_mailer(settings)
             deliverer = _deliverer(settings, database, client, vault, clock)
             writers = [
                 LogWriter(
@@ -156,9 +158,8 @@ async def run_worker(settings: Settings, stop: asyncio.Event) -> None:
                 signing_loop(database, vault, clock, timedelta(days=settings.signing_key_days)),
                 refusals_loop(database, clock, timedelta(days=settings.refusals_days)),
                 pruning_loop(database, clock, timedelta(days=settings.payload_days)),
-                *NoticeMail(
-                    database, clock, open_mailer(settings), settings.operator_email
-                ).loops(),
+                *NoticeMail(database, clock, mailer, settings.operator_email).loops(),
+                *AlertMail(database, clock, mailer, settings.operator_email).loops(),
             ]
             providers = Providers(Reach(asking, database, clock))
             others += [

@@ -12,7 +12,9 @@ from proof import __version__
 from proof.api.openapi import document
 from proof.api.routes import routes
 from proof.api.services import Services
+from proof.cli.installation import Opener
 from proof.config import Settings
+from proof.main.commands import application
 from proof.partners.types import Environment
 from proof.web.commands import Command, Option
 from proof.web.site import Sources, documentation
@@ -39,10 +41,9 @@ def sources(settings: Settings) -> Sources:
 
 def commands() -> list[Command]:
     """Every command of `proof`, the root with its own options first."""
-    # The commands put together the parts that this module is one of.
-    from proof.main.commands import application
-
-    return list(_walk("proof", get_command(application())))
+    # The commands are only named, never run, so they need no installation.
+    unopened = cast("Opener", None)
+    return list(_walk("proof", get_command(application(unopened))))
 
 
 def _walk(name: str, found: Any) -> Iterator[Command]:

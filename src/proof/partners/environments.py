@@ -46,7 +46,7 @@ async def environment_id(connection: Connection, partner_id: str, environment: E
         PSEUDO_PARTNERS,
     )
     if found is None:
-        raise NotFoundError(f"there is no partner {partner_id!r}")
+        raise NotFoundError(f"there is no partner {partner_id!r}; `proof partner list` shows all")
     return found
 
 
@@ -65,7 +65,7 @@ async def environment_names(
         PSEUDO_PARTNERS,
     )
     if partner_id is not None and not rows:
-        raise NotFoundError(f"there is no partner {partner_id!r}")
+        raise NotFoundError(f"there is no partner {partner_id!r}; `proof partner list` shows all")
     return {row["id"]: (row["partner_id"], Environment(row["environment"])) for row in rows}
 
 
@@ -89,11 +89,11 @@ async def lock_partner(tx: Connection, partner_id: str) -> None:
     if not await tx.fetchval(
         "SELECT true FROM partners WHERE id = $1 FOR UPDATE", _asked(partner_id)
     ):
-        raise NotFoundError(f"there is no partner {partner_id!r}")
+        raise NotFoundError(f"there is no partner {partner_id!r}; `proof partner list` shows all")
 
 
 def _asked(partner_id: str) -> str:
     # PostgreSQL takes no NUL, and no text with lone surrogates can be sent to it.
     if not partner_id.isascii() or not partner_id.isprintable():
-        raise NotFoundError(f"there is no partner {partner_id!r}")
+        raise NotFoundError(f"there is no partner {partner_id!r}; `proof partner list` shows all")
     return partner_id

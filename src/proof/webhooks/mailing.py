@@ -12,14 +12,14 @@ No transaction is open over step 2, and nothing here is waited for by a delivery
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Protocol
+from typing import Any
 
 import structlog
 
 from proof.core.clock import Clock
 from proof.core.loop import Loop
 from proof.db import Connection, Database
-from proof.mail import MailError
+from proof.mail import MailError, Sender
 from proof.partners.environments import Contact, contact
 from proof.webhooks.notices import Change
 
@@ -40,14 +40,6 @@ RETURNING id, endpoint_id, partner_environment_id, purpose, host, change, reason
 """
 
 _log = structlog.get_logger(__name__)
-
-
-class Sender(Protocol):
-    """What hands a message over; `Mailer`, or a fake with faults."""
-
-    async def send(self, recipient: str, subject: str, text: str) -> None:
-        """See `Mailer.send`."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

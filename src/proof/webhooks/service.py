@@ -102,8 +102,24 @@ async def fan_out(tx: Connection, relayed: Sequence[RelayedEvent]) -> int:
     for order. Run in the transaction that relays the events, so that an event with a cursor has its
     deliveries.
     """
-    if not relayed:
+    rows = [
+        (one.event.id, one.cursor, to, one.event.subject if how == Ordering.SUBJECT else None)
+        for one, to, how in await _targets(tx, relayed)
+    ]
+    if not rows:
         return 0
+    await queries.insert_deliveries(tx, rows)
+    if objects := [(to, subject) for _, _, to, subject in rows if subject is not None]:
+        await queries.release(tx, objects, None)
+    return len(rows)
+
+
+async def _targets(
+    tx: Connection, relayed: Sequence[RelayedEvent]
+) -> list[tuple[RelayedEvent, UUID, str]]:
+    """Of each event that goes to an endpoint: that endpoint, and its ordering."""
+    if not relayed:
+        return []
     pairs = {
         (one.event.partner_environment_id, purpose)
         for one in relayed
@@ -113,30 +129,14 @@ async def fan_out(tx: Connection, relayed: Sequence[RelayedEvent]) -> int:
     found = await queries.targets(tx, [one for one, _ in pairs], [each for _, each in pairs], named)
     by_purpose = {(owner, purpose): (one, how) for one, owner, purpose, how in found}
     by_id = {one: (one, how) for one, _, _, how in found}
-    rows: list[tuple[UUID, int, UUID, str | None]] = []
-    for each in relayed:
-        event = each.event
-        target = (
-            by_id.get(UUID(event.subject))
-            if event.type == TEST_EVENT
-            else next(
-                (
-                    by_purpose[event.partner_environment_id, purpose]
-                    for purpose in _purposes(event.type)
-                    if (event.partner_environment_id, purpose) in by_purpose
-                ),
-                None,
-            )
-        )
-        if target is not None:
-            ordered = event.subject if target[1] == Ordering.SUBJECT else None
-            rows.append((event.id, each.cursor, target[0], ordered))
-    if not rows:
-        return 0
-    await queries.insert_deliveries(tx, rows)
-    if objects := [(to, subject) for _, _, to, subject in rows if subject is not None]:
-        await queries.release(tx, objects, None)
-    return len(rows)
+
+    def target(event: Event) -> tuple[UUID, str] | None:
+        if event.type == TEST_EVENT:
+            return by_id.get(UUID(event.subject))
+        owner, (exact, family) = event.partner_environment_id, _purposes(event.type)
+        return by_purpose.get((owner, exact)) or by_purpose.get((owner, family))
+
+    return [(one, *to) for one in relayed if (to := target(one.event)) is not None]
 
 
 def _purposes(event_type: str) -> tuple[str, str]:

@@ -100,7 +100,7 @@ def test_where_there_is_none_it_is_not_found(cluster: EmbeddedCluster, tmp_path:
 
 
 def test_one_address_cannot_have_it_alone(cluster: EmbeddedCluster, tmp_path: Path) -> None:
-    rates = AddressRates(anonymous_rate(20))
+    rates = AddressRates(anonymous_rate(20), now=lambda: 0.0)
     with altered(cluster, tmp_path, anonymous_rates=rates) as found:
         stage: Stage = found
         answers = [stage.run(stage.platform.call("POST", "/digest", bytes(32))) for _ in range(3)]

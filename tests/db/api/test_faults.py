@@ -114,7 +114,7 @@ def test_no_credential_is_trusted_once_the_database_is_gone(
         async def scene() -> None:
             assert (await stage.platform.call(*call, token=token)).status == 404
             stage.platform.database._pool.terminate()
-            await until(refused, 5)
+            await until(refused)
             answer = await stage.platform.call(*call, token=token)
             assert "PostgreSQL" not in answer.message
             assert (await stage.platform.call("GET", "/healthz")).status == 200

@@ -8,6 +8,7 @@ from tests.db.api.operators import PARTNERS, READ, operator, refusal
 from tests.db.webhooks.scene import until
 from tests.support.application import CALLER, Answer, Platform
 from tests.support.partners import issued
+from tests.support.rates import stopped_clocks
 
 Run = Callable[[Any], Any]
 USAGE = ("POST", "/v1/api-key/usage", {"year": 2026})
@@ -177,7 +178,11 @@ def test_rates_are_set_kept_and_lifted(run: Run, platform: Platform) -> None:
     run(scene())
 
 
-def test_examples_have_a_rate_of_their_own_until_it_is_set(run: Run, platform: Platform) -> None:
+def test_examples_have_a_rate_of_their_own_until_it_is_set(
+    run: Run, platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stopped_clocks(monkeypatch)
+
     async def scene() -> None:
         desk = await office(platform)
         token, body = issued(desk.partner).api_key, {"target": "http://127.0.0.1:1/"}

@@ -1,18 +1,19 @@
 """/ws: what a backend that watches a transaction sees, over a real server and a real client."""
 
 from collections.abc import Callable
-from contextlib import AsyncExitStack
 from decimal import Decimal
 from ipaddress import ip_network
-from typing import Any, Self
-from uuid import UUID, uuid4
+from typing import Any
+from uuid import uuid4
 
 import pytest
+from tests.db.api.websocket_scene import Party, Scene
 from tests.db.webhooks.scene import until
 from tests.support.application import Platform
+from tests.support.listening import end_listeners, listeners
 from tests.support.partners import issued, revoke, suspend
-from tests.support.ramp import BEGUN, hear, make_transaction, said
-from tests.support.websockets import refusal, relaying, serving, watching
+from tests.support.ramp import BEGUN
+from tests.support.websockets import refusal, watching
 
 from proof.main import websocket
 from proof.partners import allowlists
@@ -23,7 +24,6 @@ from proof.ramp.providers.protocols import Verdict
 from proof.ramp.wire import moment_text
 
 Run = Callable[[Any], Any]
-HERE = {"production_networks": ("127.0.0.1", "203.0.113.0/24"), "sandbox_networks": ("127.0.0.1",)}
 FIELDS = [
     "event",
     "merchant_transaction_id",
@@ -37,82 +37,38 @@ FIELDS = [
 ]
 
 
-class Scene:
-    """A served platform with a relay; partners that call from loopback."""
-
-    def __init__(self, platform: Platform) -> None:
-        self.platform = platform
-        self._stack = AsyncExitStack()
-
-    async def __aenter__(self) -> Self:
-        await self._stack.enter_async_context(relaying(self.platform.database))
-        self.port = await self._stack.enter_async_context(serving(self.platform.client.app))
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._stack.aclose()
-
-    async def partner(self, environment: Environment = Environment.PRODUCTION) -> "Party":
-        partner = await self.platform.onboard("Acme", **HERE)
-        return Party(self.platform, partner, environment)
-
-
-class Party:
-    """A partner's side of one environment."""
-
-    def __init__(self, platform: Platform, partner: Any, environment: Environment) -> None:
-        self.platform = platform
-        self.partner = partner
-        handed = issued(partner, environment)
-        self.token, self.id = handed.client_token, handed.partner_environment_id
-        self.environment = environment
-        self.prefix = "" if environment is Environment.PRODUCTION else "/sandbox"
-
-    async def transaction(self, kind: str = "buy") -> UUID:
-        return await make_transaction(
-            self.platform.database, self.platform.vault, self.id, kind=kind
-        )
-
-    async def hear(self, transaction: UUID, *verdicts: Verdict, **how: Any) -> None:
-        sayings = [said(transaction, verdict, **how) for verdict in verdicts]
-        await hear(self.platform.database, self.platform.vault, *sayings)
-
-
 def test_every_change_from_the_present_state_to_the_end(run: Run, platform: Platform) -> None:
     async def scene() -> None:
-        async with Scene(platform) as served:
-            party = await served.partner()
-            transaction = await party.transaction()
-            async with watching(served.port, transaction, party.token) as watcher:
-                assert watcher.connection.response is not None
-                assert "x-request-id" in watcher.connection.response.headers
-                first = await watcher.next()
-                assert list(first) == FIELDS
-                assert first == {
-                    "event": "tx.update",
-                    "merchant_transaction_id": str(transaction),
-                    "type": "buy",
-                    "status": "pending",
-                    "currency": "USDT",
-                    "fiat_currency": "",
-                    "fiat_amount": "",
-                    "crypto_amount": "50.000000000000000001",
-                    "occurred_at": moment_text(BEGUN),
-                }
-                paid = {
-                    "fiat_currency": "EUR",
-                    "fiat_amount": Decimal(47),
-                    "payment_method": "card",
-                }
-                await party.hear(transaction, Verdict.PROCESSING, **paid)
-                second = await watcher.next()
-                assert second["fiat_amount"] == "47"
-                assert list(second) == [*FIELDS[:4], "payment_method", *FIELDS[4:]]
-                changed = {"status": "processing", "payment_method": "card", "fiat_currency": "EUR"}
-                assert {name: second[name] for name in changed} == changed
-                await party.hear(transaction, Verdict.COMPLETED)
-                assert await watcher.statuses() == ["completed"]
-                assert watcher.connection.close_code == 1000
+        async with Scene(platform) as served, served.watched() as (party, transaction, watcher):
+            assert watcher.connection.response is not None
+            assert "x-request-id" in watcher.connection.response.headers
+            first = await watcher.next()
+            assert list(first) == FIELDS
+            assert first == {
+                "event": "tx.update",
+                "merchant_transaction_id": str(transaction),
+                "type": "buy",
+                "status": "pending",
+                "currency": "USDT",
+                "fiat_currency": "",
+                "fiat_amount": "",
+                "crypto_amount": "50.000000000000000001",
+                "occurred_at": moment_text(BEGUN),
+            }
+            paid = {
+                "fiat_currency": "EUR",
+                "fiat_amount": Decimal(47),
+                "payment_method": "card",
+            }
+            await party.hear(transaction, Verdict.PROCESSING, **paid)
+            second = await watcher.next()
+            assert second["fiat_amount"] == "47"
+            assert list(second) == [*FIELDS[:4], "payment_method", *FIELDS[4:]]
+            changed = {"status": "processing", "payment_method": "card", "fiat_currency": "EUR"}
+            assert {name: second[name] for name in changed} == changed
+            await party.hear(transaction, Verdict.COMPLETED)
+            assert await watcher.statuses() == ["completed"]
+            assert watcher.connection.close_code == 1000
 
     run(scene())
 
@@ -136,9 +92,7 @@ def test_the_present_state_is_that_of_the_last_message(run: Run, platform: Platf
 
     async def scene() -> None:
         async with Scene(platform) as served:
-            party = await served.partner()
-            transaction = await party.transaction()
-            async with watching(served.port, transaction, party.token) as watcher:
+            async with served.watched() as (party, transaction, watcher):
                 await watcher.next()
                 await party.hear(transaction, Verdict.PROCESSING)
                 told = await watcher.next()
@@ -156,9 +110,7 @@ def test_the_present_state_is_that_of_the_last_message(run: Run, platform: Platf
 def test_what_the_client_says_means_nothing(run: Run, platform: Platform) -> None:
     async def scene() -> None:
         async with Scene(platform) as served:
-            party = await served.partner()
-            transaction = await party.transaction()
-            async with watching(served.port, transaction, party.token) as watcher:
+            async with served.watched() as (party, transaction, watcher):
                 for said_by_client in ("ping", b"\x00", "{}"):
                     await watcher.connection.send(said_by_client)
                 await (await watcher.connection.ping())
@@ -283,36 +235,31 @@ def test_nothing_is_told_once_the_credential_has_ended(run: Run, platform: Platf
     """Even when the change and the revocation come at the same moment."""
 
     async def scene() -> None:
-        async with Scene(platform) as served:
-            party = await served.partner()
-            transaction = await party.transaction()
-            async with watching(served.port, transaction, party.token) as watcher:
-                await watcher.next()
-                await revoke(platform.database, party.token)
-                await platform.look()
-                await party.hear(transaction, Verdict.COMPLETED)
-                assert await watcher.statuses() == []
-                assert watcher.connection.close_code == 1008
+        async with Scene(platform) as served, served.watched() as (party, transaction, watcher):
+            await watcher.next()
+            await revoke(platform.database, party.token)
+            await platform.look()
+            await party.hear(transaction, Verdict.COMPLETED)
+            assert await watcher.statuses() == []
+            assert watcher.connection.close_code == 1008
 
     run(scene())
 
 
 def test_a_lost_listening_connection_loses_no_message(run: Run, platform: Platform) -> None:
+    async def both_listen() -> bool:
+        """The stream of changes and the relay."""
+        return await listeners(platform.database) == 2
+
     async def scene() -> None:
-        async with Scene(platform) as served:
-            party = await served.partner()
-            transaction = await party.transaction()
-            async with watching(served.port, transaction, party.token) as watcher:
-                await watcher.next()
-                ended = await platform.fetch(
-                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-                    " WHERE query LIKE 'LISTEN%' AND datname = current_database()"
-                )
-                assert len(ended) == 2
-                await party.hear(transaction, Verdict.PROCESSING)
-                assert (await watcher.next())["status"] == "processing"
-                await party.hear(transaction, Verdict.COMPLETED)
-                assert await watcher.statuses() == ["completed"]
+        async with Scene(platform) as served, served.watched() as (party, transaction, watcher):
+            await watcher.next()
+            await until(both_listen)
+            assert await end_listeners(platform.database) == 2
+            await party.hear(transaction, Verdict.PROCESSING)
+            assert (await watcher.next())["status"] == "processing"
+            await party.hear(transaction, Verdict.COMPLETED)
+            assert await watcher.statuses() == ["completed"]
 
     run(scene())
 
@@ -320,9 +267,7 @@ def test_a_lost_listening_connection_loses_no_message(run: Run, platform: Platfo
 def test_a_client_that_goes_away_is_forgotten(run: Run, platform: Platform) -> None:
     async def scene() -> None:
         async with Scene(platform) as served:
-            party = await served.partner()
-            transaction = await party.transaction()
-            async with watching(served.port, transaction, party.token) as watcher:
+            async with served.watched() as (_, _, watcher):
                 await watcher.next()
                 assert platform.watches.open_now == 1
                 watcher.connection.transport.abort()

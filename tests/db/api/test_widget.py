@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -102,7 +103,7 @@ def test_the_widget_is_opened_with_what_the_backend_was_answered(
         state = answer.json["state"]
         assert answer.json["expires_at"] == state["session_expires_at"]
         quote, cards = state.pop("quote"), state.pop("test_cards")
-        for moment in ("session_expires_at", "updated_at"):
+        for moment in ("session_expires_at", "updated_at", "now"):
             assert state.pop(moment).endswith("Z")
         assert state == {
             "merchant_transaction_id": page.session["merchant_transaction_id"],
@@ -226,7 +227,11 @@ def test_an_init_token_lives_for_an_hour_and_a_session_for_a_day(
         late, early = await page_of(platform, shop), await page_of(platform, shop)
         await advance(platform, widget_id, 3590)
         assert (await early.open()).status == 200
+        before = datetime.fromisoformat((await early.state())["now"])
         await advance(platform, widget_id, 11)
+        assert datetime.fromisoformat((await early.state())["now"]) >= before + timedelta(
+            seconds=11
+        )
         refused(await late.open(), 401, "init_token_expired")
         await advance(platform, widget_id, 24 * 3600 - 30)
         assert (await early.state())["status"] == "pending"

@@ -19,7 +19,7 @@ MOST_STATEMENTS = 60
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(900)
 def test_killed_between_any_two_statements(
     moment: str, run: Any, database: Database, database_arguments: dict[str, Any]
 ) -> None:

@@ -1,6 +1,8 @@
 """`proof audit verify` says what it was tied to; `proof refusals` whom it was asked for."""
 
 import json
+import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ from tests.db.audit.scene import chained
 from tests.db.cli.commands import Proof, done
 from tests.support.pipeline import ORIGIN, VAULT, work
 
+from proof.cli.audit import _written
 from proof.core.clock import SystemClock
 from proof.db import Database
 from proof.timestamps.anchors.log.keys import verifier_keys
@@ -71,3 +74,14 @@ def test_refusals_of_an_unknown_partner(proof: Proof) -> None:
     assert result.exit_code == 2
     assert "there is no partner 'ptr_none'" in result.stderr
     assert done(proof("refusals")).startswith("partner")
+
+
+def test_a_reader_that_has_enough_is_no_failure_of_the_database(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write, "w") as closed:
+        monkeypatch.setattr(sys, "stdout", closed)
+        assert _written("line\n", flush=True) is False
+        assert _written("line\n", flush=True) is True, "what is left goes nowhere, in silence"

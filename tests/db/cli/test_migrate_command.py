@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from proof.db import Database
 from proof.main.commands import application
+from proof.main.installation import LocalInstallation
 from proof.partners import service
 from proof.partners.types import Environment
 
@@ -27,7 +28,9 @@ def test_recorded_base_urls_are_kept(
     }
 
     def recorded_after(**settings: str) -> str:
-        done = CliRunner().invoke(application(), ["db", "migrate"], env=given | settings)
+        done = CliRunner().invoke(
+            application(LocalInstallation), ["db", "migrate"], env=given | settings
+        )
         assert done.exit_code == 0, done.output
         return str(run(recorded(database))[Environment.PRODUCTION])
 

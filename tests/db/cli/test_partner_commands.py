@@ -70,6 +70,26 @@ def test_show_says_what_is_missing_and_no_secret(proof: Proof) -> None:
         assert not SECRET.search(done(proof("partner", "show", partner_id, *form)))
 
 
+def test_an_empty_list_is_told_by_what_it_means_and_each_wallet_has_its_line(proof: Proof) -> None:
+    lines = done(proof("partner", "show", added(proof)["partner_id"])).splitlines()
+    sandbox = lines[lines.index("sandbox") :]
+    assert "  ips            none: nobody is let in" in sandbox
+    assert "  timestamp_ips  any address" in sandbox
+    first = next(number for number, line in enumerate(sandbox) if line.startswith("  wallets"))
+    assert [line.split()[-3:-1] for line in sandbox[first : first + 5]] == [
+        ["BTC", "BTC"], ["ETH", "ETH"], ["USDT", "BEP20"], ["USDT", "ERC20"], ["USDT", "TRC20"]
+    ]  # fmt: skip
+
+
+def test_an_edit_that_names_nothing_is_refused(proof: Proof) -> None:
+    partner_id = added(proof)["partner_id"]
+    result = proof("partner", "edit", partner_id, "--env", "sandbox")
+    assert (result.exit_code, "--help" in result.stderr) == (2, True)
+    assert "sandbox.off_ramp" in done(
+        proof("partner", "edit", partner_id, "--env", "sandbox", "--off-ramp")
+    )
+
+
 def test_everything_can_be_edited(proof: Proof) -> None:
     partner_id = added(proof)["partner_id"]
     done(
@@ -243,6 +263,7 @@ def test_a_wrong_file_is_refused(proof: Proof, tmp_path: Path, text: str, said: 
     result = proof("partner", "apply", str(path), "--yes")
     assert result.exit_code == 2
     assert said in result.stderr
+    assert ("x.toml" in result.stderr) == (said != "there is no partner")
 
 
 def test_a_missing_file_is_named(proof: Proof, tmp_path: Path) -> None:

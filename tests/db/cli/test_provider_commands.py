@@ -59,13 +59,40 @@ def add(proof: Callable[..., Result], partner_id: str, *more: str, **options: An
 
 
 def test_credentials_are_asked_for_and_never_shown(
-    proof: Callable[..., Result], partner_id: str, local: Local
+    proof: Callable[..., Result],
+    partner_id: str,
+    local: Local,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("proof.cli.provider.is_interactive", lambda: True)
     done = add(proof, partner_id, input="\n".join(["wid", *SECRETS, "", "", ""]))
     assert done.exit_code == 0, done.output
     account = local.rows("SELECT id FROM provider_accounts")[0]["id"]
     assert f"https://proof.example/providers/mercuryo/{account}/callback" in done.stdout
     assert not [secret for secret in SECRETS if secret in done.output]
+
+
+def test_where_nobody_can_type_the_other_ways_are_named(
+    proof: Callable[..., Result], partner_id: str
+) -> None:
+    done = add(proof, partner_id, input="\n".join(GIVEN.values()))
+    assert done.exit_code == 2
+    assert "--credentials" in done.stderr
+    assert all(name in done.stderr for name in GIVEN)
+
+
+def test_production_without_a_provider_says_so(
+    proof: Callable[..., Result], partner_id: str
+) -> None:
+    def missing() -> dict[str, list[str]]:
+        shown = json.loads(proof("partner", "show", partner_id, "--json").stdout)
+        return {name: shown[name]["missing"] for name in ("production", "sandbox")}
+
+    said = "provider: no account; `proof provider add` gives it one"
+    assert said in missing()["production"]
+    assert not [one for one in missing()["sandbox"] if "provider" in one]
+    assert add(proof, partner_id, "--credentials", "-", input=json.dumps(GIVEN)).exit_code == 0
+    assert said not in missing()["production"]
 
 
 def test_what_is_made_for_an_account_is_not_asked_for(

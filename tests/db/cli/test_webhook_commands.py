@@ -8,6 +8,7 @@ import pytest
 from tests.db.cli.commands import SECRET, Proof, added, done
 from tests.db.cli.conftest import Local
 from tests.db.webhooks.scene import (
+    Answer,
     FakeClient,
     TurnedClock,
     deliverer,
@@ -18,6 +19,7 @@ from tests.db.webhooks.scene import (
 
 from proof.db import Database
 from proof.outbound import OutboundReply
+from proof.webhooks import trying
 
 HOOK = "https://hooks.acme.example/x?token=t"
 REPLY = OutboundReply(503, b"[bold]\x1b[31mtry later", False, 0.01)
@@ -121,13 +123,11 @@ def test_replay_sends_again_what_was_named(proof: Proof, local: Local) -> None:
 
 def test_a_test_event_is_sent(proof: Proof, local: Local) -> None:
     partner_id = partner_of(proof, "--webhook", HOOK)
-    (sent,) = output(proof, "test", partner_id, "--env", "production")
+    (sent,) = output(proof, "test", partner_id, "--env", "production", "--wait", "0")
     (only,) = output(proof, "endpoints")
     assert sent["endpoint_id"] == only["id"]
-    text = done(
-        proof("webhook", "test", partner_id, "--env", "production", "--endpoint", only["id"])
-    )
-    assert only["id"] in text
+    where = (partner_id, "--env", "production", "--endpoint", only["id"])
+    assert only["id"] in done(proof("webhook", "test", *where, "--wait", "0"))
     client = FakeClient()
 
     async def act(database: Database) -> None:
@@ -144,6 +144,46 @@ def test_a_test_event_is_sent(proof: Proof, local: Local) -> None:
     assert (none.exit_code, "no webhook endpoint" in none.stderr) == (2, True)
     others = proof("webhook", "test", partner_id, "--env", "sandbox", "--endpoint", only["id"])
     assert others.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("answer", "code", "said"),
+    [
+        (200, 0, "delivered, answered 200"),
+        (REPLY, 1, "not taken: 503 [bold]\\x1b[31mtry later; it is tried again"),
+        (410, 1, "not taken: 410"),
+    ],
+)
+def test_a_test_tells_what_the_receiver_made_of_it(
+    proof: Proof,
+    local: Local,
+    monkeypatch: pytest.MonkeyPatch,
+    answer: Answer,
+    code: int,
+    said: str,
+) -> None:
+    partner_id = partner_of(proof, "--webhook", HOOK)
+    client = FakeClient(answers={"hooks.acme.example": answer})
+    looked = trying._deliveries
+
+    async def work_then_look(database: Database, *rest: Any) -> Any:
+        await relay_all(database)
+        await deliverer(database, client, TurnedClock()).run_once()
+        return await looked(database, *rest)
+
+    monkeypatch.setattr(trying, "_deliveries", work_then_look)
+    where = (partner_id, "--env", "production")
+    result = proof("webhook", "test", *where)
+    assert (result.exit_code, said in result.stdout) == (code, True), result.output
+    row = json.loads(proof("webhook", "test", *where, "--wait", "1", "--json").stdout)[0]
+    assert (row["state"] == "delivered") == (code == 0)
+
+
+def test_a_test_that_nobody_sends_is_told_as_open(proof: Proof) -> None:
+    partner_id = partner_of(proof, "--webhook", HOOK)
+    result = proof("webhook", "test", partner_id, "--env", "production", "--wait", "0.1")
+    assert result.exit_code == 3
+    assert "does a worker run" in result.stdout
 
 
 def test_an_endpoint_is_changed(proof: Proof, local: Local) -> None:

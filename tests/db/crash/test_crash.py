@@ -44,7 +44,7 @@ async def published(database: Database) -> list[tuple[int, str]]:
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(900)
 def test_killed_between_any_two_statements(
     moment: str,
     run: Any,

@@ -7,6 +7,7 @@ from typing import Any
 
 from tests.db.webhooks.scene import until
 from tests.support.application import Platform
+from tests.support.listening import end_listeners, listeners
 from tests.support.websockets import relaying
 
 from proof.core.errors import DatabaseUnavailableError
@@ -91,11 +92,16 @@ def test_what_was_not_taken_is_handed_on_again(run: Run, platform: Platform) -> 
 def test_after_the_connection_was_lost_anything_may_have_changed(
     run: Run, platform: Platform
 ) -> None:
+    async def both_listen() -> bool:
+        """The platform's own and the test's."""
+        return await listeners(platform.database) == 2
+
     async def scene() -> None:
         heard = Heard()
         async with streaming(platform, heard):
+            await until(both_listen)
             before = heard.all.count(None)
-            assert await _end_listeners(platform) == 1
+            assert await end_listeners(platform.database) == 2
             await until(lambda: heard.all.count(None) > before)
             await happen(platform, "later")
             await relayed(platform)
@@ -167,12 +173,3 @@ def test_a_relay_that_hardly_looks_is_woken_by_each_commit(run: Run, platform: P
                 await until(lambda: len(heard.subjects) == number + 1)  # noqa: B023 - awaited here
 
     run(scene())
-
-
-async def _end_listeners(platform: Platform) -> int:
-    rows = await platform.fetch(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-        " WHERE query LIKE 'LISTEN%' AND datname = current_database()"
-    )
-    # One of them is the platform's own.
-    return len(rows) - 1

@@ -108,7 +108,7 @@ def test_everything_is_moved_and_the_old_key_can_go(run: Any, database: Database
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(900)
 def test_killed_anywhere_it_is_resumed(
     moment: str, run: Any, database: Database, database_arguments: dict[str, Any]
 ) -> None:

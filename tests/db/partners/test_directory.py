@@ -1,9 +1,9 @@
 """Credentials in memory: a change is seen within a second, and nothing is trusted without the database."""
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -24,7 +24,7 @@ Run = Callable[[Any], Any]
 PRODUCTION = Environment.PRODUCTION
 SEEN_WITHIN_S = 1.0
 # What the machine may be late by while it runs other things.
-SLACK_S = 20.0
+SLACK_S = 60.0
 
 
 @asynccontextmanager
@@ -154,7 +154,7 @@ def test_a_directory_that_never_read_trusts_nobody(run: Run, platform: Platform)
 def test_a_flood_of_unknown_tokens_costs_the_database_little(
     run: Run, platform: Platform, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    looks = 0
+    looks, now_s = 0, 0.0
     real = credentials.directory_version
 
     async def counted(connection: Connection) -> int:
@@ -163,12 +163,14 @@ def test_a_flood_of_unknown_tokens_costs_the_database_little(
         return await real(connection)
 
     async def scene() -> None:
+        nonlocal now_s
         directory = Directory(platform.database)
-        started = time.monotonic()
         for _ in range(200):
             await asyncio.gather(*(directory.look_after_miss() for _ in range(50)))
-        assert looks <= 2 + (time.monotonic() - started) / 0.05
+            now_s += 0.001
+        assert 2 <= looks <= 2 + 200 * 0.001 / 0.05
 
+    monkeypatch.setattr(directories, "time", SimpleNamespace(monotonic=lambda: now_s))
     monkeypatch.setattr(credentials, "directory_version", counted)
     run(scene())
 

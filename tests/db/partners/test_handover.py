@@ -9,6 +9,7 @@ from hashlib import sha256
 from typing import Any
 
 import pytest
+from tests.db.webhooks.scene import until
 from tests.support.application import Platform, Stage
 from tests.support.partners import WEBHOOKS, issued, onboard
 
@@ -139,10 +140,11 @@ def test_the_worker_erases_what_is_over(alone: Stage) -> None:
         young = await link_to(platform, partner, "young", NOW + SECOND)
         loop = handover_loop(platform.database, Fixed(NOW + LIFE))
         running = asyncio.create_task(loop.run())
-        for _ in range(2000):
-            if await held(platform, old) is None:
-                break
-            await asyncio.sleep(0.01)
+
+        async def erased() -> bool:
+            return await held(platform, old) is None
+
+        await until(erased)
         loop.stop()
         await running
         assert await held(platform, old) is None

@@ -233,7 +233,7 @@ def test_large_requests_go_their_own_lane_and_hold_nobody_up(
         large = [digests(MAX_ROWS, f"large {n}") for n in range(2)]
         small = [digests(1, f"small {n}") for n in range(20)]
         monkeypatch.setattr(queries, "commit", held)
-        async with committing(platform.database) as (committer,), asyncio.timeout(20):
+        async with committing(platform.database) as (committer,), asyncio.timeout(120):
             waiting = [asyncio.create_task(commit(committer, owner, hashes)) for hashes in large]
             done = await asyncio.gather(*(commit(committer, owner, one) for one in small))
             assert not any(task.done() for task in waiting)
@@ -294,7 +294,7 @@ def test_a_lost_connection_is_replaced(run: Run, platform: Platform) -> None:
         async with committing(platform.database) as (committer,):
             await commit(committer, owner, digests(1, "before"))
             connections = await platform.fetch(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                "SELECT pg_terminate_backend(pid, 120000) FROM pg_stat_activity"
                 " WHERE datname = current_database() AND pid <> pg_backend_pid()"
                 " AND query LIKE '%WITH fence%'"
             )

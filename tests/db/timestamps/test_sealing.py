@@ -131,7 +131,7 @@ def test_whoever_adds_to_a_round_is_not_waited_for(run: Run, platform: Platform)
         _, round_id = await filled(platform, digests(1, "busy"))
         async with platform.database.transaction() as tx:
             await tx.fetch("SELECT FROM rounds WHERE id = $1 FOR SHARE", round_id)
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(120):
                 await close_due(platform.database, 0)
             assert (await row_of(platform, round_id))["closed_at"] is None
         await close_due(platform.database, 0)

@@ -186,7 +186,7 @@ async def states(database: Database) -> dict[str, int]:
     return {row["state"]: row["count"] for row in rows}
 
 
-async def until(condition: Callable[[], Any], timeout_s: float = 60) -> None:
+async def until(condition: Callable[[], Any], timeout_s: float = 120) -> None:
     """Poll a plain or asynchronous condition until it is true; TimeoutError at the deadline."""
     async with asyncio.timeout(timeout_s):
         while True:
@@ -209,3 +209,5 @@ async def running(one: Deliverer) -> AsyncIterator[asyncio.Event]:
 
 
 QUICK = Limits(idle_s=0.02)
+# A client's time limit, and so the lease, where a test turns the clock while attempts are under way.
+LASTING_S = 10.0 * 86_400

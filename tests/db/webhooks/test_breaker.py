@@ -258,7 +258,7 @@ def test_many_dead_endpoints_leave_the_places_of_the_living(run: Run, database: 
                 more = len(client.bodies("e1.example")) + 5
                 await happen(database, 5, to=1)
                 clock.turn(1)
-                await until(partial(got, client, more), 5)
+                await until(partial(got, client, more))
             never.set()
 
     run(scene())

@@ -123,7 +123,7 @@ def test_two_recorders_of_the_same_rows_do_not_wait_for_each_other(
         await relay_all(database)
         taken = await claimed(database, clock)
         outcomes = [Outcome(one.id, 1, State.PENDING, "500", clock.now()) for one in taken]
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):
             for _ in range(50):
                 await asyncio.gather(
                     recorded(database, *outcomes), recorded(database, *reversed(outcomes))

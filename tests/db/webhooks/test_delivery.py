@@ -32,7 +32,7 @@ Run = Callable[[Any], Any]
 def test_a_receiver_verifies_what_it_gets(run: Run, database: Database) -> None:
     async def scene() -> None:
         with Receiver() as receiver:
-            client = OutboundClient(POLICY)
+            client = OutboundClient(POLICY, connect_timeout_s=120, timeout_s=120)
             clock = TurnedClock()
             receiver.script(Reply(503), Reply(drop=True), Reply(204), path="/hook")
             await endpoint(database, receiver.url("/hook?token=t"))

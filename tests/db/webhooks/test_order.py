@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from tests.db.webhooks.scene import (
+    LASTING_S,
     QUICK,
     FakeClient,
     TurnedClock,
@@ -186,7 +187,8 @@ def test_order_holds_with_two_workers_late_events_and_failures(
         clock = TurnedClock()
         await ordered(database)
         first, second = (
-            deliverer(database, Flaky(), clock, limits=QUICK, breaker=None) for _ in range(2)
+            deliverer(database, Flaky(LASTING_S), clock, limits=QUICK, breaker=None)
+            for _ in range(2)
         )
 
         async def done() -> bool:
@@ -201,7 +203,7 @@ def test_order_holds_with_two_workers_late_events_and_failures(
                         [Event(1, "timestamp.proof", f"s{s}", b"%d %d" % (s, n)) for s in range(3)],
                     )
                 await asyncio.sleep(0)
-            await until(done, 60)
+            await until(done)
         for s in range(3):
             mine = [body for body in accepted if body.startswith(b"%d " % s)]
             once = list(dict.fromkeys(mine))

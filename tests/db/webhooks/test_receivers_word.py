@@ -62,7 +62,10 @@ def test_retry_after_puts_the_next_attempt_off(
 def test_retry_after_comes_through_a_real_reply(run: Run, database: Database) -> None:
     async def scene() -> None:
         with Receiver() as receiver:
-            client, clock = OutboundClient(POLICY), TurnedClock()
+            client, clock = (
+                OutboundClient(POLICY, connect_timeout_s=120, timeout_s=120),
+                TurnedClock(),
+            )
             receiver.script(Reply(503, b"busy", {"retry-after": "77"}))
             await endpoint(database, receiver.url())
             await happen(database)

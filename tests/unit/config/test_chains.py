@@ -59,6 +59,10 @@ WRONG = {
         "[sandbox.bitcoin]\nurl = 'ftp://x'\ncredentials_file = 'x'\n",
         r"\[sandbox.bitcoin\] url",
     ),
+    "no port": (
+        "[production.bitcoin]\nurl = 'http://x:99999'\ncredentials_file = 'x'\n",
+        "its port",
+    ),
     "no interval": (f"[production.bitcoin]\n{GOOD}every_s = 0\n", "every_s"),
     "negative ceiling": (f"[production.bitcoin]\n{GOOD}max_sat_per_vbyte = -1\n", "max_sat"),
     "no confirmation": (f"[production.bitcoin]\n{GOOD}confirmations = 0\n", "confirmations"),

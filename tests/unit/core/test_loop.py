@@ -16,7 +16,7 @@ def drive(step: Callable[[Loop], Awaitable[bool]], idle_s: float) -> None:
             return await step(loop)
 
         loop = Loop("step", bound, idle_s)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(120):
             await loop.run()
 
     asyncio.run(run())

@@ -12,7 +12,7 @@ from starlette.types import Receive, Scope, Send
 from proof.main import connection
 from proof.main.processes import server_config
 
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 SEEN: list[str] = []
 
 

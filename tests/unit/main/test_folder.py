@@ -7,12 +7,15 @@ from typer.testing import CliRunner, Result
 
 from proof.config import SettingsError, load_settings
 from proof.main.commands import application
+from proof.main.installation import LocalInstallation
 from proof.main.keys import keys_folder
 from proof.main.report import unknown_variables
 
 
 def proof(*arguments: object, **environment: str) -> Result:
-    result = CliRunner().invoke(application(), list(map(str, arguments)), env=environment)
+    result = CliRunner().invoke(
+        application(LocalInstallation), list(map(str, arguments)), env=environment
+    )
     assert result.exception is None or isinstance(result.exception, SystemExit)
     return result
 

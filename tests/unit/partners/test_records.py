@@ -16,7 +16,7 @@ from proof.partners.records.changes import (
     differences,
     merged,
 )
-from proof.partners.records.checks import checked, very_wide
+from proof.partners.records.checks import checked, is_email, very_wide
 from proof.partners.records.sandbox import NEW_SANDBOX
 from proof.partners.records.types import EnvironmentRecord, MonthlyLimits, PartnerRecord, Wallet
 from proof.partners.records.view import missing, view
@@ -119,6 +119,32 @@ def test_a_wrong_value_is_refused_by_its_name(case: str) -> None:
         changed(**fields)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "root,ops@acme.example",
+        "ops@acme.example,root.x",
+        "ops<root@acme.example",
+        "<root>ops@acme.example",
+        "root;ops@acme.example",
+        "team:ops@acme.example",
+        "(ops)root@acme.example",
+        '"ops@acme.example',
+        "ops\\@acme.example",
+        "ops@[192.0.2.1]",
+    ],
+)
+def test_what_mail_programs_read_otherwise_is_no_address(text: str) -> None:
+    assert not is_email(text)
+    with pytest.raises(InvalidInputError, match="contact_email"):
+        checked(msgspec.structs.replace(RECORD, contact_email=text))
+
+
+def test_ordinary_addresses_are_taken() -> None:
+    for text in ("ops@acme.example", "o'neil+x/y=z@mail.acme.example", "jörg@bücher.example"):
+        assert is_email(text)
+
+
 def test_values_are_kept_in_their_canonical_form() -> None:
     record = changed(
         ips=["2001:DB8::1", "10.0.0.0/8", "::ffff:192.0.2.1", "10.0.0.0/8"],
@@ -192,9 +218,11 @@ def test_what_is_missing() -> None:
 
 def test_the_view_says_where_and_what_is_missing() -> None:
     urls = {Environment.PRODUCTION: "https://p.example", Environment.SANDBOX: "https://s.example"}
-    shown = view(RECORD, urls)
+    shown = view(RECORD, urls, {Environment.PRODUCTION: ("a provider",)})
     assert (shown.production.base_url, shown.sandbox.base_url) == tuple(urls.values())
-    assert shown.production.missing
+    assert shown.production.missing[-1] == "a provider"
+    assert len(shown.production.missing) > 1
+    assert "a provider" not in shown.sandbox.missing
     assert shown.sandbox.wallets == NEW_SANDBOX.wallets
 
 

@@ -94,6 +94,22 @@ async def refusal(node: ScriptedNode, credentials: Path, **limits: Any) -> Chain
     return caught.value
 
 
+def test_a_wallet_is_known_by_its_node_and_name_and_the_address_is_not_told() -> None:
+    def name(url: str, wallet: str = "anchors") -> str:
+        return BitcoinRpc(url, wallet, Path("cookie")).wallet_name
+
+    here = name("http://127.0.0.1:8332")
+    assert name("http://localhost:8332/") == name("http://[::1]:8332") == here
+    others = [
+        name("http://127.0.0.1:8333"),
+        name("http://127.0.0.1:8332/secret-key"),
+        name("http://node.example:8332"),
+        name("http://127.0.0.1:8332", "anchors 2"),
+    ]
+    assert len({here, *others}) == 5
+    assert not any("secret-key" in each or "8332" in each for each in others)
+
+
 def test_a_call_and_its_result(run: Run, credentials: Path) -> None:
     async def scene() -> None:
         node = ScriptedNode(http(b'{"result": {"fee": 0.10000001}, "error": null, "id": 0}'))

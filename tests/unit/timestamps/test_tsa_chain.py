@@ -333,7 +333,7 @@ def test_an_authority_written_elsewhere(
     def answer(query: bytes) -> tuple[int, bytes]:
         (tmp_path / "query").write_bytes(query)
         command = ["openssl", "ts", "-reply", "-config", "conf", "-queryfile", "query"]
-        done = subprocess.run(command, cwd=tmp_path, capture_output=True, timeout=30)
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, timeout=120)
         return 200, done.stdout
 
     lab.authority.answer = answer

@@ -24,6 +24,8 @@ _EMAIL_MAX = 254
 _LIST_MAX = 500
 
 _EMAIL = re.compile(r"[^@\s]{1,64}@[^@\s]+\.[^@\s.]+")
+# RFC 5322, 3.2.3: with one of these a mail program reads two addresses, another one, or a comment.
+_MAIL_SPECIALS = frozenset('()<>[]:;\\,"')
 # RFC 6454 section 6.2, in ASCII: no user, path, query or fragment.
 _ORIGIN = re.compile(r"https?://[A-Za-z0-9.\-_\[\]:]+")
 _CURRENCY = re.compile(r"[A-Z0-9]{2,12}")
@@ -64,7 +66,12 @@ def check_email(email: str) -> None:
 
 def is_email(text: str) -> bool:
     """Whether the text has the form of one address of a mailbox."""
-    return len(text) <= _EMAIL_MAX and bool(_EMAIL.fullmatch(text)) and text.isprintable()
+    return (
+        len(text) <= _EMAIL_MAX
+        and bool(_EMAIL.fullmatch(text))
+        and text.isprintable()
+        and _MAIL_SPECIALS.isdisjoint(text)
+    )
 
 
 def is_https_url(text: str) -> bool:

@@ -175,7 +175,7 @@ async def _read(
 ) -> tuple[PartnerRecord, dict[Environment, int]]:
     row = await queries.select_partner(connection, partner_id, lock=lock)
     if row is None:
-        raise NotFoundError(f"there is no partner {partner_id!r}")
+        raise NotFoundError(f"there is no partner {partner_id!r}; `proof partner list` shows all")
     found = await queries.select_environments(connection, partner_id)
     environments = {
         environment: msgspec.structs.replace(part, webhook=await webhooks.get(connection, identity))

@@ -1,6 +1,6 @@
 """A record as operators see it: with its base URLs and what still keeps it from working."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -22,13 +22,17 @@ class PartnerView(PartnerRecord, frozen=True, kw_only=True):
     sandbox: EnvironmentView
 
 
-def view(record: PartnerRecord, urls: Mapping[Environment, str]) -> PartnerView:
-    """The record as shown; `urls` are the base URLs."""
+def view(
+    record: PartnerRecord,
+    urls: Mapping[Environment, str],
+    lacking: Mapping[Environment, Sequence[str]],
+) -> PartnerView:
+    """The record as shown; `urls` are the base URLs, `lacking` what is missing beside the record."""
     parts = {
         str(each): EnvironmentView(
             **msgspec.structs.asdict(record.environment(each)),
             base_url=urls[each],
-            missing=missing(record.environment(each)),
+            missing=(*missing(record.environment(each)), *lacking.get(each, ())),
         )
         for each in Environment
     }

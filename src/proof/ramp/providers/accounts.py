@@ -83,6 +83,14 @@ async def account_of(
     return None if row is None else _account(vault, row)
 
 
+async def account_ids(connection: Connection, partner_environment_id: int) -> list[UUID]:
+    """Those an environment has and had."""
+    rows = await connection.fetch(
+        "SELECT id FROM provider_accounts WHERE partner_environment_id = $1", partner_environment_id
+    )
+    return [row["id"] for row in rows]
+
+
 async def provider_of(connection: Connection, partner_environment_id: int) -> str | None:
     """The name of an environment's provider; None when it has no live account."""
     found: str | None = await connection.fetchval(

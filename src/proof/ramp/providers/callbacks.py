@@ -47,6 +47,17 @@ DELETE FROM refused_callbacks WHERE id IN (
     ORDER BY received_at LIMIT $2 FOR UPDATE SKIP LOCKED)
 """
 
+_LOCK_UNATTRIBUTED = """
+SELECT id, account_id, dedup_sha256, sealed FROM provider_callbacks
+WHERE account_id = ANY($1::uuid[]) AND transaction_id IS NULL AND sealed IS NOT NULL
+  AND processed_at IS NOT NULL
+FOR UPDATE
+"""
+
+_LOCK_REFUSED = """
+SELECT id, sealed FROM refused_callbacks WHERE account_id = ANY($1::uuid[]) FOR UPDATE
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class StoredCallback:
@@ -106,6 +117,40 @@ async def forget(tx: Connection, transaction_ids: Collection[UUID]) -> int:
         list(transaction_ids),
     )
     return int(status.split()[-1])
+
+
+async def lock_unattributed(
+    tx: Connection, vault: Vault, account_ids: Collection[UUID]
+) -> dict[int, bytes]:
+    """The bodies of these accounts' callbacks that were applied to no transaction, by the callback's id,
+    locked until the caller's transaction ends. Raises SealError."""
+    return {
+        row["id"]: vault.open(
+            row["sealed"], callback_identity(row["account_id"], row["dedup_sha256"])
+        )
+        for row in await tx.fetch(_LOCK_UNATTRIBUTED, list(account_ids))
+    }
+
+
+async def lock_refused(
+    tx: Connection, vault: Vault, account_ids: Collection[UUID]
+) -> dict[UUID, bytes]:
+    """The bodies of these accounts' callbacks that were refused and kept, likewise. Raises SealError."""
+    return {
+        row["id"]: vault.open(row["sealed"], REFUSED_IDENTITY.format(id=row["id"]))
+        for row in await tx.fetch(_LOCK_REFUSED, list(account_ids))
+    }
+
+
+async def forget_bodies(
+    tx: Connection, callback_ids: Collection[int], refused_ids: Collection[UUID]
+) -> None:
+    """Erase the bodies of these callbacks; of those refused nothing else was kept."""
+    await tx.execute(
+        "UPDATE provider_callbacks SET sealed = NULL WHERE id = ANY($1::bigint[])",
+        list(callback_ids),
+    )
+    await tx.execute("DELETE FROM refused_callbacks WHERE id = ANY($1::uuid[])", list(refused_ids))
 
 
 def callback_identity(account_id: UUID, dedup_sha256: bytes) -> str:

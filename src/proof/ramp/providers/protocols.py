@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import Literal, Protocol, runtime_checkable
+from typing import Literal, NamedTuple, Protocol, runtime_checkable
 from uuid import UUID
 
 from proof.core.clock import Clock
@@ -173,6 +173,16 @@ class Progress:
     closed: bool = False
 
 
+class OnBehalf(NamedTuple):
+    """For whom an adapter acts, and when: `now` is the environment's present moment (`proof.ramp.clock`),
+    `tx` the caller's transaction, which holds no other lock of the ramp's."""
+
+    tx: Connection
+    account: Account
+    subject: Subject
+    now: datetime
+
+
 class Adapter(Protocol):
     """What every provider has: the values an account of it holds."""
 
@@ -238,10 +248,9 @@ class Quotes(Protocol):
 class ActsForUser(Protocol):
     """A provider whose widget is our own page: the page acts for the user through these.
 
-    Each runs in the caller's transaction, which holds no other lock of the ramp's, and answers the progress
-    after it. All are idempotent: said twice, or when it no longer makes a difference, nothing happens.
-    `now` is the environment's present moment (`proof.ramp.clock`). Whether the transaction is still open is
-    the caller's to check; that it moves is told by callbacks and polls alone.
+    Each act is written in the transaction it is given, and answers the progress after it. All are
+    idempotent: said twice, or when it no longer makes a difference, nothing happens. Whether the ramp's
+    transaction is still open is the caller's to check; that it moves is told by callbacks and polls alone.
     """
 
     async def progress(
@@ -250,27 +259,16 @@ class ActsForUser(Protocol):
         """None before an outcome was chosen; changes nothing."""
         ...
 
-    async def choose_outcome(
-        self, tx: Connection, account: Account, subject: Subject, now: datetime
-    ) -> Progress:
+    async def choose_outcome(self, user: OnBehalf) -> Progress:
         """Begin the operation when the widget opens, with the outcome that e-mail tag or amount name."""
         ...
 
-    async def submit_kyc(
-        self, tx: Connection, account: Account, subject: Subject, document: str, now: datetime
-    ) -> Progress:
+    async def submit_kyc(self, user: OnBehalf, document: str) -> Progress:
         """The user's papers and face; decided later, by the provider."""
         ...
 
     async def pay(
-        self,
-        tx: Connection,
-        account: Account,
-        subject: Subject,
-        attempt_id: UUID,
-        method: PaymentMethod,
-        outcome: str | None,
-        now: datetime,
+        self, user: OnBehalf, attempt_id: UUID, method: PaymentMethod, outcome: str | None
     ) -> Progress:
         """One attempt to pay for a buy. `outcome` is that of the card number typed, None for no such card.
 
@@ -278,35 +276,20 @@ class ActsForUser(Protocol):
         """
         ...
 
-    async def answer_challenge(
-        self,
-        tx: Connection,
-        account: Account,
-        subject: Subject,
-        attempt_id: UUID,
-        *,
-        passed: bool,
-        now: datetime,
-    ) -> Progress:
+    async def answer_challenge(self, user: OnBehalf, attempt_id: UUID, *, passed: bool) -> Progress:
         """What the user told the bank."""
         ...
 
-    async def show_deposit(
-        self, tx: Connection, account: Account, subject: Subject, now: datetime
-    ) -> Progress:
+    async def show_deposit(self, user: OnBehalf) -> Progress:
         """Show the address for a sell's coins; its window starts with the first call. `deposit_shown_at` of
         the transaction is set here."""
         ...
 
-    async def cancel(
-        self, tx: Connection, account: Account, subject: Subject, now: datetime
-    ) -> Progress:
+    async def cancel(self, user: OnBehalf) -> Progress:
         """The user gives up; nothing once money or coins are on their way."""
         ...
 
-    async def simulate(
-        self, tx: Connection, account: Account, subject: Subject, outcome: str, now: datetime
-    ) -> Progress:
+    async def simulate(self, user: OnBehalf, outcome: str) -> Progress:
         """Do all that a user does, from the start to the end of an outcome.
 
         Raises InvalidInputError for an outcome that there is not for this type of transaction,

@@ -7,22 +7,20 @@ can see why; whatever a stranger sends adds no more than that to the disk.
 
 import asyncio
 import hashlib
-from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from time import monotonic
 from uuid import UUID, uuid4
 
-import asyncpg
 import structlog
 from prometheus_client import Counter
 
 from proof.core.clock import Clock
-from proof.core.errors import DatabaseUnavailableError, NotFoundError
+from proof.core.errors import NotFoundError
 from proof.core.secrets import Vault
 from proof.db import Connection, Database
-from proof.db.pool import UNAVAILABLE
+from proof.db.group_commit import Lanes
 from proof.partners.types import Environment
 from proof.ramp.errors import CallbackRefusedError
 from proof.ramp.providers.accounts import account
@@ -94,19 +92,14 @@ class CallbackReceiver:
         self._providers = providers
         self._clock = clock
         self._accounts: dict[UUID, tuple[float, Account]] = {}
-        self._queue: deque[_Item] = deque()
-        self._arrived = asyncio.Event()
-        self._closing = False
         self._told: set[tuple[UUID, date]] = set()
-        self._lanes: list[asyncio.Task[None]] = []
+        self._lanes = Lanes("callbacks.store", database, _LANES, self._commit, MAX_BATCH)
 
     def start(self) -> None:
-        self._lanes = [asyncio.create_task(self._run()) for _ in range(_LANES)]
+        self._lanes.start()
 
     async def close(self) -> None:
-        self._closing = True
-        self._arrived.set()
-        await asyncio.gather(*self._lanes)
+        await self._lanes.close()
 
     async def receive(
         self,
@@ -129,10 +122,10 @@ class CallbackReceiver:
             form = adapter.verify(found, headers, body)
         except CallbackRefusedError:
             _callbacks.labels(provider, "none").inc()
-            await self._put(_Item(account_id, received_at, body))
+            await self._stored(_Item(account_id, received_at, body))
             raise
         _callbacks.labels(provider, form).inc()
-        await self._put(_Item(account_id, received_at, body, _identity(adapter, body), form))
+        await self._stored(_Item(account_id, received_at, body, _identity(adapter, body), form))
 
     async def _account(
         self, account_id: UUID, provider: str, environment: Environment
@@ -149,35 +142,17 @@ class CallbackReceiver:
             raise NotFoundError("this provider posts no callbacks")
         return found, adapter
 
-    async def _put(self, item: _Item) -> None:
-        self._queue.append(item)
-        self._arrived.set()
+    async def _stored(self, item: _Item) -> None:
+        self._lanes.put(item)
         await item.done
 
-    async def _run(self) -> None:
-        connection: asyncpg.Connection[asyncpg.Record] | None = None
-        while batch := await self._take():
-            try:
-                if connection is None or connection.is_closed():
-                    connection = await self._database.dedicated()
-                async with connection.transaction():
-                    await self._store(connection, batch)
-            except (*UNAVAILABLE, DatabaseUnavailableError) as error:
-                _log.warning("callbacks.store_failed", error=repr(error), callbacks=len(batch))
-                _end(batch, DatabaseUnavailableError("the database did not confirm; send it again"))
-            except Exception as error:  # noqa: BLE001 - handed to those who wait, and logged
-                _log.exception("callbacks.store_broken", callbacks=len(batch))
-                _end(batch, error)
-            else:
-                _end(batch, None)
-        if connection is not None:
-            await connection.close()
-
-    async def _take(self) -> list[_Item]:
-        while not self._queue and not self._closing:
-            self._arrived.clear()
-            await self._arrived.wait()
-        return [self._queue.popleft() for _ in range(min(MAX_BATCH, len(self._queue)))]
+    async def _commit(self, connection: Connection, batch: list[_Item]) -> None:
+        async with connection.transaction():
+            await self._store(connection, batch)
+        for one in batch:
+            # Whoever posted may have hung up.
+            if not one.done.done():
+                one.done.set_result(None)
 
     async def _store(self, tx: Connection, batch: list[_Item]) -> None:
         verified = [one for one in batch if one.dedup_sha256 is not None]
@@ -239,14 +214,3 @@ def _tell_full(account_id: UUID, day: date, told: set[tuple[UUID, date]]) -> Non
         told.difference_update([one for one in told if one[1] < day])
         told.add((account_id, day))
         _log.warning("callbacks.refused_many", account=str(account_id), kept=KEPT_A_DAY)
-
-
-def _end(batch: list[_Item], error: Exception | None) -> None:
-    for one in batch:
-        # Whoever posted may have hung up.
-        if one.done.done():
-            continue
-        if error is None:
-            one.done.set_result(None)
-        else:
-            one.done.set_exception(error)

@@ -14,6 +14,11 @@ class InitTokenUsedError(UnauthorisedError):
 
     code = "init_token_used"
 
+    def __init__(self) -> None:
+        super().__init__(
+            "init_token: the session was opened in another tab or browser; only that one goes on"
+        )
+
 
 class InitTokenExpiredError(UnauthorisedError):
     """Nobody exchanged the init token in time."""

@@ -1,4 +1,4 @@
-"""The SQL of opening sessions and of reading transactions back."""
+"""The SQL of opening sessions, of when they end, and of reading transactions back."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -85,9 +85,13 @@ FROM ramp_transactions t JOIN ramp_users u ON u.id = t.user_id
 WHERE t.id = $2 AND t.partner_environment_id = $1
 """
 
-_KYC = """
-SELECT kyc FROM ramp_users
-WHERE partner_environment_id = $1 AND partner_user_id = $2 AND erased_at IS NULL
+
+# For statements about transactions: whether a transaction's widget was ever opened, and when its session's
+# time is over, in its environment's time. A session is over for good, or once its token is, or when nobody
+# used its init token.
+SESSION_ENDS = """
+SELECT transaction_id, exchanged_at IS NOT NULL AS opened,
+    coalesce(over_at, expires_at, init_expires_at) AS ends_at FROM ramp_sessions
 """
 
 
@@ -177,14 +181,6 @@ async def select_transaction(
 ) -> Any:
     """The transaction of this partner environment, or None."""
     return await connection.fetchrow(_TRANSACTION, partner_environment_id, transaction_id)
-
-
-async def select_kyc(
-    connection: Connection, partner_environment_id: int, partner_user_id: str
-) -> str | None:
-    """The status of a user this partner environment sent, or None."""
-    status: str | None = await connection.fetchval(_KYC, partner_environment_id, partner_user_id)
-    return status
 
 
 async def prune_keys(tx: Connection, before: datetime, limit: int) -> int:

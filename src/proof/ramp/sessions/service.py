@@ -23,7 +23,7 @@ from proof.db import Connection, Database
 from proof.partners import signing
 from proof.partners.signing import Ring
 from proof.partners.types import Environment, PartnerEnvironment, SessionTerms
-from proof.ramp import personal
+from proof.ramp import personal, users
 from proof.ramp.amounts import amount_text
 from proof.ramp.errors import IdempotencyInProgressError, IdempotencyMismatchError
 from proof.ramp.personal import Kind
@@ -39,7 +39,7 @@ from proof.ramp.sessions.types import (
     TransactionView,
     WidgetParameters,
 )
-from proof.ramp.types import KycStatus, Status, TransactionType
+from proof.ramp.types import Status, TransactionType
 from proof.ramp.wire import fiat_texts, moment_text
 
 INIT_LIFETIME = timedelta(hours=1)
@@ -119,10 +119,10 @@ class Sessions:
         if not is_user_id(partner_user_id):
             raise ParameterError("partner_user_id: 1 to 255 printable characters are required")
         async with self._database.connection() as connection:
-            status = await queries.select_kyc(connection, owner.id, partner_user_id)
+            status = await users.kyc_of(connection, owner.id, partner_user_id)
         if status is None:
             raise NotFoundError("there is no such user of yours")
-        return KycView(partner_user_id=partner_user_id, status=KycStatus(status))
+        return KycView(partner_user_id=partner_user_id, status=status)
 
     async def _opened(
         self,

@@ -1,6 +1,7 @@
 """What the hosted page shows of its session. Pure: no clock, no database."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from enum import StrEnum
 
 from msgspec import Struct
@@ -73,7 +74,8 @@ class HandoverView(Struct, frozen=True):
 
 
 class State(Struct, frozen=True, kw_only=True):
-    """Everything the page draws from."""
+    """Everything the page draws from. `now` is the environment's own time, which a sandbox's partner may
+    have moved: the page's countdowns follow it, not the clock of the user's device."""
 
     merchant_transaction_id: str
     widget_id: str
@@ -101,12 +103,14 @@ class State(Struct, frozen=True, kw_only=True):
     handover: HandoverView | None
     session_expires_at: str
     updated_at: str
+    now: str
 
 
 class Seen(Struct, frozen=True, kw_only=True):
     """What providers and the vault said for a state. `progress` is None with a provider whose widget is its
     own."""
 
+    now: datetime
     provider: str
     address: str
     progress: Progress | None = None
@@ -150,6 +154,7 @@ def state_of(held: Held, owner: WidgetOwner, seen: Seen) -> State:
         else HandoverView(seen.handover.script, seen.handover.parameters),
         session_expires_at=moment_text(held.expires_at),
         updated_at=moment_text(held.updated_at),
+        now=moment_text(seen.now),
     )
 
 

@@ -11,17 +11,18 @@ from proof.db import Connection
 from proof.ramp import personal
 from proof.ramp.personal import Kind
 from proof.ramp.providers.protocols import Subject
+from proof.ramp.sessions.queries import SESSION_ENDS
 from proof.ramp.types import Status, TransactionType
 
 # How long a user has to send coins to the address shown (ramp API contract, "Status").
 DEPOSIT_WINDOW = timedelta(hours=6)
 
-_READ = """
+_READ = f"""
 SELECT transaction.*, person.partner_user_id, coalesce(clock.offset_s, 0) AS offset_s,
-    session.init_expires_at, session.exchanged_at, session.expires_at, session.over_at
+    coalesce(session.opened, false) AS opened, session.ends_at
 FROM ramp_transactions transaction
 JOIN ramp_users person ON person.id = transaction.user_id
-LEFT JOIN ramp_sessions session ON session.transaction_id = transaction.id
+LEFT JOIN ({SESSION_ENDS}) session ON session.transaction_id = transaction.id
 LEFT JOIN sandbox_clocks clock
        ON clock.partner_environment_id = transaction.partner_environment_id
 WHERE transaction.id = $1
@@ -87,7 +88,7 @@ def _case(row: Any, subject: Subject) -> Case:
         next_poll_at=row["next_poll_at"],
         alert=row["alert"],
         offset=timedelta(seconds=row["offset_s"]),
-        opened=row["exchanged_at"] is not None or row["provider_account_id"] is not None,
+        opened=row["opened"] or row["provider_account_id"] is not None,
         awaits_deposit=awaits_deposit,
         deadline=_deadline(row, awaits_deposit) if status is Status.PENDING else None,
         subject=subject,
@@ -98,5 +99,5 @@ def _deadline(row: Any, awaits_deposit: bool) -> datetime | None:
     if awaits_deposit:
         shown: datetime = row["deposit_shown_at"]
         return shown + DEPOSIT_WINDOW
-    found: datetime | None = row["over_at"] or row["expires_at"] or row["init_expires_at"]
-    return found
+    ends_at: datetime | None = row["ends_at"]
+    return ends_at

@@ -25,10 +25,11 @@ from proof.ramp.providers.protocols import (
     TranslatesCallbacks,
     Verdict,
 )
-from proof.ramp.transactions import queries
+from proof.ramp.transactions import looks
 from proof.ramp.transactions.alerts import raise_alerts
 from proof.ramp.transactions.service import Outcome, Statement, observe_all
 from proof.ramp.transactions.transitions import Alert
+from proof.ramp.users import erased_among
 
 # Enough to share a commit, few enough that nobody waits long for the transactions held.
 BATCH = 100
@@ -97,11 +98,11 @@ async def _give_up(tx: Connection, read: _Read, clock: Clock) -> None:
     concluded = _not_read(read)
     if read.observation is not None:
         name = read.observation.merchant_transaction_id
-        known = await queries.ask_now(tx, [(name, read.callback.partner_environment_id)], now)
+        known = await looks.ask_now(tx, [(name, read.callback.partner_environment_id)], now)
         await raise_alerts(tx, dict.fromkeys(known, Alert.NOT_APPLIED), now)
         concluded = _concluded(read, "not applied", name in known)
     await callbacks.conclude(tx, [concluded], now)
-    if gone := await queries.erased_among(tx, known):
+    if gone := await erased_among(tx, known):
         await callbacks.forget(tx, gone)
 
 
@@ -119,7 +120,7 @@ async def _apply(tx: Connection, vault: Vault, read: Sequence[_Read], clock: Clo
     done += await _to_confirm(tx, [one for one in read if one.to_confirm], clock)
     await callbacks.conclude(tx, done, now)
     about = {one.transaction_id for one in done if one.transaction_id is not None}
-    if gone := await queries.erased_among(tx, about):
+    if gone := await erased_among(tx, about):
         await callbacks.forget(tx, gone)
 
 
@@ -132,7 +133,7 @@ async def _to_confirm(tx: Connection, read: Sequence[_Read], clock: Clock) -> li
     ]
     if not pairs:
         return []
-    known = await queries.ask_now(tx, pairs, clock.now())
+    known = await looks.ask_now(tx, pairs, clock.now())
     return [
         _concluded(one, "to be confirmed", transaction_id in known)
         for one, (transaction_id, _) in zip(read, pairs, strict=True)

@@ -13,8 +13,8 @@ from proof.ramp.transactions.state import State
 from proof.ramp.transactions.transitions import ALLOWED, Alert
 from proof.ramp.types import Status, TransactionType
 
-# When a transaction that has just moved is looked at again.
-FIRST_LOOK = timedelta(seconds=30)
+# How long an alert waits for others to share a mail.
+GATHERED = timedelta(minutes=1)
 
 _COLUMNS = """
 transaction.id, transaction.partner_environment_id, transaction.user_id, transaction.type,
@@ -71,9 +71,18 @@ ON CONFLICT DO NOTHING
 RETURNING transaction_id, occurred_at, said
 """
 
+# The operator is mailed about production alone: in the sandbox no money is anywhere, and partners try
+# failures. What waits to be mailed is not told twice.
 _RAISE = """
-UPDATE ramp_transactions transaction SET alert = raised.alert, alerted_at = $3
-FROM unnest($1::uuid[], $2::text[]) AS raised (id, alert) WHERE transaction.id = raised.id
+WITH raised AS (
+    UPDATE ramp_transactions transaction SET alert = raised.alert, alerted_at = $3
+    FROM unnest($1::uuid[], $2::text[]) AS raised (id, alert) WHERE transaction.id = raised.id
+    RETURNING transaction.id, transaction.alert, transaction.partner_environment_id
+)
+INSERT INTO ramp_alert_notices (transaction_id, alert, at, due_at)
+SELECT raised.id, alert, $3, $4 FROM raised
+JOIN partner_environments owner ON owner.id = raised.partner_environment_id
+WHERE environment = 'production' ON CONFLICT DO NOTHING
 """
 
 # Its window begins with the first statement, and never before the transaction did.
@@ -82,34 +91,6 @@ UPDATE ramp_transactions transaction
 SET deposit_shown_at = greatest(said.shown_at, transaction.created_at)
 FROM unnest($1::uuid[], $2::timestamptz[]) AS said (id, shown_at)
 WHERE transaction.id = said.id AND type = 'sell' AND deposit_shown_at IS NULL
-"""
-
-# Whoever is not at the end is asked again soon after it moved or was spoken of.
-_ASK_AGAIN = """
-UPDATE ramp_transactions SET next_poll_at = least(next_poll_at, $2), polls = 0
-WHERE id = ANY($1::uuid[]) AND status IN ('pending', 'processing')
-"""
-
-# A provider's account speaks for its own environment alone.
-_ASK_NOW = """
-UPDATE ramp_transactions transaction SET next_poll_at = $3, polls = 0
-FROM unnest($1::uuid[], $2::integer[]) AS said (id, owner)
-WHERE transaction.id = said.id AND transaction.partner_environment_id = said.owner
-RETURNING transaction.id
-"""
-
-_CLAIM_DUE = """
-UPDATE ramp_transactions SET next_poll_at = $2 WHERE id IN (
-    SELECT id FROM ramp_transactions
-    WHERE status IN ('pending', 'processing') AND next_poll_at <= $1
-    ORDER BY next_poll_at LIMIT $3 FOR UPDATE SKIP LOCKED)
-RETURNING id
-"""
-
-_ERASED = """
-SELECT transaction.id FROM ramp_transactions transaction
-JOIN ramp_users person ON person.id = transaction.user_id
-WHERE transaction.id = ANY($1::uuid[]) AND person.erased_at IS NOT NULL
 """
 
 
@@ -197,8 +178,9 @@ async def keep_statements(
 
 
 async def raise_alerts(tx: Connection, alerts: Mapping[UUID, Alert], at: datetime) -> None:
-    """Mark transactions for a person to look at; the newest reason is kept."""
-    await tx.execute(_RAISE, list(alerts), list(alerts.values()), at)
+    """Mark transactions for a person to look at, the newest reason is kept, and have it mailed."""
+    mailed_at = at + GATHERED
+    await tx.execute(_RAISE, list(alerts), list(alerts.values()), at, mailed_at)
 
 
 async def show_deposits(tx: Connection, shown: Mapping[UUID, datetime]) -> None:
@@ -206,48 +188,10 @@ async def show_deposits(tx: Connection, shown: Mapping[UUID, datetime]) -> None:
     await tx.execute(_SHOW_DEPOSITS, list(shown), list(shown.values()))
 
 
-async def ask_again(tx: Connection, transaction_ids: Collection[UUID], at: datetime) -> None:
-    """Have the provider of these asked at `at`, and then as often as in the beginning."""
-    await tx.execute(_ASK_AGAIN, list(transaction_ids), at)
-
-
-async def ask_now(tx: Connection, pairs: Sequence[tuple[UUID, int]], now: datetime) -> set[UUID]:
-    """Have the provider of these (transaction, environment) asked at once; those there are."""
-    ids, owners = [one for one, _ in pairs], [owner for _, owner in pairs]
-    return {row["id"] for row in await tx.fetch(_ASK_NOW, ids, owners, now)}
-
-
-async def claim_due(
-    tx: Connection, now: datetime, leased_until: datetime, limit: int
-) -> list[UUID]:
-    """Transactions to be looked at, which nobody else looks at before the lease runs out."""
-    return [row["id"] for row in await tx.fetch(_CLAIM_DUE, now, leased_until, limit)]
-
-
-async def hold_look(tx: Connection, transaction_id: UUID) -> tuple[datetime, UUID | None]:
-    """When the transaction is to be looked at next, and the account it was given; held like `lock`."""
-    row = await tx.fetchrow(
-        "SELECT next_poll_at, provider_account_id FROM ramp_transactions WHERE id = $1"
-        " FOR NO KEY UPDATE",
-        transaction_id,
-    )
-    assert row is not None, "no transaction is ever deleted"
-    return row["next_poll_at"], row["provider_account_id"]
-
-
-async def look_again(tx: Connection, transaction_id: UUID, at: datetime, polls: int) -> None:
-    """Look at it again at `at`; `polls` looks have found nothing since it moved."""
-    await tx.execute(
-        "UPDATE ramp_transactions SET next_poll_at = $2, polls = $3 WHERE id = $1",
-        transaction_id,
-        at,
-        polls,
-    )
-
-
-async def erased_among(tx: Connection, transaction_ids: Collection[UUID]) -> list[UUID]:
-    """Those whose user asked to be forgotten."""
-    return [row["id"] for row in await tx.fetch(_ERASED, list(transaction_ids))]
+async def transactions_of(tx: Connection, user_id: int) -> list[UUID]:
+    """All of a user."""
+    rows = await tx.fetch("SELECT id FROM ramp_transactions WHERE user_id = $1", user_id)
+    return [row["id"] for row in rows]
 
 
 async def clear_alert(tx: Connection, transaction_id: UUID) -> None:

@@ -19,7 +19,6 @@ from proof.core.secrets import Vault
 from proof.db import Connection, Database
 from proof.ramp.errors import ProviderUnavailableError
 from proof.ramp.providers import accounts
-from proof.ramp.providers.kyc import known_kyc, record_kyc
 from proof.ramp.providers.protocols import (
     Account,
     Adapter,
@@ -29,13 +28,14 @@ from proof.ramp.providers.protocols import (
     Subject,
     Verdict,
 )
-from proof.ramp.transactions import queries
+from proof.ramp.transactions import looks, queries
 from proof.ramp.transactions.alerts import raise_alerts
 from proof.ramp.transactions.cases import Case, read_case
 from proof.ramp.transactions.processing import NOT_WRITABLE, Adapters
 from proof.ramp.transactions.service import Outcome, Statement, end, observe_all
 from proof.ramp.transactions.transitions import Alert
 from proof.ramp.types import KycStatus, Status
+from proof.ramp.users import known_kyc, record_kyc
 
 # Longer than any provider's own time limits.
 LEASE = timedelta(minutes=2)
@@ -84,9 +84,8 @@ class Reconciler:
         """Look at transactions that are due, AT_ONCE at most; whether there may be more."""
         now = self._clock.now()
         async with self._database.transaction() as tx:
-            due = await queries.claim_due(tx, now, now + LEASE, AT_ONCE)
-        looks = [self._look_safely(transaction_id) for transaction_id in due]
-        await asyncio.gather(*looks)
+            due = await looks.claim_due(tx, now, now + LEASE, AT_ONCE)
+        await asyncio.gather(*map(self._look_safely, due))
         return len(due) == AT_ONCE
 
     async def look(self, transaction_id: UUID) -> None:
@@ -147,7 +146,7 @@ class Reconciler:
 
     async def _write(self, tx: Connection, case: Case, answer: _Answer, asked_at: datetime) -> None:
         now = self._clock.now()
-        wanted_at, account_id = await queries.hold_look(tx, case.id)
+        wanted_at, account_id = await looks.hold_look(tx, case.id)
         statements = [Statement(one, case.partner_environment_id) for one in answer.observations]
         outcomes = await observe_all(tx, self._vault, statements, now) if statements else []
         # That nothing is known here is no news: another transaction may have taught more of the user.
@@ -162,7 +161,7 @@ class Reconciler:
         if wanted_at != case.next_poll_at:
             # Somebody wants it looked at sooner, for what this answer is too old to tell of.
             next_at = min(next_at, wanted_at)
-        await queries.look_again(tx, case.id, next_at, polls)
+        await looks.look_again(tx, case.id, next_at, polls)
         alerted = case.alert is not None or any(outcome.alert for outcome in outcomes)
         if not alerted and not moved and _is_stuck(case, now):
             await raise_alerts(tx, {case.id: Alert.STUCK}, now)
@@ -171,7 +170,7 @@ class Reconciler:
         """What cannot be written is asked about ever less often, and a person is told."""
         now, polls = self._clock.now(), case.polls + 1
         async with self._database.transaction() as tx:
-            await queries.look_again(tx, case.id, _next_look(case, polls, now, now), polls)
+            await looks.look_again(tx, case.id, _next_look(case, polls, now, now), polls)
             if case.alert is None:
                 await raise_alerts(tx, {case.id: Alert.NOT_APPLIED}, now)
 
@@ -208,7 +207,7 @@ def _is_stuck(case: Case, now: datetime) -> bool:
 def _next_look(case: Case, polls: int, now: datetime, asked_at: datetime) -> datetime:
     """Twice as long after each look that found nothing, but when its time is over if that is sooner."""
     # 30 s doubled seven times is over an hour; more would overflow in the end.
-    pause = min(queries.FIRST_LOOK * (1 << min(polls, 7)), LONGEST_PAUSE)
+    pause = min(looks.FIRST_LOOK * (1 << min(polls, 7)), LONGEST_PAUSE)
     if not case.opened:
         pause = UNOPENED_PAUSE
     if case.deadline is None or case.overdue(asked_at) >= timedelta(0):

@@ -18,7 +18,7 @@ from proof.partners import audit
 from proof.partners.audit import Actor
 from proof.partners.environments import names_of
 from proof.ramp.providers.protocols import Observation
-from proof.ramp.transactions import queries
+from proof.ramp.transactions import looks, queries
 from proof.ramp.transactions.alerts import raise_alerts
 from proof.ramp.transactions.events import StatusEvent, status_event
 from proof.ramp.transactions.identities import identities
@@ -172,7 +172,7 @@ async def _write(tx: Connection, vault: Vault, changes: Sequence[_Change], now: 
     }
     if references:
         await queries.write_references(tx, references)
-    await queries.ask_again(tx, [change.locked.id for change in changes], now + queries.FIRST_LOOK)
+    await looks.ask_again(tx, [change.locked.id for change in changes], now + looks.FIRST_LOOK)
 
 
 async def _move(

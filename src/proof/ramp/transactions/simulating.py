@@ -9,7 +9,7 @@ from proof.core.secrets import Vault
 from proof.db import Connection, Database
 from proof.partners.types import PartnerEnvironment
 from proof.ramp.providers.accounts import account, account_of
-from proof.ramp.providers.protocols import Account, ActsForUser
+from proof.ramp.providers.protocols import Account, ActsForUser, OnBehalf
 from proof.ramp.providers.registry import Providers
 from proof.ramp.transactions.cases import Case, read_case
 from proof.ramp.types import Status
@@ -45,7 +45,7 @@ class Simulations:
             if case.status is not Status.PENDING:
                 raise ConflictError(f"this transaction is {case.status}; simulate a pending one")
             now = self.clock.now() + case.offset
-            await adapter.simulate(tx, found, case.subject, outcome, now)
+            await adapter.simulate(OnBehalf(tx, found, case.subject, now), outcome)
 
     async def _account(self, tx: Connection, case: Case) -> Account | None:
         if case.account_id is not None:

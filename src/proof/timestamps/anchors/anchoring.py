@@ -3,8 +3,10 @@
 One `step` does for each tree whatever is next; recovery is the next step.
 
 1. The due tree is closed, and sealed once its rounds are. Stopped there, it is closed or sealed.
-2. `build`: a signed transaction in memory. Stopped there, nobody ever saw it.
-3. The candidate is stored. Stopped there, the next step broadcasts exactly this one.
+2. `build`: a signed transaction in memory, once what the same wallet paid for last is in a block: no two
+   trees then spend one coin or take one nonce. Stopped there, nobody ever saw it.
+3. The candidate is stored, and the wallet's turn taken with it. Stopped there, the next step broadcasts
+   exactly this one.
 4. `broadcast`. Stopped there, the next step looks, and finds it or broadcasts it again.
 5. `look`, for as long as the tree is not settled: its status follows the chain, backwards too. A
    candidate that lingers gets a successor at a higher fee, through 2 to 4; all stay watched.
@@ -38,6 +40,7 @@ from proof.timestamps.anchors.log import queries as log_queries
 from proof.timestamps.anchors.notices import tree_events
 from proof.timestamps.anchors.queries import Stored, UnderWay
 from proof.timestamps.anchors.soundness import require_sound
+from proof.timestamps.anchors.turns import await_turn
 from proof.timestamps.trees import aggregation
 from proof.timestamps.trees.aggregation import Checkpoint
 from proof.timestamps.types import SubmitStatus, Tree
@@ -168,7 +171,7 @@ class Anchorer:
 
     async def _submit(self, tree: UnderWay, stored: Sequence[Stored]) -> None:
         if not stored:
-            await self._build_and_broadcast(tree, stored)
+            await self._first(tree)
             return
         try:
             await self._broadcast(tree, stored[-1].candidate)
@@ -177,6 +180,19 @@ class Anchorer:
                 raise
             self._log.warning("anchor.refused", tree=str(tree.id), reason=refused.message)
             await self._build_and_broadcast(tree, stored)
+
+    async def _first(self, tree: UnderWay) -> None:
+        if not self._chain.wallet:
+            await self._build_and_broadcast(tree, ())
+            return
+        before = await await_turn(self._database, self._chain)
+        candidate = await answered(self._chain.build(tree.root, ()))
+        async with self._database.connection() as connection:
+            ours = await queries.store_first(
+                connection, tree.id, candidate, self._clock.now(), self._chain.wallet, before
+            )
+        if ours:
+            await self._broadcast(tree, candidate)
 
     async def _hurry(self, tree: UnderWay, stored: Sequence[Stored]) -> None:
         newest = stored[-1]

@@ -56,6 +56,10 @@ class WalletError(ChainError):
     """The wallet is missing, locked or empty."""
 
 
+class WalletBusyError(ChainError):
+    """The wallet pays for another tree, which is in no block yet."""
+
+
 class CeilingReachedError(ChainError):
     """The fee that is asked for is above what the operator allows."""
 
@@ -135,6 +139,12 @@ class Chain(Protocol):
     @property
     def unit(self) -> str:
         """What amounts are counted in, e.g. `sat`; empty where an anchor costs nothing."""
+        ...
+
+    @property
+    def wallet(self) -> str:
+        """What pays, by a name that is the same in every environment it pays for; empty where nothing
+        does. Known without asking the node, and no secret."""
         ...
 
     async def standing(self) -> Standing:

@@ -34,6 +34,21 @@ UPDATE trees SET status = 3, transaction = $3, settled = $4, block = $5,
 WHERE id = $1 AND status = $2 AND block IS NOT DISTINCT FROM $10
 """
 
+# The turn passes from the tree that was seen to have it, and the candidate is stored, or neither.
+_STORE_FIRST = """
+WITH turn AS (
+    INSERT INTO wallet_turns AS held (wallet, tree_id) VALUES ($7, $1)
+    ON CONFLICT (wallet) DO UPDATE SET tree_id = $1 WHERE held.tree_id = $8
+    RETURNING tree_id
+)
+INSERT INTO anchor_transactions (tree_id, number, transaction, raw, fee, created_at)
+SELECT tree_id, $2, $3, $4, $5, $6 FROM turn ON CONFLICT DO NOTHING
+"""
+
+_TURN = """
+SELECT id, environment, status FROM wallet_turns JOIN trees ON id = tree_id WHERE wallet = $1
+"""
+
 _OWNERS = """
 SELECT DISTINCT partner_environment_id FROM round_trees JOIN rounds ON rounds.id = round_id
 WHERE tree_id = $1 ORDER BY 1
@@ -54,6 +69,15 @@ class UnderWay:
     status: SubmitStatus
     root: bytes
     block: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """The tree that a wallet paid for last."""
+
+    tree_id: UUID
+    environment: str
+    status: SubmitStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +127,38 @@ async def store_candidate(
         candidate.raw,
         candidate.fee,
         at,
+    )
+    return status == "INSERT 0 1"
+
+
+async def turn(connection: Connection, wallet: str) -> Turn | None:
+    """Which tree a wallet paid for last; None if it has not paid yet."""
+    row = await connection.fetchrow(_TURN, wallet)
+    if row is None:
+        return None
+    return Turn(row["id"], row["environment"], SubmitStatus(row["status"]))
+
+
+async def store_first(
+    connection: Connection,
+    tree_id: UUID,
+    candidate: Candidate,
+    at: datetime,
+    wallet: str,
+    before: UUID | None,
+) -> bool:
+    """Keep a tree's first candidate and take the wallet's turn from the tree that was seen to have it
+    before the candidate was built; False when another was quicker."""
+    status = await connection.execute(
+        _STORE_FIRST,
+        tree_id,
+        1,
+        candidate.transaction,
+        candidate.raw,
+        candidate.fee,
+        at,
+        wallet,
+        before,
     )
     return status == "INSERT 0 1"
 

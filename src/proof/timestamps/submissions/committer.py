@@ -1,33 +1,27 @@
-"""Group commit: requests that wait while a commit runs share the next one.
+"""Requests that wait while a commit runs share the next one, by group commit.
 
-No delay is added; the batch forms by itself. Two lanes keep one commit's flush and the next one's
-insertion apart, and large requests have a lane of their own, so that ten thousand hashes do not hold
-a single one back. A request is answered only after the commit that holds all of it.
+Large requests have lanes of their own, so that ten thousand hashes do not hold a single one back. A request
+is answered only after the commit that holds all of it.
 """
 
 import asyncio
-from collections import deque
 from collections.abc import Iterable
 
 import asyncpg
-import structlog
 
-from proof.core.errors import DatabaseUnavailableError
 from proof.db import Connection, Database
-from proof.db.pool import UNAVAILABLE
+from proof.db.group_commit import Lanes
 from proof.timestamps.submissions import queries
 from proof.timestamps.submissions.rounds import OpenRounds
 from proof.timestamps.submissions.types import Committed, OpenRound, Pending
 from proof.timestamps.types import NO_CHAINS, Chains
 
 MAX_ROWS = 5_000
-# A request above this many hashes takes the large requests' lane.
+# A request above this many hashes takes the large requests' lanes.
 LARGE_REQUEST = 500
 _LANES = 2
 # While one waits for the disk or hands out its answers, the other inserts.
 _LARGE_LANES = 2
-
-_log = structlog.get_logger()
 
 
 class Committer:
@@ -36,8 +30,13 @@ class Committer:
     def __init__(self, database: Database, chains: Chains = NO_CHAINS) -> None:
         self._database = database
         self._rounds = OpenRounds(chains)
-        self._small = Lane(database, self._rounds, _LANES)
-        self._large = Lane(database, self._rounds, _LARGE_LANES)
+        self._small = self._lanes(_LANES)
+        self._large = self._lanes(_LARGE_LANES)
+
+    def _lanes(self, connections: int) -> Lanes[Pending]:
+        return Lanes(
+            "submissions.commit", self._database, connections, self._commit, MAX_ROWS, _hashes
+        )
 
     def start(self) -> None:
         self._small.start()
@@ -75,64 +74,10 @@ class Committer:
         Raises DatabaseUnavailableError when the outcome is unknown or nothing was written; sending
         the same digests again is always safe.
         """
-        lane = self._large if len(digests) > LARGE_REQUEST else self._small
+        lanes = self._large if len(digests) > LARGE_REQUEST else self._small
         pending = _request(partner_environment_id, environment, digests)
-        lane.put(pending)
+        lanes.put(pending)
         return await pending.done
-
-
-class Lane:
-    """A queue and the connections that commit it."""
-
-    def __init__(self, database: Database, rounds: OpenRounds, connections: int) -> None:
-        self._database = database
-        self._rounds = rounds
-        self._connections = connections
-        self._queue: deque[Pending] = deque()
-        self._arrived = asyncio.Event()
-        self._closing = False
-        self._tasks: list[asyncio.Task[None]] = []
-
-    def start(self) -> None:
-        self._tasks = [asyncio.create_task(self._run()) for _ in range(self._connections)]
-
-    def put(self, pending: Pending) -> None:
-        self._queue.append(pending)
-        self._arrived.set()
-
-    async def close(self) -> None:
-        self._closing = True
-        self._arrived.set()
-        await asyncio.gather(*self._tasks)
-
-    async def _run(self) -> None:
-        connection: asyncpg.Connection[asyncpg.Record] | None = None
-        while batch := await self._take():
-            try:
-                if connection is None or connection.is_closed():
-                    connection = await self._database.dedicated()
-                await self._commit(connection, batch)
-            except (*UNAVAILABLE, DatabaseUnavailableError) as error:
-                _log.warning("submissions.commit_failed", error=repr(error), requests=len(batch))
-                _fail(
-                    batch, DatabaseUnavailableError("the database did not confirm; send it again")
-                )
-            except Exception as error:  # noqa: BLE001 - handed to those who wait, and logged
-                _log.exception("submissions.commit_broken", requests=len(batch))
-                _fail(batch, error)
-        if connection is not None:
-            await connection.close()
-
-    async def _take(self) -> list[Pending]:
-        while not self._queue and not self._closing:
-            self._arrived.clear()
-            await self._arrived.wait()
-        batch: list[Pending] = []
-        rows = 0
-        while self._queue and (not batch or rows + len(self._queue[0].digests) <= MAX_ROWS):
-            batch.append(self._queue.popleft())
-            rows += len(batch[-1].digests)
-        return batch
 
     async def _commit(self, connection: Connection, batch: list[Pending]) -> None:
         remaining = batch
@@ -167,6 +112,10 @@ def _request(partner_environment_id: int, environment: str, digests: list[bytes]
     return Pending(partner_environment_id, environment, digests, done)
 
 
+def _hashes(pending: Pending) -> int:
+    return len(pending.digests)
+
+
 def _sorted_blob(requests: list[Pending]) -> bytes:
     if len(requests) == 1:
         return b"".join(sorted(requests[0].digests))
@@ -198,9 +147,3 @@ def _resolve(pending: Pending, committed: Committed) -> None:
 
 def _split(blob: bytes) -> set[bytes]:
     return {blob[i : i + 32] for i in range(0, len(blob), 32)}
-
-
-def _fail(batch: list[Pending], error: Exception) -> None:
-    for pending in batch:
-        if not pending.done.done():
-            pending.done.set_exception(error)

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 from tests.conftest import Run
+from tests.db.ramp.transactions.scene import Reconciliation
 from tests.support.partners import issued, onboard
 
 from proof.core.secrets import Vault
@@ -26,3 +27,8 @@ def owner(partner: OnboardedPartner) -> int:
 @pytest.fixture
 def sandbox(partner: OnboardedPartner) -> int:
     return issued(partner, Environment.SANDBOX).partner_environment_id
+
+
+@pytest.fixture
+def scene(run: Run[Any], database: Database, vault: Vault, sandbox: int) -> Reconciliation:
+    return Reconciliation(run, database, vault, sandbox)

@@ -1,12 +1,14 @@
 """A provider with faults, callbacks as the simulator signs them, sessions at any age."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from secrets import token_bytes
 from typing import Any
 from uuid import UUID
+
+from tests.support.ramp import make_transaction, row_of
 
 from proof.core.secrets import Vault
 from proof.db import Database
@@ -24,6 +26,7 @@ from proof.ramp.providers.protocols import (
 from proof.ramp.providers.receiving import CallbackReceiver
 from proof.ramp.providers.registry import Providers
 from proof.ramp.providers.sandbox import wire
+from proof.ramp.transactions.reconciler import Reconciler
 
 # Where rows are dated by the database, a scene of its own years would not fit.
 START = datetime.now(UTC)
@@ -59,6 +62,42 @@ class FakeProvider:
         if isinstance(answer, Exception):
             raise answer
         return answer
+
+
+@dataclass
+class Reconciliation:
+    """A sandbox, and a provider that is asked about its transactions."""
+
+    run: Callable[[Any], Any]
+    database: Database
+    vault: Vault
+    sandbox: int
+    provider: FakeProvider = field(default_factory=FakeProvider)
+    clock: TurnedClock = field(default_factory=TurnedClock)
+
+    def __post_init__(self) -> None:
+        self.reconciler = self.asking(self.provider)
+
+    def asking(self, provider: FakeProvider) -> Reconciler:
+        """A worker that asks another provider."""
+        return Reconciler(self.database, self.vault, provider, self.clock)
+
+    def made(self, kind: str = "buy", *, opened: bool = True) -> UUID:
+        """A transaction with a session; `opened` is whether its widget was opened at once."""
+        made: UUID = self.run(
+            make_transaction(self.database, self.vault, self.sandbox, kind=kind, at=START)
+        )
+        self.run(open_session(self.database, made, exchanged=opened))
+        return made
+
+    def step(self) -> None:
+        """What is due is looked at."""
+        self.run(self.reconciler.step())
+
+    def row(self, transaction: UUID) -> dict[str, Any]:
+        """As it is stored now."""
+        found: dict[str, Any] = self.run(row_of(self.database, transaction))
+        return found
 
 
 def providers(database: Database) -> Providers:

@@ -29,7 +29,7 @@ FIELDS = {
 
 async def delivered(database: Database, receiver: Receiver, count: int) -> list[Received]:
     """What arrives, with a real deliverer at work."""
-    client, stop = OutboundClient(POLICY), asyncio.Event()
+    client, stop = OutboundClient(POLICY, connect_timeout_s=120, timeout_s=120), asyncio.Event()
     task = asyncio.create_task(Deliverer(database, client, ring, SystemClock()).run(stop))
     try:
         return await asyncio.to_thread(receiver.wait_for, count)

@@ -102,7 +102,8 @@ def account(url: str = "https://api.example/v1.6", token: str = PARTNER_TOKEN) -
 
 @asynccontextmanager
 async def adapting() -> AsyncIterator[MercuryoAdapter]:
-    client = OutboundClient(OutboundPolicy((ip_network("127.0.0.0/8"),)), timeout_s=5)
+    policy = OutboundPolicy((ip_network("127.0.0.0/8"),))
+    client = OutboundClient(policy, connect_timeout_s=120, timeout_s=120)
     try:
         database = cast("Any", SimpleNamespace())
         yield MercuryoAdapter(Reach(client, database, SystemClock()))

@@ -13,12 +13,12 @@ from proof.partners.records.sandbox import NEW_SANDBOX
 from proof.ramp import clock
 from proof.ramp.amounts import amount_text
 from proof.ramp.errors import CallbackRefusedError
-from proof.ramp.providers.kyc import known_kyc
 from proof.ramp.providers.protocols import (
     Account,
     CredentialField,
     Deposit,
     Observation,
+    OnBehalf,
     PaymentMethod,
     Progress,
     Quote,
@@ -30,6 +30,7 @@ from proof.ramp.providers.sandbox.outcomes import default_outcome, named
 from proof.ramp.providers.sandbox.play import DEPOSIT_WINDOW, Operation, Play, Post, first_kyc
 from proof.ramp.providers.sandbox.pricing import price
 from proof.ramp.types import KycStatus, TransactionType
+from proof.ramp.users import known_kyc
 
 # Nobody holds a key to these.
 _DEPOSITS = {wallet.network: wallet.address for wallet in NEW_SANDBOX.wallets}
@@ -90,88 +91,49 @@ class SandboxAdapter:
         operation = await operations.read(connection, subject.merchant_transaction_id)
         return None if operation is None else _progress(operation, subject)
 
-    async def choose_outcome(
-        self, tx: Connection, account: Account, subject: Subject, now: datetime
-    ) -> Progress:
-        return await self._play(tx, account, subject, now, lambda _: None)
+    async def choose_outcome(self, user: OnBehalf) -> Progress:
+        return await _played(user, lambda _: None)
 
-    async def submit_kyc(
-        self,
-        tx: Connection,
-        account: Account,
-        subject: Subject,
-        document: str,  # noqa: ARG002
-        now: datetime,
-    ) -> Progress:
-        return await self._play(tx, account, subject, now, lambda play: play.submit_kyc(now))
+    async def submit_kyc(self, user: OnBehalf, document: str) -> Progress:  # noqa: ARG002
+        return await _played(user, lambda play: play.submit_kyc(user.now))
 
     async def pay(
-        self,
-        tx: Connection,
-        account: Account,
-        subject: Subject,
-        attempt_id: UUID,
-        method: PaymentMethod,
-        outcome: str | None,
-        now: datetime,
+        self, user: OnBehalf, attempt_id: UUID, method: PaymentMethod, outcome: str | None
     ) -> Progress:
         chosen = None if outcome is None else named(outcome, TransactionType.BUY).name
-        return await self._play(
-            tx, account, subject, now, lambda play: play.pay(attempt_id, method, chosen, now)
+        return await _played(user, lambda play: play.pay(attempt_id, method, chosen, user.now))
+
+    async def answer_challenge(self, user: OnBehalf, attempt_id: UUID, *, passed: bool) -> Progress:
+        return await _played(
+            user, lambda play: play.answer_challenge(attempt_id, passed=passed, now=user.now)
         )
 
-    async def answer_challenge(
-        self,
-        tx: Connection,
-        account: Account,
-        subject: Subject,
-        attempt_id: UUID,
-        *,
-        passed: bool,
-        now: datetime,
-    ) -> Progress:
-        def act(play: Play) -> None:
-            play.answer_challenge(attempt_id, passed=passed, now=now)
+    async def show_deposit(self, user: OnBehalf) -> Progress:
+        return await _played(user, lambda play: play.show_deposit(user.now))
 
-        return await self._play(tx, account, subject, now, act)
+    async def cancel(self, user: OnBehalf) -> Progress:
+        return await _played(user, lambda play: play.cancel(user.now))
 
-    async def show_deposit(
-        self, tx: Connection, account: Account, subject: Subject, now: datetime
-    ) -> Progress:
-        return await self._play(tx, account, subject, now, lambda play: play.show_deposit(now))
-
-    async def cancel(
-        self, tx: Connection, account: Account, subject: Subject, now: datetime
-    ) -> Progress:
-        return await self._play(tx, account, subject, now, lambda play: play.cancel(now))
-
-    async def simulate(
-        self, tx: Connection, account: Account, subject: Subject, outcome: str, now: datetime
-    ) -> Progress:
-        chosen = named(outcome, subject.type).name
+    async def simulate(self, user: OnBehalf, outcome: str) -> Progress:
+        chosen = named(outcome, user.subject.type).name
         # Without a widget nobody else says whose account it is, and nobody would be asked about it.
-        await operations.attach(tx, subject.merchant_transaction_id, account.id)
-        return await self._play(tx, account, subject, now, lambda play: play.script(chosen, now))
+        await operations.attach(user.tx, user.subject.merchant_transaction_id, user.account.id)
+        return await _played(user, lambda play: play.script(chosen, user.now))
 
-    async def _play(
-        self,
-        tx: Connection,
-        account: Account,
-        subject: Subject,
-        now: datetime,
-        act: Callable[[Play], None],
-    ) -> Progress:
-        """Take the steps that are due, then act; what happened is written in the caller's transaction."""
-        name = subject.merchant_transaction_id
-        operation = await operations.lock(tx, name)
-        begun = operation or _begin(subject, now, await known_kyc(tx, name))
-        begun = _in_chosen_fiat(begun, subject, now)
-        play = Play(begun)
-        play.run_due(now)
-        act(play)
-        if play.operation is not operation:
-            await operations.store(tx, account.id, account.partner_environment_id, name, play)
-        return _progress(play.operation, subject)
+
+async def _played(user: OnBehalf, act: Callable[[Play], None]) -> Progress:
+    """Take the steps that are due, then act; what happened is written in the caller's transaction."""
+    tx, account, subject, now = user
+    name = subject.merchant_transaction_id
+    operation = await operations.lock(tx, name)
+    begun = operation or _begin(subject, now, await known_kyc(tx, name))
+    begun = _in_chosen_fiat(begun, subject, now)
+    play = Play(begun)
+    play.run_due(now)
+    act(play)
+    if play.operation is not operation:
+        await operations.store(tx, account.id, account.partner_environment_id, name, play)
+    return _progress(play.operation, subject)
 
 
 def _begin(subject: Subject, now: datetime, known: KycStatus) -> Operation:

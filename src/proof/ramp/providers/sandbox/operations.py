@@ -11,9 +11,9 @@ import msgspec
 
 from proof.core.errors import NotFoundError
 from proof.db import Connection
-from proof.ramp.providers.kyc import record_kyc
 from proof.ramp.providers.sandbox.play import Operation, Play, Post
 from proof.ramp.providers.sandbox.wire import CallbackBody, encode
+from proof.ramp.users import record_kyc
 
 # How long a callback may be on its way before another worker takes it.
 LEASE = timedelta(seconds=30)

@@ -56,6 +56,10 @@ class BitcoinChain:
         self._ceiling = ceiling
         self._wallet = AnchorWallet(rpc, ceiling)
 
+    @property
+    def wallet(self) -> str:
+        return f"bitcoin {self._network} {self._rpc.wallet_name}"
+
     async def standing(self) -> Standing:
         """`anchor_cost` is a transaction of the usual size at the rate the node asks for now."""
         height = await self._require_ready()

@@ -6,9 +6,10 @@ import re
 import stat
 from base64 import b64encode
 from decimal import Decimal
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from proof.timestamps.anchors.chain import ChainError, NodeDownError, NodeSyncingError, WalletError
 from proof.timestamps.anchors.node_client import TIMEOUT_S, NodeClient
@@ -19,6 +20,7 @@ _MAX_NESTING: Final = 32
 _STRING_OR_BRACKET: Final = re.compile(rb'"(?:[^"\\]|\\.)*+"?|[\[\]{}]', re.DOTALL)
 _MAX_CREDENTIALS_BYTES: Final = 1024
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
+_HERE: Final = "127.0.0.1"
 _UNAUTHORIZED: Final = 401
 _WARMING_UP: Final = -28
 _WALLET_NOT_LOADED: Final = -18
@@ -50,13 +52,24 @@ class BitcoinRpc:
         timeout_s: float = TIMEOUT_S,
         max_answer_bytes: int = _MAX_ANSWER_BYTES,
     ) -> None:
-        self._client = NodeClient("the bitcoin node", url.rstrip("/"), max_answer_bytes, timeout_s)
+        self._url = url.rstrip("/")
+        self._client = NodeClient("the bitcoin node", self._url, max_answer_bytes, timeout_s)
         self._wallet = wallet
         self._credentials_file = credentials_file
         self._authorization: str | None = None
 
     def __repr__(self) -> str:
         return "BitcoinRpc()"
+
+    @property
+    def wallet_name(self) -> str:
+        """The wallet's name and a digest of its node's address, which may hold a key; the same however the
+        address spells this machine."""
+        parts = urlsplit(self._url)
+        host = _HERE if parts.hostname in {"localhost", "::1"} else parts.hostname
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+        node = sha256(f"{host}:{port}{parts.path}".encode()).hexdigest()
+        return f"{node[:16]} {self._wallet}"
 
     async def close(self) -> None:
         await self._client.close()

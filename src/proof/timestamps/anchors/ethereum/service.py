@@ -1,7 +1,7 @@
 """Anchoring through a node and a key of the operator's.
 
 Nonces: a successor of a candidate that can still enter a block takes its nonce, so at most one of them is
-paid. A nonce that another of our transactions has taken meanwhile is given up for the next free one.
+paid. A nonce that a transaction of no candidate has taken meanwhile is given up for the next free one.
 """
 
 from collections.abc import Sequence
@@ -62,6 +62,10 @@ class EthereumChain:
     def unit(self) -> str:
         return "wei"
 
+    @property
+    def wallet(self) -> str:
+        return f"ethereum {self._signer.chain_id} {self._signer.address}"
+
     async def standing(self) -> Standing:
         """Node and account now."""
         await self._require_ready()
@@ -110,7 +114,7 @@ class EthereumChain:
                 found = await self._in_block(candidate, receipt)
                 if found is not None:
                     return found
-        known = await self._rpc.batch([("eth_getTransactionByHash", [each]) for each in hashes])
+        known = await self._known(candidates)
         for candidate, transaction in reversed(list(zip(candidates, known, strict=True))):
             if transaction is not None:
                 return Sighting(SubmitStatus.SUBMITTED, candidate)
@@ -172,10 +176,18 @@ class EthereumChain:
         if not replaced:
             return waiting, ()
         nonce = carried(replaced[-1]).nonce
-        known = await self._rpc.call("eth_getTransactionByHash", replaced[-1].transaction)
-        if nonce >= mined and (known is not None or nonce >= waiting):
-            return nonce, [each for each in replaced if carried(each).nonce == nonce]
+        competing = [each for each in replaced if carried(each).nonce == nonce]
+        if nonce < mined:
+            return waiting, ()
+        if nonce >= waiting or any(await self._known(competing)):
+            return nonce, competing
         return waiting, ()
+
+    async def _known(self, candidates: Sequence[Candidate]) -> list[Any]:
+        """What the node knows of each; None for one it has never seen or has forgotten."""
+        return await self._rpc.batch(
+            [("eth_getTransactionByHash", [each.transaction]) for each in candidates]
+        )
 
     async def _fees(self, competing: Sequence[Candidate]) -> Fees:
         """Twice the base fee leaves room for six blocks of growth; what competes is outbid."""

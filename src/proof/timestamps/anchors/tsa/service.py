@@ -61,6 +61,11 @@ class TsaChain:
         """Tokens cost nothing that is known here."""
         return ""
 
+    @property
+    def wallet(self) -> str:
+        """Any number of tokens may be asked for at once."""
+        return ""
+
     async def standing(self) -> Standing:
         """A token over random bytes tells whether the authority answers and is believed."""
         _, token = await self._ask(secrets.token_bytes(32))

@@ -1,4 +1,4 @@
-"""Every URL of the ramp, in one list."""
+"""The URLs of the ramp: the partner's backend, the hosted page, the sandbox, providers, the WebSocket."""
 
 from typing import Any
 
@@ -14,6 +14,7 @@ from proof.api.sandbox import (
     SimulateRequest,
 )
 from proof.api.services import Services
+from proof.api.websocket import PATH, watch_transaction
 from proof.api.widget import (
     ChallengeRequest,
     KycRequest,
@@ -29,6 +30,7 @@ from proof.partners.types import CredentialKind
 from proof.ramp.sessions.state import State
 from proof.ramp.sessions.types import KycView, SessionRequest, TransactionView, WidgetParameters
 from proof.ramp.sessions.widget import OpenedWidget
+from proof.ramp.transactions.updates import UpdateMessage
 
 _TOKEN = CredentialKind.CLIENT_TOKEN
 _PAGE_BODY = 16 * 1024
@@ -44,6 +46,12 @@ _USER = Parameter(
     "path",
     "your id of the user",
     {"type": "string", "minLength": 1, "maxLength": 255},
+)
+_TX_ID = Parameter(
+    "tx_id",
+    "query",
+    "a transaction's `merchant_transaction_id`",
+    {"type": "string", "format": "uuid"},
 )
 _IDEMPOTENCY_KEY = Parameter(
     "Idempotency-Key",
@@ -62,6 +70,7 @@ def ramp_routes(services: Services) -> list[Operation]:
         *_page_routes(services),
         *_sandbox_routes(services),
         *_provider_routes(services),
+        *_websocket_routes(),
     ]
 
 
@@ -158,6 +167,18 @@ def _page_routes(services: Services) -> list[Operation]:
         ),
         Operation(
             "POST", "/w/api/cancel", handlers.cancel, "Give up", state, **common, body=NothingRequest,
+        ),
+    ]  # fmt: skip
+
+
+def _websocket_routes() -> list[Operation]:
+    """What /ws answers to a request that opens no WebSocket; the document tells of both."""
+    return [
+        Operation(
+            "GET", PATH, watch_transaction, "Watch a transaction over a WebSocket",
+            {101: Answer("the WebSocket is open, and this is each message", UpdateMessage)},
+            tag="ramp", credential=_TOKEN, call_class=CallClass.READ, ramp=True,
+            parameters=(_TX_ID,), refuses=(400, 404, 426, 429),
         ),
     ]  # fmt: skip
 

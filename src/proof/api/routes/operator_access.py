@@ -1,4 +1,4 @@
-"""The URLs of what the gate goes by, and of what is only read; the others stand in `routes`."""
+"""The operator's URLs of what the gate goes by, and of the records of who came and what was done."""
 
 from functools import partial
 
@@ -22,17 +22,13 @@ from proof.api.operator_records import (
     OperatorRecordHandlers,
     RefusalList,
 )
-from proof.api.operator_webhooks import ID_MAX
+from proof.api.routes.operator_parameters import BEFORE, ENVIRONMENT, PARTNER, limit
 from proof.api.services import Services
 from proof.partners.audit import LIST_AT_MOST
 from proof.partners.operators import OperatorScope
 from proof.partners.rates import CallClass
-from proof.partners.types import CredentialKind, Environment
+from proof.partners.types import CredentialKind
 
-_PARTNER = Parameter("partner_id", "path", "a partner's id", {"type": "string"})
-_ENVIRONMENT = Parameter(
-    "environment", "path", "of the partner", {"type": "string", "enum": [*Environment]}
-)
 _KIND = Parameter("kind", "path", "of token", {"type": "string", "enum": [*CredentialKind]})
 _CLASS = Parameter("call_class", "path", "of calls", {"type": "string", "enum": [*CallClass]})
 _KEY_ID = Parameter("key_id", "path", "a token's key id", {"type": "string"})
@@ -42,15 +38,6 @@ _SINCE = Parameter(
     "since", "query", "24 hours ago unless given", {"type": "string", "format": "date-time"},
     required=False,
 )  # fmt: skip
-_BEFORE = Parameter(
-    "before", "query", "`next` of the page before",
-    {"type": "integer", "minimum": 1, "maximum": ID_MAX}, required=False,
-)  # fmt: skip
-
-
-def _limit(default: int, most: int) -> Parameter:
-    schema = {"type": "integer", "minimum": 1, "maximum": most, "default": default}
-    return Parameter("limit", "query", "how many at most", schema, required=False)
 
 
 def access_routes(services: Services) -> list[Operation]:
@@ -58,7 +45,7 @@ def access_routes(services: Services) -> list[Operation]:
     gate, records = OperatorGateHandlers(services), OperatorRecordHandlers(services)
     one = "/operator/v1/partners/{partner_id}"
     tokens, lists = f"{one}/tokens", f"{one}/{{environment}}/allowlists/{{kind}}"
-    rates, where = f"{one}/{{environment}}/rates", (_PARTNER, _ENVIRONMENT)
+    rates, where = f"{one}/{{environment}}/rates", (PARTNER, ENVIRONMENT)
     operation = partial(Operation, tag="operator access", in_sandbox=False)
     read = partial(operation, operator_scope=OperatorScope.READ)
     write = partial(operation, operator_scope=OperatorScope.WRITE)
@@ -68,12 +55,12 @@ def access_routes(services: Services) -> list[Operation]:
         read(
             "GET", tokens, gate.tokens, "Tokens: state, deadline, and when and from where last used",
             {200: Answer("every token the partner ever had", TokenList)},
-            parameters=(_PARTNER,), refuses=(404,),
+            parameters=(PARTNER,), refuses=(404,),
         ),
         write(
             "POST", f"{tokens}/{{key_id}}/revoke", gate.revoke,
             "End a token now, everywhere within a second",
-            {200: Answer("the token", TokenBody)}, parameters=(_PARTNER, _KEY_ID), refuses=(400, 404),
+            {200: Answer("the token", TokenBody)}, parameters=(PARTNER, _KEY_ID), refuses=(400, 404),
         ),
         write(
             "POST", f"{one}/{{environment}}/tokens", gate.rotate,
@@ -113,11 +100,11 @@ def access_routes(services: Services) -> list[Operation]:
         read(
             "GET", "/operator/v1/refusals", records.refusals, "Callers that were turned away, and why",
             {200: Answer("counted by caller and reason", RefusalList)},
-            parameters=(_OF, _SINCE, _limit(REFUSALS_AT_MOST, REFUSALS_AT_MOST)), refuses=(400, 404),
+            parameters=(_OF, _SINCE, limit(REFUSALS_AT_MOST, REFUSALS_AT_MOST)), refuses=(400, 404),
         ),
         read(
             "GET", "/operator/v1/audit", records.audit, "What operators and credentials did",
             {200: Answer("a page of the audit log", AuditPage)},
-            parameters=(_OF, _BEFORE, _limit(AUDIT_DEFAULT, LIST_AT_MOST)), refuses=(400, 404),
+            parameters=(_OF, BEFORE, limit(AUDIT_DEFAULT, LIST_AT_MOST)), refuses=(400, 404),
         ),
     ]  # fmt: skip

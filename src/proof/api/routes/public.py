@@ -1,0 +1,110 @@
+"""The URLs that anybody may call: the log, the calendar and the time-stamping authority."""
+
+from proof.api.calendar import DIGEST_TYPE, TIMESTAMP_TYPE, CalendarHandlers
+from proof.api.log import LogHandlers
+from proof.api.operations import Answer, Operation, Parameter
+from proof.api.services import Services
+from proof.api.tsa import CHAIN_TYPE, REPLY_TYPE, REQUEST_TYPE, TsaHandlers
+from proof.timestamps.calendar.service import MAX_COMMITMENT_BYTES
+from proof.timestamps.tsa.request import MAX_REQUEST_BYTES
+
+_TEXT = "text/plain"
+_BYTES = "application/octet-stream"
+
+_COMMITMENT = Parameter(
+    "commitment",
+    "path",
+    "hex of the message at the pending attestation, or of what was posted",
+    {"type": "string", "pattern": "^[0-9a-fA-F]{2,128}$"},
+)
+
+
+def _path(name: str, description: str, pattern: str) -> Parameter:
+    return Parameter(name, "path", description, {"type": "string", "pattern": pattern})
+
+
+_POSITION = _path("position", "a tile path: 067, x001/x234/067, 067.p/7", "^[x0-9./p]+$")
+_LEVEL = _path("level", "tile level", "^[0-5]$")
+_OLD = _path("old", "the smaller size", "^[0-9]+$")
+_NEW = _path("new", "the larger size", "^[0-9]+$")
+
+
+def public_routes(services: Services) -> list[Operation]:
+    """All of them; the order is the order of matching."""
+    return [
+        *_log_routes(services),
+        *_calendar_routes(services),
+        *_authority_routes(services),
+    ]
+
+
+def _log_routes(services: Services) -> list[Operation]:
+    log = LogHandlers(services)
+    return [
+        Operation(
+            "GET", "/log/checkpoint", log.checkpoint, "Newest checkpoint",
+            {200: Answer("a signed note", content_type=_TEXT)}, tag="log", refuses=(404,),
+        ),
+        Operation(
+            "GET", "/log/key", log.key, "Verifier keys of the log",
+            {200: Answer("one key a line", content_type=_TEXT)}, tag="log",
+        ),
+        Operation(
+            "GET", "/log/tile/entries/{position:path}", log.entries, "Entries",
+            {200: Answer("entries, each after its length in two bytes", content_type=_BYTES)},
+            tag="log", parameters=(_POSITION,), refuses=(404,),
+        ),
+        Operation(
+            "GET", "/log/tile/{level}/{position:path}", log.tile, "Tile of hashes",
+            {200: Answer("up to 256 hashes of 32 bytes", content_type=_BYTES)},
+            tag="log", parameters=(_LEVEL, _POSITION), refuses=(404,),
+        ),
+        Operation(
+            "GET", "/log/consistency/{old}/{new}", log.consistency, "Consistency of two sizes",
+            {200: Answer("the path, one hash a line", content_type=_TEXT)}, tag="log",
+            parameters=(_OLD, _NEW), refuses=(400, 404),
+        ),
+    ]  # fmt: skip
+
+
+def _calendar_routes(services: Services) -> list[Operation]:
+    calendar = CalendarHandlers(services)
+    return [
+        Operation(
+            "POST", "/digest", calendar.digest, "Stamp a commitment of 1 to 64 bytes",
+            {200: Answer("a serialized timestamp that is pending", content_type=TIMESTAMP_TYPE)},
+            tag="calendar", raw_body=DIGEST_TYPE, body_limit=MAX_COMMITMENT_BYTES,
+            refuses=(400, 404, 413, 429), plain_refusals=True, in_sandbox=False,
+        ),
+        Operation(
+            "GET", "/timestamp/{commitment}", calendar.timestamp, "Upgrade a pending timestamp",
+            {200: Answer("a serialized timestamp up to a Bitcoin block", content_type=TIMESTAMP_TYPE)},
+            tag="calendar", parameters=(_COMMITMENT,), refuses=(404, 429), plain_refusals=True,
+            in_sandbox=False,
+        ),
+        *(
+            Operation(
+                "OPTIONS", path, calendar.preflight, "May a page of another site call it: it may",
+                {204: Answer("CORS headers")}, tag="calendar", parameters=parameters, in_sandbox=False,
+                listed=False,
+            )
+            for path, parameters in (("/digest", ()), ("/timestamp/{commitment}", (_COMMITMENT,)))
+        ),
+    ]  # fmt: skip
+
+
+def _authority_routes(services: Services) -> list[Operation]:
+    tsa = TsaHandlers(services)
+    return [
+        Operation(
+            "POST", "/tsa", tsa.stamp, "Have a digest time-stamped (RFC 3161)",
+            {200: Answer("a token, or the status that says why there is none", content_type=REPLY_TYPE)},
+            tag="time-stamping authority", raw_body=REQUEST_TYPE, body_limit=MAX_REQUEST_BYTES,
+            refuses=(404, 413, 429), in_sandbox=False,
+        ),
+        Operation(
+            "GET", "/tsa/chain", tsa.chain, "Certificates of the time-stamping authority",
+            {200: Answer("PEM, the signer's first", content_type=CHAIN_TYPE)},
+            tag="time-stamping authority", refuses=(404,), in_sandbox=False,
+        ),
+    ]  # fmt: skip

@@ -1,0 +1,127 @@
+"""The URLs of timestamping, for partners: hashes, trees, proofs, and where notices of them go."""
+
+from proof.api.operations import Answer, Operation, Parameter
+from proof.api.services import Services
+from proof.api.settings import SettingHandlers
+from proof.api.timestamps import ProofFormat, TimestampHandlers
+from proof.api.wire import (
+    ExampleRequest,
+    HashStatusAnswer,
+    ProofPayload,
+    ProofRequest,
+    SettingAnswer,
+    SettingRequest,
+    TimestampAnswer,
+    TimestampData,
+    TimestampRequest,
+    TreeStatusRequest,
+    UsageAnswer,
+    UsageRequest,
+)
+from proof.partners.rates import CallClass
+from proof.partners.types import CredentialKind
+
+_KEY = CredentialKind.API_KEY
+_SUBMISSION_LIMIT = 1024 * 1024
+
+_SHA256 = Parameter(
+    "sha256",
+    "path",
+    "64 hexadecimal digits",
+    {"type": "string", "pattern": "^[0-9a-fA-F]{64}$"},
+)
+_TREE_ID = Parameter("treeId", "path", "a tree's UUID", {"type": "string", "format": "uuid"})
+_CURRENCY = Parameter(
+    "currencyId",
+    "query",
+    "the chain; 900 is LOG",
+    {"type": "integer", "default": 900},
+    required=False,
+)
+_FORMAT = Parameter(
+    "format",
+    "query",
+    "the webhook's payload, or an OpenTimestamps file of a Bitcoin proof",
+    {"type": "string", "enum": [*ProofFormat]},
+    required=False,
+)
+
+
+def timestamp_routes(services: Services) -> list[Operation]:
+    """Submissions and proofs, then settings; the order is the order of matching."""
+    return [*_proof_routes(services), *_setting_routes(services)]
+
+
+def _proof_routes(services: Services) -> list[Operation]:
+    v1 = TimestampHandlers(services)
+    return [
+        Operation(
+            "POST", "/v1/timestamp", v1.submit, "Submit hashes",
+            {
+                200: Answer("all or some hashes are new, and durable", TimestampAnswer),
+                202: Answer("all hashes were known", TimestampAnswer),
+            },
+            tag="timestamps", credential=_KEY, call_class=CallClass.SUBMIT,
+            body=TimestampRequest, body_limit=_SUBMISSION_LIMIT, refuses=(400, 413, 429),
+        ),
+        Operation(
+            "GET", "/v1/timestamp/{sha256}", v1.hash_status, "State of a hash",
+            {200: Answer("when it came, and its trees", HashStatusAnswer)},
+            tag="timestamps", credential=_KEY, call_class=CallClass.READ,
+            parameters=(_SHA256,), refuses=(400, 404, 429),
+        ),
+        Operation(
+            "POST", "/v1/tree/status", v1.tree_status, "State of a tree",
+            {200: Answer("the tree", TimestampData)},
+            tag="timestamps", credential=_KEY, call_class=CallClass.READ,
+            body=TreeStatusRequest, refuses=(400, 404, 413, 429),
+        ),
+        Operation(
+            "GET", "/v1/tree/{treeId}", v1.tree, "State of a tree",
+            {200: Answer("the tree", TimestampData)},
+            tag="timestamps", credential=_KEY, call_class=CallClass.READ,
+            parameters=(_TREE_ID,), refuses=(400, 404, 429),
+        ),
+        Operation(
+            "POST", "/v1/proof", v1.request_proof, "Have a proof delivered to the proof webhook",
+            {202: Answer("accepted; the proof webhook follows")},
+            tag="proofs", credential=_KEY, call_class=CallClass.PROOF,
+            body=ProofRequest, refuses=(400, 404, 413, 425, 429),
+        ),
+        Operation(
+            "GET", "/v1/proof/{sha256}", v1.proof, "Fetch a proof",
+            {200: Answer("the payload of the proof webhook, or the file", ProofPayload)},
+            tag="proofs", credential=_KEY, call_class=CallClass.PROOF,
+            parameters=(_SHA256, _CURRENCY, _FORMAT), refuses=(400, 404, 425, 429),
+        ),
+    ]  # fmt: skip
+
+
+def _setting_routes(services: Services) -> list[Operation]:
+    settings = SettingHandlers(services)
+    return [
+        Operation(
+            "PATCH", "/v1/api-key/setting", settings.patch, "Change where notices go",
+            {200: Answer("the whole setting", SettingAnswer)},
+            tag="settings", credential=_KEY, call_class=CallClass.SETTINGS,
+            body=SettingRequest, refuses=(400, 413, 429),
+        ),
+        Operation(
+            "POST", "/v1/api-key/usage", settings.usage, "Usage and limits",
+            {200: Answer("limits, and one report for each used month", UsageAnswer)},
+            tag="settings", credential=_KEY, call_class=CallClass.SETTINGS,
+            body=UsageRequest, refuses=(400, 413, 429),
+        ),
+        Operation(
+            "POST", "/v1/webhook/proof/example", settings.proof_example, "Try a proof webhook",
+            {200: Answer("the example, which was also posted to the target", ProofPayload)},
+            tag="settings", credential=_KEY, call_class=CallClass.EXAMPLE,
+            body=ExampleRequest, refuses=(400, 413, 429),
+        ),
+        Operation(
+            "POST", "/v1/webhook/tree/example", settings.tree_example, "Try a tree webhook",
+            {200: Answer("the example, which was also posted to the target", TimestampData)},
+            tag="settings", credential=_KEY, call_class=CallClass.EXAMPLE,
+            body=ExampleRequest, refuses=(400, 413, 429),
+        ),
+    ]  # fmt: skip

@@ -1,0 +1,52 @@
+"""What one partner is answered, a cache between us gives to nobody else."""
+
+from collections.abc import Callable
+from typing import Any
+
+from tests.db.api.table import OPERATIONS, OPERATOR_OPERATIONS, RAMP_OPERATIONS
+from tests.support.application import Platform
+from tests.support.partners import issued
+
+from proof.partners.types import Environment
+
+Run = Callable[[Any], Any]
+PATHS = {"environment": "production", "kind": "api_key", "sha256": "ab" * 32}
+
+
+def test_what_a_credential_opens_is_kept_by_no_cache(run: Run, platform: Platform) -> None:
+    async def scene() -> None:
+        partner = await platform.onboard("Cached")
+        token = issued(partner, Environment.PRODUCTION).api_key
+        everything = OPERATIONS | RAMP_OPERATIONS | OPERATOR_OPERATIONS
+        for operation in everything.values():
+            if not operation.gated or operation.method != "GET":
+                continue
+            path = operation.path.replace(":path", "")
+            prefix = "" if operation.in_production else "/sandbox"
+            for method in ("GET", "HEAD"):
+                for key in (None, token):
+                    target = prefix + path.format_map(_Some())
+                    answer = await platform.call(method, target, token=key)
+                    assert answer.headers["cache-control"] == "no-store", operation.path
+        for target in ("/whoami", "/events"):
+            answer = await platform.call("GET", target, token=token)
+            assert (answer.status, answer.headers["cache-control"]) == (200, "no-store")
+
+    run(scene())
+
+
+def test_what_is_for_everybody_may_be_kept(run: Run, platform: Platform) -> None:
+    async def scene() -> None:
+        for target in ("/openapi.json", "/healthz"):
+            answer = await platform.call("GET", target)
+            assert answer.status == 200
+            assert "cache-control" not in answer.headers
+
+    run(scene())
+
+
+class _Some(dict[str, str]):
+    """A value for whichever parameter a path has."""
+
+    def __missing__(self, name: str) -> str:
+        return PATHS.get(name, "x")

@@ -1,0 +1,134 @@
+"""Proofs of a chain's trees: which are given out, and what damage is found before they are."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from tests.support.anchors import Anchorage, digest_of, tree_of
+from tests.support.fake_chain import FakeChain, FakeNetwork
+from tests.support.pipeline import lost, owner, work
+
+from proof.timestamps.proofs.audit import fsck
+from proof.timestamps.proofs.errors import NotInChainError, UnknownCurrencyError, UnsoundProofError
+from proof.timestamps.proofs.service import Proofs
+from proof.timestamps.submissions.committer import Committer
+from proof.timestamps.trees.sealing import LeafMissingError
+from proof.timestamps.types import Currency, SubmitStatus
+
+Run = Callable[[Any], Any]
+BTC = Currency.BTC
+
+
+def test_unsound_evidence_is_not_published(
+    run: Run,
+    anchorage: Anchorage,
+    network: FakeNetwork,
+    chain: FakeChain,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def scene() -> None:
+        digest = digest_of("unsound")
+        await anchorage.submit(digest)
+        await anchorage.turn()
+        network.mine(3)
+        evidence = chain.evidence
+
+        async def of_another_block(root: bytes, candidate: Any) -> Any:
+            found = await evidence(root, candidate)
+            found.members["header"] = network.blocks[-1].header.hex()
+            return found
+
+        monkeypatch.setattr(chain, "evidence", of_another_block)
+        await anchorage.anchorer.step()
+        assert await anchorage.status(digest) < SubmitStatus.VERIFIED
+        assert "refused" in (await anchorage.trouble() or "")
+        assert not await anchorage.fetch("SELECT FROM outbox WHERE type = 'timestamp.tree'")
+        monkeypatch.setattr(chain, "evidence", evidence)
+        await anchorage.anchorer.step()
+        await anchorage.proven(digest, network.hashes)
+
+    run(scene())
+
+
+def test_a_hash_from_before_the_chain_has_its_proof_in_the_log(
+    run: Run, anchorage: Anchorage
+) -> None:
+    async def scene() -> None:
+        digest = digest_of("before the chain")
+        committer = Committer(anchorage.database)
+        committer.start()
+        await committer.commit(1, "production", [digest])
+        await committer.close()
+        await work(anchorage.database, anchorage.folder)
+        assert await anchorage.proofs.currency(owner(), 0) is BTC
+        with pytest.raises(NotInChainError, match="currencyId 900"):
+            await anchorage.proofs.proof(owner(), digest, BTC)
+        assert await anchorage.proofs.proof(owner(), digest, Currency.LOG)
+
+    run(scene())
+
+
+def test_a_chain_that_is_disabled_goes_on_proving(
+    run: Run, anchorage: Anchorage, network: FakeNetwork
+) -> None:
+    async def scene() -> None:
+        digest = digest_of("disabled")
+        without = Proofs(anchorage.database, anchorage.clock)
+        await anchorage.submit(digest)
+        with pytest.raises(UnknownCurrencyError, match=r"enabled: 900 \(LOG\)"):
+            await without.currency(owner(), 0)
+        await anchorage.turn()
+        network.mine(3)
+        await anchorage.anchorer.step()
+        assert await without.currency(owner(), 0) is BTC
+        assert await without.proof(owner(), digest, BTC)
+        with pytest.raises(UnknownCurrencyError):
+            await without.currency(owner(), 1)
+
+    run(scene())
+
+
+SPOILED = {
+    "another leaf": (
+        "UPDATE tree_tiles SET hashes = overlay(hashes PLACING sha256('x') FROM 1)",
+        "its tiles are not those",
+    ),
+    "another root": (
+        "UPDATE trees SET root = sha256('x') WHERE currency_id = 0 AND closed_at IS NOT NULL",
+        "make the root",
+    ),
+    "another checkpoint": (
+        "UPDATE trees SET checkpoint_size = 99 WHERE currency_id = 0",
+        "no checkpoint of 99",
+    ),
+    "another time": (
+        "UPDATE trees SET timestamp_ms = timestamp_ms - 1000 WHERE currency_id = 0",
+        "refused",
+    ),
+    "another block": ("UPDATE trees SET block = repeat('00', 32) WHERE currency_id = 0", "nothing"),
+    "evidence of another root": (
+        "UPDATE trees SET evidence = jsonb_set(evidence, '{index}', '0') WHERE currency_id = 0",
+        "refused",
+    ),
+}
+
+
+@pytest.mark.parametrize("damage", SPOILED)
+def test_fsck_names_the_tree_that_differs(
+    run: Run, anchorage: Anchorage, network: FakeNetwork, damage: str
+) -> None:
+    async def scene() -> None:
+        statement, said = SPOILED[damage]
+        digest = digest_of(damage)
+        receipt = await anchorage.anchored(digest, network)
+        assert await lost(anchorage.database, {digest}) == []
+        await anchorage.fetch(statement)
+        found = await fsck(anchorage.database, lambda *_: None)
+        (finding,) = [each for each in found.findings if each.where.startswith("tree ")]
+        assert finding.where == f"tree {tree_of(receipt, BTC)}"
+        assert said in finding.what
+        if damage != "another checkpoint":
+            with pytest.raises((UnsoundProofError, LeafMissingError)):
+                await anchorage.proofs.proof(owner(), digest, BTC)
+
+    run(scene())
