@@ -40,6 +40,8 @@ function run(answer) {
     onPaymentFinished: ({ payment_method }) => console.info("paid by", payment_method),
     onSellTransferEnabled: ({ address, amount }) => console.info("send", amount, "to", address),
   });
+  // On a phone it opens below the form.
+  at("host").scrollIntoView({ block: "nearest" });
   follow(answer.merchant_transaction_id);
 }
 

@@ -231,14 +231,23 @@ class Handler(BaseHTTPRequestHandler):
 
 
 def main() -> int:
-    """Serve until interrupted."""
+    """Serve until interrupted; the exit code."""
+    if arguments := sys.argv[1:]:
+        asked = arguments in (["-h"], ["--help"])
+        (sys.stdout if asked else sys.stderr).write(__doc__ or "")
+        return 0 if asked else 2
     missing = [name for name in ("PROOF_URL", "PROOF_CLIENT_TOKEN") if not os.environ.get(name)]
     if missing:
         sys.stderr.write(f"set {' and '.join(missing)}\n")
         return 2
     proof = Proof(os.environ["PROOF_URL"], os.environ["PROOF_CLIENT_TOKEN"])
     address = ("127.0.0.1", int(os.environ.get("SHOP_PORT", "8431")))
-    with Shop(address, proof, os.environ.get("PROOF_WEBHOOK_SECRET", "")) as shop:
+    try:
+        shop = Shop(address, proof, os.environ.get("PROOF_WEBHOOK_SECRET", ""))
+    except OSError as error:
+        sys.stderr.write(f"port {address[1]}: {error.strerror}; set SHOP_PORT to another one\n")
+        return 2
+    with shop:
         sys.stdout.write(f"shop at http://127.0.0.1:{shop.server_port}/\n")
         sys.stdout.flush()
         try:

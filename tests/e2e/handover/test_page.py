@@ -8,15 +8,18 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Dialog, Page, expect, sync_playwright
 from tests.support.served import Server, served
 from tests.support.tools.chromium import ARGUMENTS, chromium, library_path
 
 NARROW = {"width": 320, "height": 640}
 DESK = {"width": 1280, "height": 800}
+_PATIENCE_MS = 60_000
 SECRET = re.compile(r"proof_(?:live|test)_\w{13}_\w{43}_\w{6}")
 # Pictures to look at are kept where this names a folder.
 PICTURES = os.environ.get("PROOF_TEST_PICTURES")
+
+expect.set_options(timeout=_PATIENCE_MS)
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +41,7 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture(params=[NARROW, DESK], ids=["phone", "desk"])
 def context(browser: Browser, request: Any) -> Iterator[BrowserContext]:
     opened = browser.new_context(viewport=request.param, locale="en-GB")
-    opened.set_default_timeout(15_000)
+    opened.set_default_timeout(_PATIENCE_MS)
     yield opened
     opened.close()
 
@@ -96,7 +99,7 @@ def test_it_is_opened_copied_saved_and_gone_by_keyboard_alone(
     assert fits(page)
     picture(page, "after")
     accessible(page)
-    assert page.evaluate("document.activeElement.id") == "sheet", "a reader begins at what came"
+    expect(page.locator("#sheet")).to_be_focused()  # a reader begins at what came
     page.keyboard.press("Shift+Tab")
     page.keyboard.press("Shift+Tab")
     page.keyboard.press("Shift+Tab")
@@ -113,11 +116,35 @@ def test_it_is_opened_copied_saved_and_gone_by_keyboard_alone(
     again.goto(url)
     pressed(again, "Show them now")
     expect(again.get_by_role("status")).to_contain_text("This link was opened already")
-    assert again.get_by_role("button", name="Show them now").is_hidden()
+    expect(again.get_by_role("button", name="Show them now")).to_be_hidden()
     assert fits(again)
     picture(again, "gone")
     accessible(again)
     assert not SECRET.search(again.content())
+
+
+def test_leaving_before_it_is_stored_is_asked_about(
+    server: Server, context: BrowserContext
+) -> None:
+    context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page, asked = context.new_page(), list[str]()
+
+    def answer(dialog: Dialog) -> None:
+        asked.append(dialog.type)
+        dialog.dismiss()
+
+    page.on("dialog", answer)
+    page.goto(link(server))
+    pressed(page, "Show them now")
+    expect(page.locator("#sheet")).to_contain_text("proof_live_")
+    with page.expect_event("dialog"):
+        page.evaluate("setTimeout(() => location.assign('about:blank'))")
+    expect(page.locator("#sheet")).to_contain_text("proof_live_")
+    assert asked == ["beforeunload"]
+    page.get_by_role("button", name="Copy all").press("Enter")
+    expect(page.get_by_role("status")).to_have_text("Copied.")
+    page.goto("about:blank")
+    assert asked == ["beforeunload"]
 
 
 def test_a_server_that_is_away_uses_nothing_up(server: Server, context: BrowserContext) -> None:
@@ -133,6 +160,7 @@ def test_a_server_that_is_away_uses_nothing_up(server: Server, context: BrowserC
 
 def test_the_dark_page_is_read_as_well(server: Server, browser: Browser) -> None:
     with browser.new_context(viewport=DESK, color_scheme="dark") as context:  # type: ignore[arg-type]
+        context.set_default_timeout(_PATIENCE_MS)
         page = context.new_page()
         page.goto(link(server))
         pressed(page, "Show them now")

@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
@@ -25,7 +26,7 @@ from tests.support.widget_api import WIDGET_ID, WidgetApi, http_served, partner_
 PHONE: ViewportSize = {"width": 390, "height": 844}
 DESKTOP: ViewportSize = {"width": 1280, "height": 860}
 _CALLBACKS = ("onLoad", "onReady", "onStatusChange", "onPaymentFinished", "onSellTransferEnabled")
-_PATIENCE_MS = 30_000
+_PATIENCE_MS = 60_000
 
 expect.set_options(timeout=_PATIENCE_MS)
 
@@ -78,6 +79,22 @@ def calls(page: Page, name: str) -> list[Any]:
     )
     assert isinstance(found, list)
     return found
+
+
+def heard(page: Page, name: str, times: int = 1) -> list[Any]:
+    """What a callback was called with, once it was called so often: the partner's page hears of a thing a
+    moment after the frame shows it."""
+    page.wait_for_function(
+        "([name, times]) => calls.filter(call => call[0] === name).length >= times",
+        arg=[name, times],
+    )
+    return calls(page, name)
+
+
+def stop_the_clock(page: Page) -> None:
+    """The page's time passes only by `page.clock.run_for`."""
+    page.clock.install()
+    page.clock.pause_at(datetime.now(UTC) + timedelta(seconds=1))
 
 
 def redirect_url(api: WidgetApi, answer: dict[str, Any], **changes: Any) -> str:
@@ -141,7 +158,7 @@ def api(_served: tuple[WidgetApi, Shop]) -> WidgetApi:
     found.sessions.clear()
     found.bodies.clear()
     found.faults.clear()
-    found.origins, found.provider = (shop.url,), None
+    found.origins, found.provider, found.ahead = (shop.url,), None, timedelta()
     return found
 
 

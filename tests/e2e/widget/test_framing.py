@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, Page, Request, expect
 from starlette.requests import Request as Asked
-from tests.e2e.widget.conftest import Shop, calls, redirect_url, run_options
+from tests.e2e.widget.conftest import Shop, heard, redirect_url, run_options
 from tests.support.widget_api import WidgetApi, http_served, partner_site
 
 _FIRST_PAINT_BYTES = 60_000
@@ -194,10 +194,10 @@ def test_close_takes_the_frame_away_and_gives_the_focus_back(
     page.goto(shop.url)
     frame = shop.visit(page, run_options(api.create()))
     expect(frame.get_by_role("heading", name="Payment", exact=True)).to_be_focused()
+    assert len(heard(page, "onReady")) == 1
     page.evaluate("handle.close()")
     expect(page.locator("iframe")).to_have_count(0)
     expect(page.locator("#buy")).to_be_focused()
-    assert len(calls(page, "onReady")) == 1
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,14 @@ import re
 
 import pytest
 from playwright.sync_api import FrameLocator, Page, expect
-from tests.e2e.widget.conftest import Shop, calls, redirect_url, run_options
+from tests.e2e.widget.conftest import (
+    Shop,
+    calls,
+    heard,
+    redirect_url,
+    run_options,
+    stop_the_clock,
+)
 from tests.support.widget_api import CARDS, WidgetApi
 
 # Values stand between Unicode's isolates, which nobody sees.
@@ -40,8 +47,8 @@ def test_a_card_pays_and_the_partner_hears_of_each_step(
     session = api.sessions[answer["merchant_transaction_id"]]
     session.state |= {"status": "completed", "step": "done"}
     heading(frame, "Payment complete")
-    heard = page.evaluate("calls.map(call => call[0])")
-    assert heard == [
+    heard(page, "onStatusChange", 3)
+    assert page.evaluate("calls.map(call => call[0])") == [
         "onLoad",
         "onStatusChange",
         "onReady",
@@ -97,7 +104,7 @@ def test_a_declined_payment_is_tried_again_under_the_same_transaction(
     pay(frame)
     heading(frame, "Your coins are on their way")
     assert list(session.attempts.values()) == ["declined", "captured"]
-    assert calls(page, "onPaymentFinished") == [
+    assert heard(page, "onPaymentFinished", 2) == [
         {"payment_method": "card"},
         {"payment_method": "apple_pay"},
     ]
@@ -221,11 +228,13 @@ def test_giving_up_is_asked_for_twice(page: Page, shop: Shop, api: WidgetApi) ->
     frame.get_by_role("button", name="Cancel payment").click()
     frame.get_by_role("button", name="Yes, cancel").click()
     heading(frame, "Payment cancelled")
-    assert [one["status"] for one in calls(page, "onStatusChange")] == ["pending", "cancelled"]
+    statuses = [one["status"] for one in heard(page, "onStatusChange", 2)]
+    assert statuses == ["pending", "cancelled"]
 
 
 def test_the_way_back_leads_to_the_partners_page(page: Page, shop: Shop, api: WidgetApi) -> None:
     back = f"{shop.url}/thanks"
+    stop_the_clock(page)
     answer = api.create(status="completed", step="done", redirect_url=back)
     frame = shop.visit(page, run_options(answer))
     expect(frame.get_by_role("link", name=BACK)).to_have_attribute("href", back)
@@ -237,7 +246,7 @@ def test_the_way_back_leads_to_the_partners_page(page: Page, shop: Shop, api: Wi
 
 def test_after_success_the_page_goes_back_by_itself(page: Page, shop: Shop, api: WidgetApi) -> None:
     back = f"{shop.url}/thanks"
-    page.clock.install()
+    stop_the_clock(page)
     answer = api.create(status="completed", step="done", redirect_url=back)
     frame = shop.visit(page, run_options(answer))
     expect(frame.get_by_text(SOON)).to_be_visible()

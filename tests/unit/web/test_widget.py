@@ -195,6 +195,12 @@ def _tokens(theme: int) -> dict[str, str]:
     return {name: (light, dark)[theme] for name, light, dark in pairs}
 
 
+def test_without_light_dark_the_light_page_is_whole() -> None:
+    plain = dict(re.findall(r"^  --([\w-]+): (#\w{6});", STYLE, re.M))
+    assert plain == _tokens(0)
+    assert STYLE.index("@supports (color: light-dark") < STYLE.index(": light-dark(#")
+
+
 def _luminance(colour: str) -> float:
     """WCAG 2.2, relative luminance."""
     channels = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]

@@ -28,5 +28,6 @@ export class Failure {
     document.title = words.say(`failure.${known}`);
     this.root.replaceChildren(main);
     if (document.hasFocus()) heading.focus();
+    else document.getElementById("said").textContent = heading.textContent;
   }
 }

@@ -44,6 +44,11 @@ function useTheme(theme) {
   document.documentElement.dataset.theme = known;
 }
 
+/** What a reader would notice of a state: a price is held anew with every look. */
+function meaning(state) {
+  return JSON.stringify(state, (name, value) => (name === "quote" && value ? { ...value, expires_at: "" } : value));
+}
+
 class Page {
   constructor(handed, session, partner) {
     this.handed = handed;
@@ -85,7 +90,7 @@ class Page {
 
   /** Shows a state, tells the partner's page what is new in it, and looks again when that is due. */
   async show(state) {
-    const changed = JSON.stringify(state) !== JSON.stringify(this.state);
+    const changed = meaning(state) !== meaning(this.state);
     this.state = state;
     this.quiet = changed ? 0 : this.quiet + 1;
     if (changed) {
@@ -188,4 +193,6 @@ async function begin() {
   new Failure(root, words).show(handed ? "wrong_origin" : "not_started", "", null);
 }
 
+// Another payment's link, opened in this very tab, differs in its fragment alone.
+addEventListener("hashchange", () => location.reload());
 begin();

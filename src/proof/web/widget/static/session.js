@@ -8,6 +8,7 @@
 
 const PAUSES_MS = [400, 1200, 3000];
 const PATIENCE_MS = 20000;
+const JITTER_MS = 2000;
 
 /** What the server refused, or `network` when nothing came back. */
 export class ApiError extends Error {
@@ -89,9 +90,19 @@ export class Session {
     }
   }
 
-  /** The server's time, in milliseconds, so that a wrong clock shows no wrong countdown. */
+  /** The environment's time, in milliseconds: neither a wrong clock here nor a sandbox whose clock was
+   * moved shows a wrong countdown. */
   now() {
     return Date.now() + this.skewMs;
+  }
+
+  /** Takes `now` off an answer, for nothing else in it changes with every look. */
+  setClock(answer) {
+    const now = Date.parse(answer.now ?? "");
+    delete answer.now;
+    const skewMs = now - Date.now();
+    // Within this, the difference is the network's, and would make a countdown stumble.
+    if (Math.abs(skewMs - this.skewMs) > JITTER_MS) this.skewMs = skewMs;
   }
 
   async call(name, body, pauses = PAUSES_MS) {
@@ -119,14 +130,13 @@ export class Session {
         cache: "no-store",
         credentials: "omit",
         referrerPolicy: "no-referrer",
-        signal: AbortSignal.timeout(PATIENCE_MS),
+        signal: AbortSignal.timeout?.(PATIENCE_MS),
       });
       answer = await reply.json();
     } catch {
       throw new ApiError("network", "the server cannot be reached", reply?.status ?? 0);
     }
-    const date = Date.parse(reply.headers.get("date") ?? "");
-    if (date) this.skewMs = Math.abs(date - Date.now()) > 5000 ? date - Date.now() : 0;
+    this.setClock(answer.state ?? answer);
     if (!reply.ok) throw new ApiError(answer.code ?? "internal_error", answer.message ?? "", reply.status);
     return answer;
   }

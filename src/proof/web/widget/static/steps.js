@@ -35,6 +35,8 @@ export class Stage {
     this.mark(state);
     this.summary.show(state);
     this.cancel.hidden = !(state.status === "pending" && ["kyc", "pay", "deposit"].includes(stepOf(state)));
+    // What cannot be cancelled any more is not asked about.
+    if (this.cancel.hidden) this.dialog?.close();
     const step = stepOf(state);
     const { view } = await MODULES[step]();
     // A later state may have come while the step's module was on its way.
@@ -69,9 +71,9 @@ export class Stage {
       h("span", { class: "secured" }, icon("lock"), words.say("secured")),
       this.cancel,
     );
-    const work = h("div", { class: "work" }, this.progress, this.offline, this.main, foot);
+    this.work = h("div", { class: "work" }, this.progress, this.offline, this.main, foot);
     this.progress.setAttribute("aria-label", words.say("progress"));
-    this.root.replaceChildren(h("div", { class: "sheet" }, h("div", { class: "side" }, brand, this.summary.element), work));
+    this.root.replaceChildren(h("div", { class: "sheet" }, h("div", { class: "side" }, brand, this.summary.element), this.work));
     this.built = true;
   }
 
@@ -92,7 +94,8 @@ export class Stage {
 
   replace(made, state) {
     const first = this.shown === null;
-    const inside = this.main.contains(document.activeElement) || document.activeElement === document.body;
+    const active = document.activeElement;
+    const inside = this.main.contains(active) || active === document.body || (active === this.cancel && active.hidden);
     this.shown?.stop?.();
     this.shown = made;
     made.heading.setAttribute("tabindex", "-1");
@@ -102,7 +105,8 @@ export class Stage {
     if (!first && inside && document.hasFocus()) made.heading.focus({ preventScroll: true });
     else if (first && !this.page.partner.framed) made.heading.focus({ preventScroll: true });
     else this.said.textContent = made.heading.textContent;
-    if (!first) this.root.scrollIntoView({ block: "start" });
+    // Below the summary where that is above; and a shop's page, with its reader elsewhere, stays where it is.
+    if (!first && (!this.page.partner.framed || document.hasFocus())) this.work.scrollIntoView({ block: "start" });
   }
 
   /** Asks before it cancels. */
@@ -113,6 +117,7 @@ export class Stage {
     const problem = h("p", { class: "field-error", role: "alert" });
     const stay = h("button", { type: "button", class: "secondary", autofocus: true, onclick: () => dialog.close() }, words.say("cancel.no"));
     const go = button("danger", words.say("cancel.yes"), async () => {
+      problem.textContent = "";
       try {
         await page.act("cancel");
         dialog.close();
@@ -121,9 +126,14 @@ export class Stage {
       }
     });
     dialog.append(title, h("p", {}, words.say("cancel.text")), problem, h("div", { class: "buttons" }, go, stay));
-    dialog.addEventListener("close", () => dialog.remove());
+    dialog.addEventListener("close", () => {
+      dialog.remove();
+      this.dialog = null;
+    });
+    this.dialog = dialog;
     this.root.append(dialog);
     dialog.showModal();
+    dialog.scrollIntoView({ block: "nearest" });
   }
 }
 

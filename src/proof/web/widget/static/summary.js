@@ -16,7 +16,8 @@ export class Summary {
     const { words } = this.page;
     const buy = state.type === "buy";
     this.title.textContent = words.say(buy ? "summary.buy" : "summary.sell");
-    this.amount.replaceChildren(own(words.number(state.crypto_amount)), " ", own(state.currency, "unit"));
+    const unit = own(state.currency, "unit");
+    this.amount.replaceChildren(h("bdi", { dir: "ltr" }, own(words.number(state.crypto_amount)), " ", unit));
     this.rows.replaceChildren(...this.described(state, buy));
     this.offer(state);
     this.renew(state);

@@ -9,7 +9,7 @@ const isolated = (text) => `\u2068${text}\u2069`;
 export function choose(wanted) {
   for (const tag of [...wanted, ...navigator.languages]) {
     const found = tag && LANGUAGES.find((language) => tag.toLowerCase().split(/[-_]/)[0] === language);
-    if (found) return { language: found, locale: supported(tag) ?? found };
+    if (found) return { language: found, locale: regional(tag, found) };
   }
   return { language: "en", locale: "en" };
 }
@@ -30,7 +30,7 @@ class Words {
 
   /** Says on the document which language and direction it has. */
   apply() {
-    document.documentElement.lang = this.locale;
+    document.documentElement.lang = this.language;
     document.documentElement.dir = RIGHT_TO_LEFT.includes(this.language) ? "rtl" : "ltr";
   }
 
@@ -56,7 +56,8 @@ class Words {
   }
 
   money(amount, currency) {
-    const style = { style: "currency", currency, currencyDisplay: "narrowSymbol" };
+    // The wide symbol: "$" alone may be five currencies.
+    const style = { style: "currency", currency, currencyDisplay: "symbol" };
     try {
       return new Intl.NumberFormat(this.locale, style).format(amount);
     } catch {
@@ -90,6 +91,12 @@ class Words {
     const style = { style: "unit", unit: "minute", unitDisplay: "long" };
     return new Intl.NumberFormat(this.locale, style).format(count);
   }
+}
+
+/** The region of a tag decides over dates and separators; where it has none, that of the browser's own. */
+function regional(tag, language) {
+  const own = navigator.languages.find((one) => one.toLowerCase().startsWith(`${language}-`));
+  return supported(/[-_]/.test(tag) ? tag : own ?? tag) ?? language;
 }
 
 function supported(tag) {

@@ -5,7 +5,12 @@ import { h, note, own } from "../dom.js";
 const DIGITS_MIN = 12;
 const DIGITS_MAX = 19;
 
-const digits = (text) => text.normalize("NFKC").replace(/\D/g, "");
+// Full-width digits, and those of an Arabic or Persian keyboard, whose last four bits are their value.
+const digits = (text) =>
+  text
+    .normalize("NFKC")
+    .replace(/[\u0660-\u0669\u06f0-\u06f9]/g, (one) => one.charCodeAt(0) & 15)
+    .replace(/\D/g, "");
 
 /** Whether the last digit fits the others (ISO/IEC 7812-1, annex B). */
 export function luhn(number) {
@@ -28,13 +33,20 @@ export class CardForm {
     this.cards = state.test_cards.map((card) => ({ ...card, number: digits(card.number) }));
     const numeric = { inputmode: "numeric", dir: "ltr" };
     this.number = this.field("number", { ...numeric, autocomplete: "cc-number", maxlength: "26", placeholder: "0000 0000 0000 0000" });
-    this.expiry = this.field("expiry", { ...numeric, autocomplete: "cc-exp", maxlength: "7", placeholder: "MM / YY" });
+    this.expiry = this.field("expiry", { ...numeric, autocomplete: "cc-exp", maxlength: "9", placeholder: "MM / YY" });
     this.code = this.field("code", { ...numeric, autocomplete: "cc-csc", maxlength: "4", placeholder: "000" });
     this.name = this.field("name", { autocomplete: "cc-name", autocapitalize: "words", maxlength: "100" });
-    this.number.input.addEventListener("input", () => grouped(this.number.input, 4, " "));
+    this.number.input.addEventListener("input", () => grouped(this.number.input, /(\d{4})(?=\d)/g, " "));
     this.expiry.input.addEventListener("input", (event) => {
-      if (!event.inputType?.startsWith("delete")) grouped(this.expiry.input, 2, " / ", 4);
+      if (!event.inputType?.startsWith("delete")) this.groupExpiry();
     });
+    for (const { input, error } of [this.number, this.expiry, this.code, this.name]) {
+      // What is being mended is wrong no longer, until it is looked at again.
+      input.addEventListener("input", () => {
+        input.removeAttribute("aria-invalid");
+        error.textContent = "";
+      });
+    }
     this.element = h(
       "div",
       { class: "stack" },
@@ -53,6 +65,19 @@ export class CardForm {
     return { input, error, element: h("div", { class: "field" }, label, input, error) };
   }
 
+  /** "4/29" and "04/2029", as people and browsers write it, are "04 / 29". */
+  groupExpiry() {
+    const { input } = this.expiry;
+    const found = digits(input.value);
+    if (/^[2-9]/.test(found) || /^\s*[1\u0661\u06f1]\s*[/.-]/.test(input.value)) {
+      input.value = `0${input.value.trimStart()}`;
+      input.setSelectionRange(input.value.length, input.value.length);
+    }
+    const whole = /^(\d\d)20(\d\d)$/.exec(digits(input.value));
+    if (whole) input.value = whole[1] + whole[2];
+    grouped(input, /^(\d{2})(?=\d)/, " / ", digits(input.value).startsWith("20", 2) ? 6 : 4);
+  }
+
   /** Test cards, each a button that fills the form in. */
   samples() {
     const { words } = this;
@@ -69,7 +94,7 @@ export class CardForm {
   use(card) {
     const year = new Date().getFullYear() + 3;
     this.number.input.value = card.number;
-    grouped(this.number.input, 4, " ");
+    grouped(this.number.input, /(\d{4})(?=\d)/g, " ");
     this.expiry.input.value = `12 / ${String(year % 100).padStart(2, "0")}`;
     this.code.input.value = "123";
     this.name.input.value = "Test Person";
@@ -116,10 +141,10 @@ export class CardForm {
 }
 
 /** Groups the digits of a field, leaving the caret behind the digit it was behind. */
-function grouped(input, size, between, most = DIGITS_MAX) {
+function grouped(input, group, between, most = DIGITS_MAX) {
   const before = digits(input.value.slice(0, input.selectionStart)).length;
   const found = digits(input.value).slice(0, most);
-  input.value = found.replace(new RegExp(`(\\d{${size}})(?=\\d)`, "g"), `$1${between}`);
+  input.value = found.replace(group, `$1${between}`);
   if (document.activeElement !== input) return;
   let caret = 0;
   for (let seen = 0; seen < before && caret < input.value.length; caret += 1) {

@@ -1,6 +1,7 @@
 /** Selling: where the coins go, how many, and how long that stays so. */
 
-import { button, h, icon, note, own, svg } from "../dom.js";
+import { button, h, icon, note, svg } from "../dom.js";
+import { copied } from "./copied.js";
 
 const TOLD_MIN = [60, 10, 1];
 
@@ -43,15 +44,21 @@ class Deposit {
     this.clock = h("span", { class: "clock", role: "timer" });
     const left = h("p", { class: "left" }, icon("clock"), h("span", {}, words.say("deposit.left")), this.clock);
     const waiting = h("p", { class: "waiting" }, h("span", { class: "turning small", "aria-hidden": "true" }), words.say("deposit.waiting"));
+    // What invites to send goes with the time there is for it, whenever the server comes to say so.
+    this.inviting = [
+      note("caution", words.say("deposit.network", { network: this.deposit.network })),
+      this.code,
+      copied(words, "deposit.address", this.deposit.address),
+      copied(words, "deposit.amount", this.deposit.amount, { shown: words.number(this.deposit.amount), unit: state.currency }),
+    ];
+    this.over = h("div", { role: "alert" });
     this.made = {
       address: this.deposit.address,
       heading,
       nodes: [
         heading,
-        note("caution", words.say("deposit.network", { network: this.deposit.network })),
-        this.code,
-        this.copied("deposit.address", this.deposit.address),
-        this.copied("deposit.amount", this.deposit.amount, state.currency),
+        ...this.inviting,
+        this.over,
         left,
         waiting,
         this.said,
@@ -73,37 +80,18 @@ class Deposit {
     this.code.append(svg("svg", properties, svg("rect", { class: "light", width: size, height: size }), svg("path", { class: "dark", d: path })));
   }
 
-  copied(label, value, unit) {
-    const text = this.words.say(label);
-    const copy = button("copy", this.words.say("copy"), async () => {
-      const done = await put(value, shown);
-      this.said.textContent = "";
-      this.said.textContent = this.words.say(done ? "copied" : "copy.failed");
-      if (done) copy.classList.add("done");
-      setTimeout(() => copy.classList.remove("done"), 2000);
-    }, { "aria-label": `${this.words.say("copy")}: ${text}` });
-    copy.prepend(icon("copy"));
-    const shown = own(value, "value");
-    return h("div", { class: "copied" }, h("span", { class: "label" }, text), h("span", { class: "text" }, shown, unit ? ` ${unit}` : null), copy);
-  }
-
   tick(before) {
     const left = Math.max(0, Math.round((Date.parse(this.deposit.expires_at) - this.page.session.now()) / 1000));
     this.clock.textContent = this.words.duration(left);
     const told = TOLD_MIN.find((minutes) => left === minutes * 60);
     if (told) this.said.textContent = this.words.say("deposit.remains", { time: this.words.minutes(told) });
+    if ((left === 0) !== (before === 0)) this.invite(left > 0);
     if (left === 0 && before !== 0 && before !== null) this.page.look();
     this.timer = setTimeout(() => this.tick(left), 1000);
   }
-}
 
-/** Puts text on the clipboard; a frame that may not selects it, for the user's own copy. */
-async function put(text, shown) {
-  try {
-    await navigator.clipboard.writeText(text);
-    return true;
-  } catch {
-    getSelection().selectAllChildren(shown);
-    return document.execCommand("copy");
+  invite(open) {
+    for (const element of this.inviting) element.hidden = !open;
+    this.over.replaceChildren(...(open ? [] : [note("danger", this.words.say("deposit.over"))]));
   }
 }

@@ -1,6 +1,7 @@
 /** How it ended, and the way back. */
 
 import { button, h, icon, own } from "../dom.js";
+import { copied } from "./copied.js";
 
 const RETURN_S = 10;
 
@@ -19,6 +20,7 @@ export function view(page, state, shown) {
       h("span", { class: `seal ${kind}` }, icon(sign)),
       heading,
       h("p", { class: "lead" }, words.say(`${name}.text`, { amount, partner: state.partner_name })),
+      copied(words, "outcome.reference", state.merchant_transaction_id),
       details(page, state),
     ],
   };
@@ -32,13 +34,8 @@ export function view(page, state, shown) {
 }
 
 function details({ words }, state) {
-  const row = (name, ...value) => h("div", {}, h("dt", {}, words.say(name)), h("dd", {}, ...value));
-  return h(
-    "dl",
-    { class: "rows details" },
-    row("outcome.reference", own(state.merchant_transaction_id, "reference")),
-    row("outcome.time", own(words.moment(state.updated_at))),
-  );
+  const time = h("div", {}, h("dt", {}, words.say("outcome.time")), h("dd", {}, own(words.moment(state.updated_at))));
+  return h("dl", { class: "rows details" }, time);
 }
 
 /** The partner's page, by a link, or by itself after a while unless the user wants to stay. */
