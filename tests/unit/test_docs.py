@@ -32,6 +32,7 @@ from proof.api.errors import STATUSES
 from proof.config import load_settings
 from proof.main.commands import application
 from proof.main.documentation import sources
+from proof.main.installation import LocalInstallation
 from proof.verify import RefusedError, cli
 from proof.web.contents import ENTRIES, PAGES_FOLDER
 from proof.web.site import documentation, render
@@ -80,7 +81,7 @@ def commands() -> list[tuple[str, Any]]:
         for child in getattr(command, "commands", {}).values():
             walk(f"{name} {child.name}", child)
 
-    walk("proof", get_command(application()))
+    walk("proof", get_command(application(LocalInstallation)))
     return found
 
 
@@ -167,6 +168,12 @@ def test_the_pages_name_the_installation_they_are_served_by() -> None:
     assert f"{BASE}/sandbox" in shown("introduction")
 
 
+def test_no_page_shows_the_marks_it_was_written_with() -> None:
+    assert "`" not in DOCUMENTS["/docs/"].body.decode()
+    assert "`" not in MISSING.body.decode()
+    assert not any("`" in value for page in PAGES.values() for value in page.values("content"))
+
+
 def test_a_missing_page_shows_the_way() -> None:
     assert MISSING.status == 404
     assert set(NAMES) <= set(Page(MISSING.body.decode()).values("href"))
@@ -209,6 +216,12 @@ def test_every_command_and_option_is_explained(name: str, command: Any) -> None:
     for parameter in command.params:
         for option in parameter.opts if parameter.param_type_name == "option" else ():
             assert re.search(rf"^\| `[^`]*{option}\b", section, re.M), option
+
+
+@pytest.mark.parametrize(("name", "command"), commands())
+def test_every_command_that_needs_something_shows_an_example(name: str, command: Any) -> None:
+    if any(parameter.required for parameter in command.params):
+        assert f"Example: {name} " in " ".join((command.help or "").split())
 
 
 def test_every_exit_code_of_the_commands_is_explained() -> None:

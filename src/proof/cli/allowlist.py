@@ -31,7 +31,10 @@ def register(app: typer.Typer, open_installation: Opener) -> None:
     def show(
         partner: Partner, env: Env, kind: Kind, data: Data = None, as_json: Json = False
     ) -> None:
-        """The addresses a kind of token may be used from."""
+        """The addresses a kind of token may be used from.
+
+        Example: proof allowlist show ptr_3mF8… --env production --kind client_token
+        """
 
         async def act(database: Database) -> AllowlistInfo:
             async with database.connection() as connection:
@@ -77,7 +80,10 @@ def register(app: typer.Typer, open_installation: Opener) -> None:
         data: Data = None,
         as_json: Json = False,
     ) -> None:
-        """Take an address or network off the list, everywhere within a second."""
+        """Take an address or network off the list, everywhere within a second.
+
+        Example: proof allowlist remove ptr_3mF8… 203.0.113.7 --env production --kind client_token
+        """
 
         async def act(database: Database) -> AllowlistInfo:
             async with database.transaction() as tx:
@@ -97,7 +103,10 @@ def register(app: typer.Typer, open_installation: Opener) -> None:
         data: Data = None,
         as_json: Json = False,
     ) -> None:
-        """enforce: refuse who is not on the list. report: let in, and name in `proof refusals`."""
+        """enforce: refuse who is not on the list. report: let in, and name in `proof refusals`.
+
+        Example: proof allowlist mode ptr_3mF8… report --env production --kind client_token
+        """
 
         async def act(database: Database) -> AllowlistInfo:
             async with database.transaction() as tx:

@@ -1,5 +1,6 @@
 """proof audit: what was done, by whom, and that nobody changed the record of it."""
 
+import os
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -62,9 +63,10 @@ def register(app: typer.Typer, open_installation: Opener) -> None:
         """
         with stated_errors():
             start = _moment(since)
-            open_installation(ServerOptions(data)).with_database(
+            whole = open_installation(ServerOptions(data)).with_database(
                 lambda database: _export(database, start)
             )
+        raise typer.Exit(0 if whole else FAILED)
 
     @audit.command()
     def verify(
@@ -131,7 +133,8 @@ async def _newest(database: Database, limit: int, partner_id: str | None) -> lis
         return await newest_entries(connection, limit, partner_id)
 
 
-async def _export(database: Database, since: datetime | None) -> None:
+async def _export(database: Database, since: datetime | None) -> bool:
+    """Whether the reader took everything; one that has enough, as `head`, is no failure of the database."""
     async with (
         database.connection() as connection,
         connection.transaction(isolation="repeatable_read", readonly=True),
@@ -146,9 +149,23 @@ async def _export(database: Database, since: datetime | None) -> None:
                 "hash": link.head.hash.hex(),
                 "entry": audit_chain.wire(link.entry) if link.entry else None,
             }
-            sys.stdout.write(canonical_json(line).decode() + "\n")
+            if not _written(canonical_json(line).decode() + "\n"):
+                return False
         if waiting := await audit_chain.waiting(connection):
             err.print(f"{waiting} entries are not chained yet, and not here; does a worker run?")
+    return _written("", flush=True)
+
+
+def _written(text: str, *, flush: bool = False) -> bool:
+    try:
+        sys.stdout.write(text)
+        if flush:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        # What is still buffered would fail again, with a traceback, when the interpreter ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return False
+    return True
 
 
 async def _verify(database: Database, saved: list[bytes], keys: list[VerifierKey]) -> Verdict:

@@ -88,6 +88,8 @@ def register(app: typer.Typer) -> None:
         """Say how far a hash is, chain by chain.
 
         Exits 0 when one of its trees is verified, 3 when none is yet, 1 when the hash is unknown.
+
+        Example: proof status contract.pdf
         """
         target, sha256 = Target.checked(url, api_key), subject_hash(subject)
         with stated_api_errors():
@@ -119,6 +121,8 @@ def register(app: typer.Typer) -> None:
 
         What comes is verified before it is written, its signatures excepted: `proof verify` checks
         those. Exits 3 when a proof is not available yet, 1 when one cannot be had.
+
+        Example: proof fetch contract.pdf --wait
         """
         target = Target.checked(url, api_key)
         wanted = [_wanted(subject, output) for subject in subjects]

@@ -1,5 +1,6 @@
 """proof partner handover: the integration sheet, and links that show secrets once."""
 
+from datetime import datetime
 from typing import Annotated, Any
 
 import typer
@@ -42,7 +43,10 @@ def register(partner: typer.Typer, open_installation: Opener) -> None:
         data: Data = None,
         as_json: Json = False,
     ) -> None:
-        """Print a page for the partner's developers, in Markdown and without secrets."""
+        """Print a page for the partner's developers, in Markdown and without secrets.
+
+        Example: proof partner handover ptr_3mF8… --link
+        """
         with stated_errors():
             handing = _Handing(open_installation(ServerOptions(data)), partner_id)
             shown = handing.installation.with_database(handing.linked if link else handing.sheet)
@@ -98,7 +102,8 @@ def print_link(shown: dict[str, Any]) -> None:
         out.print(f"the link was mailed to {shown['mailed_to']}", markup=False)
     else:
         out.print(f"link        {shown['handover_url']}", markup=False)
-    out.print(f"it shows the secrets once, until {shown['expires_at']}", markup=False)
+    until = datetime.fromisoformat(shown["expires_at"])
+    out.print(f"it shows the secrets once, until {until:%Y-%m-%dT%H:%M:%SZ}", markup=False)
 
 
 async def _mailed(

@@ -194,8 +194,8 @@ class NodeSource:
             raise self._not_a_node() from None
 
     def _refusal(self, method: str, answer: Any) -> SourceError:
-        errors = [one.get("error") for one in answer if isinstance(one, dict)] if answer else []
-        for error in errors if isinstance(answer, list) else ():
+        for one in answer if isinstance(answer, list) else ():
+            error = one.get("error") if isinstance(one, dict) else None
             if isinstance(error, dict):
                 return SourceError(
                     f"the node refuses {method}: {ascii(error.get('message'))[:200]}"

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from proof.cli.header_sources import MAX_BATCH, HeaderSource, SourceError
-from proof.cli.terminal import Advance
+from proof.cli.terminal import Advance, printable
 from proof.cli.writing import write_atomically
 from proof.verify.header import HEADER_BYTES
 from proof.verify.headers import PERIOD, HeaderChain, HeaderFileHead, head_line, parse_head
@@ -20,6 +20,7 @@ Progress = Callable[[str, int], AbstractContextManager[Advance]]
 """Begins a bar: what is done, and how many headers there are to it."""
 
 _HEAD_BYTES: Final = 256
+_SHOWN: Final = 40
 _SYNC_HEADERS: Final = 100_000
 """Written between two calls of fsync; a crash costs no more, and never leaves a bad header."""
 
@@ -51,7 +52,8 @@ async def sync(
     """
     theirs = await source.network()
     if theirs != network:
-        raise SourceError(f"the source is of {theirs}, not {network}; --network names it")
+        named = printable(theirs[:_SHOWN])
+        raise SourceError(f"the source is of {named}, not {network}; --network names it")
     with _opened(path, head_line(network, start)) as file:
         return await _Sync(path, file, source, progress).run(network)
 

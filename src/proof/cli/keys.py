@@ -41,6 +41,8 @@ def register(app: typer.Typer, open_installation: Opener) -> None:
         """Sign with a new key from now on; the old one verifies for 26 hours more.
 
         The worker does so by itself every PROOF_SIGNING_KEY_DAYS days.
+
+        Example: proof keys rotate --env production
         """
         with stated_errors():
             installation = open_installation(ServerOptions(data))

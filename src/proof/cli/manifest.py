@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Meta
 
 from proof.cli.hashing import HashedFile, Problem
+from proof.cli.terminal import printable
 from proof.core.canonical import canonical_json
 from proof.core.errors import ProofError
 
@@ -78,7 +79,8 @@ def parse(raw: bytes) -> tuple[Entry, ...]:
     try:
         files = msgspec.json.decode(raw, type=_Manifest).files
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        raise ManifestError(f"not a manifest: {error}") from None
+        # It quotes the names of members, which are a stranger's.
+        raise ManifestError(f"not a manifest: {printable(str(error))}") from None
     previous = ""
     for entry in files:
         if any(part in {"", ".", ".."} for part in entry.path.split("/")) or "\0" in entry.path:

@@ -85,7 +85,10 @@ def _register_revoke(operator: typer.Typer, open_installation: Opener) -> None:
         data: Data = None,
         as_json: Json = False,
     ) -> None:
-        """End an operator's token for good, within a second."""
+        """End an operator's token for good, within a second.
+
+        Example: proof operator revoke 1EbwoC8TaZVOC
+        """
 
         async def end(database: Database) -> None:
             async with database.transaction() as tx:

@@ -41,6 +41,8 @@ def register(app: typer.Typer) -> None:
         The calendars are those that the file names; only public https addresses are called. Exits 0
         when the file has an attestation of Bitcoin, 3 while it has none, 1 when a calendar sends
         something wrong, 4 when one cannot be reached. Check the result with `proof verify`.
+
+        Example: proof ots upgrade report.pdf.ots
         """
         policy = _policy(open_network or [])
         raw = _read(file, MAX_BYTES)
@@ -67,7 +69,10 @@ def register(app: typer.Typer) -> None:
             bool, typer.Option("--force", help="Replace a file that is there.")
         ] = False,
     ) -> None:
-        """Write a Bitcoin proof of ours as an .ots file, for any OpenTimestamps client."""
+        """Write a Bitcoin proof of ours as an .ots file, for any OpenTimestamps client.
+
+        Example: proof ots export contract.pdf.proof.json
+        """
         target = output or _target(proof)
         if target.exists() and not force:
             raise fail(f"{printable(str(target))} exists; --force replaces it", USAGE)

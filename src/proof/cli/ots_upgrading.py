@@ -53,13 +53,14 @@ async def upgraded(raw: bytes, policy: OutboundPolicy) -> Upgraded:
     RefusedError when the file, or what it would become, is refused.
     """
     file = parse_ots(raw)
+    unchanged = written = write_ots(file)
     client = OutboundClient(policy, max_response_bytes=MAX_ANSWER_BYTES)
     failures: dict[PendingAttestation, Failure] = {}
     answered: set[PendingAttestation] = set()
     try:
         for _ in range(_MAX_ROUNDS):
             waiting = [one for one in _pending(file) if one not in answered | failures.keys()]
-            before = file
+            before = written
             for promise in waiting[: _MAX_CALENDARS - len(answered)]:
                 found = await _ask(client, promise)
                 if isinstance(found, Failure):
@@ -67,17 +68,18 @@ async def upgraded(raw: bytes, policy: OutboundPolicy) -> Upgraded:
                     continue
                 answered.add(promise)
                 if found is not None:
-                    file = OtsFile(file.operation, graft(file.timestamp, found))
-            if file == before:
+                    written = write_ots(OtsFile(file.operation, graft(file.timestamp, found)))
+                    # Each time, or what grows beyond the format's limits would overflow the stack.
+                    file = parse_ots(written)
+            # Bytes: two files of 256 forks are nested too deep to be compared.
+            if written == before:
                 break
     finally:
         await client.aclose()
-    written = write_ots(file)
-    now = parse_ots(written)  # also refuses what has grown beyond the format's limits
     return Upgraded(
-        raw if now == parse_ots(raw) else written,
-        tuple(sorted(_heights(now))),
-        tuple(dict.fromkeys(one.uri for one in _pending(now))),
+        raw if written == unchanged else written,
+        tuple(sorted(_heights(file))),
+        tuple(dict.fromkeys(one.uri for one in _pending(file))),
         tuple(failures.values()),
     )
 

@@ -1,6 +1,7 @@
 """How commands speak: to people with rich, to machines with JSON."""
 
 import json
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,9 +22,14 @@ err = Console(stderr=True, soft_wrap=True, highlight=False)
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs instead of text.")]
 
 
+# What `json` leaves as it is and a terminal obeys (C1 controls) or turns round, or no encoding holds.
+_UNSHOWN = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
 def print_json(value: Any) -> None:
-    """One JSON document on standard output."""
-    sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+    """One JSON document on standard output, with everything escaped that a terminal would obey."""
+    text = json.dumps(value, ensure_ascii=False, indent=2)
+    sys.stdout.write(_UNSHOWN.sub(lambda found: f"\\u{ord(found[0]):04x}", text) + "\n")
 
 
 def fail(message: str, code: int) -> typer.Exit:

@@ -25,6 +25,7 @@ from proof.partners.records.view import PartnerView, view
 from proof.partners.records.webhooks import TRANSACTION_EVENT
 from proof.partners.service import base_urls
 from proof.partners.types import Environment
+from proof.ramp.providers.lacking import lacking_provider
 from proof.webhooks.target import Target
 
 _ACTOR = Actor("cli")
@@ -53,7 +54,10 @@ def _register_views(partner: typer.Typer, open_installation: Opener) -> None:
         data: Data = None,
         as_json: Json = False,
     ) -> None:
-        """Show a partner's record, and what still keeps an environment from working."""
+        """Show a partner's record, and what still keeps an environment from working.
+
+        Example: proof partner show ptr_3mF8… --toml > acme.toml
+        """
         with stated_errors():
             installation = open_installation(ServerOptions(data))
             found = installation.with_database(
@@ -95,12 +99,18 @@ def _register_states(partner: typer.Typer, open_installation: Opener) -> None:
 
     @partner.command()
     def suspend(partner_id: PartnerId, data: Data = None, as_json: Json = False) -> None:
-        """Refuse every call of a partner, within a second. Nothing is lost."""
+        """Refuse every call of a partner, within a second. Nothing is lost.
+
+        Example: proof partner suspend ptr_3mF8…
+        """
         change(partner_id, "suspended", data, as_json=as_json)
 
     @partner.command()
     def resume(partner_id: PartnerId, data: Data = None, as_json: Json = False) -> None:
-        """End a suspension."""
+        """End a suspension.
+
+        Example: proof partner resume ptr_3mF8…
+        """
         change(partner_id, "active", data, as_json=as_json)
 
 
@@ -111,7 +121,8 @@ def _target(installation: Installation) -> Target:
 async def _view(installation: Installation, database: Database, partner_id: str) -> PartnerView:
     async with database.connection() as connection:
         found = await find_partner(connection, _target(installation), partner_id)
-        return view(found, installation.base_urls(await base_urls(connection)))
+        lacking = await lacking_provider(connection, partner_id)
+        return view(found, installation.base_urls(await base_urls(connection)), lacking)
 
 
 async def _all(database: Database) -> list[PartnerSummary]:
@@ -139,9 +150,23 @@ def _print_view(found: PartnerView) -> None:
         part = msgspec.json.decode(msgspec.json.encode(getattr(found, environment)))
         lacking = part.pop("missing")
         for name, value in part.items():
-            out.print(f"  {name:15}{_shown(value)}", markup=False)
+            for label, line in _lines(name, value):
+                out.print(f"  {label:15}{line}", markup=False)
         for one in lacking:
             out.print(f"  missing        {one}", markup=False, style="yellow")
+
+
+def _lines(name: str, value: Any) -> list[tuple[str, str]]:
+    if name == "wallets" and value:
+        texts = [" ".join((one["currency"], one["network"], one["address"])) for one in value]
+        states = ["" if one["active"] else " (not active)" for one in value]
+        return [
+            ("" if number else name, text + state)
+            for number, (text, state) in enumerate(zip(texts, states, strict=True))
+        ]
+    # The two lists mean opposite things when they are empty.
+    empty = {"ips": "none: nobody is let in", "timestamp_ips": "any address"}
+    return [(name, _shown(value) if value else empty.get(name, _shown(value)))]
 
 
 def _shown(value: Any) -> str:

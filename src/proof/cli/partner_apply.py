@@ -10,6 +10,7 @@ from proof.cli.changes import print_changes
 from proof.cli.installation import Installation, Opener, ServerOptions
 from proof.cli.output import USAGE, Json, fail, stated_errors
 from proof.cli.server import Data
+from proof.cli.terminal import is_interactive
 from proof.core.errors import InvalidInputError
 from proof.db import Database
 from proof.partners.audit import Actor
@@ -44,9 +45,11 @@ def register(partner: typer.Typer, open_installation: Opener) -> None:
         """Make a partner's record what a TOML file says, in one transaction, after showing the changes.
 
         What the file does not name stays. `proof partner show ID --toml` writes one to begin with.
+
+        Example: proof partner apply acme.toml --dry-run
         """
         with stated_errors():
-            wanted = parse_partner_file(_read(file))
+            wanted = _parsed(file)
             installation = open_installation(ServerOptions(data))
             asks = not (dry_run or yes)
             if asks and (as_json or not is_interactive()):
@@ -55,11 +58,6 @@ def register(partner: typer.Typer, open_installation: Opener) -> None:
             changes = installation.with_database(plan.run)
         if as_json or not asks:
             print_changes(wanted.partner_id, changes, as_json=as_json, planned=dry_run)
-
-
-def is_interactive() -> bool:
-    """Whether somebody sits at standard input."""
-    return sys.stdin.isatty()
 
 
 class _Plan:
@@ -103,8 +101,15 @@ class _Plan:
         return changes
 
 
-def _read(file: Path) -> str:
+def _parsed(file: Path) -> PartnerFile:
+    """Raises InvalidInputError, naming the file."""
     try:
-        return sys.stdin.read() if str(file) == "-" else file.read_text()
-    except (OSError, ValueError) as error:
-        raise InvalidInputError(f"{file}: {error}") from None
+        return parse_partner_file(sys.stdin.read() if str(file) == "-" else file.read_text())
+    except OSError as error:
+        raise InvalidInputError(f"{file}: {error.strerror or type(error).__name__}") from None
+    except UnicodeDecodeError:
+        raise InvalidInputError(f"{file}: not UTF-8 text") from None
+    except InvalidInputError as error:
+        raise InvalidInputError(
+            f"{file}: {error.message}; `proof partner show ID --toml` writes one that is right"
+        ) from None

@@ -39,7 +39,10 @@ def register(partner: typer.Typer, open_installation: Opener) -> None:
     def edit(
         partner_id: Annotated[str, typer.Argument(metavar="ID", help="The partner's id, ptr_…")],
         environment: Annotated[
-            Environment, typer.Option(help="Which environment the options below are for.")
+            Environment,
+            typer.Option(
+                "--environment", "--env", help="Which environment the options below are for."
+            ),
         ] = Environment.PRODUCTION,
         name: Annotated[Text, typer.Option(help="Company or product; of both.")] = None,
         email: Annotated[Text, typer.Option(help="Contact address; of both.")] = None,
@@ -142,6 +145,10 @@ def register(partner: typer.Typer, open_installation: Opener) -> None:
             change = PartnerChange(
                 **_named({"name": name, "contact_email": email, str(environment): part})
             )
+            if not any(map(_named, (given, widget, limits, {"name": name, "email": email}))):
+                raise InvalidInputError(
+                    "nothing to change was named; `proof partner edit --help` lists what can be"
+                )
             installation = open_installation(ServerOptions(data))
             _, changes = installation.with_database(
                 lambda database: _edit(installation, database, partner_id, change, force=force)

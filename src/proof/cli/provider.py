@@ -15,6 +15,7 @@ from proof.cli.installation import Installation, Opener, ServerOptions
 from proof.cli.naming import Env
 from proof.cli.output import Json, out, print_json, stated_errors
 from proof.cli.server import Data
+from proof.cli.terminal import is_interactive
 from proof.core.errors import InvalidInputError
 from proof.db import Database
 from proof.partners.audit import Actor
@@ -47,7 +48,10 @@ def register(app: typer.Typer, open_installation: Opener) -> None:
         env: Env,
         data: Data = None,
     ) -> None:
-        """Open no more sessions with a provider. What is under way with it goes on to its end."""
+        """Open no more sessions with a provider. What is under way with it goes on to its end.
+
+        Example: proof provider remove --partner ptr_3mF8… --env production
+        """
 
         async def act(database: Database) -> UUID:
             async with database.transaction() as tx:
@@ -67,7 +71,8 @@ def _register_add(provider: typer.Typer, open_installation: Opener) -> None:
         credentials: Annotated[
             str | None,
             typer.Option(
-                help="A JSON file with the credentials by name, - for standard input; asked for otherwise."
+                help="A JSON file with the credentials by name, - for standard input; asked for"
+                " otherwise, when somebody is there to type."
             ),
         ] = None,
         data: Data = None,
@@ -75,7 +80,7 @@ def _register_add(provider: typer.Typer, open_installation: Opener) -> None:
     ) -> None:
         """Give a partner's environment a provider account; prints the URL for its callbacks.
 
-        Example: proof provider add mercuryo --partner ptr_3mF8… --env production
+        Example: proof provider add mercuryo --partner ptr_3mF8… --env production --credentials FILE
         """
         with stated_errors():
             fields = fields_of(name)
@@ -136,7 +141,12 @@ def _listed(installation: Installation, partner: str | None) -> list[AccountInfo
 
 def _asked(fields: tuple[CredentialField, ...], env: Environment) -> dict[str, str]:
     """The values as typed; secrets are not shown, what has a default may be left empty, and what is
-    generated is not asked for."""
+    generated is not asked for. Raises InvalidInputError when nobody is there to type."""
+    if not is_interactive() and (names := [one.name for one in fields if not one.generated]):
+        raise InvalidInputError(
+            "nobody is here to type the credentials; --credentials takes a JSON file, or - for"
+            f" standard input, with {', '.join(names)}; what has a default may be left out"
+        )
     return {
         one.name: typer.prompt(
             f"{one.name} ({one.about})",

@@ -59,6 +59,9 @@ def register(app: typer.Typer, open_installation: Opener) -> None:
         """The limits of both environments; a class that is not limited is not shown.
 
         Examples of webhooks have a limit of their own where none is set.
+        `proof rate set` with --calls unlimited takes a limit away.
+
+        Example: proof rate show ptr_3mF8…
         """
 
         async def act(database: Database) -> dict[Environment, dict[CallClass, Rate]]:

@@ -41,6 +41,8 @@ def register(app: typer.Typer, open_installation: Opener) -> None:
         """Callers with a token who were turned away: who, from where, why, and what to do.
 
         An address on a list that only reports was let in. A token that was never one is not here.
+
+        Example: proof refusals --partner ptr_3mF8…
         """
 
         async def act(database: Database) -> list[Refusal]:

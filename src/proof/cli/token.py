@@ -64,7 +64,10 @@ def register(app: typer.Typer, open_installation: Opener) -> None:
         key_id: Annotated[str, typer.Argument(help="From `proof token list`.", metavar="KEYID")],
         data: Data = None,
     ) -> None:
-        """End one token now, in every process within a second."""
+        """End one token now, in every process within a second.
+
+        Example: proof token revoke 03A4afx1kCKBF
+        """
 
         async def act(database: Database) -> None:
             async with database.transaction() as tx:
@@ -76,7 +79,10 @@ def register(app: typer.Typer, open_installation: Opener) -> None:
 
     @token.command("list")
     def list_(partner: Partner, data: Data = None, as_json: Json = False) -> None:
-        """Every token of a partner: state, deadline, and when and from where it was last used."""
+        """Every token of a partner: state, deadline, and when and from where it was last used.
+
+        Example: proof token list ptr_3mF8…
+        """
 
         async def act(database: Database) -> list[CredentialInfo]:
             async with database.connection() as connection:

@@ -49,7 +49,10 @@ def register(app: typer.Typer, open_installation: Opener) -> None:
 def _register_show(tx: typer.Typer, open_installation: Opener) -> None:
     @tx.command()
     def show(transaction: Transaction, data: Data = None, as_json: Json = False) -> None:
-        """One transaction with its events and what its provider said. Nothing personal is shown."""
+        """One transaction with its events and what its provider said. Nothing personal is shown.
+
+        Example: proof tx show 5b2c7d0e-7f0b-4a43-9f0c-0d6f6f3a1c55
+        """
 
         async def read(database: Database) -> Shown:
             async with database.connection() as connection:

@@ -7,6 +7,7 @@ import asyncio
 import io
 import json
 from contextlib import redirect_stdout
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -27,6 +28,19 @@ _TRUST = (
     "Get these keys over a channel you trust, and keep them: a key that came with a proof proves"
     " nothing. Then: proof verify FILE --log-key KEYFILE"
 )
+
+
+@dataclass(frozen=True, slots=True)
+class _Compared:
+    """A folder beside its manifest. `skipped`: links and special files, which manifests leave out."""
+
+    difference: Difference
+    unreadable: list[Problem]
+    skipped: list[Problem]
+
+    @property
+    def differs(self) -> bool:
+        return bool(self.difference or self.unreadable)
 
 
 def register(app: typer.Typer) -> None:
@@ -71,6 +85,8 @@ def register(app: typer.Typer) -> None:
         The proof is JSON of ours or an .ots file of anybody's. Exits 0 when the time is signed by a key
         or certificate you gave or is that of a block you trust, 3 when all is consistent but not tied to
         anything you trust, 1 when refused, 2 on wrong usage.
+
+        Example: proof verify contract.pdf --log-key log.key
         """
         trust = {
             "--log-key": log_key,
@@ -129,19 +145,19 @@ def _verify_manifest(arguments: list[str], manifest: Path, folder: Path, *, as_j
         code = main(arguments, prog="proof verify")
     if code == EXIT_USAGE:
         return code
-    difference, unreadable = _compare(manifest, folder)
-    if difference or unreadable:
+    compared = _compare(manifest, folder)
+    if compared.differs:
         code = FAILED
     if as_json:
         facts = json.loads(told.getvalue()) | {"exitCode": code}
-        print_json(facts | {"files": _wire(difference, unreadable)})
+        print_json(facts | {"files": _wire(compared)})
     else:
         typer.echo(told.getvalue(), nl=False)
-        _print(difference, unreadable, folder)
+        _print(compared, folder)
     return code
 
 
-def _compare(manifest: Path, folder: Path) -> tuple[Difference, list[Problem]]:
+def _compare(manifest: Path, folder: Path) -> _Compared:
     if not folder.is_dir():
         raise fail(f"{printable(str(folder))} is not a folder", USAGE)
     try:
@@ -153,26 +169,32 @@ def _compare(manifest: Path, folder: Path) -> tuple[Difference, list[Problem]]:
         raise fail(f"{printable(str(manifest))}: {error.message}", FAILED) from None
     found = find_files(folder)
     hashed, unreadable = hash_all(found.sources)
-    return manifests.compare(entries, folder, hashed), [*found.unreadable, *unreadable]
+    return _Compared(
+        manifests.compare(entries, folder, hashed), [*found.unreadable, *unreadable], found.skipped
+    )
 
 
-def _wire(difference: Difference, unreadable: list[Problem]) -> dict[str, Any]:
+def _wire(compared: _Compared) -> dict[str, Any]:
+    difference = compared.difference
     return {
         "missing": [printable(path) for path in difference.missing],
         "changed": [printable(path) for path in difference.changed],
         "extra": [printable(path) for path in difference.extra],
-        "unreadable": [problem.wire() for problem in unreadable],
+        "unreadable": [problem.wire() for problem in compared.unreadable],
+        "skipped": [problem.wire() for problem in compared.skipped],
     }
 
 
-def _print(difference: Difference, unreadable: list[Problem], folder: Path) -> None:
+def _print(compared: _Compared, folder: Path) -> None:
     for label in ("missing", "changed", "extra"):
-        for path in getattr(difference, label):
+        for path in getattr(compared.difference, label):
             typer.echo(f"{label:8}  {printable(path)}")
-    for problem in unreadable:
-        typer.echo(f"unreadable  {printable(str(problem.path))}: {problem.reason}")
-    same = "differs from" if difference or unreadable else "is exactly as"
-    typer.echo(f"{printable(str(folder))} {same} the manifest says.")
+    for label in ("unreadable", "skipped"):
+        for problem in getattr(compared, label):
+            typer.echo(f"{label:8}  {printable(str(problem.path))}: {problem.reason}")
+    same = "differs from" if compared.differs else "is exactly as"
+    but = "; what was skipped no manifest covers" if compared.skipped else ""
+    typer.echo(f"{printable(str(folder))} {same} the manifest says{but}.")
 
 
 async def _keys(target: Target) -> list[str]:

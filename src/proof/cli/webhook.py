@@ -7,7 +7,7 @@ from uuid import UUID
 import msgspec
 import typer
 
-from proof.cli import webhook_secret
+from proof.cli import webhook_secret, webhook_trial
 from proof.cli.columns import print_columns
 from proof.cli.durations import parse_moment
 from proof.cli.installation import Opener, ServerOptions
@@ -16,7 +16,6 @@ from proof.cli.output import Json, out, print_json, stated_errors
 from proof.cli.server import Data
 from proof.cli.terminal import printable
 from proof.core.clock import SystemClock
-from proof.core.errors import NotFoundError
 from proof.db import Database
 from proof.partners.audit import Actor
 from proof.partners.environments import environment_names
@@ -26,12 +25,9 @@ from proof.webhooks.acts import (
     Place,
     Replay,
     change_endpoint,
-    endpoints_of,
     replay_webhooks,
-    send_test,
 )
 from proof.webhooks.inspection import PAGE_MAX, Search, search_deliveries
-from proof.webhooks.signing import webhook_id
 from proof.webhooks.types import Ordering, State
 from proof.webhooks.view import DeliveryView, EndpointView, delivery_view, endpoint_views
 
@@ -50,7 +46,7 @@ def register(app: typer.Typer, open_installation: Opener) -> None:
     _register_views(webhook, open_installation)
     _register_change(webhook, open_installation)
     _register_replay(webhook, open_installation)
-    _register_test(webhook, open_installation)
+    webhook_trial.register(webhook, open_installation)
     webhook_secret.register(webhook, open_installation)
 
 
@@ -193,42 +189,6 @@ def _register_replay(webhook: typer.Typer, open_installation: Opener) -> None:
             print_json({"replayed": count})
         else:
             out.print(f"{count} due again", markup=False)
-
-
-def _register_test(webhook: typer.Typer, open_installation: Opener) -> None:
-    @webhook.command()
-    def test(
-        partner: Partner,
-        env: Env,
-        endpoint: OfEndpoint = None,
-        data: Data = None,
-        as_json: Json = False,
-    ) -> None:
-        """Send an event of the type webhook.test to every endpoint of an environment, or to one.
-
-        Example: proof webhook test ptr_3mF8… --env sandbox
-        """
-
-        async def act(database: Database) -> dict[UUID, UUID]:
-            place = Place(partner, env)
-            async with database.transaction() as tx:
-                chosen = [one.id for one in await endpoints_of(tx, place)]
-                if not chosen and endpoint is None:
-                    raise NotFoundError(
-                        f"{partner} has no webhook endpoint in {env};"
-                        " `proof partner edit --webhook` sets one"
-                    )
-                named = chosen if endpoint is None else [endpoint]
-                return {one: await send_test(tx, place, one, _ACTOR) for one in named}
-
-        with stated_errors():
-            sent = open_installation(ServerOptions(data)).with_database(act)
-        rows = [{"endpoint_id": str(to), "webhook_id": webhook_id(one)} for to, one in sent.items()]
-        if as_json:
-            print_json(rows)
-            return
-        for row in rows:
-            out.print(f"{row['webhook_id']} is on its way to {row['endpoint_id']}", markup=False)
 
 
 async def _endpoints(

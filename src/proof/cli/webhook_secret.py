@@ -64,7 +64,10 @@ def register(webhook: typer.Typer, open_installation: Opener) -> None:
 
     @secret.command()
     def show(partner: Partner, env: Env, data: Data = None, as_json: Json = False) -> None:
-        """Print the live webhook secrets, the newest first. That you looked is in the audit log."""
+        """Print the live webhook secrets, the newest first. That you looked is in the audit log.
+
+        Example: proof webhook secret show ptr_3mF8… --env production
+        """
         with stated_errors():
             installation = open_installation(ServerOptions(data))
 

@@ -180,9 +180,9 @@ def test_suspend_and_resume(proof: Proof) -> None:
     assert json.loads(done(proof("partner", "resume", partner_id, "--json")))["status"] == "active"
 
 
-@pytest.mark.parametrize("command", ["show", "suspend", "resume", "handover", "edit"])
+@pytest.mark.parametrize("command", ["show", "suspend", "resume", "handover", "edit --off-ramp"])
 def test_an_unknown_partner_is_named(proof: Proof, command: str) -> None:
-    result = proof("partner", command, "ptr_nobody")
+    result = proof("partner", *command.split(), "ptr_nobody")
     assert result.exit_code == 2
     assert "there is no partner 'ptr_nobody'" in result.stderr
 

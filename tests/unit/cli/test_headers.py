@@ -179,6 +179,11 @@ def test_another_network(node: FakeNode) -> None:
     result = sync(node)
     assert result.exit_code == 2
     assert "the source is of signet, not regtest" in result.stderr
+    node.chain = "\x1b]0;main\x07\x9b2J" + "x" * 100_000
+    result = sync(node)
+    assert "the source is of \\x1b]0;main\\x07\\x9b2Jx" in result.stderr
+    assert result.stderr.replace("\n", "").isprintable()
+    assert len(result.stderr) < 1_000
 
 
 ANSWERS: dict[str, bytes] = {
@@ -186,6 +191,9 @@ ANSWERS: dict[str, bytes] = {
     "no batch": b"{}",
     "null": b"null",
     "numbers": b"[1, 2]",
+    "number": b"5",
+    "truth": b"true",
+    "id of no kind": b'[{"id": [], "result": 1, "error": null}]',
     "endless": b"[" + b" " * (5 << 20),
     "nested": b"[" * 100_000,
 }

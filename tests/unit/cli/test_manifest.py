@@ -106,6 +106,12 @@ def test_control_characters_of_a_path_are_escaped_in_the_refusal() -> None:
     assert "\x1b" not in refusal.value.message
 
 
+def test_control_characters_of_a_member_are_escaped_in_the_refusal() -> None:
+    with pytest.raises(ManifestError) as refusal:
+        parse(manifest("a").replace(b'"type"', b'"\\u001b]0;x\\u0007"'))
+    assert refusal.value.message.isprintable()
+
+
 def test_comparing_names_what_differs() -> None:
     entries = parse(manifest("changed", "gone", "grown", "same"))
     now = [

@@ -104,6 +104,49 @@ def test_a_calendar_passes_on_to_another(calendar: FakeApi) -> None:
     assert json.loads(result.stdout)["heights"] == [7]
 
 
+def promise(uri: str) -> bytes:
+    end = ots.pending_attestation(uri)
+    return b"\x00" + end.tag + bytes([len(end.payload)]) + end.payload
+
+
+@pytest.fixture
+def ordinary_stack() -> Iterator[None]:
+    """The recursion limit that the program runs under; a library of the tests raises it."""
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(1_000)
+    yield
+    sys.setrecursionlimit(limit)
+
+
+@pytest.mark.usefixtures("ordinary_stack")
+def test_a_file_of_as_many_forks_as_there_may_be(calendar: FakeApi) -> None:
+    digest = bytes.fromhex(ANCHORED.payload["sha256"])
+    there = promise("http://127.0.0.1:1")
+    forks = (b"\xff" + there + b"\x08") * ots.MAX_DEPTH + there
+    raw = ots.MAGIC + b"\x01\x08" + digest + forks
+    FILE.write_bytes(raw)
+    result = run("ots", "upgrade", FILE)
+    assert result.exit_code == 4
+    assert FILE.read_bytes() == raw
+
+
+@pytest.mark.usefixtures("ordinary_stack")
+def test_calendars_that_lead_ever_deeper_are_refused(calendar: FakeApi) -> None:
+    pending(calendar.url)
+    deeper = (b"\xff" + COMPLETE[1:] + b"\x08") * 250
+    at = message()
+    for here, there in (("", "/2"), ("/2", "/3"), ("/3", "/4")):
+        answer = Answer(200, deeper + promise(calendar.url + there))
+        calendar.script(f"{here}/timestamp/{at.hex()}", answer)
+        for _ in range(250):
+            at = ots.apply_operation((ots.SHA256, b""), at)
+    before = FILE.read_bytes()
+    result = upgrade()
+    assert result.exit_code == 1
+    assert "operations follow one another" in result.stderr
+    assert FILE.read_bytes() == before
+
+
 def test_one_of_two_calendars_is_enough(calendar: FakeApi) -> None:
     pending(calendar.url, "http://127.0.0.1:1")
     calendar.script(path(), Answer(200, COMPLETE))
@@ -201,7 +244,7 @@ def test_the_real_client_verifies_what_we_export(calendar: FakeApi) -> None:
             ],
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=120,
         )
     assert found.returncode == 0, found.stderr
     assert "Success! Bitcoin block 7 attests existence" in found.stderr

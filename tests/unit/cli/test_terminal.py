@@ -1,11 +1,13 @@
 """Bars for people only; foreign text harmless."""
 
+import json
 from io import StringIO
 
 import pytest
 from rich.console import Console
 
 from proof.cli import terminal
+from proof.cli.output import print_json
 from proof.cli.terminal import printable, progress
 
 
@@ -25,3 +27,12 @@ def test_a_bar_is_drawn_on_a_terminal_only(
 
 def test_terminal_sequences_and_broken_names_are_escaped() -> None:
     assert printable("ü \x1b[2J\n\udcff\u202e") == "ü \\x1b[2J\\n\\udcff\\u202e"
+
+
+def test_json_holds_nothing_that_a_terminal_obeys(capsys: pytest.CaptureFixture[str]) -> None:
+    told = {"ü \x9b2J": "\x1b[2J\x7f\u202e\u2066\ud800"}
+    print_json(told)
+    shown = capsys.readouterr().out
+    assert json.loads(shown) == told
+    assert shown.replace("\n", "").isprintable()
+    assert "ü" in shown

@@ -61,7 +61,7 @@ def load_authority(chain_pem: bytes, key_pem: bytes, policy: str, accuracy_ms: i
         chain = x509.load_pem_x509_certificates(chain_pem)
         key = serialization.load_pem_private_key(key_pem, None)
         der.object_identifier(policy)
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+    except (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion) as error:
         raise AuthorityError(f"the time-stamping certificate or key: {error}") from None
     signer = chain[0]
     if not isinstance(key, Key) or not _is_strong(key):

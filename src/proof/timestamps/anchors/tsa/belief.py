@@ -120,8 +120,8 @@ def _loaded(raw: bytes) -> x509.Certificate:
     with warnings.catch_warnings(action="error", category=CryptographyDeprecationWarning):
         try:
             return x509.load_der_x509_certificate(raw)
-        except CryptographyDeprecationWarning as warning:
-            raise ValueError(str(warning)) from None
+        except (CryptographyDeprecationWarning, x509.InvalidVersion) as said:
+            raise ValueError(str(said)) from None
 
 
 def _require_path(
