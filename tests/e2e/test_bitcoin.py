@@ -15,7 +15,7 @@ from tests.support.served import Server
 from proof.verify import verify_payload
 from proof.verify.trust import ChainTrust
 
-_GIVE_UP_S = 60.0
+_GIVE_UP_S = 120.0
 _LOOK_S = 0.2
 _CHAINS = """
 [production.bitcoin]
@@ -49,7 +49,7 @@ def server(tmp_path: Path, node: Regtest) -> Iterator[Server]:
 def call(url: str, key: str, body: Any = None) -> Any:
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(url, data, {"x-api-key": key})
-    with urllib.request.urlopen(request, timeout=20) as answer:
+    with urllib.request.urlopen(request, timeout=60) as answer:
         return json.load(answer)
 
 
@@ -68,7 +68,7 @@ def chains(server: Server) -> Any:
     return found
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 def test_from_the_first_answer_to_the_proof(server: Server, node: Regtest) -> None:
     partner = server.add_partner()
     key = partner["production"]["api_key"]

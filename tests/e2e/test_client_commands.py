@@ -12,10 +12,11 @@ from tests.support.served import Server, served
 from typer.testing import CliRunner, Result
 
 from proof.main.commands import application
+from proof.main.installation import LocalInstallation
 
 Proof = Callable[..., Result]
 
-_app = application()
+_app = application(LocalInstallation)
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +124,10 @@ def test_a_folder_and_its_manifest(proof: Proof, photos: Path, tmp_path: Path) -
     check = ("verify", manifest.name, "--files", "photos", "--log-key", "log.key")
     whole = proof(*check)
     assert whole.exit_code == 0
-    assert "photos is exactly as the manifest says" in whole.stdout
+    # What is behind a link nobody vouches for, so the link is told.
+    assert "skipped   photos/2026/newest.jpg: a symbolic link" in whole.stdout
+    end = "photos is exactly as the manifest says; what was skipped no manifest covers.\n"
+    assert whole.stdout.endswith(end)
     assert proof("verify", manifest.name, "--files", "photos").exit_code == 3
 
     again = proof("stamp", "photos")
@@ -143,6 +147,7 @@ def test_a_folder_and_its_manifest(proof: Proof, photos: Path, tmp_path: Path) -
         "changed": ["2026/8.jpg"],
         "extra": ["added.jpg"],
         "unreadable": [],
+        "skipped": [{"path": "photos/2026/newest.jpg", "reason": "a symbolic link"}],
     }
 
     kept = manifest.read_bytes()

@@ -14,7 +14,7 @@ PROOF = Path(sys.executable).with_name("proof")
 def test_headers_of_a_real_node_and_its_reorganisation(tmp_path: Path) -> None:
     def proof(*arguments: object) -> subprocess.CompletedProcess[str]:
         command = [str(PROOF), *map(str, arguments)]
-        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
 
     with regtest(tmp_path / "node") as node:
         source = ("--bitcoin-node", node.url, "--bitcoin-credentials", node.cookie)

@@ -23,7 +23,8 @@ from proof.db import Database
 from proof.db.embedded import EmbeddedCluster
 from proof.verify import parse_verifier_key, verify_payload
 
-PATIENCE_S = 60.0
+# A lease of a webhook lasts a minute, and everything takes longer while the machine does other things.
+PATIENCE_S = 180.0
 TWO_PROCESSES = {"PROOF_UNSAFE_OUTBOUND_NETWORKS": "127.0.0.0/8", "PROOF_PROCESSES": "2"}
 
 
@@ -95,7 +96,7 @@ async def with_client(
         return await action(Client(session, part["base_url"], part["api_key"]))
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(900)
 def test_sigkill_in_the_middle_of_load(server: Server) -> None:
     partner = server.add_partner()
     with Receiver() as receiver:
@@ -114,7 +115,7 @@ def test_sigkill_in_the_middle_of_load(server: Server) -> None:
 
         async def both() -> None:
             await asyncio.gather(
-                kill_after(server, list(load.values()), killing),
+                kill_after(server, list(load.values()), asked, killing),
                 *(
                     with_client(server, partner, each, partial(press, acknowledged))
                     for each, acknowledged in load.items()
@@ -122,7 +123,6 @@ def test_sigkill_in_the_middle_of_load(server: Server) -> None:
             )
 
         asyncio.run(both())
-        assert asked, "no proof was asked for before the kill"
         server.start()
         for environment, acknowledged in load.items():
             assert len(acknowledged.known) >= 600
@@ -155,11 +155,16 @@ async def asking(client: Client, acknowledged: Acknowledged, asked: set[str]) ->
             await asyncio.sleep(0.05)
 
 
-async def kill_after(server: Server, load: list[Acknowledged], killing: asyncio.Event) -> None:
-    """SIGKILL every process of the server once some hashes are acknowledged and rounds are sealed."""
+async def kill_after(
+    server: Server, load: list[Acknowledged], asked: set[str], killing: asyncio.Event
+) -> None:
+    """SIGKILL every process of the server once some hashes are acknowledged, rounds are sealed and proofs
+    are asked for."""
     deadline = time.monotonic() + PATIENCE_S
     started = time.monotonic()
-    while min(len(each.known) for each in load) < 600 or time.monotonic() - started < 3:
+    while (
+        not asked or min(len(each.known) for each in load) < 600 or time.monotonic() - started < 3
+    ):
         assert time.monotonic() < deadline, "the load never got through"
         await asyncio.sleep(0.02)
     killing.set()
@@ -169,7 +174,7 @@ async def kill_after(server: Server, load: list[Acknowledged], killing: asyncio.
     await asyncio.to_thread(server.process.wait)
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(900)
 def test_a_frozen_process_loses_nothing(server: Server) -> None:
     """An API process stops (SIGSTOP) longer than any round lives, with requests inside, and goes on."""
     partner = server.add_partner()
@@ -201,7 +206,7 @@ async def stamp_some(client: Client, acknowledged: Acknowledged, count: int) -> 
         await client.stamp([secrets.token_hex(32)], acknowledged)
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(900)
 def test_two_processes_take_overlapping_sets(server: Server) -> None:
     partner = server.add_partner()
     digests = [secrets.token_hex(32) for _ in range(3_000)]
@@ -260,7 +265,7 @@ def check_rounds(server: Server, digests: set[bytes]) -> None:
     async def check() -> None:
         arguments = asdict(EmbeddedCluster(server.data_dir).connection("app"))
         database = await Database.open(arguments)
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + PATIENCE_S
         rows: list[Any] = []
         # The newest rounds may still be open.
         while not (rows and all(row["sealed"] for row in rows)) and time.monotonic() < deadline:
@@ -305,9 +310,16 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 def descendants(pid: int) -> list[int]:
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    try:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except (FileNotFoundError, ProcessLookupError):
+        return []  # it ended meanwhile
     return [each for child in map(int, children) for each in (child, *descendants(child))]
 
 
 def command_of(pid: int) -> str:
-    return Path(f"/proc/{pid}/cmdline").read_bytes().decode().strip("\0").replace("\0", " ")
+    try:
+        command = Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+    return command.decode().strip("\0").replace("\0", " ")

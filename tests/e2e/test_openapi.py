@@ -44,6 +44,7 @@ _SETTINGS = {
 }
 _CONFIG = {
     "seed": 20090103,
+    "request-timeout": 60,
     "generation": {
         "deterministic": True,
         "max-examples": 6,
@@ -77,7 +78,7 @@ network = "regtest"
 confirmations = 6
 every_s = 600
 """
-_GIVE_UP_S = 60.0
+_GIVE_UP_S = 120.0
 _SESSION = {
     "partner_user_id": "user-1",
     "user_email": "user@acme.example",
@@ -221,7 +222,7 @@ def _await_log(base_url: str) -> None:
     deadline = time.monotonic() + _GIVE_UP_S
     while True:
         try:
-            urllib.request.urlopen(base_url + "/log/tile/0/000.p/1", timeout=10).close()
+            urllib.request.urlopen(base_url + "/log/tile/0/000.p/1", timeout=60).close()
         except urllib.error.HTTPError as error:
             error.close()
             assert time.monotonic() < deadline, "the log stayed empty"
@@ -237,13 +238,13 @@ def _call(method: str, url: str, token: str, body: Any = None) -> Any:
         {"x-api-key": token, "content-type": "application/json"},
         method=method,
     )
-    with urllib.request.urlopen(request, timeout=10) as answer:
+    with urllib.request.urlopen(request, timeout=60) as answer:
         return json.load(answer)
 
 
 def test_the_served_document(sides: dict[str, Side]) -> None:
     url = sides["production"].base_url + "/openapi.json"
-    with urllib.request.urlopen(url, timeout=10) as answer:
+    with urllib.request.urlopen(url, timeout=60) as answer:
         assert answer.read() == _DOCUMENT
 
 

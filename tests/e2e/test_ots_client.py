@@ -22,7 +22,7 @@ from opentimestamps.core.timestamp import DetachedTimestampFile
 from tests.support.bitcoin import WALLET, Regtest, regtest
 from tests.support.served import Server, served
 
-_GIVE_UP_S = 60.0
+_GIVE_UP_S = 120.0
 _CONFIRMATIONS = 6
 
 
@@ -49,7 +49,7 @@ class Site:
             env={"PATH": os.environ["PATH"], "HOME": str(folder)},
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=120,
         )
 
     def get(self, path: str) -> tuple[int, bytes]:
@@ -57,7 +57,7 @@ class Site:
             self.server.url + path, headers={"x-api-key": self.api_key}
         )
         try:
-            with urllib.request.urlopen(request, timeout=20) as answer:
+            with urllib.request.urlopen(request, timeout=60) as answer:
                 return answer.status, answer.read()
         except urllib.error.HTTPError as error:
             with error:
@@ -66,7 +66,7 @@ class Site:
     def post(self, path: str, body: bytes) -> bytes:
         headers = {"x-api-key": self.api_key, "content-type": "application/json"}
         request = urllib.request.Request(self.server.url + path, body, headers)
-        with urllib.request.urlopen(request, timeout=20) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             read: bytes = answer.read()
             return read
 

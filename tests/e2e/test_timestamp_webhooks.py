@@ -16,7 +16,7 @@ from tests.support.served import served
 
 from proof.verify import parse_verifier_key, verify_payload
 
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 
 
 def call(method: str, url: str, key: str, body: object = None) -> tuple[int, Any]:

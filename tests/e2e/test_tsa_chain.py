@@ -16,7 +16,7 @@ from tests.support.served import Server, served
 
 from proof.verify.cli import main
 
-_GIVE_UP_S = 60.0
+_GIVE_UP_S = 120.0
 _LOOK_S = 0.1
 _CHAINS = """
 [production.tsa]
@@ -34,7 +34,7 @@ def authority() -> Iterator[Server]:
 
 @pytest.fixture
 def server(tmp_path: Path, authority: Server) -> Iterator[Server]:
-    with urllib.request.urlopen(f"{authority.url}/tsa/chain", timeout=20) as answer:
+    with urllib.request.urlopen(f"{authority.url}/tsa/chain", timeout=60) as answer:
         (tmp_path / "ca.pem").write_bytes(answer.read())
     (tmp_path / "chains.toml").write_text(_CHAINS.format(url=authority.url))
     settings = {"PROOF_CHAINS_FILE": str(tmp_path / "chains.toml"), "PROOF_PROCESSES": "1"}
@@ -45,7 +45,7 @@ def server(tmp_path: Path, authority: Server) -> Iterator[Server]:
 def call(url: str, key: str, body: Any = None) -> Any:
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(url, data, {"x-api-key": key})
-    with urllib.request.urlopen(request, timeout=20) as answer:
+    with urllib.request.urlopen(request, timeout=60) as answer:
         return json.load(answer)
 
 
@@ -57,12 +57,13 @@ def eventually(check: Callable[[], Any]) -> Any:
     return found
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 def test_from_the_answer_to_the_proof(
     server: Server, authority: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     key = server.add_partner()["production"]["api_key"]
     digest = sha256(b"signed").hexdigest()
+    asked_at = int(time.time())
     answer = call(f"{server.url}/v1/timestamp", key, {"sha256": [digest]})
     assert [tree["currencyId"] for tree in answer["trees"]] == [900, 901]
     tree = f"{server.url}/v1/tree/{answer['trees'][1]['treeId']}"
@@ -71,7 +72,7 @@ def test_from_the_answer_to_the_proof(
     )
     assert verified["currency"] == "TSA"
     assert verified["transaction"].isdigit()
-    assert abs(verified["timestamp"] / 1000 - time.time()) < 60
+    assert asked_at <= verified["timestamp"] / 1000 <= time.time()
 
     proof = call(f"{server.url}/v1/proof/{digest}?currencyId=901", key)
     assert proof["tree"] == verified
@@ -90,7 +91,7 @@ def test_from_the_answer_to_the_proof(
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=60,
     )
     assert "Verification: OK" in done.stdout, done.stderr
 

@@ -123,7 +123,7 @@ def test_the_example_of_the_page_and_the_command_see_the_same(
             assert ["pending" in line for line in first] == [True, True]
             await behind.hear(transaction, Verdict.PROCESSING)
             await behind.hear(transaction, Verdict.FAILED)
-            rest = [await asyncio.to_thread(one.communicate, timeout=30) for one in watchers]
+            rest = [await asyncio.to_thread(one.communicate, timeout=120) for one in watchers]
             assert [one.returncode for one in watchers] == [0, 0]
             assert rest[0][0].split() == ["processing", "failed"]
             assert re.findall(r'"status":"(\w+)"', rest[1][0]) == ["processing", "failed"]

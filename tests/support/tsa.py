@@ -1,6 +1,10 @@
 """Authorities as the tests need them."""
 
+import ssl
 from functools import cache
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from proof.core.clock import Clock, SystemClock
 from proof.timestamps.tsa.authority import load_authority
@@ -45,3 +49,10 @@ def development_authority(
         readings=readings or FakeReadings().readings(),
     )
     return TimeStampingAuthority(issuer(), clock, watch)
+
+
+def of_no_version(chain: bytes) -> bytes:
+    """The first certificate of a PEM chain, of a version that does not exist."""
+    known, unknown = bytes.fromhex("a003020102"), bytes.fromhex("a003020140")
+    certificate = x509.load_pem_x509_certificates(chain)[0].public_bytes(Encoding.DER)
+    return ssl.DER_cert_to_PEM_cert(certificate.replace(known, unknown, 1)).encode()

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from tests.support.tsa import generated
+from tests.support.tsa import generated, of_no_version
 
 from proof.config import SettingsError, load_settings
 from proof.config.chains import TsaTable, load_chain_tables
@@ -73,11 +73,13 @@ def test_a_mistake_in_the_table_is_named(tmp_path: Path, text: str, said: str) -
     [
         (URL + 'ca_certificate_file = "missing.pem"\n', r"missing\.pem: No such file"),
         (URL + 'ca_certificate_file = "chains.toml"\n', r"\[production.tsa\]"),
+        (URL + 'ca_certificate_file = "odd.pem"\n', r"\[production.tsa\] 64 is not a valid"),
         ('url = "https://tsa.example"\npolicy = "mine"\n', r"\[production.tsa\]"),
     ],
 )
 def test_what_cannot_be_used_is_named(tmp_path: Path, run: object, text: str, said: str) -> None:
     name = written(tmp_path, text)
+    (tmp_path / "odd.pem").write_bytes(of_no_version(generated().chain))
     assert callable(run)
 
     async def opened() -> None:

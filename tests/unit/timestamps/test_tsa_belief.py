@@ -6,7 +6,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tests.support import tokens
 from tests.support.chain_suite import ROOT
@@ -49,6 +49,8 @@ def test_tokens_of_other_kinds_of_keys(kind: str) -> None:
 ASKED = Query(ROOT, 7, None)
 ANSWER = granted(ASKED.encode())[1]
 ANSWERED = datetime.now(UTC)
+# The field `version` as every certificate begins with it.
+VERSION_3 = bytes.fromhex("a003020102")
 
 
 def issued(
@@ -128,6 +130,9 @@ def test_a_certificate_on_the_way_with_a_forbidden_number() -> None:
 
 @settings(max_examples=200)
 @given(st.integers(0, len(ANSWER) - 1), st.booleans(), st.integers(1, 255))
+# A certificate of a version that does not exist.
+@example(ANSWER.index(VERSION_3) + len(VERSION_3) - 1, False, 0x40)
+@example(ANSWER.rindex(VERSION_3) + len(VERSION_3) - 1, False, 0x40)
 def test_any_damage_to_an_answer_is_refused(index: int, cut: bool, other: int) -> None:
     rest = b"" if cut else bytes([ANSWER[index] ^ other]) + ANSWER[index + 1 :]
     try:

@@ -16,7 +16,7 @@ from rfc3161_client import (
     VerifierBuilder,
     decode_timestamp_response,
 )
-from tests.support.tsa import ACCURACY_MS, POLICY, generated, issuer
+from tests.support.tsa import ACCURACY_MS, POLICY, generated, issuer, of_no_version
 
 from proof.core.clock import SystemClock
 from proof.timestamps.tsa.authority import AuthorityError, load_authority
@@ -169,6 +169,7 @@ def test_certificates_that_may_not_sign_are_refused() -> None:
         (signer_for(strong), pem(weak), "2048 bits"),
         (generated().chain, pem(strong), "not the one"),
         (b"nothing", pem(strong), "certificate or key"),
+        (of_no_version(generated().chain), pem(strong), "certificate or key: 64 is not"),
         (signer_for(strong), b"nothing", "certificate or key"),
     ]
     for chain, key, message in cases:
