@@ -128,7 +128,7 @@ def _tsa(settings: Settings, environment: Environment, table: TsaTable) -> TsaCh
             authorities = x509.load_pem_x509_certificates(path.read_bytes())
     except OSError as error:
         raise SettingsError(f"setting chains_file: {error.filename}: {error.strerror}") from None
-    except ValueError as error:
+    except (ValueError, x509.InvalidVersion) as error:
         raise SettingsError(f"setting chains_file: [{environment}.tsa] {error}") from None
     return TsaChain(
         Exchange(table.url), TsaSettings(Trust(authorities), table.policy), SystemClock()
