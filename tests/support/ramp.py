@@ -47,7 +47,8 @@ async def make_transaction(
         await tx.execute(_TRANSACTION, *values)
         known = {Kind.EMAIL: EMAIL, Kind.ADDRESS: ADDRESS, Kind.CLIENT_IP: CLIENT_IP}
         for each, value in known.items():
-            await personal.save(tx, personal.seal(vault, each, value), person, made, at)
+            sealed = personal.seal(vault, each, value)
+            await personal.save(tx, [(sealed, person, made)], at)
     return made
 
 

@@ -37,8 +37,9 @@ WHERE transaction_id = ANY($1::uuid[]) AND kind IN ('address', 'salt')
 """
 
 _SAVE = """
-INSERT INTO ramp_personal (id, user_id, transaction_id, kind, sealed, created_at)
-VALUES ($1, $2, $3, $4, $5, $6)
+INSERT INTO ramp_personal (id, kind, sealed, user_id, transaction_id, created_at)
+SELECT *, $6::timestamptz
+FROM unnest($1::uuid[], $2::text[], $3::bytea[], $4::bigint[], $5::uuid[])
 """
 
 
@@ -76,10 +77,11 @@ def seal(vault: Vault, kind: Kind, value: str | bytes) -> Sealed:
 
 
 async def save(
-    tx: Connection, sealed: Sealed, user_id: int, transaction_id: UUID, created_at: datetime
+    tx: Connection, values: Sequence[tuple[Sealed, int, UUID]], created_at: datetime
 ) -> None:
-    """Write one sealed value of a user's transaction."""
-    await tx.execute(_SAVE, sealed.id, user_id, transaction_id, sealed.kind, sealed[2], created_at)
+    """Write sealed values, each with the user and the transaction it belongs to."""
+    rows = [(*sealed, user_id, transaction_id) for sealed, user_id, transaction_id in values]
+    await tx.execute(_SAVE, *map(list, zip(*rows, strict=True)), created_at)
 
 
 async def read(connection: Connection, vault: Vault, transaction_id: UUID) -> Mapping[Kind, str]:

@@ -8,7 +8,7 @@ from proof.core.secrets import Vault
 from proof.db import Connection
 from proof.partners.types import Environment
 from proof.ramp import personal
-from proof.ramp.personal import Kind, Salts
+from proof.ramp.personal import Kind, Salts, Sealed
 from proof.ramp.transactions.events import Identity
 from proof.ramp.transactions.queries import Locked
 
@@ -24,14 +24,17 @@ async def identities(
     the hashes are empty then. Raises SealError."""
     opened = await personal.read_for_events(tx, vault, [one.id for one in transactions])
     made: dict[UUID, Identity] = {}
+    new: list[tuple[Sealed, int, UUID]] = []
     for one in transactions:
         values = opened.get(one.id, {})
         salts = personal.salts_of(values)
         if salts is None and not one.erased:
             salts, sealed = personal.new_salts(vault)
-            await personal.save(tx, sealed, one.user_id, one.id, now)
+            new.append((sealed, one.user_id, one.id))
         address = values.get(Kind.ADDRESS, b"").decode()
         made[one.id] = _identity(one, names[one.partner_environment_id], salts, address)
+    if new:
+        await personal.save(tx, new, now)
     return made
 
 
