@@ -11,7 +11,6 @@ No transaction is open over step 2, and nothing here is waited for by a delivery
 """
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import structlog
@@ -20,16 +19,10 @@ from proof.core.clock import Clock
 from proof.core.loop import Loop
 from proof.db import Connection, Database
 from proof.mail import MailError, Sender
+from proof.mail.schedule import FORGET_S, GIVE_UP, KEPT, LEASE, LOOK_S, next_try, utc_text
 from proof.partners.environments import Contact, contact
 from proof.webhooks.notices import Change
 
-_LEASE = timedelta(minutes=5)
-_FIRST_WAIT_S = 60
-_LONGEST_WAIT_S = 3600
-_GIVE_UP = timedelta(days=3)
-_KEPT = timedelta(days=90)
-_LOOK_S = 5.0
-_FORGET_S = 3600.0
 _OPERATOR = "operator"
 
 _CLAIM = """
@@ -58,15 +51,15 @@ class NoticeMail:
     def loops(self) -> list[Loop]:
         """Sending, and forgetting what ended long ago."""
         return [
-            Loop("webhook notices", self.send_next, _LOOK_S),
-            Loop("forget webhook notices", self.forget, _FORGET_S),
+            Loop("webhook notices", self.send_next, LOOK_S),
+            Loop("forget webhook notices", self.forget, FORGET_S),
         ]
 
     async def send_next(self) -> bool:
         """Send one notice that is due; whether there was one. Raises DatabaseUnavailableError."""
         now = self.clock.now()
         async with self.database.connection() as connection:
-            row: Any = await connection.fetchrow(_CLAIM, now, now + _LEASE)
+            row: Any = await connection.fetchrow(_CLAIM, now, now + LEASE)
             if row is None:
                 return False
             found = await contact(connection, row["partner_environment_id"])
@@ -79,7 +72,7 @@ class NoticeMail:
         """Delete notices that ended 90 days ago; there is nothing more to do then."""
         async with self.database.connection() as connection:
             await connection.execute(
-                "DELETE FROM webhook_notices WHERE ended_at < $1", self.clock.now() - _KEPT
+                "DELETE FROM webhook_notices WHERE ended_at < $1", self.clock.now() - KEPT
             )
         return False
 
@@ -91,7 +84,7 @@ class NoticeMail:
         try:
             await self.sender.send(recipient, _subject(row, found), _text(row, found))
         except MailError as error:
-            over = self.clock.now() - row["at"] > _GIVE_UP
+            over = self.clock.now() - row["at"] > GIVE_UP
             _log.warning(
                 "webhook notice not mailed", notice_id=row["id"], error=error.message, given_up=over
             )
@@ -100,13 +93,12 @@ class NoticeMail:
 
     async def _record(self, connection: Connection, row: Any, outcome: str | None) -> None:
         now = self.clock.now()
-        wait_s = min(_FIRST_WAIT_S << min(row["attempts"] - 1, 16), _LONGEST_WAIT_S)
         await connection.execute(
             "UPDATE webhook_notices SET due_at = $2, outcome = $3,"
             " ended_at = CASE WHEN $3::text IS NULL THEN NULL ELSE $4::timestamptz END"
             " WHERE id = $1 AND ended_at IS NULL",
             row["id"],
-            now + timedelta(seconds=wait_s),
+            next_try(now, row["attempts"]),
             outcome,
             now,
         )
@@ -137,7 +129,7 @@ def _subject(row: Any, found: Contact) -> str:
 
 def _text(row: Any, found: Contact) -> str:
     # The URL may hold a token, so only its host is named.
-    change, at = Change(row["change"]), _utc(row["at"])
+    change, at = Change(row["change"]), utc_text(row["at"])
     return (
         f"A webhook endpoint {_SAID[change]}\n\n"
         f"partner   {found.name}\n          {found.partner_id}, {found.environment}\n"
@@ -145,7 +137,3 @@ def _text(row: Any, found: Contact) -> str:
         f"when      {at}\nwhy       {row['reason']}\n\n"
         f"{_NEXT[change]}"
     )
-
-
-def _utc(moment: datetime) -> str:
-    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"

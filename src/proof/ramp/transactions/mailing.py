@@ -14,7 +14,7 @@ payment or a person: it goes through relays that keep what they see.
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import structlog
@@ -23,15 +23,9 @@ from proof.core.clock import Clock
 from proof.core.loop import Loop
 from proof.db import Connection, Database
 from proof.mail import MailError, Sender
+from proof.mail.schedule import FORGET_S, GIVE_UP, KEPT, LEASE, LOOK_S, next_try, utc_text
 
-_LEASE = timedelta(minutes=5)
 _PACE = timedelta(minutes=10)
-_FIRST_WAIT_S = 60
-_LONGEST_WAIT_S = 3600
-_GIVE_UP = timedelta(days=3)
-_KEPT = timedelta(days=90)
-_LOOK_S = 5.0
-_FORGET_S = 3600.0
 # More lines nobody reads; the others are counted.
 _LINES = 50
 
@@ -79,15 +73,15 @@ class AlertMail:
     def loops(self) -> list[Loop]:
         """Sending, and forgetting what ended long ago."""
         return [
-            Loop("alert mail", self.send, _LOOK_S),
-            Loop("forget alert mail", self.forget, _FORGET_S),
+            Loop("alert mail", self.send, LOOK_S),
+            Loop("forget alert mail", self.forget, FORGET_S),
         ]
 
     async def send(self) -> bool:
         """Send what waits, if it is due; whether it was. Raises DatabaseUnavailableError."""
         now = self.clock.now()
         async with self.database.connection() as connection:
-            rows = await connection.fetch(_CLAIM, now, now + _LEASE, now - _PACE)
+            rows = await connection.fetch(_CLAIM, now, now + LEASE, now - _PACE)
         if not rows:
             return False
         outcome = await self._outcome(rows)
@@ -99,7 +93,7 @@ class AlertMail:
         """Delete notices that ended 90 days ago; there is nothing more to do then."""
         async with self.database.connection() as connection:
             await connection.execute(
-                "DELETE FROM ramp_alert_notices WHERE ended_at < $1", self.clock.now() - _KEPT
+                "DELETE FROM ramp_alert_notices WHERE ended_at < $1", self.clock.now() - KEPT
             )
         return False
 
@@ -118,10 +112,9 @@ class AlertMail:
         self, connection: Connection, rows: Sequence[Any], outcome: str | None
     ) -> None:
         now, tries = self.clock.now(), max(row["attempts"] for row in rows)
-        wait_s = min(_FIRST_WAIT_S << min(tries - 1, 16), _LONGEST_WAIT_S)
         ids = [row["id"] for row in rows]
-        due_at = now + timedelta(seconds=wait_s)
-        await connection.execute(_RECORD, ids, due_at, outcome, now, now - _GIVE_UP)
+        due_at = next_try(now, tries)
+        await connection.execute(_RECORD, ids, due_at, outcome, now, now - GIVE_UP)
 
 
 def _subject(rows: Sequence[Any]) -> str:
@@ -133,7 +126,7 @@ def _subject(rows: Sequence[Any]) -> str:
 def _text(rows: Sequence[Any]) -> str:
     # Longer lines than 78 characters would be folded, and the ids with them.
     lines = [
-        f"{row['transaction_id']}  {row['alert']}\n    {_utc(row['at'])}  {row['partner_id']}\n"
+        f"{row['transaction_id']}  {row['alert']}\n    {utc_text(row['at'])}  {row['partner_id']}\n"
         for row in rows[:_LINES]
     ]
     if more := Counter(row["alert"] for row in rows[_LINES:]):
@@ -144,7 +137,3 @@ def _text(rows: Sequence[Any]) -> str:
         "proof tx show ID          shows what its provider said.\n"
         "/docs/operating says what each reason means and what to do.\n"
     )
-
-
-def _utc(moment: datetime) -> str:
-    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
