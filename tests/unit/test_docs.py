@@ -4,6 +4,7 @@ import json
 import re
 import tomllib
 import urllib.request
+from enum import StrEnum
 from hashlib import sha256
 from importlib.resources import files
 from io import BytesIO
@@ -33,6 +34,10 @@ from proof.config import load_settings
 from proof.main.commands import application
 from proof.main.documentation import sources
 from proof.main.installation import LocalInstallation
+from proof.outbound.errors import Reason as NoReply
+from proof.partners.operators import OperatorScope
+from proof.partners.refusals import Reason as Refused
+from proof.ramp.transactions.transitions import Alert
 from proof.verify import RefusedError, cli
 from proof.web.contents import ENTRIES, PAGES_FOLDER
 from proof.web.site import documentation, render
@@ -155,6 +160,21 @@ def test_every_link_leads_somewhere(path: str) -> None:
         assert inside in DOCUMENTS or inside == "/openapi.json", href
         if target.fragment:
             assert target.fragment in PAGES[inside].values("id"), href
+
+
+@pytest.mark.parametrize(
+    ("name", "members"),
+    [
+        ("credentials-and-addresses", Refused),
+        ("operating", Alert),
+        ("operating", NoReply),
+        ("operating", OperatorScope),
+    ],
+)
+def test_every_word_that_an_operator_is_shown_is_explained(
+    name: str, members: type[StrEnum]
+) -> None:
+    assert [each for each in members if f"`{each}`" not in markdown(name)] == []
 
 
 def test_nothing_generated_was_forgotten() -> None:

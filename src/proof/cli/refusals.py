@@ -19,13 +19,20 @@ _MOST = 1_000
 _HINTS = {
     Reason.KIND: "the token is of the other kind; the call needs the {other}",
     Reason.ENVIRONMENT: "the token is for {environment}; the call went to the other base URL",
+    Reason.ORIGIN: "a browser sent the {kind}, so others can read it there: the partner's backend has to"
+    " make the call; replace the token:"
+    " proof token rotate {partner} --env {environment} --kind {kind} --grace 0",
     Reason.SUSPENDED: "proof partner resume {partner}",
     Reason.RATE: "proof rate show {partner}",
-    Reason.EXPIRED: "token {key_id} has expired; proof token list {partner} shows its successor",
-    Reason.REVOKED: "token {key_id} is revoked; if that was not meant, proof token rotate {partner}"
+    Reason.EXPIRED: "token {key_id} has expired; its successor: proof token list {partner}",
+    Reason.REVOKED: "token {key_id} is revoked; if that was not meant: proof token rotate {partner}"
     " --env {environment} --kind {kind}",
 }
 _ADD = "proof allowlist add {partner} {network} --env {environment} --kind {kind}"
+_MANY = (
+    "many addresses, not told apart; those that may call:"
+    " proof allowlist show {partner} --env {environment} --kind {kind}"
+)
 
 
 def register(app: typer.Typer, open_installation: Opener) -> None:
@@ -69,7 +76,7 @@ def register(app: typer.Typer, open_installation: Opener) -> None:
             "last",
         )
         print_columns(titles, [list(row.values())[:-1] for row in rows])
-        for hint in dict.fromkeys(row["hint"] for row in rows if row["hint"]):
+        for hint in dict.fromkeys(row["hint"] for row in rows):
             out.print(hint, markup=False)
 
 
@@ -96,7 +103,7 @@ def _address(one: Refusal) -> str:
 
 def _hint(one: Refusal) -> str:
     if one.reason in {Reason.ADDRESS, Reason.REPORTED}:
-        hint = _ADD if one.network is not None else ""
+        hint = _MANY if one.network is None else _ADD
     else:
         hint = _HINTS[one.reason]
     other = {

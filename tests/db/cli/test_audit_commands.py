@@ -1,19 +1,24 @@
 """`proof audit verify` says what it was tied to; `proof refusals` whom it was asked for."""
 
+import itertools
 import json
 import os
 import sys
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.db.audit.scene import chained
-from tests.db.cli.commands import Proof, done
+from tests.db.cli.commands import Proof, added, done
+from tests.db.cli.conftest import Local
 from tests.support.pipeline import ORIGIN, VAULT, work
 
 from proof.cli.audit import _written
 from proof.core.clock import SystemClock
 from proof.db import Database
+from proof.partners.refusals import Reason, Refusals
+from proof.partners.types import CredentialKind
 from proof.timestamps.anchors.log.keys import verifier_keys
 from proof.timestamps.anchors.log.service import ensure_log
 from proof.timestamps.proofs.audit_heads import newest_proof, submit_head
@@ -74,6 +79,28 @@ def test_refusals_of_an_unknown_partner(proof: Proof) -> None:
     assert result.exit_code == 2
     assert "there is no partner 'ptr_none'" in result.stderr
     assert done(proof("refusals")).startswith("partner")
+
+
+def test_refusals_of_every_reason_are_shown(proof: Proof, local: Local) -> None:
+    added(proof)
+
+    async def act(database: Database) -> None:
+        counted = Refusals(database)
+        async with database.connection() as connection:
+            owner = await connection.fetchval("SELECT min(id) FROM partner_environments")
+        for reason, kind in itertools.product(Reason, CredentialKind):
+            address, now = ip_address("198.51.100.7"), SystemClock().now()
+            counted.note(owner, kind, reason, address, now, "03A4afx1kCKBF")
+        await counted.flush()
+
+    local.with_database(act)
+    found = json.loads(done(proof("refusals", "--json")))
+    assert {(one["reason"], one["kind"]) for one in found} == set(
+        itertools.product(Reason, CredentialKind)
+    )
+    assert all(one["hint"] for one in found)
+    text = done(proof("refusals"))
+    assert "the partner's backend has to make the call" in text
 
 
 def test_a_reader_that_has_enough_is_no_failure_of_the_database(
