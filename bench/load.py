@@ -29,8 +29,7 @@ class Load(Struct, frozen=True, kw_only=True):
     """What to send. Either `duration_s` bounds the run, after `warmup_s`, or `requests` does. `raw`: a
     body is the bytes of one digest. `body`: the whole body, and `head` more lines for the head, in place of
     hashes; COUNTER in them becomes the number of the request, counted from the seed, in hexadecimal.
-    `sign_key`: X-Signature is HMAC-SHA256 of the body under it. `awake`: look for answers without going to
-    sleep, so that the server does not pay for waking the generator."""
+    `sign_key`: X-Signature is HMAC-SHA256 of the body under it."""
 
     host: str
     port: int
@@ -46,7 +45,6 @@ class Load(Struct, frozen=True, kw_only=True):
     body: str = ""
     head: str = ""
     sign_key: str = ""
-    awake: bool = False
 
 
 class Result(Struct, frozen=True, kw_only=True):
@@ -173,7 +171,9 @@ class _Client:
         self._epoll.close()
 
     def _step(self) -> None:
-        ready = self._ready()
+        ready = self._epoll.poll(_WAIT_S)
+        if not ready:
+            raise LoadError(f"no answer for {_WAIT_S:g} s")
         for descriptor, _event in ready:
             received = self._sockets[descriptor].recv(_RECEIVE_BYTES)
             if not received:
@@ -187,14 +187,6 @@ class _Client:
                 raise LoadError(f"unexpected answer: {received[:200]!r}")
             self.latencies_s.append(time.perf_counter() - self._sent_at.pop(descriptor))
             self._send(descriptor)
-
-    def _ready(self) -> list[tuple[int, int]]:
-        deadline = time.perf_counter() + _WAIT_S
-        wait_s = 0 if self._load.awake else _WAIT_S
-        while not (ready := self._epoll.poll(wait_s)):
-            if time.perf_counter() > deadline:
-                raise LoadError(f"no answer for {_WAIT_S:g} s")
-        return ready
 
     def _send(self, descriptor: int) -> None:
         request = next(self._requests, None)

@@ -18,7 +18,6 @@ from proof.core.errors import InvalidInputError, NotAnObjectError
 from proof.partners.errors import InvalidTokenError
 from proof.partners.gate import Gate
 from proof.partners.operators import Operators
-from proof.partners.types import PartnerEnvironment
 
 _requests = Counter("proof_requests", "Answered requests", ["path", "method", "status"])
 
@@ -97,9 +96,7 @@ class Endpoint:
                 f"{scope['method']} is not allowed here; allowed: {allowed}",
                 (b"allow", allowed.encode()),
             )
-        owner: Caller = self._readmit(scope, edge, operation, notices)
-        if owner is None:
-            owner = await self._admit(scope, edge, operation, notices)
+        owner = await self._admit(scope, edge, operation, notices)
         body = None
         if operation.body is not None:
             raw = await read_body(scope, receive, operation.body_limit)
@@ -110,32 +107,6 @@ class Endpoint:
         return await operation.handler(
             Call(edge, scope["path_params"], query, body, owner, scope["headers"])
         )
-
-    def _readmit(
-        self,
-        scope: Scope,
-        edge: Edge,
-        operation: Operation,
-        notices: list[tuple[bytes, bytes]],
-    ) -> PartnerEnvironment | None:
-        """As `_admit`, for a partner that was just let in and calls again. None: ask that."""
-        kind = operation.credential
-        if kind is None or (operation.ramp and _origin(scope) is not None):
-            return None
-        token = presented_token(scope["headers"])
-        if token is None:
-            return None
-        again = self._gate.readmit(
-            token, edge.environment, edge.address, kind, operation.call_class
-        )
-        if again is None:
-            return None
-        credential, standing = again
-        if credential.expires_at is not None:
-            notices += ending_headers(credential)
-        if standing is not None:
-            notices += rate_headers(standing)
-        return credential.owner
 
     async def _admit(
         self,
@@ -163,8 +134,6 @@ class Endpoint:
         )
         if standing is not None:
             notices += rate_headers(standing)
-        if token:
-            self._gate.note_admitted(token, credential, edge.address)
         return credential if operation.any_kind else credential.owner
 
 

@@ -9,14 +9,12 @@ import asyncio
 import time
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass, field
 
 from proof.core.errors import DatabaseUnavailableError
 from proof.db import Connection, Database
 from proof.partners import credentials
 from proof.partners.credentials import Credential, EndedCredential
 from proof.partners.errors import DirectoryStaleError
-from proof.partners.networks import Address
 
 POLL_S = 0.4
 TRUST_S = 1.0
@@ -24,24 +22,6 @@ TRUST_S = 1.0
 MISS_POLL_S = 0.05
 # Tokens are kept in memory for a moment only, and few of them.
 RECENT_AT_MOST = 256
-_ADDRESSES_AT_MOST = 64
-
-
-@dataclass(slots=True)
-class Recent:
-    """A token that proved genuine since the last look, and where from it was `admitted` by the whole gate.
-
-    Addresses count as the objects they are, by `id`, which is quicker than to compare them; a caller's is
-    one object from call to call (see `client_address`), and another equal one takes the longer way.
-    """
-
-    credential: Credential
-    admitted: dict[int, Address] = field(default_factory=dict)
-
-    def note_admitted(self, address: Address) -> None:
-        # Kept, or another object could come to have its number.
-        if len(self.admitted) < _ADDRESSES_AT_MOST:
-            self.admitted[id(address)] = address
 
 
 class Directory:
@@ -51,13 +31,13 @@ class Directory:
         self._database = database
         self._credentials: dict[str, Credential] = {}
         self._ended: dict[str, EndedCredential] = {}
-        self._recent: dict[str, Recent] = {}
+        self._recent: dict[str, Credential] = {}
         self._version: int | None = None
         self._checked_at = float("-inf")
         self._checking = asyncio.Lock()
 
-    def recent(self, token: str) -> Recent | None:
-        """The token that `remember` was told of since the last look, so for POLL_S at most."""
+    def recent(self, token: str) -> Credential | None:
+        """The credential of a token that proved genuine since the last look, so for POLL_S at most."""
         if time.monotonic() - self._checked_at > TRUST_S:
             return None
         return self._recent.get(token)
@@ -68,7 +48,7 @@ class Directory:
         Looking it up gives nothing away: a dictionary compares texts only when their keyed hashes agree.
         """
         if len(self._recent) < RECENT_AT_MOST:
-            self._recent[token] = Recent(credential)
+            self._recent[token] = credential
 
     async def find(self, key_id: str) -> Credential | None:
         """The credential of that key id as known, no longer ago than a second; None when none is.

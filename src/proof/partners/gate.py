@@ -68,8 +68,7 @@ class Gate:
         if not token:
             _missing.inc()
             raise MissingTokenError("send your credential as Authorization: Bearer or x-api-key")
-        recent = self._directory.recent(token)
-        found = await self._genuine(token) if recent is None else recent.credential
+        found = self._directory.recent(token) or await self._genuine(token)
         if found is None or self._is_over(found):
             _invalid.inc()
             self._note_ended(token, found, address)
@@ -118,44 +117,6 @@ class Gate:
                 standing = await self._taken(credential, address, call_class, rate)
         self._uses.note(credential, address)
         return standing
-
-    def note_admitted(self, token: str, credential: Credential, address: Address) -> None:
-        """Let `readmit` know whom `admit` let in."""
-        recent = self._directory.recent(token)
-        # What the directory has read anew in between may be another answer.
-        if (
-            recent is not None
-            and recent.credential is credential
-            and is_allowed(credential, address)
-        ):
-            recent.note_admitted(address)
-
-    def readmit(
-        self,
-        token: str,
-        environment: Environment,
-        address: Address,
-        kind: CredentialKind,
-        call_class: CallClass | None,
-    ) -> tuple[Credential, Standing | None] | None:
-        """What `authenticate` and `admit` would answer to one they let in from there since the directory's
-        last look, without an origin. None: ask them."""
-        recent = self._directory.recent(token)
-        if recent is None or id(address) not in recent.admitted:
-            return None
-        credential = recent.credential
-        if credential.kind is not kind or credential.owner.environment is not environment:
-            return None
-        if credential.expires_at is not None and self._is_over(credential):
-            return None
-        standing = None
-        rate = credential.rates.get(call_class) if call_class is not None else None
-        if rate is not None and call_class is not None:
-            standing = self._limiter.spend(credential.owner.id, call_class, rate)
-            if standing is None:
-                return None
-        self._uses.note(credential, address)
-        return credential, standing
 
     async def still_admits(self, credential: Credential, address: Address) -> bool:
         """Whether who was let in with this credential from this address would be let in now, its rate

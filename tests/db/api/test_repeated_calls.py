@@ -1,4 +1,4 @@
-"""Who was let in a moment ago is refused whatever would be refused at first, by every header and path."""
+"""A caller that was let in is refused later whatever is refused at first, by every header and path."""
 
 from collections.abc import Callable
 from typing import Any
