@@ -162,6 +162,20 @@ def test_every_link_leads_somewhere(path: str) -> None:
             assert target.fragment in PAGES[inside].values("id"), href
 
 
+# They run, or print what is for programs already.
+WITHOUT_JSON = {"serve", "api", "worker", "audit export", "audit proof", "ots export"}
+
+
+def test_every_command_speaks_to_programs() -> None:
+    without = {
+        name.removeprefix("proof ")
+        for name, command in commands()
+        if not hasattr(command, "commands")
+        and not any("--json" in one.opts for one in command.params)
+    }
+    assert without == WITHOUT_JSON
+
+
 @pytest.mark.parametrize(
     ("name", "members"),
     [

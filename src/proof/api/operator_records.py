@@ -8,9 +8,9 @@ from msgspec import Meta, Struct
 
 from proof.api.http import Call, Reply
 from proof.api.operator_webhooks import ID_MAX
-from proof.api.parameters import moment, whole_number
+from proof.api.parameters import moment, printable_text, whole_number
 from proof.api.services import Services
-from proof.partners.audit import LIST_AT_MOST, newest_entries
+from proof.partners.audit import LIST_AT_MOST, Wanted, newest_entries
 from proof.partners.audit_chain import wire
 from proof.partners.environments import environment_names
 from proof.partners.refusals import Reason, Refusal, list_refusals
@@ -52,7 +52,8 @@ class AuditEntry(Struct):
     id: int
     at: str
     actor: Annotated[
-        str, Meta(description="an operator's key id, `cli`, `worker`, or what else acted")
+        str,
+        Meta(description="an operator's key id, `cli:user@host`, `worker`, or what else acted"),
     ]
     address: str | None
     request_id: str | None
@@ -86,12 +87,18 @@ class OperatorRecordHandlers:
     async def audit(self, call: Call) -> Reply:
         """GET /operator/v1/audit."""
         limit = whole_number(call.query, "limit", AUDIT_DEFAULT, 1, LIST_AT_MOST)
-        before = whole_number(call.query, "before", None, 1, ID_MAX)
-        partner_id = call.query.get("partner_id")
+        wanted = Wanted(
+            call.query.get("partner_id"),
+            printable_text(call.query, "actor"),
+            printable_text(call.query, "action"),
+            moment(call.query, "since"),
+            moment(call.query, "until"),
+            whole_number(call.query, "before", None, 1, ID_MAX),
+        )
         async with self._services.database.connection() as connection:
-            if partner_id is not None:
-                await environment_names(connection, partner_id)
-            found = await newest_entries(connection, limit, partner_id, before)
+            if wanted.partner_id is not None:
+                await environment_names(connection, wanted.partner_id)
+            found = await newest_entries(connection, limit, wanted)
         entries = [msgspec.convert(wire(one), AuditEntry) for one in found]
         following = entries[-1].id if len(entries) == limit else 0
         return Reply(200, _encode(AuditPage(entries, following)))

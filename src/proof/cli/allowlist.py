@@ -5,17 +5,15 @@ from typing import Annotated, Any
 import typer
 
 from proof.cli.installation import Opener, ServerOptions
+from proof.cli.invoker import invoker
 from proof.cli.naming import Env, Kind, Partner
 from proof.cli.output import Json, out, print_json, stated_errors
 from proof.cli.server import Data
 from proof.db import Database
 from proof.partners import allowlists
 from proof.partners.allowlists import AllowlistInfo, Place
-from proof.partners.audit import Actor
 from proof.partners.networks import AllowlistMode, parse_network
 from proof.partners.types import CredentialKind
-
-_ACTOR = Actor("cli")
 
 Net = Annotated[
     str, typer.Argument(help="An address or CIDR network, IPv4 or IPv6.", metavar="NETWORK")
@@ -64,7 +62,7 @@ def register(app: typer.Typer, open_installation: Opener) -> None:
         async def act(database: Database) -> AllowlistInfo:
             async with database.transaction() as tx:
                 place = Place(partner, env, kind)
-                return await allowlists.add(tx, place, wanted, _ACTOR, force=force)
+                return await allowlists.add(tx, place, wanted, invoker(), force=force)
 
         with stated_errors():
             wanted = parse_network(network)
@@ -87,7 +85,7 @@ def register(app: typer.Typer, open_installation: Opener) -> None:
 
         async def act(database: Database) -> AllowlistInfo:
             async with database.transaction() as tx:
-                return await allowlists.remove(tx, Place(partner, env, kind), unwanted, _ACTOR)
+                return await allowlists.remove(tx, Place(partner, env, kind), unwanted, invoker())
 
         with stated_errors():
             unwanted = parse_network(network)
@@ -110,7 +108,7 @@ def register(app: typer.Typer, open_installation: Opener) -> None:
 
         async def act(database: Database) -> AllowlistInfo:
             async with database.transaction() as tx:
-                return await allowlists.set_mode(tx, Place(partner, env, kind), wanted, _ACTOR)
+                return await allowlists.set_mode(tx, Place(partner, env, kind), wanted, invoker())
 
         with stated_errors():
             info = open_installation(ServerOptions(data)).with_database(act)

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from proof.cli.durations import parse_moment
 from proof.cli.installation import Opener, ServerOptions
 from proof.cli.output import FAILED, OPEN, USAGE, Json, err, fail, out, print_json, stated_errors
 from proof.cli.server import Data
@@ -18,7 +19,8 @@ from proof.core.clock import SystemClock
 from proof.core.errors import InvalidInputError
 from proof.db import Database
 from proof.partners import audit_chain
-from proof.partners.audit import LIST_AT_MOST, Entry, newest_entries
+from proof.partners.audit import LIST_AT_MOST, Entry, Wanted, newest_entries
+from proof.partners.environments import environment_names
 from proof.timestamps.proofs.audit_heads import HeadProof, Verdict, newest_proof, verify_log
 from proof.timestamps.proofs.errors import ProofNotYetError
 from proof.verify.note import VerifierKey, VerifierKeyError, parse_verifier_key
@@ -34,16 +36,35 @@ def register(app: typer.Typer, open_installation: Opener) -> None:
     @audit.command(name="list")
     def show(
         partner: Annotated[str | None, typer.Option(help="Of this partner only.")] = None,
+        actor: Annotated[
+            str | None,
+            typer.Option(help="By whom: part of the name, e.g. anna, cli:, worker, a key id."),
+        ] = None,
+        action: Annotated[
+            str | None, typer.Option(help="One action, or what stands before its dot: token.")
+        ] = None,
+        since: Annotated[
+            str | None, typer.Option(help="From then on: 90m, 24h, 7d, or an ISO 8601 time.")
+        ] = None,
+        until: Annotated[str | None, typer.Option(help="Before then: as --since.")] = None,
         limit: Annotated[
             int, typer.Option(min=1, max=LIST_AT_MOST, help="How many, the newest first.")
         ] = 50,
         data: Data = None,
         as_json: Json = False,
     ) -> None:
-        """List the newest entries."""
+        """List the newest entries with what each changed: - before, + after.
+
+        A command's act is by cli:USER@HOST, an operator's call by its key id.
+
+        Example: proof audit list --actor anna --action token --since 7d
+        """
         with stated_errors():
+            wanted = Wanted(
+                partner, actor, action, _bound("--since", since), _bound("--until", until)
+            )
             entries = open_installation(ServerOptions(data)).with_database(
-                lambda database: _newest(database, limit, partner)
+                lambda database: _newest(database, limit, wanted)
             )
         if as_json:
             print_json([audit_chain.wire(entry) for entry in entries])
@@ -128,9 +149,15 @@ def register(app: typer.Typer, open_installation: Opener) -> None:
         _write(found, output)
 
 
-async def _newest(database: Database, limit: int, partner_id: str | None) -> list[Entry]:
+async def _newest(database: Database, limit: int, wanted: Wanted) -> list[Entry]:
     async with database.connection() as connection:
-        return await newest_entries(connection, limit, partner_id)
+        if wanted.partner_id is not None:
+            await environment_names(connection, wanted.partner_id)
+        return await newest_entries(connection, limit, wanted)
+
+
+def _bound(option: str, text: str | None) -> datetime | None:
+    return None if text is None else parse_moment(option, text, SystemClock().now())
 
 
 async def _export(database: Database, since: datetime | None) -> bool:
@@ -196,6 +223,10 @@ def _print_entries(entries: list[Entry]) -> None:
         who = "  ".join(filter(None, (entry.actor, entry.address, entry.request_id)))
         about = f"{entry.action}  {entry.partner_id or ''}".rstrip()
         out.print(printable(f"{entry.id:6}  {at}  {about}  by {who}"), markup=False)
+        for mark, value, style in (("-", entry.before, "red"), ("+", entry.after, "green")):
+            if value is not None:
+                text = canonical_json(value).decode()
+                out.print(f"        {mark} {printable(text)}", markup=False, style=style)
 
 
 def _print_verdict(verdict: Verdict) -> None:

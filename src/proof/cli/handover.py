@@ -6,12 +6,12 @@ from typing import Annotated, Any
 import typer
 
 from proof.cli.installation import Installation, Opener, ServerOptions
+from proof.cli.invoker import invoker
 from proof.cli.output import Json, err, out, print_json, stated_errors
 from proof.cli.server import Data
 from proof.core.clock import SystemClock
 from proof.db import Database
 from proof.mail import MailError
-from proof.partners.audit import Actor
 from proof.partners.handover.links import HandoverLink, make_link
 from proof.partners.handover.renewal import renew_credentials
 from proof.partners.handover.sheet import integration_sheet
@@ -21,8 +21,6 @@ from proof.partners.records.webhooks import TRANSACTION_EVENT
 from proof.partners.service import base_urls
 from proof.partners.types import Environment
 from proof.webhooks.target import Target
-
-_ACTOR = Actor("cli")
 
 
 def register(partner: typer.Typer, open_installation: Opener) -> None:
@@ -75,10 +73,10 @@ class _Handing:
         async with database.transaction() as tx:
             record = await find_partner(tx, self._target, self._partner_id)
             urls = self.installation.base_urls(await base_urls(tx))
-            secrets = await renew_credentials(tx, vault, record, urls, _ACTOR, now)
+            secrets = await renew_credentials(tx, vault, record, urls, invoker(), now)
             sheet = integration_sheet(record, urls, secrets)
             link = await make_link(
-                tx, vault, self._partner_id, sheet, urls[Environment.PRODUCTION], now, _ACTOR
+                tx, vault, self._partner_id, sheet, urls[Environment.PRODUCTION], now, invoker()
             )
         return await handed_over(self.installation, record, link)
 

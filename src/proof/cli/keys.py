@@ -1,15 +1,17 @@
 """proof keys: the rings that sign widget sessions. Ids and times; never a key."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 import typer
 
+from proof.cli.durations import parse_duration
 from proof.cli.installation import Installation, Opener, ServerOptions
+from proof.cli.invoker import invoker
 from proof.cli.output import Json, out, print_json, stated_errors
 from proof.cli.server import Data
+from proof.core.errors import InvalidInputError
 from proof.db import Database
-from proof.partners.audit import Actor
 from proof.partners.signing import RETAINED, KeyInfo, list_keys, rotate
 from proof.partners.types import Environment
 
@@ -35,22 +37,35 @@ def register(app: typer.Typer, open_installation: Opener) -> None:
     @keys.command(name="rotate")
     def replace(
         env: Annotated[Environment, typer.Option("--env", help="Whose ring.")],
+        grace: Annotated[
+            str,
+            typer.Option(
+                help="26h: the old keys verify as long as any session made with them; 0: they end now,"
+                " for one that became known."
+            ),
+        ] = "26h",
         data: Data = None,
         as_json: Json = False,
     ) -> None:
         """Sign with a new key from now on; the old one verifies for 26 hours more.
 
-        The worker does so by itself every PROOF_SIGNING_KEY_DAYS days.
+        The worker does so by itself every PROOF_SIGNING_KEY_DAYS days. With --grace 0 a widget that was not
+        opened yet stays closed: its partner asks for another session. Widgets that are open go on.
 
-        Example: proof keys rotate --env production
+        Example: proof keys rotate --env production --grace 0
         """
         with stated_errors():
+            withdraw = _withdraws(grace)
             installation = open_installation(ServerOptions(data))
-            key_id = installation.with_database(lambda each: _rotate(installation, each, env))
+            key_id = installation.with_database(
+                lambda each: _rotate(installation, each, env, withdraw=withdraw)
+            )
         if as_json:
-            print_json({"environment": env, "key_id": key_id})
-        else:
-            out.print(f"{env} sessions are signed with key {key_id}", markup=False)
+            print_json({"environment": env, "key_id": key_id, "old_keys_withdrawn": withdraw})
+            return
+        out.print(f"{env} sessions are signed with key {key_id}", markup=False)
+        if withdraw:
+            out.print("every earlier key is deleted and verifies no longer")
 
 
 async def _list(database: Database) -> list[KeyInfo]:
@@ -58,10 +73,20 @@ async def _list(database: Database) -> list[KeyInfo]:
         return await list_keys(connection)
 
 
-async def _rotate(installation: Installation, database: Database, environment: Environment) -> str:
-    vault = installation.vault()
+async def _rotate(
+    installation: Installation, database: Database, environment: Environment, *, withdraw: bool
+) -> str:
+    vault, now = installation.vault(), datetime.now(UTC)
     async with database.transaction() as tx:
-        return str(await rotate(tx, vault, environment, Actor("cli"), datetime.now(UTC)))
+        return str(await rotate(tx, vault, environment, invoker(), now, withdraw=withdraw))
+
+
+def _withdraws(grace: str) -> bool:
+    """Raises InvalidInputError for a time in between, which would end sessions by chance."""
+    lasting = parse_duration("--grace", grace)
+    if lasting not in {timedelta(0), RETAINED}:
+        raise InvalidInputError("--grace: 26h, or 0 to end the old keys now")
+    return lasting == timedelta(0)
 
 
 def _wire(key: KeyInfo) -> dict[str, Any]:

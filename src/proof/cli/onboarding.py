@@ -7,11 +7,11 @@ import typer
 
 from proof.cli.handover import handed_over, print_link
 from proof.cli.installation import Installation, Opener, ServerOptions
+from proof.cli.invoker import invoker
 from proof.cli.output import Json, out, print_json, stated_errors
 from proof.cli.server import Data
 from proof.core.clock import SystemClock
 from proof.db import Connection, Database
-from proof.partners.audit import Actor
 from proof.partners.handover.credentials import credentials
 from proof.partners.handover.links import HandoverLink, make_link
 from proof.partners.handover.sheet import integration_sheet
@@ -23,7 +23,6 @@ from proof.partners.service import add_partner, base_urls
 from proof.partners.types import Environment, OnboardedPartner
 from proof.webhooks.target import Target
 
-_ACTOR = Actor("cli")
 Repeated = list[str] | None
 
 
@@ -119,7 +118,7 @@ class _Onboarding:
             self._installation.vault(),
             self._webhooks,
             self._wanted,
-            _ACTOR,
+            invoker(),
             SystemClock(),
             force=self._force,
         )
@@ -135,7 +134,7 @@ class _Onboarding:
             integration_sheet(record, urls, credentials(onboarded, urls)),
             urls[Environment.PRODUCTION],
             SystemClock().now(),
-            _ACTOR,
+            invoker(),
         )
 
 

@@ -5,11 +5,11 @@ from typing import Annotated, Any
 import typer
 
 from proof.cli.installation import Opener, ServerOptions
+from proof.cli.invoker import invoker
 from proof.cli.output import Json, out, print_json, stated_errors
 from proof.cli.server import Data
 from proof.cli.terminal import printable
 from proof.db import Database
-from proof.partners.audit import Actor
 from proof.partners.operators import (
     IssuedOperator,
     Operator,
@@ -18,8 +18,6 @@ from proof.partners.operators import (
     list_operators,
     revoke_operator,
 )
-
-_ACTOR = Actor("cli")
 
 
 def register(app: typer.Typer, open_installation: Opener) -> None:
@@ -46,7 +44,7 @@ def _register_add(operator: typer.Typer, open_installation: Opener) -> None:
 
         async def issue(database: Database) -> IssuedOperator:
             async with database.transaction() as tx:
-                return await add_operator(tx, name, scope, _ACTOR)
+                return await add_operator(tx, name, scope, invoker())
 
         with stated_errors():
             issued = open_installation(ServerOptions(data)).with_database(issue)
@@ -92,7 +90,7 @@ def _register_revoke(operator: typer.Typer, open_installation: Opener) -> None:
 
         async def end(database: Database) -> None:
             async with database.transaction() as tx:
-                await revoke_operator(tx, key_id, _ACTOR)
+                await revoke_operator(tx, key_id, invoker())
 
         with stated_errors():
             open_installation(ServerOptions(data)).with_database(end)

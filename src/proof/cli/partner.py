@@ -7,11 +7,11 @@ import typer
 
 from proof.cli import handover, onboarding, partner_apply, partner_edit
 from proof.cli.installation import Installation, Opener, ServerOptions
+from proof.cli.invoker import invoker
 from proof.cli.output import Json, out, print_json, stated_errors
 from proof.cli.server import Data
 from proof.cli.terminal import printable
 from proof.db import Database
-from proof.partners.audit import Actor
 from proof.partners.partner_file import partner_file
 from proof.partners.records.service import (
     PAGE_MAX,
@@ -28,7 +28,6 @@ from proof.partners.types import Environment
 from proof.ramp.providers.lacking import lacking_provider
 from proof.webhooks.target import Target
 
-_ACTOR = Actor("cli")
 PartnerId = Annotated[str, typer.Argument(metavar="ID", help="The partner's id, ptr_…")]
 
 
@@ -139,7 +138,7 @@ async def _set_status(
     installation: Installation, database: Database, partner_id: str, status: Status
 ) -> None:
     async with database.transaction() as tx:
-        await set_status(tx, _target(installation), partner_id, status, _ACTOR)
+        await set_status(tx, _target(installation), partner_id, status, invoker())
 
 
 def _print_view(found: PartnerView) -> None:

@@ -8,19 +8,17 @@ import typer
 
 from proof.cli.changes import print_changes
 from proof.cli.installation import Installation, Opener, ServerOptions
+from proof.cli.invoker import invoker
 from proof.cli.output import USAGE, Json, fail, stated_errors
 from proof.cli.server import Data
 from proof.cli.terminal import is_interactive
 from proof.core.errors import InvalidInputError
 from proof.db import Database
-from proof.partners.audit import Actor
 from proof.partners.partner_file import PartnerFile, parse_partner_file
 from proof.partners.records.changes import Difference
 from proof.partners.records.service import edit_partner, plan_edit
 from proof.partners.records.webhooks import TRANSACTION_EVENT
 from proof.webhooks.target import Target
-
-_ACTOR = Actor("cli")
 
 
 def register(partner: typer.Typer, open_installation: Opener) -> None:
@@ -94,7 +92,7 @@ class _Plan:
                 self._target,
                 wanted.partner_id,
                 wanted,
-                _ACTOR,
+                invoker(),
                 version=planned.version,
                 force=self._force,
             )

@@ -6,11 +6,11 @@ import typer
 
 from proof.cli.changes import print_changes
 from proof.cli.installation import Installation, Opener, ServerOptions
+from proof.cli.invoker import invoker
 from proof.cli.output import Json, stated_errors
 from proof.cli.server import Data
 from proof.core.errors import InvalidInputError
 from proof.db import Database
-from proof.partners.audit import Actor
 from proof.partners.records.changes import (
     EnvironmentChange,
     LimitsChange,
@@ -23,7 +23,6 @@ from proof.partners.records.webhooks import TRANSACTION_EVENT
 from proof.partners.types import Environment
 from proof.webhooks.target import Target
 
-_ACTOR = Actor("cli")
 _DIGITS = 15
 _REPEAT = "Repeat; replaces the list; one empty value empties it."
 
@@ -166,7 +165,7 @@ async def _edit(
 ) -> Edited:
     target = Target(installation.policy(), TRANSACTION_EVENT)
     async with database.transaction() as tx:
-        return await edit_partner(tx, target, partner_id, change, _ACTOR, force=force)
+        return await edit_partner(tx, target, partner_id, change, invoker(), force=force)
 
 
 def _named(given: dict[str, Any]) -> dict[str, Any]:

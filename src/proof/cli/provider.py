@@ -12,13 +12,13 @@ import typer
 
 from proof.cli.columns import print_columns
 from proof.cli.installation import Installation, Opener, ServerOptions
+from proof.cli.invoker import invoker
 from proof.cli.naming import Env
 from proof.cli.output import Json, out, print_json, stated_errors
 from proof.cli.server import Data
 from proof.cli.terminal import is_interactive
 from proof.core.errors import InvalidInputError
 from proof.db import Database
-from proof.partners.audit import Actor
 from proof.partners.environments import environment_names
 from proof.partners.service import base_urls
 from proof.partners.types import Environment
@@ -31,8 +31,6 @@ from proof.ramp.providers.accounts import (
 )
 from proof.ramp.providers.protocols import CredentialField
 from proof.ramp.providers.registry import fields_of
-
-_ACTOR = Actor("cli")
 
 
 def register(app: typer.Typer, open_installation: Opener) -> None:
@@ -47,6 +45,7 @@ def register(app: typer.Typer, open_installation: Opener) -> None:
         partner: Annotated[str, typer.Option(help="The partner's id, ptr_….")],
         env: Env,
         data: Data = None,
+        as_json: Json = False,
     ) -> None:
         """Open no more sessions with a provider. What is under way with it goes on to its end.
 
@@ -55,11 +54,14 @@ def register(app: typer.Typer, open_installation: Opener) -> None:
 
         async def act(database: Database) -> UUID:
             async with database.transaction() as tx:
-                return await remove_account(tx, partner, env, _ACTOR)
+                return await remove_account(tx, partner, env, invoker())
 
         with stated_errors():
             removed = open_installation(ServerOptions(data)).with_database(act)
-        out.print(f"{removed} is removed", markup=False)
+        if as_json:
+            print_json({"id": str(removed), "removed": True})
+        else:
+            out.print(f"{removed} is removed", markup=False)
 
 
 def _register_add(provider: typer.Typer, open_installation: Opener) -> None:
@@ -91,7 +93,7 @@ def _register_add(provider: typer.Typer, open_installation: Opener) -> None:
             async def act(database: Database) -> tuple[UUID, str]:
                 async with database.transaction() as tx:
                     added = await add_account(
-                        tx, installation.vault(), partner, env, name, checked, _ACTOR
+                        tx, installation.vault(), partner, env, name, checked, invoker()
                     )
                     urls = installation.base_urls(await base_urls(tx))
                 return added, f"{urls[env]}/providers/{name}/{added}/callback"

@@ -7,18 +7,16 @@ import typer
 from proof.cli.columns import print_columns
 from proof.cli.durations import parse_duration
 from proof.cli.installation import Opener, ServerOptions
+from proof.cli.invoker import invoker
 from proof.cli.naming import Env, Partner
 from proof.cli.output import Json, out, print_json, stated_errors
 from proof.cli.server import Data
 from proof.core.errors import InvalidInputError
 from proof.db import Database
 from proof.partners import rate_limits
-from proof.partners.audit import Actor
 from proof.partners.buckets import Rate
 from proof.partners.rates import CallClass
 from proof.partners.types import Environment
-
-_ACTOR = Actor("cli")
 
 
 def register(app: typer.Typer, open_installation: Opener) -> None:
@@ -39,6 +37,7 @@ def register(app: typer.Typer, open_installation: Opener) -> None:
             int | None, typer.Option(help="How many at once; as many as --calls.")
         ] = None,
         data: Data = None,
+        as_json: Json = False,
     ) -> None:
         """Limit a class of calls, over all processes together, within a second.
 
@@ -47,12 +46,16 @@ def register(app: typer.Typer, open_installation: Opener) -> None:
 
         async def act(database: Database) -> None:
             async with database.transaction() as tx:
-                await rate_limits.set_rate(tx, partner, env, call_class, wanted, _ACTOR)
+                await rate_limits.set_rate(tx, partner, env, call_class, wanted, invoker())
 
         with stated_errors():
             wanted = _rate(calls, per, burst)
             open_installation(ServerOptions(data)).with_database(act)
-        out.print(f"{env}  {call_class}  {_text(wanted)}", markup=False)
+        if as_json:
+            rate = None if wanted is None else _json(wanted)
+            print_json({"environment": env, "class": call_class, "rate": rate})
+        else:
+            out.print(f"{env}  {call_class}  {_text(wanted)}", markup=False)
 
     @rate.command()
     def show(partner: Partner, data: Data = None, as_json: Json = False) -> None:

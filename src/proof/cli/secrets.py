@@ -6,6 +6,7 @@ import typer
 from rich.table import Table
 
 from proof.cli.installation import Installation, Opener, ServerOptions
+from proof.cli.invoker import invoker
 from proof.cli.output import FAILED, Json, err, out, print_json, stated_errors
 from proof.cli.server import Data
 from proof.cli.terminal import progress
@@ -13,7 +14,7 @@ from proof.core.secrets import Vault
 from proof.db import Database
 from proof.db import sealed as records
 from proof.db.sealed import Census, Rewrapped
-from proof.partners.audit import Actor, record
+from proof.partners.audit import record
 
 
 def register(app: typer.Typer, open_installation: Opener) -> None:
@@ -73,7 +74,7 @@ async def _rewrap(installation: Installation, database: Database, vault: Vault) 
     if moved:
         async with database.transaction() as tx:
             after = {"key_id": vault.newest_id.hex(), "records": moved}
-            await record(tx, Actor("cli"), "secrets.rewrap", after=after)
+            await record(tx, invoker(), "secrets.rewrap", after=after)
     return done
 
 

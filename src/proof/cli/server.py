@@ -55,11 +55,14 @@ def register(app: typer.Typer, open_installation: Opener) -> None:
     app.add_typer(db, name="db")
 
     @db.command()
-    def migrate(data: Data = None) -> None:
+    def migrate(data: Data = None, as_json: Json = False) -> None:
         """Bring schema, keys and logs up to date. `proof serve` does so by itself."""
         with stated_errors():
             revision = open_installation(ServerOptions(data)).migrate()
-        out.print(f"the database is at revision {revision}")
+        if as_json:
+            print_json({"revision": revision})
+        else:
+            out.print(f"the database is at revision {revision}")
 
     config = typer.Typer(no_args_is_help=True, help="The settings.")
     app.add_typer(config, name="config")

@@ -8,17 +8,15 @@ import typer
 from proof.cli.columns import print_columns
 from proof.cli.durations import parse_duration
 from proof.cli.installation import Opener, ServerOptions
+from proof.cli.invoker import invoker
 from proof.cli.naming import Env, Kind, Partner
 from proof.cli.output import Json, out, print_json, stated_errors
 from proof.cli.server import Data
 from proof.core.clock import SystemClock
 from proof.db import Database
 from proof.partners import rotation
-from proof.partners.audit import Actor
 from proof.partners.rotation import CredentialInfo, IssuedToken
 from proof.partners.types import CredentialKind
-
-_ACTOR = Actor("cli")
 
 
 def register(app: typer.Typer, open_installation: Opener) -> None:
@@ -48,7 +46,7 @@ def register(app: typer.Typer, open_installation: Opener) -> None:
         async def act(database: Database) -> IssuedToken:
             async with database.transaction() as tx:
                 now = SystemClock().now()
-                return await rotation.rotate(tx, partner, env, kind, _ACTOR, now, lasting)
+                return await rotation.rotate(tx, partner, env, kind, invoker(), now, lasting)
 
         with stated_errors():
             lasting = parse_duration("--grace", grace)
@@ -63,6 +61,7 @@ def register(app: typer.Typer, open_installation: Opener) -> None:
     def revoke(
         key_id: Annotated[str, typer.Argument(help="From `proof token list`.", metavar="KEYID")],
         data: Data = None,
+        as_json: Json = False,
     ) -> None:
         """End one token now, in every process within a second.
 
@@ -71,11 +70,14 @@ def register(app: typer.Typer, open_installation: Opener) -> None:
 
         async def act(database: Database) -> None:
             async with database.transaction() as tx:
-                await rotation.revoke(tx, key_id, _ACTOR, SystemClock().now())
+                await rotation.revoke(tx, key_id, invoker(), SystemClock().now())
 
         with stated_errors():
             open_installation(ServerOptions(data)).with_database(act)
-        out.print(f"{key_id} is revoked", markup=False)
+        if as_json:
+            print_json({"key_id": key_id, "revoked": True})
+        else:
+            out.print(f"{key_id} is revoked", markup=False)
 
     @token.command("list")
     def list_(partner: Partner, data: Data = None, as_json: Json = False) -> None:

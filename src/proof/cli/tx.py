@@ -10,13 +10,13 @@ import typer
 from proof.cli import tx_watch
 from proof.cli.columns import print_columns
 from proof.cli.installation import Opener, ServerOptions
+from proof.cli.invoker import invoker
 from proof.cli.output import FAILED, Json, out, print_json, stated_errors
 from proof.cli.server import Data
 from proof.cli.terminal import printable
 from proof.core.clock import SystemClock
 from proof.core.errors import InvalidInputError
 from proof.db import Database
-from proof.partners.audit import Actor
 from proof.partners.types import Environment
 from proof.ramp.transactions.reading import (
     LIST_AT_MOST,
@@ -28,8 +28,6 @@ from proof.ramp.transactions.reading import (
 from proof.ramp.transactions.service import Outcome, resolve
 from proof.ramp.types import Status
 from proof.ramp.wire import moment_text
-
-_ACTOR = Actor("cli")
 
 Transaction = Annotated[
     str, typer.Argument(metavar="ID", help="The merchant_transaction_id, a UUID.")
@@ -127,7 +125,7 @@ def _register_resolve(tx: typer.Typer, open_installation: Opener) -> None:
 
         async def act(database: Database) -> Outcome:
             async with database.transaction() as unit:
-                how = (status, reason, _ACTOR, SystemClock().now())
+                how = (status, reason, invoker(), SystemClock().now())
                 return await resolve(unit, vault, transaction_id, *how)
 
         with stated_errors(FAILED):

@@ -6,15 +6,13 @@ from typing import Annotated
 import typer
 
 from proof.cli.installation import Opener, ServerOptions
+from proof.cli.invoker import invoker
 from proof.cli.naming import Partner
 from proof.cli.output import FAILED, Json, out, print_json, stated_errors
 from proof.cli.server import Data
 from proof.core.clock import SystemClock
 from proof.db import Database
-from proof.partners.audit import Actor
 from proof.ramp.transactions.erasure import Erased, erase_user
-
-_ACTOR = Actor("cli")
 
 
 def register(app: typer.Typer, open_installation: Opener) -> None:
@@ -46,7 +44,7 @@ def register(app: typer.Typer, open_installation: Opener) -> None:
         async def act(database: Database) -> Erased:
             async with database.transaction() as tx:
                 now = SystemClock().now()
-                return await erase_user(tx, vault, partner, user_id, _ACTOR, now)
+                return await erase_user(tx, vault, partner, user_id, invoker(), now)
 
         with stated_errors(FAILED):
             installation = open_installation(ServerOptions(data))

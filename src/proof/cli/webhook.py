@@ -11,13 +11,13 @@ from proof.cli import webhook_secret, webhook_trial
 from proof.cli.columns import print_columns
 from proof.cli.durations import parse_moment
 from proof.cli.installation import Opener, ServerOptions
+from proof.cli.invoker import invoker
 from proof.cli.naming import Env, Partner
 from proof.cli.output import Json, out, print_json, stated_errors
 from proof.cli.server import Data
 from proof.cli.terminal import printable
 from proof.core.clock import SystemClock
 from proof.db import Database
-from proof.partners.audit import Actor
 from proof.partners.environments import environment_names
 from proof.partners.types import Environment
 from proof.webhooks.acts import (
@@ -31,7 +31,6 @@ from proof.webhooks.inspection import PAGE_MAX, Search, search_deliveries
 from proof.webhooks.types import Ordering, State
 from proof.webhooks.view import DeliveryView, EndpointView, delivery_view, endpoint_views
 
-_ACTOR = Actor("cli")
 _ID_MAX = 2**53 - 1
 
 OfPartner = Annotated[str | None, typer.Option("--partner", help="One partner's only.")]
@@ -140,7 +139,9 @@ def _register_change(webhook: typer.Typer, open_installation: Opener) -> None:
             async def act(database: Database) -> list[EndpointView]:
                 wanted, place = EndpointChange(ordering, ed25519, enable), Place(partner, env)
                 async with database.transaction() as tx:
-                    await change_endpoint(tx, installation.vault(), place, endpoint, wanted, _ACTOR)
+                    await change_endpoint(
+                        tx, installation.vault(), place, endpoint, wanted, invoker()
+                    )
                     names = await environment_names(tx, partner, env)
                     return await endpoint_views(tx, names)
 
@@ -179,7 +180,7 @@ def _register_replay(webhook: typer.Typer, open_installation: Opener) -> None:
 
         async def act(database: Database) -> int:
             now, place = SystemClock().now(), Place(partner, env)
-            return await replay_webhooks(database, place, wanted, _ACTOR, now)
+            return await replay_webhooks(database, place, wanted, invoker(), now)
 
         with stated_errors():
             start, end = _moment("--since", since), _moment("--until", until)

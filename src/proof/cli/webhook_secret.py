@@ -7,19 +7,17 @@ import typer
 
 from proof.cli.durations import parse_duration
 from proof.cli.installation import Opener, ServerOptions
+from proof.cli.invoker import invoker
 from proof.cli.naming import Env, Partner
 from proof.cli.output import Json, out, print_json, stated_errors
 from proof.cli.server import Data
 from proof.core.clock import SystemClock
 from proof.db import Database
-from proof.partners.audit import Actor
 from proof.partners.secret_ring import (
     WebhookSecret,
     rotate_webhook_secret,
     show_webhook_secrets,
 )
-
-_ACTOR = Actor("cli")
 
 
 def register(webhook: typer.Typer, open_installation: Opener) -> None:
@@ -49,7 +47,7 @@ def register(webhook: typer.Typer, open_installation: Opener) -> None:
                 now = SystemClock().now()
                 async with database.transaction() as tx:
                     return await rotate_webhook_secret(
-                        tx, installation.vault(), partner, env, _ACTOR, now, lasting
+                        tx, installation.vault(), partner, env, invoker(), now, lasting
                     )
 
             new, *old = installation.with_database(act)
@@ -74,7 +72,7 @@ def register(webhook: typer.Typer, open_installation: Opener) -> None:
             async def act(database: Database) -> list[WebhookSecret]:
                 async with database.transaction() as tx:
                     return await show_webhook_secrets(
-                        tx, installation.vault(), partner, env, _ACTOR
+                        tx, installation.vault(), partner, env, invoker()
                     )
 
             found = installation.with_database(act)

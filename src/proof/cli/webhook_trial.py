@@ -7,20 +7,19 @@ from uuid import UUID
 import typer
 
 from proof.cli.installation import Opener, ServerOptions
+from proof.cli.invoker import invoker
 from proof.cli.naming import Env, Partner
 from proof.cli.output import FAILED, OPEN, Json, out, print_json, stated_errors
 from proof.cli.server import Data
 from proof.cli.terminal import printable
 from proof.core.errors import NotFoundError
 from proof.db import Database
-from proof.partners.audit import Actor
 from proof.webhooks.acts import Place, endpoints_of, send_test
 from proof.webhooks.inspection import DeliveryRecord
 from proof.webhooks.signing import webhook_id
 from proof.webhooks.trying import first_attempts
 from proof.webhooks.types import State
 
-_ACTOR = Actor("cli")
 # An attempt takes ten seconds at most; the rest is for making it due.
 _WAIT_S = 15.0
 _WAIT_MAX_S = 300.0
@@ -84,7 +83,7 @@ async def _send(database: Database, place: Place, endpoint: UUID | None) -> Sent
                 " `proof partner edit --webhook` sets one"
             )
         named = chosen if endpoint is None else [endpoint]
-        return {one: await send_test(tx, place, one, _ACTOR) for one in named}
+        return {one: await send_test(tx, place, one, invoker()) for one in named}
 
 
 def _failed(one: DeliveryRecord | None) -> bool:

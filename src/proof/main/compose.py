@@ -109,7 +109,7 @@ def asgi(settings: Settings) -> ASGIApp:
     )
 
 
-async def prepare(settings: Settings, *, announce: bool = True) -> None:
+async def prepare(settings: Settings, *, announce: bool = True, actor: Actor = _AT_START) -> None:
     """What must be there before any process serves: schema, keys, logs.
 
     Base URLs are recorded as the settings give them; without `announce`, only where none are yet.
@@ -127,7 +127,7 @@ async def prepare(settings: Settings, *, announce: bool = True) -> None:
             origin = settings.origin_of_log(environment)
             await ensure_log(database, vault, environment, origin)
             async with database.transaction() as tx:
-                await ensure_key(tx, vault, environment, _AT_START, SystemClock().now())
+                await ensure_key(tx, vault, environment, actor, SystemClock().now())
 
 
 async def run_worker(settings: Settings, stop: asyncio.Event) -> None:

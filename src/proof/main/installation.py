@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from proof.cli.installation import ServerOptions
+from proof.cli.invoker import invoker
 from proof.cli.output import err
 from proof.config import Settings, load_settings
 from proof.config.chains import load_chain_tables
@@ -65,7 +66,7 @@ class LocalInstallation:
         # The defaults here may not be the address that the server is run with.
         announce = bool(self._settings.public_url)
         with databases.available(self._settings, create=True):
-            asyncio.run(prepare(self._settings, announce=announce))
+            asyncio.run(prepare(self._settings, announce=announce, actor=invoker()))
         return newest_revision()
 
     def with_database(self, action: Callable[[Database], Awaitable[T]]) -> T:

@@ -24,8 +24,8 @@ class SecretInAuditError(ProofError):
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who acts, from where, in which request. `name` is `cli`, `start`, `worker`, an
-    operator's key id, or `token` and a partner's."""
+    """Who acts, from where, in which request. `name` is `cli:` with the system's user and host, `start`,
+    `worker`, `gate`, an operator's key id, or `token` and a partner's."""
 
     name: str
     address: str | None = None
@@ -45,6 +45,25 @@ class Entry:
     partner_id: str | None
     before: Any
     after: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which entries are meant; None leaves a condition out.
+
+    `actor` is part of a name; `action` one action, or what stands before its dot; `since` and `until`
+    (exclusive) bound the time; `before_id` is for the next page.
+    """
+
+    partner_id: str | None = None
+    actor: str | None = None
+    action: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    before_id: int | None = None
+
+
+EVERYTHING = Wanted()
 
 
 async def record(
@@ -75,17 +94,23 @@ async def record(
 
 
 async def newest_entries(
-    connection: Connection, limit: int, partner_id: str | None = None, before_id: int | None = None
+    connection: Connection, limit: int, wanted: Wanted = EVERYTHING
 ) -> list[Entry]:
-    """The newest entries first, of one partner or of all, and those before an entry's id; at most
-    LIST_AT_MOST."""
+    """The entries that are wanted, the newest first, at most LIST_AT_MOST."""
     rows = await connection.fetch(
         "SELECT id, at, actor, address, request_id, action, partner_id, before, after"
         " FROM audit_log WHERE ($2::text IS NULL OR partner_id = $2)"
-        " AND ($3::bigint IS NULL OR id < $3) ORDER BY id DESC LIMIT $1",
+        " AND ($3::text IS NULL OR strpos(actor, $3) > 0)"
+        " AND ($4::text IS NULL OR action = $4 OR starts_with(action, $4 || '.'))"
+        " AND ($5::timestamptz IS NULL OR at >= $5) AND ($6::timestamptz IS NULL OR at < $6)"
+        " AND ($7::bigint IS NULL OR id < $7) ORDER BY id DESC LIMIT $1",
         min(limit, LIST_AT_MOST),
-        partner_id,
-        before_id,
+        wanted.partner_id,
+        wanted.actor,
+        wanted.action,
+        wanted.since,
+        wanted.until,
+        wanted.before_id,
     )
     return [entry_from(row) for row in rows]
 

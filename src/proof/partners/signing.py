@@ -142,9 +142,19 @@ async def ensure_key(
 
 
 async def rotate(
-    tx: Connection, vault: Vault, environment: Environment, actor: Actor, now: datetime
+    tx: Connection,
+    vault: Vault,
+    environment: Environment,
+    actor: Actor,
+    now: datetime,
+    *,
+    withdraw: bool = False,
 ) -> UUID:
-    """Put a new key in place of the newest, which goes on verifying for `RETAINED`; the new key's id."""
+    """Put a new key in place of the newest, which goes on verifying for `RETAINED`; the new key's id.
+
+    `withdraw` deletes every earlier key of the environment instead: what they signed opens no widget from
+    then on.
+    """
     await _lock(tx, environment)
     retired = await tx.fetchval(
         "UPDATE signing_keys SET retired_at = $2 WHERE environment = $1 AND retired_at IS NULL"
@@ -152,7 +162,10 @@ async def rotate(
         environment,
         now,
     )
-    return await _add(tx, vault, environment, actor, now, retired=retired)
+    made = await _add(tx, vault, environment, actor, now, retired=retired)
+    if withdraw:
+        await _delete(tx, actor, "environment = $1 AND retired_at IS NOT NULL", environment)
+    return made
 
 
 async def rotate_due(
@@ -174,13 +187,7 @@ async def rotate_due(
 
 async def delete_expired(tx: Connection, actor: Actor, now: datetime) -> int:
     """Delete keys that were retired `RETAINED` ago or earlier; how many."""
-    rows = await tx.fetch(
-        "DELETE FROM signing_keys WHERE retired_at <= $1 RETURNING id, environment", now - RETAINED
-    )
-    for row in rows:
-        before = {"key_id": str(row["id"]), "environment": row["environment"]}
-        await record(tx, actor, "signing_key.delete", before=before)
-    return len(rows)
+    return await _delete(tx, actor, "retired_at <= $1", now - RETAINED)
 
 
 async def list_keys(connection: Connection) -> list[KeyInfo]:
@@ -218,6 +225,16 @@ async def _add(
     action = "signing_key.create" if retired is None else "signing_key.rotate"
     await record(tx, actor, action, before=before, after=after)
     return key_id
+
+
+async def _delete(tx: Connection, actor: Actor, condition: str, value: object) -> int:
+    rows = await tx.fetch(
+        f"DELETE FROM signing_keys WHERE {condition} RETURNING id, environment", value
+    )
+    for row in rows:
+        before = {"key_id": str(row["id"]), "environment": row["environment"]}
+        await record(tx, actor, "signing_key.delete", before=before)
+    return len(rows)
 
 
 async def _newest(tx: Connection, environment: Environment) -> datetime | None:

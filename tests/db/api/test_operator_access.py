@@ -237,6 +237,15 @@ def test_the_audit_log_is_read_by_pages(run: Run, platform: Platform) -> None:
         assert second.json["next"] == 0
         everything = await platform.call("GET", "/operator/v1/audit?limit=2", token=reader)
         assert len(everything.json["entries"]) == 2
+        by = f"{path}&actor={first['entries'][0]['actor']}&action=allowlist"
+        found = (await platform.call("GET", by, token=reader)).json["entries"]
+        assert found == first["entries"]
+        for nothing in ("action=allow", "actor=nobody", "until=2020-01-01T00:00:00Z"):
+            assert (await platform.call("GET", f"{path}&{nothing}", token=reader)).json == {
+                "entries": [],
+                "next": 0,
+            }
+        assert (await platform.call("GET", f"{path}&since=soon", token=reader)).status == 400
         nobody = "/operator/v1/audit?partner_id=ptr_none"
         assert (await platform.call("GET", nobody, token=reader)).status == 404
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from tests.support.application import Answer, Platform
+from tests.support.application import Answer, Platform, Stage
 from tests.support.sessions import BODY, EMAIL, Shop, open_session, ramp_partner
 
 from proof.db import Database
@@ -196,6 +196,21 @@ def test_an_answer_is_given_again_after_the_operator_changed_his_mind(
         assert refused.json["code"] == "currency_not_allowed"
 
     run(scene())
+
+
+def test_the_session_of_a_withdrawn_signing_key_is_not_given_again(alone: Stage) -> None:
+    async def scene() -> None:
+        platform = alone.platform
+        shop = await ramp_partner(platform)
+        await sent(platform, shop, "leaked")
+        async with platform.database.transaction() as tx:
+            how = (SANDBOX, Actor("operator"), datetime.now(UTC))
+            await signing.rotate(tx, platform.vault, *how, withdraw=True)
+        refused = await sent(platform, shop, "leaked")
+        assert (refused.status, refused.json["code"]) == (404, "not_found")
+        assert "send another key" in refused.json["message"]
+
+    alone.run(scene())
 
 
 def test_a_refused_request_uses_up_no_key(run: Run, platform: Platform) -> None:

@@ -10,7 +10,7 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from proof.cli import audit, operator, partner, refusals, webhook
+from proof.cli import audit, keys, operator, partner, refusals, token, webhook
 from proof.cli.installation import ServerOptions
 from proof.core.secrets import Vault
 from proof.db import Database
@@ -84,6 +84,8 @@ def proof(local: Local) -> Callable[..., Result]:
     webhook.register(app, opened)
     audit.register(app, opened)
     refusals.register(app, opened)
+    token.register(app, opened)
+    keys.register(app, opened)
 
     def run(*arguments: str, **options: Any) -> Result:
         result = CliRunner().invoke(app, arguments, **options)

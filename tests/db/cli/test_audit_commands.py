@@ -3,6 +3,9 @@
 import itertools
 import json
 import os
+import pwd
+import re
+import socket
 import sys
 from ipaddress import ip_address
 from pathlib import Path
@@ -72,6 +75,51 @@ def test_a_finding_comes_before_the_missing_key(proof: Proof, kept: tuple[Path, 
     altered["auditHead"]["position"] = 1
     saved.write_text(json.dumps(altered))
     assert proof("audit", "verify", "--against", str(saved)).exit_code == 1
+
+
+def test_the_list_says_who_did_what_where_and_what_it_changed(proof: Proof, local: Local) -> None:
+    partner_id = added(proof)["partner_id"]
+    done(proof("partner", "edit", partner_id, "--name", "Acme Ltd"))
+    (entry,) = json.loads(done(proof("audit", "list", "--action", "partner.edit", "--json")))
+    user, host = pwd.getpwuid(os.geteuid()).pw_name, socket.gethostname()
+    assert re.fullmatch(rf"cli:(\w+\()?{user}\)?@{re.escape(host)}", entry["actor"])
+    first, *changed = done(proof("audit", "list", "--action", "partner.edit")).splitlines()
+    assert f"partner.edit  {partner_id}  by {entry['actor']}" in first
+    before, after = (line.strip() for line in changed)
+    assert (before[:2], after[:2]) == ("- ", "+ ")
+    assert json.loads(before[2:]) == entry["before"]
+    assert json.loads(after[2:]) == entry["after"]
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ((), ["token.rotate", "partner.suspend", "partner.add"]),
+        (("--actor", "cli:"), ["token.rotate", "partner.suspend", "partner.add"]),
+        (("--actor", "worker"), []),
+        (("--actor", "%"), []),
+        (("--action", "partner"), ["partner.suspend", "partner.add"]),
+        (("--action", "partner.add"), ["partner.add"]),
+        (("--action", "part"), []),
+        (("--since", "1h"), ["token.rotate", "partner.suspend", "partner.add"]),
+        (("--until", "1h"), []),
+        (("--action", "partner", "--limit", "1"), ["partner.suspend"]),
+    ],
+)
+def test_the_list_is_narrowed(proof: Proof, options: tuple[str, ...], expected: list[str]) -> None:
+    partner_id = added(proof)["partner_id"]
+    done(proof("partner", "suspend", partner_id))
+    rotate = ("token", "rotate", partner_id, "--env", "sandbox", "--kind", "api_key", "--json")
+    done(proof(*rotate))
+    found = json.loads(done(proof("audit", "list", "--partner", partner_id, *options, "--json")))
+    assert [one["action"] for one in found] == expected
+
+
+@pytest.mark.parametrize("options", [("--since", "soon"), ("--partner", "ptr_none")])
+def test_the_list_refuses_what_it_cannot_mean(proof: Proof, options: tuple[str, str]) -> None:
+    result = proof("audit", "list", *options)
+    assert result.exit_code == 2
+    assert options[1] in result.stderr
 
 
 def test_refusals_of_an_unknown_partner(proof: Proof) -> None:

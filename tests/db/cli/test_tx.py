@@ -14,6 +14,7 @@ from typer.testing import CliRunner, Result
 
 from proof.cli import tx, user
 from proof.cli.installation import ServerOptions
+from proof.cli.invoker import invoker
 from proof.db import Database
 from proof.ramp.providers.protocols import Verdict
 
@@ -83,7 +84,7 @@ def test_an_operator_decides(ramp: Proof, made: UUID, local: Local) -> None:
     assert output(ramp(*how, "--json"))["events"] == ["failed"]
     assert "already" in done(ramp(*how))
     (entry, _) = local.rows("SELECT * FROM audit_log WHERE action = 'transaction.resolve'")
-    assert (entry["actor"], json.loads(entry["after"])["reason"]) == ("cli", "sent back")
+    assert (entry["actor"], json.loads(entry["after"])["reason"]) == (invoker().name, "sent back")
     refused = ramp("tx", "resolve", str(made), "completed", "--reason", "or not")
     assert refused.exit_code == 1
     assert "failed for good" in refused.stderr

@@ -17,6 +17,7 @@ from tests.db.webhooks.scene import (
     relay_all,
 )
 
+from proof.cli.invoker import invoker
 from proof.db import Database
 from proof.outbound import OutboundReply
 from proof.webhooks import trying
@@ -115,7 +116,7 @@ def test_replay_sends_again_what_was_named(proof: Proof, local: Local) -> None:
         "0 due again\n"
     )
     assert {row["state"] for row in output(proof, "deliveries")} == {"pending"}
-    assert audited(local) == [("webhook.replay", "cli")] * 3
+    assert audited(local) == [("webhook.replay", invoker().name)] * 3
     for wrong in ((), ("--until", "1h"), ("--failed", "--delivery", "1"), ("--delivery", "99999")):
         assert proof("webhook", "replay", *where, *wrong).exit_code == 2
     assert len(audited(local)) == 3
@@ -139,7 +140,7 @@ def test_a_test_event_is_sent(proof: Proof, local: Local) -> None:
     local.with_database(act)
     assert sent["webhook_id"] in [headers["webhook-id"] for _, _, headers in client.sent]
     assert len(client.sent) == 2
-    assert audited(local) == [("webhook.test", "cli")] * 2
+    assert audited(local) == [("webhook.test", invoker().name)] * 2
     none = proof("webhook", "test", partner_id, "--env", "sandbox")
     assert (none.exit_code, "no webhook endpoint" in none.stderr) == (2, True)
     others = proof("webhook", "test", partner_id, "--env", "sandbox", "--endpoint", only["id"])
@@ -198,7 +199,7 @@ def test_an_endpoint_is_changed(proof: Proof, local: Local) -> None:
     assert f"v1a {public}" in done(proof("webhook", "change", *where, "--enable"))
     back = output(proof, "change", *where, "--ordering", "none", "--no-ed25519")
     assert back == one
-    assert audited(local) == [("webhook.change", "cli")] * 3
+    assert audited(local) == [("webhook.change", invoker().name)] * 3
     for wrong in ((*where,), (partner_id, "--env", "sandbox", *where[3:], "--enable")):
         assert proof("webhook", "change", *wrong).exit_code == 2
     assert len(audited(local)) == 3

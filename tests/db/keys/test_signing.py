@@ -157,6 +157,26 @@ def test_the_newest_signs_and_a_retired_one_verifies_for_26_hours(
     run(scene())
 
 
+def test_withdrawn_keys_verify_no_longer_and_the_other_environment_keeps_its_own(
+    run: Any, database: Database, vault: Vault
+) -> None:
+    async def scene() -> None:
+        for environment in Environment:
+            await ensured(database, vault, environment)
+        oldest = await signed(database, vault, NOW)
+        await rotated(database, vault, NOW)
+        old = await signed(database, vault, NOW)
+        async with database.transaction() as tx:
+            await rotate(tx, vault, PRODUCTION, ACTOR, NOW, withdraw=True)
+        for signature in (oldest, old):
+            with pytest.raises(SignatureError):
+                await require(database, vault, signature, NOW)
+        await require(database, vault, await signed(database, vault, NOW), NOW)
+        assert [row["environment"] for row in await stored(database)] == ["sandbox", "production"]
+
+    run(scene())
+
+
 def test_retired_keys_are_deleted_when_they_verify_no_longer(
     run: Any, database: Database, vault: Vault
 ) -> None:

@@ -39,6 +39,17 @@ _SINCE = Parameter(
     required=False,
 )  # fmt: skip
 
+_MOMENT = {"type": "string", "format": "date-time"}
+_ENTRIES = (
+    Parameter("actor", "query", "part of who acted", {"type": "string"}, required=False),
+    Parameter(
+        "action", "query", "one action, or what stands before its dot", {"type": "string"},
+        required=False,
+    ),
+    Parameter("since", "query", "from this time on", _MOMENT, required=False),
+    Parameter("until", "query", "before this time", _MOMENT, required=False),
+)  # fmt: skip
+
 
 def access_routes(services: Services) -> list[Operation]:
     """Tokens, allowlists, rates, refusals and the audit log. They exist without prefix only."""
@@ -105,6 +116,7 @@ def access_routes(services: Services) -> list[Operation]:
         read(
             "GET", "/operator/v1/audit", records.audit, "What operators and credentials did",
             {200: Answer("a page of the audit log", AuditPage)},
-            parameters=(_OF, BEFORE, limit(AUDIT_DEFAULT, LIST_AT_MOST)), refuses=(400, 404),
+            parameters=(_OF, *_ENTRIES, BEFORE, limit(AUDIT_DEFAULT, LIST_AT_MOST)),
+            refuses=(400, 404),
         ),
     ]  # fmt: skip

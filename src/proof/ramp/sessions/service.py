@@ -192,6 +192,11 @@ class Sessions:
             if row is None:
                 return None
             ring = await self._read_ring(connection, owner.environment)
+            if row["signing_key_id"] not in ring.ids:
+                raise NotFoundError(
+                    "Idempotency-Key: the session it opened was withdrawn since; send another key for a"
+                    " new session"
+                )
             mac = body_mac(ring, row["signing_key_id"], _canonical(request))
             if not hmac.compare_digest(mac, row["body_mac"]):
                 raise IdempotencyMismatchError(

@@ -1,0 +1,36 @@
+"""proof keys: a key that became known ends at once."""
+
+import json
+
+import pytest
+from tests.db.cli.commands import Proof, done
+
+ROTATE = ("keys", "rotate", "--env", "production")
+
+
+def listed(proof: Proof) -> list[tuple[str, bool]]:
+    found = json.loads(done(proof("keys", "list", "--json")))
+    return [(one["key_id"], one["retired_at"] is None) for one in found]
+
+
+def test_a_leaked_key_ends_now_and_the_other_ring_stays(proof: Proof) -> None:
+    first, second, other = (
+        json.loads(done(proof("keys", "rotate", "--env", env, "--json")))["key_id"]
+        for env in ("production", "production", "sandbox")
+    )
+    assert listed(proof) == [(second, True), (first, False), (other, True)]
+    made = json.loads(done(proof(*ROTATE, "--grace", "0", "--json")))
+    assert made["old_keys_withdrawn"] is True
+    assert listed(proof) == [(made["key_id"], True), (other, True)]
+    entries = json.loads(done(proof("audit", "list", "--action", "signing_key.delete", "--json")))
+    assert {one["before"]["key_id"] for one in entries} == {first, second}
+    assert {one["actor"][:4] for one in entries} == {"cli:"}
+    assert "verifies no longer" in done(proof(*ROTATE, "--grace", "0"))
+
+
+@pytest.mark.parametrize("grace", ["1h", "48h", "soon", "-1"])
+def test_a_time_in_between_changes_nothing(proof: Proof, grace: str) -> None:
+    result = proof(*ROTATE, "--grace", grace)
+    assert result.exit_code == 2
+    assert "--grace" in result.stderr
+    assert listed(proof) == []
