@@ -30,7 +30,9 @@ from tests.unit.web.html_page import Page
 from typer.main import get_command
 
 from proof.api.errors import STATUSES
+from proof.api.ramp_errors import RAMP_STATUSES
 from proof.config import load_settings
+from proof.core.errors import CallerError, ProofError
 from proof.main.commands import application
 from proof.main.documentation import sources
 from proof.main.installation import LocalInstallation
@@ -288,6 +290,17 @@ def test_every_status_of_an_error_is_explained() -> None:
     page = markdown("errors")
     for status in {status for _, status in STATUSES} | {405, 500}:
         assert f"| {status} | " in page
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "slug"), [row for row in RAMP_STATUSES if row[0] is not CallerError]
+)
+def test_every_code_of_the_ramp_is_explained(
+    kind: type[ProofError], status: int, slug: str
+) -> None:
+    assert re.search(
+        rf"^\| {status} \| `{slug}` \| .*`{kind.code}`.* \|", markdown("sessions"), re.M
+    )
 
 
 def test_the_schedule_of_deliveries_is_the_one_in_the_table() -> None:

@@ -1,20 +1,21 @@
 """The outermost layer: request id, environment, client address. Pure ASGI, one object a process."""
 
+import re
 import secrets
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from proof.api.address import client_address
-from proof.api.errors import error_reply, message_reply, with_code
+from proof.api.forms import form_at
 from proof.api.http import Edge, refusing, send_reply
-from proof.api.ramp_errors import ramp_reply
-from proof.core.errors import NotFoundError
+from proof.core.errors import InvalidInputError, NotFoundError
 from proof.partners.types import Environment, Network
 
 _ID_BYTES = 12
-# Paths of the ramp that are not behind the gate as a whole; its errors have a form of their own.
-_RAMP = ("/w/api/", "/providers/", "/simulate/", "/clock/")
+# RFC 9112, 3.2: what stands in a Host is a URI's host and port (RFC 3986, 3.2.2 and 3.2.3).
+_HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]+)(:[0-9]*)?")
 
 
 class BaseUrls:
@@ -62,9 +63,12 @@ class EdgeApp:
         """Requests, and the opening ones of WebSockets: those are refused as requests are."""
         reply_by = refusing(send) if scope["type"] == "websocket" else send
         request_id = "req_" + secrets.token_hex(_ID_BYTES)
-        resolved = self._base_urls.resolve(_header(scope, b"host"), scope["path"])
-        if resolved is None:
-            await send_reply(message_reply(404, "there is nothing here"), request_id, reply_by)
+        host, trouble = _host(scope)
+        resolved = self._base_urls.resolve(host, scope["path"])
+        if resolved is None or trouble is not None:
+            path = scope["path"] if resolved is None else resolved[1]
+            error = trouble or NotFoundError("there is nothing here")
+            await send_reply(form_at(path)(error, request_id), request_id, reply_by)
             return
         environment, path = resolved
         peer = scope["client"][0] if scope["client"] else None
@@ -78,19 +82,14 @@ class EdgeApp:
         try:
             await self._routers[environment](inner, receive, send)
         except Exception as error:  # noqa: BLE001 - the last resort; it is logged
-            await send_reply(error_reply(error, request_id), request_id, reply_by)
+            await send_reply(form_at(path)(error, request_id), request_id, reply_by)
 
 
 async def not_found(scope: Scope, _receive: Receive, send: Send) -> None:
     """The answer where no route matches."""
     edge: Edge = scope["proof"]
-    message = f"there is nothing at {scope['path'][:200]}"
-    reply = message_reply(404, message)
-    if scope["path"].startswith(_RAMP):
-        reply = ramp_reply(404, NotFoundError.code, NotFoundError.code, message)
-    elif scope["path"].startswith("/operator/"):
-        reply = with_code(reply, None)
-    await send_reply(reply, edge.request_id, send)
+    error = NotFoundError(f"there is nothing at {scope['path'][:200]}")
+    await send_reply(form_at(scope["path"])(error, edge.request_id), edge.request_id, send)
 
 
 def _authority(url: str) -> tuple[str | None, int | None]:
@@ -110,9 +109,21 @@ def _below(prefix: str, path: str) -> str | None:
     return None
 
 
-def _header(scope: Scope, wanted: bytes) -> str:
-    for name, value in scope["headers"]:
-        if name == wanted:
-            text: str = value.decode("latin-1")
-            return text
-    return ""
+def _host(scope: Scope) -> tuple[str, InvalidInputError | None]:
+    """The request's host, and why it is refused for it (RFC 9112, 3.2). HTTP/1.0 has none; a request that
+    does not say where it goes, or says two things, is not for us to guess about."""
+    found = [value for name, value in scope["headers"] if name == b"host"]
+    match found:
+        case [host]:
+            text = host.decode("latin-1")
+            return text, None if _is_host(text) else InvalidInputError("Host: it names no host")
+        case [] if scope["http_version"] == "1.0":
+            return "", None
+        case []:
+            return "", InvalidInputError("Host: the header is missing")
+    return "", InvalidInputError("Host: one is required, not several")
+
+
+@lru_cache(maxsize=256)
+def _is_host(text: str) -> bool:
+    return _HOST.fullmatch(text) is not None

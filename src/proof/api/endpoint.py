@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -9,15 +10,17 @@ import msgspec
 from prometheus_client import Counter
 from starlette.types import Receive, Scope, Send
 
-from proof.api.errors import error_reply, message_reply, with_code
+from proof.api.errors import MethodNotAllowedError, error_reply
+from proof.api.forms import Form, form_of
 from proof.api.http import Call, Caller, Edge, Reply, read_body, send_reply
 from proof.api.notices import ending_headers, rate_headers
 from proof.api.operations import ANY_METHOD, Operation
-from proof.api.ramp_errors import method_not_allowed, ramp_error_reply
 from proof.core.errors import InvalidInputError, NotAnObjectError
+from proof.core.json_members import RepeatedMemberError, require_distinct
 from proof.partners.errors import InvalidTokenError
 from proof.partners.gate import Gate
 from proof.partners.operators import Operators
+from proof.partners.types import CredentialKind
 
 _requests = Counter("proof_requests", "Answered requests", ["path", "method", "status"])
 
@@ -32,6 +35,14 @@ _NOT_KEPT = (b"cache-control", b"no-store")
 _NO_OBJECT = re.compile(r"Expected `object`, got `\w+`$")
 
 
+@dataclass(slots=True)
+class _Terms:
+    """What an answer to this caller has, whatever it is: the form of an error, headers of any."""
+
+    form: Form
+    notices: list[tuple[bytes, bytes]] = field(default_factory=list)
+
+
 class Endpoint:
     """All methods of one path, as an ASGI application."""
 
@@ -44,10 +55,10 @@ class Endpoint:
         self._operations = dict(operations)
         self._gate = gate
         self._operators = operators
-        self._path = next(iter(operations.values())).path
+        self._first = next(iter(operations.values()))
+        self._path = self._first.path
+        self._form = form_of(self._first)
         self._counters: dict[tuple[str, int], Counter] = {}
-        self._coded = any(one.operator_scope is not None for one in operations.values())
-        self._ramp = any(one.ramp for one in operations.values())
         self._gated = any(one.gated for one in operations.values())
         self._decoders = {
             operation.method: msgspec.json.Decoder(operation.body)
@@ -57,21 +68,15 @@ class Endpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         edge: Edge = scope["proof"]
-        notices: list[tuple[bytes, bytes]] = []
+        terms = _Terms(self._form)
         try:
-            reply = await self._reply(scope, receive, edge, notices)
-            if self._coded and reply.status == 405:
-                reply = with_code(reply, None)
-            elif self._ramp and reply.status == 405:
-                reply = method_not_allowed(reply)
+            reply = await self._reply(scope, receive, edge, terms)
         except Exception as error:  # noqa: BLE001 - mapped or logged, never swallowed
-            reply = (ramp_error_reply if self._ramp else error_reply)(error, edge.request_id)
-            if self._coded:
-                reply = with_code(reply, error)
+            reply = terms.form(error, edge.request_id)
         self._count(scope["method"], reply.status)
         if self._gated and scope["method"] in _CACHEABLE and _NOT_KEPT not in reply.headers:
-            notices.append(_NOT_KEPT)
-        await send_reply(reply, edge.request_id, send, notices)
+            terms.notices.append(_NOT_KEPT)
+        await send_reply(reply, edge.request_id, send, terms.notices)
 
     def _count(self, method: str, status: int) -> None:
         # Callers choose methods, so those nobody serves share one name.
@@ -81,22 +86,15 @@ class Endpoint:
             counter = self._counters[known, status] = _requests.labels(self._path, known, status)
         counter.inc()
 
-    async def _reply(
-        self, scope: Scope, receive: Receive, edge: Edge, notices: list[tuple[bytes, bytes]]
-    ) -> Reply:
+    async def _reply(self, scope: Scope, receive: Receive, edge: Edge, terms: _Terms) -> Reply:
         method = "GET" if scope["method"] == "HEAD" else scope["method"]
         operation = self._operations.get(method) or self._operations.get(ANY_METHOD)
         if operation is None:
-            if self._ramp:
+            if self._first.ramp or self._first.shared:
                 # The whole family is behind the gate, wrong methods included.
-                await self._admit(scope, edge, next(iter(self._operations.values())), notices)
-            allowed = ", ".join(sorted(self._operations))
-            return message_reply(
-                405,
-                f"{scope['method']} is not allowed here; allowed: {allowed}",
-                (b"allow", allowed.encode()),
-            )
-        owner = await self._admit(scope, edge, operation, notices)
+                await self._admit(scope, edge, self._first, terms)
+            raise MethodNotAllowedError(scope["method"], self._operations)
+        owner = await self._admit(scope, edge, operation, terms)
         body = None
         if operation.body is not None:
             raw = await read_body(scope, receive, operation.body_limit)
@@ -108,14 +106,8 @@ class Endpoint:
             Call(edge, scope["path_params"], query, body, owner, scope["headers"])
         )
 
-    async def _admit(
-        self,
-        scope: Scope,
-        edge: Edge,
-        operation: Operation,
-        notices: list[tuple[bytes, bytes]],
-    ) -> Caller:
-        """Who calls. `notices` gets the headers that any answer to this caller carries."""
+    async def _admit(self, scope: Scope, edge: Edge, operation: Operation, terms: _Terms) -> Caller:
+        """Who calls. `terms` gets what any answer to this caller has."""
         if operation.operator_scope is not None:
             token = presented_token(scope["headers"])
             return await self._operators.admit(token, operation.operator_scope)
@@ -125,7 +117,9 @@ class Endpoint:
         origin = _origin(scope) if operation.ramp else None
         credential = await self._gate.authenticate(token, edge.environment, edge.address)
         if credential.expires_at is not None:
-            notices += ending_headers(credential)
+            terms.notices += ending_headers(credential)
+        if operation.shared and credential.kind is CredentialKind.API_KEY:
+            terms.form = error_reply
         if operation.identifies:
             return credential
         kind = operation.credential or credential.kind
@@ -133,7 +127,7 @@ class Endpoint:
             credential, kind, edge.address, operation.call_class, origin=origin
         )
         if standing is not None:
-            notices += rate_headers(standing)
+            terms.notices += rate_headers(standing)
         return credential if operation.any_kind else credential.owner
 
 
@@ -166,21 +160,28 @@ def decode(decoder: "msgspec.json.Decoder[Any]", raw: bytes) -> Any:
     """Decode a body. Raises InvalidInputError that says what is wrong and where, NotAnObjectError when
     it is no JSON or no object."""
     try:
-        return decoder.decode(raw)
+        found = decoder.decode(raw)
     except msgspec.ValidationError as error:
         kind = NotAnObjectError if _NO_OBJECT.match(str(error)) else InvalidInputError
         raise kind(f"body: {error}") from None
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise NotAnObjectError(f"body: not JSON: {error}") from None
+    try:
+        require_distinct(raw)
+    except RepeatedMemberError as error:
+        raise InvalidInputError(f"body: {error}") from None
+    return found
 
 
 def query_fields(raw: bytes) -> dict[str, str]:
-    """The fields of a query string, the last of each name. Raises InvalidInputError."""
+    """The fields of a query string. Raises InvalidInputError, also for a field that is there twice."""
     if not raw:
         return {}
     try:
-        return dict(
-            parse_qsl(raw.decode(), keep_blank_values=True, max_num_fields=_MAX_QUERY_FIELDS)
-        )
+        fields = parse_qsl(raw.decode(), keep_blank_values=True, max_num_fields=_MAX_QUERY_FIELDS)
     except ValueError:
         raise InvalidInputError("the query string is malformed or has too many fields") from None
+    found = dict(fields)
+    if len(found) != len(fields):
+        raise InvalidInputError("a field of the query string is there twice")
+    return found

@@ -1,5 +1,6 @@
 """One table from what went wrong to what the caller is told."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 import msgspec
@@ -23,16 +24,30 @@ from proof.partners.errors import (
     InvalidTokenError,
     MissingTokenError,
     ScopeError,
+    SuspendedError,
 )
 from proof.partners.rates import RateExceededError
+
+
+class MethodNotAllowedError(CallerError):
+    """The path has no such method; `allowed` are those it has."""
+
+    code = "method_not_allowed"
+
+    def __init__(self, method: str, allowed: Iterable[str]) -> None:
+        self.allowed = ", ".join(sorted(allowed))
+        super().__init__(f"{method} is not allowed here; allowed: {self.allowed}")
+
 
 # The first class that fits decides, so subclasses need no line of their own.
 STATUSES: tuple[tuple[type[CallerError], int], ...] = (
     (MissingTokenError, 401),
     (InvalidTokenError, 401),
     (ScopeError, 403),
+    (SuspendedError, 403),
     (AddressNotAllowedError, 403),
     (NotFoundError, 404),
+    (MethodNotAllowedError, 405),
     (ConflictError, 409),
     (NotYetError, 425),
     (TooLargeError, 413),
@@ -40,12 +55,7 @@ STATUSES: tuple[tuple[type[CallerError], int], ...] = (
     (InvalidInputError, 400),
 )
 
-# Long enough that a waiting caller does not add to a flood, short enough not to be noticed.
-_RETRY_NOT_YET_S = 1
 _RETRY_QUOTA_S = 3600
-
-# What has no error of its own.
-_CODES = {404: NotFoundError.code, 405: "method_not_allowed"}
 
 _log = structlog.get_logger()
 
@@ -55,7 +65,9 @@ def error_reply(error: Exception, request_id: str) -> Reply:
     if isinstance(error, CallerError):
         for kind, status in STATUSES:
             if isinstance(error, kind):
-                return _caller_reply(status, error)
+                return replace(
+                    message_reply(status, error.message), headers=error_headers(status, error)
+                )
     if isinstance(error, ProofError):
         _log.error("request.failed", request_id=request_id, code=error.code, error=error.message)
     else:
@@ -63,42 +75,30 @@ def error_reply(error: Exception, request_id: str) -> Reply:
     return message_reply(500, f"something failed on our side; it is logged as {request_id}")
 
 
-def message_reply(status: int, message: str, *headers: tuple[bytes, bytes]) -> Reply:
+def message_reply(status: int, message: str) -> Reply:
     """The timestamp API's error body."""
-    return Reply(
-        status, msgspec.json.encode({"message": message}), headers=error_headers(status) + headers
-    )
+    return Reply(status, msgspec.json.encode({"message": message}))
 
 
-def _caller_reply(status: int, error: CallerError) -> Reply:
-    if isinstance(error, AnonymousRateError):
-        retry = (b"retry-after", b"%d" % error.retry_after_s)
-        return replace(message_reply(status, error.message), headers=(retry,))
-    if not isinstance(error, RateExceededError):
-        return message_reply(status, error.message)
-    retry = (b"retry-after", b"%d" % error.retry_after_s)
-    reply = message_reply(status, error.message)
-    return replace(reply, headers=(retry, *rate_headers(error.standing)))
-
-
-def with_code(reply: Reply, error: Exception | None) -> Reply:
-    """The error body of `/operator`: the message and the stable code of what went wrong."""
-    code = error.code if isinstance(error, ProofError) else _CODES.get(reply.status)
-    body = {**msgspec.json.decode(reply.body), "code": code or ProofError.code}
-    return replace(reply, body=msgspec.json.encode(body))
-
-
-def error_headers(status: int) -> Headers:
-    """What every error of this status carries, in whichever form its body is."""
+def error_headers(status: int, error: ProofError) -> Headers:
+    """What an error carries in its headers, in whichever form its body is."""
+    match error:
+        case MethodNotAllowedError():
+            return ((b"allow", error.allowed.encode()),)
+        case NotYetError() | AnonymousRateError():
+            return (_retry_after(error.retry_after_s),)
+        case RateExceededError():
+            return (_retry_after(error.retry_after_s), *rate_headers(error.standing))
     match status:
         case 401:
             return ((b"www-authenticate", b"Bearer"),)
         case 413:
             # The rest of the body is not read, so the connection cannot be used again.
             return ((b"connection", b"close"),)
-        case 425:
-            return ((b"retry-after", b"%d" % _RETRY_NOT_YET_S),)
         case 429:
-            return ((b"retry-after", b"%d" % _RETRY_QUOTA_S),)
-        case _:
-            return ()
+            return (_retry_after(_RETRY_QUOTA_S),)
+    return ()
+
+
+def _retry_after(seconds: int) -> tuple[bytes, bytes]:
+    return (b"retry-after", b"%d" % seconds)

@@ -119,26 +119,36 @@ def _content(operation: Operation, references: dict[type, Any]) -> dict[str, Any
 
 
 def _refusals(operation: Operation, references: dict[type, Any]) -> dict[str, Any]:
-    refusals: dict[str, Any] = {}
-    for status in _refused(operation):
-        content = {"application/json": {"schema": references[_error_body(operation)]}}
-        if operation.plain_refusals and status in operation.refuses:
-            content["text/plain"] = {}
-        refusals[str(status)] = {"description": _REFUSALS[status], "content": content}
-    return refusals
+    return {
+        str(status): {
+            "description": _REFUSALS[status],
+            "content": _error_content(operation, status, references),
+        }
+        for status in _refused(operation)
+    }
 
 
-def _error_body(operation: Operation) -> type[msgspec.Struct]:
-    if operation.ramp:
-        return RampError
-    return CodedMessage if operation.operator_scope else Message
+def _error_content(
+    operation: Operation, status: int, references: dict[type, Any]
+) -> dict[str, Any]:
+    """As `proof.api.forms` has it."""
+    if operation.plain_refusals:
+        return {"text/plain": {}}
+    schema = references[Message]
+    if operation.operator_scope:
+        schema = references[CodedMessage]
+    elif operation.ramp or (operation.shared and status == 401):
+        schema = references[RampError]
+    elif operation.shared:
+        schema = {"anyOf": [references[RampError], references[Message]]}
+    return {"application/json": {"schema": schema}}
 
 
 def _refused(operation: Operation) -> list[int]:
     gated = operation.credential or operation.any_kind or operation.operator_scope
     gate = (401, 403) if gated else ()
     identified = (401,) if operation.identifies else ()
-    return sorted({*operation.refuses, *gate, *identified, 405, 500})
+    return sorted({*operation.refuses, *gate, *identified, 400, 405, 500})
 
 
 def _answer(answer: Answer, references: dict[type, Any]) -> dict[str, Any]:

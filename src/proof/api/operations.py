@@ -48,7 +48,7 @@ class Operation:
     `raw_body` is the media type of a body that the handler gets as the bytes it came in.
     `in_sandbox` False: the route exists without prefix only, `in_production` False: below the sandbox's
     only. `refuses` lists the statuses of errors it can answer with, beside those of the gate;
-    `plain_refusals`: its handler words them as plain text. `ramp`: errors have the ramp's body, and
+    `plain_refusals`: they are plain text. `ramp`: errors have the ramp's body, and
     one that needs a credential refuses browsers.
     """
 
@@ -76,8 +76,11 @@ class Operation:
     description: str = field(default="")
 
     @property
+    def shared(self) -> bool:
+        """Whether both kinds of a partner's credentials may call."""
+        return self.any_kind or self.identifies
+
+    @property
     def gated(self) -> bool:
         """Whether a credential is needed, a partner's or an operator's."""
-        return bool(
-            self.credential or self.any_kind or self.identifies or self.operator_scope is not None
-        )
+        return bool(self.credential or self.shared or self.operator_scope is not None)

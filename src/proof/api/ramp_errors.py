@@ -7,7 +7,7 @@ import msgspec
 import structlog
 from msgspec import Meta, Struct
 
-from proof.api.errors import error_headers, error_reply
+from proof.api.errors import MethodNotAllowedError, error_headers, error_reply
 from proof.api.http import Headers, Reply
 from proof.core.errors import (
     CallerError,
@@ -25,6 +25,7 @@ from proof.partners.errors import (
     InvalidTokenError,
     MissingTokenError,
     ScopeError,
+    SuspendedError,
 )
 from proof.ramp.errors import (
     IdempotencyMismatchError,
@@ -42,10 +43,12 @@ RAMP_STATUSES: tuple[tuple[type[ProofError], int, str], ...] = (
     (InvalidTokenError, 401, "unauthorised"),
     (UnauthorisedError, 401, "unauthorised"),
     (ScopeError, 403, "forbidden"),
+    (SuspendedError, 403, "forbidden"),
     (BrowserError, 403, "forbidden"),
     (AddressNotAllowedError, 403, "forbidden"),
     (OfframpDisabledError, 403, "forbidden"),
     (NotFoundError, 404, "not_found"),
+    (MethodNotAllowedError, 405, "invalid_request"),
     (ConflictError, 409, "conflict"),
     (TooLargeError, 413, "invalid_request"),
     (IdempotencyMismatchError, 422, "invalid_request"),
@@ -80,24 +83,15 @@ def ramp_error_reply(error: Exception, request_id: str) -> Reply:
     if found is None or not isinstance(error, ProofError):
         return _ours(error, request_id)
     _, status, slug = found
-    if status == 429:
-        base = error_reply(error, request_id)
-        return replace(base, body=_body(slug, error.code, error.message))
     if status == 502:
         _log.warning("provider.failed", request_id=request_id, code=error.code, error=error.message)
     code = _CODES.get(type(error), error.code)
-    return Reply(status, _body(slug, code, error.message), headers=error_headers(status))
+    return Reply(status, _body(slug, code, error.message), headers=error_headers(status, error))
 
 
 def ramp_reply(status: int, slug: str, code: str, message: str, headers: Headers = ()) -> Reply:
     """The answer for what has no error of its own."""
-    return Reply(status, _body(slug, code, message), headers=error_headers(status) + headers)
-
-
-def method_not_allowed(reply: Reply) -> Reply:
-    """A 405 of the other APIs' in this one's form."""
-    message: str = msgspec.json.decode(reply.body)["message"]
-    return replace(reply, body=_body("invalid_request", "method_not_allowed", message))
+    return Reply(status, _body(slug, code, message), headers=headers)
 
 
 def _ours(error: Exception, request_id: str) -> Reply:

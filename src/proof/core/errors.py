@@ -42,9 +42,13 @@ class ConflictError(CallerError):
 
 
 class NotYetError(CallerError):
-    """It exists and will be available later."""
+    """It exists and will be available later; asking again makes sense in `retry_after_s` seconds."""
 
     code = "not_yet_available"
+
+    def __init__(self, message: str, retry_after_s: int = 1) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
 
 
 class TooLargeError(CallerError):

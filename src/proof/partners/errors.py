@@ -15,9 +15,18 @@ class InvalidTokenError(CallerError):
 
 
 class ScopeError(CallerError):
-    """A valid credential of the wrong kind, or of a suspended partner."""
+    """A valid credential of the wrong kind."""
 
     code = "scope_missing"
+
+
+class SuspendedError(CallerError):
+    """A valid credential of a partner whom the operator suspended."""
+
+    code = "partner_suspended"
+
+    def __init__(self) -> None:
+        super().__init__("this partner is suspended; ask the operator")
 
 
 class BrowserError(CallerError):

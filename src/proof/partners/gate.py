@@ -23,6 +23,7 @@ from proof.partners.errors import (
     InvalidTokenError,
     MissingTokenError,
     ScopeError,
+    SuspendedError,
 )
 from proof.partners.networks import Address, AllowlistMode
 from proof.partners.rates import CallClass, Limiter, RateExceededError, Standing
@@ -90,11 +91,12 @@ class Gate:
         """Let the holder of an authenticated credential make one call; what its rate leaves, if it has one.
 
         `origin` is the request's Origin header where browsers must stay out, None elsewhere. Raises
-        ScopeError, BrowserError, AddressNotAllowedError or RateExceededError, in that order.
+        SuspendedError, ScopeError, BrowserError, AddressNotAllowedError or RateExceededError, in that
+        order.
         """
         if credential.owner.suspended:
             self._refused(credential, Reason.SUSPENDED, address)
-            raise ScopeError("this partner is suspended; ask the operator")
+            raise SuspendedError
         if credential.kind is not kind:
             self._refused(credential, Reason.KIND, address)
             raise ScopeError(

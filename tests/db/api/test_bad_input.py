@@ -5,10 +5,23 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import msgspec
 import pytest
-from tests.db.api.table import OPERATIONS, TABLE, WITH_BODY, Stamped
+from tests.db.api.ramp_table import RAMP_TABLE, Made
+from tests.db.api.table import (
+    OPERATIONS,
+    OPERATOR_OPERATIONS,
+    RAMP_OPERATIONS,
+    TABLE,
+    WITH_BODY,
+    Stamped,
+)
+from tests.db.api.test_operator import TABLE as OPERATOR_TABLE
 from tests.support.application import Answer, Platform
 from tests.support.partners import issued
+
+from proof.api.endpoint import decode
+from proof.core.errors import InvalidInputError
 
 Run = Callable[[Any], Any]
 
@@ -167,6 +180,70 @@ def test_what_is_no_json_object_is_refused(run: Run, platform: Platform, name: s
     run(require_refused(platform, name, ((raw, "body:") for raw in NO_JSON.values())))
 
 
+def repeated(value: Any) -> Iterator[str]:
+    """JSON texts of a value in which one object has its first member twice: once for each object."""
+    if isinstance(value, dict) and value:
+        name, first = next(iter(value.items()))
+        rest = json.dumps(value)[1:]
+        yield f"{{{json.dumps(name)}:{json.dumps(first)},{rest}"
+        yield f'{{"\\u{ord(name[0]):04x}{name[1:]}":{json.dumps(first)},{rest}'
+    children = value.items() if isinstance(value, dict) else enumerate(value)
+    for key, child in children:
+        if isinstance(child, dict | list):
+            for text in repeated(child):
+                copied = copy.deepcopy(value)
+                copied[key] = "here"
+                yield json.dumps(copied).replace('"here"', text)
+
+
+# Right without any member.
+EMPTY = {"POST /operator/v1/partners/{partner_id}/{environment}/webhooks/secrets"}
+BODIES = {
+    **{name: entry.body(SOME) for name, entry in TABLE.items() if name in WITH_BODY and entry.body},
+    **{name: entry.body(Made(UUID)) for name, entry in RAMP_TABLE.items() if entry.body},
+    **{name: entry.body for name, entry in OPERATOR_TABLE.items() if entry.body is not None},
+    "POST /w/api/open": {
+        "widget_id": "x",
+        "merchant_transaction_id": UUID,
+        "init_token": "x",
+        "signature": "x",
+        "options": {"lang": "en", "deeper": [{"a": 1}]},
+    },
+    "POST /w/api/quote": {"fiat_currency": "EUR"},
+    "POST /w/api/kyc": {"document": "passport", "liveness": True},
+    "POST /w/api/pay": {"attempt_id": UUID, "method": "card"},
+    "POST /w/api/challenge": {"attempt_id": UUID, "passed": True},
+}
+EVERY = OPERATIONS | RAMP_OPERATIONS | OPERATOR_OPERATIONS
+
+
+def test_every_body_with_a_member_is_tried_with_it_twice() -> None:
+    with_members = {
+        name
+        for name, one in EVERY.items()
+        if one.body is not None and msgspec.structs.fields(one.body)
+    }
+    assert {name for name, body in BODIES.items() if body} | EMPTY == with_members
+
+
+@pytest.mark.parametrize("name", sorted(BODIES.keys() - EMPTY))
+def test_a_member_that_is_there_twice_is_refused_at_any_depth(name: str) -> None:
+    body = EVERY[name].body
+    assert body is not None
+    decoder = msgspec.json.Decoder(body)
+    texts = list(repeated(BODIES[name]))
+    assert texts
+    for text in texts:
+        with pytest.raises(InvalidInputError, match=r"^body: the member .* is there twice$"):
+            decode(decoder, text.encode())
+
+
+def test_a_repeated_member_changes_nothing(run: Run, platform: Platform) -> None:
+    texts = [f'{{"sha256":["{GOOD}"],"sha256":[]}}', f'{{"sha256":[],"sha256":["{GOOD}"]}}']
+    bodies = ((text.encode(), "body: the member 'sha256' is there twice") for text in texts)
+    run(require_refused(platform, "POST /v1/timestamp", bodies))
+
+
 @pytest.mark.parametrize("name", WITH_BODY)
 def test_a_body_over_the_limit_is_refused_unread(run: Run, platform: Platform, name: str) -> None:
     async def scene() -> None:
@@ -270,12 +347,13 @@ def test_a_wrong_method_is_told_which_are_right(run: Run, platform: Platform) ->
         by_path: dict[str, set[str]] = {}
         for name in OPERATIONS:
             by_path.setdefault(TABLE[name].target(SOME), set()).add(name.split()[0])
+        token = await caller(platform)
         for target, allowed in by_path.items():
             for method in {"GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "BREW"} - allowed:
-                answer = await platform.call(method, target, {})
+                answer = await platform.call(method, target, {}, token=token)
                 assert answer.status == 405, (method, target, answer)
                 assert set(answer.headers["allow"].split(", ")) == allowed
-                assert method in answer.message
+                assert method in answer.body.decode()
 
     run(scene())
 

@@ -134,12 +134,12 @@ def test_who_is_let_in(
             assert (answer.status, answer.read) == (401, 0), reason
         away = await platform.call("GET", target, token=token, address=OFF_LIST)
         assert away.status == 403
-        assert OFF_LIST in away.message
+        assert OFF_LIST in away.json["message"]
         assert (await platform.call("GET", target, token=token)).status == 200
         await suspend(platform.database, partner)
         await platform.look()
         answer = await platform.call("GET", target, token=token)
-        assert (answer.status, "suspended" in answer.message) == (403, True)
+        assert (answer.status, "suspended" in answer.json["message"]) == (403, True)
 
     run(scene())
 

@@ -114,9 +114,9 @@ async def _steps(platform: Platform, tried: Tried, shop: Shop, environment: Envi
     away = await ramp_partner(platform)
     await suspend(platform.database, away.partner)
     await platform.look()
-    for token in (key, away.token(environment)):
+    for token, code in ((key, "scope_missing"), (away.token(environment), "partner_suspended")):
         answer = await tried(token, OFF_LIST, headers=BROWSER)
-        refused(answer, 403, "forbidden", "scope_missing")
+        refused(answer, 403, "forbidden", code)
     for origin in ("https://shop.example", "https://proof.example", "null", ""):
         answer = await tried(right, OFF_LIST, headers=(("origin", origin),))
         refused(answer, 403, "forbidden", "forbidden_origin")

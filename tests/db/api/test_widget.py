@@ -259,8 +259,8 @@ def test_a_session_belongs_to_its_environment_and_to_an_active_partner(
         refused(await page.call("GET", "state"), 401, "invalid_token")
         page.token = token
         await suspend(platform.database, shop.partner)
-        refused(await page.call("GET", "state"), 403, "scope_missing")
-        refused(await page.open(), 403, "scope_missing")
+        refused(await page.call("GET", "state"), 403, "partner_suspended")
+        refused(await page.open(), 403, "partner_suspended")
 
     run(scene())
 

@@ -18,6 +18,7 @@ from proof.partners.errors import (
     InvalidTokenError,
     MissingTokenError,
     ScopeError,
+    SuspendedError,
 )
 from proof.partners.gate import Gate
 from proof.partners.tokens import parse_token
@@ -122,7 +123,7 @@ def test_the_first_reason_is_the_one_told(run: Run, platform: Platform) -> None:
         await suspend(platform.database, partner)
         for token in (one.client_token, one.api_key):
             suspended = await tried(platform, token, address="192.0.2.1")
-            assert isinstance(suspended, ScopeError)
+            assert isinstance(suspended, SuspendedError)
             assert "suspended" in suspended.message
 
     run(scene())

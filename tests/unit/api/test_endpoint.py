@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from proof.api.endpoint import presented_token
+from proof.api.endpoint import presented_token, query_fields
 from proof.api.http import read_body
 from proof.core.errors import InvalidInputError, TooLargeError
 from proof.partners.errors import InvalidTokenError
@@ -86,3 +86,13 @@ def test_one_message_over_the_limit_is_refused() -> None:
 def test_a_body_that_breaks_off_is_refused() -> None:
     with pytest.raises(InvalidInputError, match="ended early"):
         read(Wire(b"01", b"23", ends=False), 10)
+
+
+@pytest.mark.parametrize("query", [b"a=1&a=1", b"a=1&b=2&a=", b"a=1&%61=2", b"a&a"])
+def test_a_query_that_says_something_twice_is_refused(query: bytes) -> None:
+    with pytest.raises(InvalidInputError, match="twice"):
+        query_fields(query)
+
+
+def test_a_query_is_its_fields() -> None:
+    assert query_fields(b"a=1&b=&c=x%26y") == {"a": "1", "b": "", "c": "x&y"}

@@ -13,7 +13,7 @@ from proof.core.errors import NotFoundError
 from proof.core.secrets import Vault
 from proof.db import Connection
 from proof.partners import signing
-from proof.partners.errors import ScopeError
+from proof.partners.errors import SuspendedError
 from proof.partners.networks import Address
 from proof.partners.signing import Ring, SessionParameters, SignatureError
 from proof.partners.types import Environment
@@ -73,7 +73,7 @@ async def admit_opening(
     """The session that the init token opens, if signature and options are those it was made with.
 
     Not checked: whether the token was used or is over (`resumes`). Raises NotFoundError for an unknown
-    widget, UnauthorisedError, SignatureInvalidError, OptionsDifferError, ScopeError for a suspended
+    widget, UnauthorisedError, SignatureInvalidError, OptionsDifferError, SuspendedError for a suspended
     partner, SealError.
     """
     owner = await widget_owner(connection, opening.widget_id)
@@ -96,7 +96,7 @@ async def admit_opening(
 async def admit_tab(
     connection: Connection, vault: Vault, environment: Environment, token: str, now: datetime
 ) -> Admitted:
-    """The session of the tab that has this token. Raises UnauthorisedError, ScopeError, SealError."""
+    """The session of the tab that has this token. Raises UnauthorisedError, SuspendedError, SealError."""
     over = UnauthorisedError("the widget's session is unknown or over; run the widget anew")
     held = await widget_queries.session_by_token(connection, token_sha256(token))
     if held is None or held.expires_at is None or now + held.offset >= held.expires_at:
@@ -126,7 +126,7 @@ def resumes(held: Held, session_token: str | None, now: datetime) -> bool:
 
 def _require_active(owner: WidgetOwner) -> None:
     if owner.suspended:
-        raise ScopeError("this partner is suspended; ask the operator")
+        raise SuspendedError
 
 
 def _require_signed(ring: Ring, held: Held, known: Mapping[Kind, str], signature: str) -> None:

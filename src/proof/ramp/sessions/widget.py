@@ -63,8 +63,8 @@ class Widgets:
         """Exchange an init token for the tab's session, or go on in the tab that did.
 
         Raises NotFoundError for an unknown widget, UnauthorisedError or a kind of it,
-        SignatureInvalidError, OptionsDifferError, ScopeError for a suspended partner, ProviderError when
-        no provider opens it.
+        SignatureInvalidError, OptionsDifferError, SuspendedError, ProviderError when no provider opens
+        it.
         """
         async with self._database.connection() as connection:
             now = self._clock.now()

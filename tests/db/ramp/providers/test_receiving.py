@@ -12,8 +12,10 @@ from proof.core.errors import DatabaseUnavailableError
 from proof.db import Database
 from proof.partners.audit import Actor
 from proof.partners.types import Environment
+from proof.ramp.errors import CallbackRefusedError
 from proof.ramp.providers.accounts import add_account, remove_account
 from proof.ramp.providers.callbacks import claim, forget, prune
+from proof.ramp.providers.mercuryo import wire
 from proof.ramp.providers.receiving import KEPT_A_DAY, CallbackReceiver
 
 CREDENTIALS = {
@@ -150,9 +152,13 @@ def test_hundreds_at_once_with_their_duplicates_are_each_stored_once(
 
 
 def test_a_signed_body_that_makes_no_sense_is_stored_too(scene: Scene, account: UUID) -> None:
-    for body in (b"", b"not json", b'{"data": {"id": 1}}'):
+    whole = body_of()
+    twice = whole[:-1] + b"," + whole[1:]
+    for body in (b"", b"not json", b'{"data": {"id": 1}}', twice):
         assert post(scene, account, body).status == 200
-    assert len(stored(scene, account)) == 3
+    assert len(stored(scene, account)) == 4
+    with pytest.raises(CallbackRefusedError, match="is there twice"):
+        wire.callback_leg(twice)
 
 
 def test_a_stranger_is_refused_counted_and_kept_up_to_a_limit(scene: Scene, account: UUID) -> None:

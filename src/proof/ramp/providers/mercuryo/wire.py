@@ -15,6 +15,7 @@ from uuid import UUID
 import msgspec
 
 from proof.core.canonical import canonical_json
+from proof.core.json_members import RepeatedMemberError, require_distinct
 from proof.ramp.errors import CallbackRefusedError
 from proof.ramp.providers.protocols import Observation, Verdict
 
@@ -71,7 +72,7 @@ _LEGS = list(VERDICTS)
 _WHITE_SPACE = re.compile(rb"\s+")
 _LONGEST_AMOUNT = 60
 _ABSENT = msgspec.Raw(b"null")
-_MALFORMED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+_MALFORMED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, RepeatedMemberError)
 
 
 class Leg(msgspec.Struct, frozen=True):
@@ -132,13 +133,18 @@ def callback_leg(body: bytes) -> Leg:
     """The leg that a callback is about, whether it stands in `data` or by itself. Raises
     CallbackRefusedError."""
     try:
-        return _wrapped.decode(body).data
-    except _MALFORMED:
-        pass
-    try:
-        return _leg.decode(body)
+        found = _unwrapped(body)
+        require_distinct(body)
     except _MALFORMED as error:
         raise CallbackRefusedError(f"not a callback of Mercuryo's: {error}") from None
+    return found
+
+
+def _unwrapped(body: bytes) -> Leg:
+    try:
+        return _wrapped.decode(body).data
+    except _MALFORMED:
+        return _leg.decode(body)
 
 
 def answered_legs(data: bytes) -> list[tuple[str, Leg]]:

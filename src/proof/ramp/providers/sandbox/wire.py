@@ -16,6 +16,7 @@ from uuid import UUID
 import msgspec
 
 from proof.core.canonical import canonical_json
+from proof.core.json_members import RepeatedMemberError, require_distinct
 from proof.ramp.errors import CallbackRefusedError
 from proof.ramp.providers.protocols import Observation, PaymentMethod, Verdict
 
@@ -134,7 +135,13 @@ def _verdict(leg: str, status: str) -> Verdict:
 def _decoded(body: bytes) -> CallbackBody:
     try:
         found = _decoder.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        require_distinct(body)
+    except (
+        msgspec.DecodeError,
+        UnicodeDecodeError,
+        RecursionError,
+        RepeatedMemberError,
+    ) as error:
         raise CallbackRefusedError(f"not a callback of the simulator: {error}") from None
     if found.updated_at.tzinfo is None:
         raise CallbackRefusedError("not a callback of the simulator: updated_at has no offset")
