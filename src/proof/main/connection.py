@@ -23,6 +23,9 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 MAX_HEAD_BYTES = 32 * 1024
 MAX_HEADERS = 100
+_TOO_LONG = f"the request's head is over {MAX_HEAD_BYTES} bytes"
+# A colon, a space and a line's end.
+_LINE_BYTES = 4
 # A connection that says nothing, and a request that does not come to its end.
 SILENCE_S = 15.0
 ARRIVAL_S = 60.0
@@ -64,7 +67,10 @@ class BoundedConnection(HttpToolsProtocol):
         super().__init__(*arguments, **options)
         self._arriving = False
         self._in_head = False
-        self._head_bytes = 0
+        # Of the head: what was parsed, and what came in reads that did not complete it.
+        self._head_bytes = self._unended_bytes = 0
+        # Whether the request that arrives has its deadline, in place of the silent connection's.
+        self._timed = False
         self._refusal = "the request is not HTTP"
         self._change = _Upgrade.NONE
         # Whether this connection's last request has begun, and whether it is complete.
@@ -87,29 +93,33 @@ class BoundedConnection(HttpToolsProtocol):
         self._parse(data)
         if self._change is _Upgrade.WEBSOCKET:
             return
-        if self._in_head:
-            self._head_bytes += len(data)
-            if self._head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
-                self._refusal = f"the request's head is over {MAX_HEAD_BYTES} bytes"
-                self.send_400_response(self._refusal)
+        if self._in_head and not self.transport.is_closing():
+            # The parser keeps a line to itself until its end, however long it is.
+            self._unended_bytes += len(data)
+            if self._unended_bytes > MAX_HEAD_BYTES:
+                self._refusal = _TOO_LONG
+                self.send_400_response(_TOO_LONG)
         # Whole requests, the ordinary case, cost no timer.
         if not self._arriving:
             self._lift_deadline()
-        elif self._deadline is None and not self.transport.is_closing():
+        elif not self._timed and not self.transport.is_closing():
+            self._lift_deadline()
+            self._timed = True
             self._deadline = self.loop.call_later(ARRIVAL_S, self._give_up)
 
     def on_message_begin(self) -> None:
         self._arriving = self._in_head = True
-        self._head_bytes = 0
+        self._timed = False
+        self._head_bytes = self._unended_bytes = 0
         super().on_message_begin()
 
     def on_url(self, url: bytes) -> None:
         super().on_url(url)
-        if len(self.url) > MAX_HEAD_BYTES:
-            self._refuse(f"the request's head is over {MAX_HEAD_BYTES} bytes")
+        self._count(len(url))
 
     def on_header(self, name: bytes, value: bytes) -> None:
         super().on_header(name, value)
+        self._count(len(name) + len(value) + _LINE_BYTES)
         if len(self.headers) > MAX_HEADERS:
             self._refuse(f"the request has more than {MAX_HEADERS} headers")
 
@@ -120,7 +130,7 @@ class BoundedConnection(HttpToolsProtocol):
             super().on_headers_complete()
 
     def on_message_complete(self) -> None:
-        self._arriving = False
+        self._arriving = self._timed = False
         if self._change is _Upgrade.NONE:
             self._deaf = self._last
             super().on_message_complete()
@@ -196,6 +206,11 @@ class BoundedConnection(HttpToolsProtocol):
             b"content-length: %d\r\n\r\n%s" % (len(body), body)
         )
         self.transport.close()
+
+    def _count(self, head_bytes: int) -> None:
+        self._head_bytes += head_bytes
+        if self._head_bytes > MAX_HEAD_BYTES:
+            self._refuse(_TOO_LONG)
 
     def _refuse(self, message: str) -> None:
         self._refusal = message

@@ -1,8 +1,10 @@
 """What a stranger can do to a connection: forged requests, floods of headers, silence."""
 
 import asyncio
+import re
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -231,6 +233,44 @@ def test_an_endless_header_or_path_ends_early(run: Any, port: int, parts: list[b
     assert reply.startswith(b"HTTP/1.1 400 ")
     assert b"over 32768 bytes" in reply
     assert SEEN == []
+
+
+@pytest.mark.parametrize("over", [0, 64, 20_000])
+def test_a_head_that_comes_in_one_read_has_the_same_bound(run: Any, port: int, over: int) -> None:
+    head = b"GET / HTTP/1.1\r\nhost: h\r\nconnection: close\r\nx: "
+    value = b"v" * (connection.MAX_HEAD_BYTES - len(head) + over)
+    reply = run(answered(port, head + value + b"\r\n\r\n"))
+    assert (b" 200 " in reply[:16], b"over 32768 bytes" in reply) == (not over, bool(over))
+
+
+def test_a_slow_upload_has_its_whole_time_on_a_fresh_connection(
+    run: Any, port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "SILENCE_S", 0.3)
+    ended = asyncio.Event()
+
+    async def slow() -> bytes:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        loop = asyncio.get_running_loop()
+        writer.write(b"POST /x HTTP/1.1\r\nhost: h\r\nconnection: close\r\n")
+        writer.write(b"content-length: 5\r\n\r\nhe")
+        # Set by the clock that would have ended the connection, a moment after it would have.
+        loop.call_later(2 * connection.SILENCE_S, ended.set)
+        await ended.wait()
+        writer.write(b"llo")
+        async with asyncio.timeout(PATIENCE_S):
+            reply = await reader.read()
+        writer.close()
+        return reply
+
+    assert run(slow()).endswith(b"\r\n\r\nhello")
+
+
+def test_the_server_library_is_the_version_whose_private_members_are_used() -> None:
+    """`proof.main.connection` and `proof.main.websocket` build on what uvicorn does not promise to keep."""
+    pinned = re.search(r'"uvicorn==([0-9.]+)"', Path("pyproject.toml").read_text())
+    assert pinned
+    assert pinned[1] == uvicorn.__version__
 
 
 @pytest.mark.parametrize(
