@@ -5,7 +5,7 @@ from pathlib import Path
 from proof.config import Settings, SettingsError
 from proof.core.clock import SystemClock
 from proof.main.keys import keys_folder, require_private
-from proof.timestamps.tsa.authority import Authority, AuthorityError, load_authority
+from proof.timestamps.tsa.authority import Authority, AuthorityError, PolicyError, load_authority
 from proof.timestamps.tsa.clock_watch import ClockWatch
 from proof.timestamps.tsa.development import generate
 from proof.timestamps.tsa.service import TimeStampingAuthority
@@ -53,5 +53,7 @@ def _authority(settings: Settings) -> Authority:
         raise SettingsError(
             f"the time-stamping files: {error.filename}: {error.strerror}"
         ) from None
+    except PolicyError as error:
+        raise SettingsError(f"setting tsa_policy: {error.message}") from None
     except AuthorityError as error:
         raise SettingsError(f"setting tsa_certificate_file: {error.message}") from None

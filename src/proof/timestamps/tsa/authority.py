@@ -13,6 +13,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from proof.core.errors import ProofError
 from proof.timestamps.tsa import der
 
+# What Go's encoding/asn1 holds of an object identifier's parts, and so cosign's and many others'.
+MAX_ARC = 2**31 - 1
 _RSA_BITS = 2048
 _ECDSA_SHA256 = der.sequence(der.object_identifier("1.2.840.10045.4.3.2"))
 _RSA_SHA256 = der.sequence(der.object_identifier("1.2.840.113549.1.1.11"), der.tlv(der.NULL))
@@ -24,6 +26,10 @@ class AuthorityError(ProofError):
     """The certificate or the key cannot be used for time-stamping; the message says why."""
 
     code = "tsa_unusable"
+
+
+class PolicyError(AuthorityError):
+    """The policy cannot stand in tokens that everybody reads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,15 +60,15 @@ class Authority:
 def load_authority(chain_pem: bytes, key_pem: bytes, policy: str, accuracy_ms: int) -> Authority:
     """An authority from a PEM chain, the signer's certificate first, and its PEM key.
 
-    Raises AuthorityError: unreadable, not belonging together, another kind of key than P-256 or RSA of
-    2048 bits or more, or a certificate that RFC 3161, 2.3 does not let sign tokens.
+    Raises PolicyError, or AuthorityError: unreadable, not belonging together, another kind of key than
+    P-256 or RSA of 2048 bits or more, or a certificate that RFC 3161, 2.3 does not let sign tokens.
     """
     try:
         chain = x509.load_pem_x509_certificates(chain_pem)
         key = serialization.load_pem_private_key(key_pem, None)
-        der.object_identifier(policy)
     except (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion) as error:
         raise AuthorityError(f"the time-stamping certificate or key: {error}") from None
+    _require_readable(policy)
     signer = chain[0]
     if not isinstance(key, Key) or not _is_strong(key):
         raise AuthorityError("the time-stamping key is neither P-256 nor RSA of 2048 bits or more")
@@ -80,6 +86,20 @@ def load_authority(chain_pem: bytes, key_pem: bytes, policy: str, accuracy_ms: i
         policy,
         accuracy_ms,
     )
+
+
+def _require_readable(policy: str) -> None:
+    """Raises PolicyError for what is no object identifier, or one that some clients cannot hold."""
+    try:
+        der.object_identifier(policy)
+    except ValueError as error:
+        raise PolicyError(str(error)) from None
+    first, second, *rest = map(int, policy.split("."))
+    # The first two arcs share one number (X.690, 8.19.4).
+    if max([first * 40 + second, *rest]) > MAX_ARC:
+        raise PolicyError(
+            f"{policy} has a part above {MAX_ARC}, and Go's clients refuse its tokens"
+        )
 
 
 def _is_strong(key: Key) -> bool:
