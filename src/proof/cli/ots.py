@@ -126,6 +126,7 @@ def _wire(file: Path, found: Upgraded, code: int) -> dict[str, object]:
         "exitCode": code,
         "heights": list(found.heights),
         "pending": [printable(uri) for uri in found.pending],
+        "unasked": [printable(uri) for uri in found.unasked],
         "failures": [
             {"uri": printable(one.uri), "message": printable(one.message)} for one in found.failures
         ],
@@ -144,3 +145,7 @@ def _tell(file: Path, found: Upgraded, code: int) -> None:
         return
     for uri in found.pending:
         typer.echo(f"{name}: pending at {printable(uri)}; ask again later")
+    for uri in found.unasked:
+        typer.echo(f"{name}: {printable(uri)} was not asked; a file's first 32 promises are")
+    if not (found.pending or found.unasked or found.failures):
+        typer.echo(f"{name}: names neither a Bitcoin block nor a calendar that could be asked")

@@ -1,5 +1,6 @@
 """Asking calendars for what they promised. What they send is recomputed before it is kept."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final
@@ -37,11 +38,16 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Upgraded:
-    """The file as it is now, the Bitcoin blocks it names, the calendars still pending, and failures."""
+    """The file as it is now, the Bitcoin blocks it names, and what became of its calendars.
+
+    `pending`: those that said they have nothing yet. `unasked`: those that the file names beyond what is
+    asked in one go.
+    """
 
     raw: bytes
     heights: tuple[int, ...]
     pending: tuple[str, ...]
+    unasked: tuple[str, ...]
     failures: tuple[Failure, ...]
 
 
@@ -56,17 +62,17 @@ async def upgraded(raw: bytes, policy: OutboundPolicy) -> Upgraded:
     unchanged = written = write_ots(file)
     client = OutboundClient(policy, max_response_bytes=MAX_ANSWER_BYTES)
     failures: dict[PendingAttestation, Failure] = {}
-    answered: set[PendingAttestation] = set()
+    answered: dict[PendingAttestation, Timestamp | None] = {}
     try:
         for _ in range(_MAX_ROUNDS):
-            waiting = [one for one in _pending(file) if one not in answered | failures.keys()]
+            waiting = [one for one in _pending(file) if one not in answered.keys() | failures]
             before = written
             for promise in waiting[: _MAX_CALENDARS - len(answered)]:
                 found = await _ask(client, promise)
                 if isinstance(found, Failure):
                     failures[promise] = found
                     continue
-                answered.add(promise)
+                answered[promise] = found
                 if found is not None:
                     written = write_ots(OtsFile(file.operation, graft(file.timestamp, found)))
                     # Each time, or what grows beyond the format's limits would overflow the stack.
@@ -79,7 +85,8 @@ async def upgraded(raw: bytes, policy: OutboundPolicy) -> Upgraded:
     return Upgraded(
         raw if written == unchanged else written,
         tuple(sorted(_heights(file))),
-        tuple(dict.fromkeys(one.uri for one in _pending(file))),
+        _uris(one for one, found in answered.items() if found is None),
+        _uris(one for one in _pending(file) if one not in answered.keys() | failures),
         tuple(failures.values()),
     )
 
@@ -110,6 +117,10 @@ def _pending(file: OtsFile) -> list[PendingAttestation]:
         for message, one in attestations(file.timestamp)
         if one.uri is not None
     ]
+
+
+def _uris(promises: Iterable[PendingAttestation]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(one.uri for one in promises))
 
 
 def _heights(file: OtsFile) -> set[int]:

@@ -21,6 +21,7 @@ from proof.cli.manifest import Difference, ManifestError
 from proof.cli.output import FAILED, USAGE, Json, err, fail, print_json
 from proof.cli.terminal import printable
 from proof.verify.cli import EXIT_USAGE, main
+from proof.verify.files import STANDARD_INPUT
 
 OTS_SUFFIX = ".ots"
 
@@ -48,7 +49,10 @@ def register(app: typer.Typer) -> None:
 
     @app.command()
     def verify(
-        file: Annotated[Path, typer.Argument(help="The file, or a proof alone.")],
+        file: Annotated[
+            Path,
+            typer.Argument(help="The file, or a proof alone; `-` is standard input, once."),
+        ],
         proof: Annotated[Path | None, typer.Argument(help="[FILE.proof.json or FILE.ots]")] = None,
         log_key: Annotated[
             list[Path] | None, typer.Option(help="Verifier keys you trust. Repeat.")
@@ -100,6 +104,8 @@ def register(app: typer.Typer) -> None:
         arguments = _arguments(file, proof, options + (["--json"] if as_json else []))
         if files is None:
             raise typer.Exit(main(arguments, prog="proof verify"))
+        if _is_input(file):
+            raise fail("--files needs the manifest as a file, not from standard input", USAGE)
         raise typer.Exit(_verify_manifest(arguments, file, files, as_json=as_json))
 
     log = typer.Typer(no_args_is_help=True, help="The log that gives hashes their time.")
@@ -120,9 +126,14 @@ def register(app: typer.Typer) -> None:
         err.print(_TRUST, markup=False)
 
 
+def _is_input(path: Path) -> bool:
+    """Whether it stands for standard input."""
+    return str(path) == STANDARD_INPUT
+
+
 def _arguments(file: Path, proof: Path | None, options: list[str]) -> list[str]:
     """The stand-alone verifier's arguments."""
-    if proof is None and file.name.endswith((PROOF_SUFFIX, OTS_SUFFIX)):
+    if proof is None and (_is_input(file) or file.name.endswith((PROOF_SUFFIX, OTS_SUFFIX))):
         return [*options, "--", str(file)]
     given = proof or next((path for path in _proof_paths(file) if path.exists()), None)
     if given is None:

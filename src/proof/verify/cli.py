@@ -46,7 +46,7 @@ Check that a timestamp proof is right, without asking the server that made it.
 The proof says that a SHA-256 was known at a certain time. Give the file itself and
 its SHA-256 is compared; give the log's keys, a chain's headers or block, or an
 authority's certificate, and the time is tied to them. They must come from somewhere
-you trust, never from the proof.
+you trust, never from the proof. `-` is standard input, in the place of one file.
 A proof is JSON of ours or an .ots file of anybody's."""
 
 _EPILOG: Final = """\
@@ -63,6 +63,8 @@ examples:
       a proof by a time-stamping authority, and the certificate it signs with
   %(prog)s report.pdf.proof.json
       only the arithmetic: says what is established and what remains
+  curl ... | %(prog)s report.pdf - --log-key log.key
+      the proof from standard input; a file named - is ./-
 
 the key file holds one key a line, `#` begins a comment:
   log.example/log+1a2b3c4d+AXNvbWUga2V5IG1hdGVyaWFs...
@@ -99,6 +101,7 @@ def main(argv: Sequence[str] | None = None, *, prog: str = "proof-verify") -> in
         return stop.code if isinstance(stop.code, int) else EXIT_USAGE
     try:
         subject, proof_path = _subject_and_proof(options)
+        _require_one_input(subject, proof_path, *options.log_key, *options.tsa_certificate)
         raw = files.read(proof_path, MAX_BYTES + 1)
         keys = [key for path in options.log_key for key in files.read_keys(path)]
         chains = _chains(options)
@@ -113,11 +116,18 @@ def main(argv: Sequence[str] | None = None, *, prog: str = "proof-verify") -> in
     return _verify(raw, keys, chains, report.Subject(subject, digest), as_json=options.json)
 
 
+def _require_one_input(*paths: str | None) -> None:
+    if paths.count(files.STANDARD_INPUT) > 1:
+        raise UsageError(
+            "standard input can be read once: `-` stands for one file, not for several"
+        )
+
+
 def _no_proof(raw: bytes, subject: str | None, proof_path: str) -> str:
     """What stands where a proof should, and what was probably meant."""
     what = "it is empty" if not raw else "it is neither our JSON nor an .ots file"
     said = f"{quoted(proof_path)} is no proof: {what}"
-    if subject is None:
+    if subject in {None, files.STANDARD_INPUT}:
         return f"{said}; give the file first, then its proof"
     if files.looks_like_proof(files.read(subject, MAX_BYTES + 1)):
         return f"{said}. {quoted(subject)} looks like one: give the file first, then its proof"

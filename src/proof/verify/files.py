@@ -1,11 +1,15 @@
 """Reading the files that the command line names: keys, headers, and what a proof is about."""
 
 import mmap
+import sys
 from base64 import b64decode
 from codecs import BOM_UTF8
+from collections.abc import Iterator
+from contextlib import contextmanager
 from hashlib import file_digest, sha256
+from io import BufferedReader
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 from proof.verify.errors import RefusedError, quoted
 from proof.verify.headers import TrustedHeaders, load_headers
@@ -14,6 +18,7 @@ from proof.verify.note import VerifierKey, VerifierKeyError, parse_verifier_key
 from proof.verify.ots import MAGIC
 from proof.verify.ripemd160 import ripemd160
 
+STANDARD_INPUT: Final = "-"
 _MAX_KEY_FILE_BYTES: Final = 64 * 1024
 _MAX_SLOW_FILE_BYTES: Final = 16 * 1024 * 1024  # Keccak takes a minute for as much
 _MAX_CERTIFICATE_FILE_BYTES: Final = 64 * 1024
@@ -28,12 +33,24 @@ class UsageError(Exception):
 
 
 def read(path: str, limit: int) -> bytes:
-    """At most `limit` bytes of a file. Raises UsageError."""
+    """At most `limit` bytes of a file, of standard input for `-`. Raises UsageError."""
     try:
-        with Path(path).open("rb") as file:
+        with _opened(path) as file:
             return file.read(limit)
     except (OSError, ValueError) as error:
         raise _unreadable(path, error) from error
+
+
+@contextmanager
+def _opened(path: str) -> Iterator[BufferedReader]:
+    if path != STANDARD_INPUT:
+        with Path(path).open("rb") as file:
+            yield file
+        return
+    if sys.stdin is None:
+        raise ValueError("there is no standard input")
+    # Not closed, since it is not ours.
+    yield cast("BufferedReader", sys.stdin.buffer)
 
 
 def looks_like_proof(raw: bytes) -> bool:
@@ -47,7 +64,7 @@ def digest(path: str, operation: str) -> str:
     """A file's digest in lower-case hex, by sha1, sha256, ripemd160 or keccak256. Raises UsageError."""
     if operation not in _SLOW_HASHES:
         try:
-            with Path(path).open("rb") as file:
+            with _opened(path) as file:
                 return file_digest(file, operation).hexdigest()
         except (OSError, ValueError) as error:
             raise _unreadable(path, error) from error
@@ -82,6 +99,8 @@ def read_keys(path: str) -> list[VerifierKey]:
 
 def read_headers(path: str) -> TrustedHeaders:
     """A header file, checked from its first header to its last. Raises UsageError."""
+    if path == STANDARD_INPUT:
+        raise UsageError("--headers needs a file: they are too many to be read from standard input")
     try:
         with Path(path).open("rb") as file:
             # Mapped, because the main network's file is larger than all else together.

@@ -28,9 +28,9 @@ def proof(api: FakeApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Proo
         commands.register(app)
     monkeypatch.chdir(tmp_path)
 
-    def run(*arguments: object, **environment: str) -> Result:
+    def run(*arguments: object, given: bytes | None = None, **environment: str) -> Result:
         settings = {"PROOF_URL": api.url, "PROOF_API_KEY": KEY} | environment
-        result = CliRunner().invoke(app, list(map(str, arguments)), env=settings)
+        result = CliRunner().invoke(app, list(map(str, arguments)), given, env=settings)
         assert result.exception is None or isinstance(result.exception, SystemExit)
         assert KEY not in result.output
         return result

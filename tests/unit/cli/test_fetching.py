@@ -189,3 +189,14 @@ def test_status_is_a_line_a_tree_and_nothing_is_cut_off(proof: Proof, api: FakeA
     assert titles.split() == ["chain", "state", "time", "transaction", "tree"]
     assert titles.index("transaction") == line.index("f" * 64)
     assert line.endswith("t" * 60)
+
+
+def test_a_proof_is_verified_from_standard_input(proof: Proof, report: Path) -> None:
+    for arguments, given in ((("-",), payload()), (("report.pdf", "-"), payload())):
+        raw = json.dumps(given).encode()
+        assert proof("verify", *arguments, given=raw).exit_code == 3
+        assert proof("verify", *arguments, given=b"").exit_code == 1
+    (report.parent / "p.proof.json").write_text(json.dumps(payload()))
+    assert proof("verify", "-", "p.proof.json", given=CONTENT).exit_code == 3
+    assert proof("verify", "-", "p.proof.json", given=b"other").exit_code == 1
+    assert proof("verify", "-", "--files", ".", given=b"{}").exit_code == 2

@@ -73,7 +73,7 @@ def test_a_calendar_has_it(calendar: FakeApi) -> None:
     result = upgrade("--json")
     assert result.exit_code == 0, result.output
     facts: dict[str, Any] = json.loads(result.stdout)
-    assert (facts["heights"], facts["pending"]) == ([7], [calendar.url])
+    assert (facts["heights"], facts["pending"], facts["unasked"]) == ([7], [], [])
     established = verify_ots(FILE.read_bytes())
     assert [found.height for found in established.bitcoin] == [7]
     assert [found.uri for found in established.pending] == [calendar.url]
@@ -190,7 +190,33 @@ def test_only_public_addresses_are_called(calendar: FakeApi) -> None:
 
 def test_a_calendar_that_cannot_be_reached(calendar: FakeApi) -> None:
     pending("http://127.0.0.1:1")
-    assert upgrade().exit_code == 4
+    result = upgrade()
+    assert (result.exit_code, result.stdout) == (4, "")
+    assert "http://127.0.0.1:1: " in result.stderr
+
+
+def test_pending_is_only_what_a_calendar_said(calendar: FakeApi) -> None:
+    refused = [f"https://refused{n}.example:22" for n in range(32)]
+    pending(calendar.url, *refused)
+    calendar.script(path(), Answer(404, b"Pending"))
+    facts = json.loads(upgrade("--json").stdout)
+    assert facts["pending"] == [calendar.url]
+    (unasked,) = facts["unasked"]
+    assert sorted([unasked, *(one["uri"] for one in facts["failures"])]) == sorted(refused)
+    pended, last = upgrade().stdout.splitlines()
+    assert pended == f"report.pdf.ots: pending at {calendar.url}; ask again later"
+    assert last.startswith(f"report.pdf.ots: {unasked} was not asked")
+
+
+def test_a_file_without_calendars_says_so(calendar: FakeApi) -> None:
+    digest = bytes.fromhex(ANCHORED.payload["sha256"])
+    unknown = ots.Attestation(b"\x01" * 8, b"?")
+    FILE.write_bytes(
+        ots.MAGIC + b"\x01\x08" + digest + write_timestamp(ots.Timestamp(digest, (unknown,), ()))
+    )
+    result = upgrade()
+    assert result.exit_code == 3
+    assert "names neither a Bitcoin block nor a calendar" in result.stdout
 
 
 def test_what_is_no_ots_file(calendar: FakeApi) -> None:

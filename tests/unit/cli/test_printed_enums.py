@@ -60,7 +60,7 @@ def _notice(change: Change) -> str:
 
 
 def _upgrade(failure: CalendarFailure) -> str:
-    found = Upgraded(b"", (), (), (Failure("https://a.example", failure, "no answer"),))
+    found = Upgraded(b"", (), (), (), (Failure("https://a.example", failure, "no answer"),))
     return str(ots._exit_code(found))
 
 

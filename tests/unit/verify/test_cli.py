@@ -38,9 +38,14 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def run(folder: Path, pyz: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def run(
+    folder: Path, pyz: Path, *arguments: str, given: str | None = None
+) -> subprocess.CompletedProcess[str]:
+    """`given` is what it finds on standard input."""
     command = [sys.executable, "-I", "-S", str(pyz), *arguments]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, timeout=120, input=given or ""
+    )
     assert "Traceback" not in done.stderr
     return done
 
@@ -63,6 +68,45 @@ def test_other_forms_of_the_subject(folder: Path, pyz: Path) -> None:
     ):
         done = run(folder, pyz, "proof.json", *subject, "--log-key", "log.key")
         assert done.returncode == 0, subject
+
+
+@pytest.mark.parametrize(
+    ("arguments", "given"),
+    [
+        (("-", "--log-key", "log.key"), "proof.json"),
+        (("report.pdf", "-", "--log-key", "log.key"), "proof.json"),
+        (("-", "proof.json", "--log-key", "log.key"), "report.pdf"),
+        (("proof.json", "--file", "-", "--log-key", "log.key"), "report.pdf"),
+        (("report.pdf", "proof.json", "--log-key", "-"), "log.key"),
+        (("--log-key", "log.key", "--", "report.pdf", "-"), "proof.json"),
+    ],
+)
+def test_one_file_may_come_from_standard_input(
+    folder: Path, pyz: Path, arguments: tuple[str, ...], given: str
+) -> None:
+    text = (folder / given).read_text()
+    (folder / given).unlink()
+    done = run(folder, pyz, *arguments, given=text)
+    assert done.returncode == 0, done
+    if "report.pdf" in {given, *arguments}:
+        assert "Not established" not in done.stdout
+    assert run(folder, pyz, *arguments, given="").returncode in {1, 2}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("-", "-"),
+        ("-", "--log-key", "-"),
+        ("proof.json", "--log-key", "-", "--log-key", "-"),
+        ("proof.json", "--headers", "-"),
+        ("report.pdf", "-", "--tsa-certificate", "-"),
+    ],
+)
+def test_standard_input_is_read_once(folder: Path, pyz: Path, arguments: tuple[str, ...]) -> None:
+    done = run(folder, pyz, *arguments, given=(folder / "proof.json").read_text())
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "standard input" in done.stderr
 
 
 def test_json(folder: Path, pyz: Path) -> None:
