@@ -35,7 +35,8 @@ def run_api(settings: Settings) -> None:
 
 
 def _allow_files() -> None:
-    """Every connection is a file: take as many as the system lets this process have."""
+    """Every connection is a file, and a call to a name whose addresses all hang is eight: take as many as
+    the system lets this process have."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
@@ -73,6 +74,7 @@ def run_worker_process(settings: Settings) -> None:
     """Work; on SIGTERM, finish what was started."""
     end_with_supervisor()
     configure_logging()
+    _allow_files()
     asyncio.run(_work(settings))
 
 

@@ -1,21 +1,32 @@
 """The HTTP client for addresses named by others."""
 
+import asyncio
 import socket
 import ssl
 import time
 from collections.abc import Mapping
+from contextlib import nullcontext
 
 import aiohttp
 from aiohappyeyeballs import AddrInfoType
 from msgspec import Struct
 from yarl import URL
 
+from proof.outbound.budget import BudgetConnector, BudgetExceededError, meter_of
 from proof.outbound.errors import ForbiddenAddressError, OutboundError, Reason
+from proof.outbound.places import Places
 from proof.outbound.policy import OutboundPolicy
-from proof.outbound.resolver import ThreadResolver
+from proof.outbound.resolver import Resolver
 
 # Node and uvicorn close an idle connection after 5 s; a body sent into a closing one is lost.
 _KEEPALIVE_S = 4
+
+# Beside the body: informational responses, heads, chunk extensions, trailers. A receiver behind several
+# proxies that all set cookies stays well under it.
+OVERHEAD_BYTES = 16 * 1024
+
+# One read brings no more than this, below TLS too; the kernel doubles it.
+_RECEIVE_BUFFER_BYTES = 32 * 1024
 
 # Checking a URL costs a fifth of a small request; a partner has few of them.
 _REMEMBERED_TARGETS = 4096
@@ -25,6 +36,7 @@ _REASONS: tuple[tuple[type[Exception], Reason], ...] = (
     (ssl.SSLError, Reason.TLS),
     (aiohttp.ClientSSLError, Reason.TLS),
     (TimeoutError, Reason.TIMEOUT),
+    (BudgetExceededError, Reason.TOO_LONG),
     (aiohttp.ClientConnectorError, Reason.CONNECT),
 )
 
@@ -53,7 +65,9 @@ class OutboundClient:
     """Calls targets the policy allows. Made and closed on one running event loop.
 
     No redirects, no proxies or credentials from the environment, no cookies, nothing decompressed;
-    TLS verified against the system's authorities. The caller bounds how many calls run at once.
+    TLS verified against the system's authorities. A reply may have `max_response_bytes` of body and
+    OVERHEAD_BYTES of everything else, and `timeout_s` from the call to its end, whatever arrives. With
+    `places` an owner has a share of the calls under way; otherwise the caller bounds how many there are.
     """
 
     def __init__(
@@ -62,23 +76,29 @@ class OutboundClient:
         connect_timeout_s: float = 5,
         timeout_s: float = 10,
         max_response_bytes: int = 16_384,
+        places: Places | None = None,
     ) -> None:
         self.timeout_s = timeout_s
         self._policy = policy
         self._max_response_bytes = max_response_bytes
         self._targets: dict[str, URL] = {}
-        self._resolver = ThreadResolver()
+        self._places = places
+        self._resolver = Resolver()
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
+            connector=BudgetConnector(
+                max_response_bytes + OVERHEAD_BYTES,
                 socket_factory=self._socket,
                 resolver=self._resolver,
+                # The resolver remembers, also that a name hangs.
+                use_dns_cache=False,
                 ssl=ssl.create_default_context(),
                 limit=0,
                 keepalive_timeout=_KEEPALIVE_S,
             ),
-            # The threshold keeps aiohttp from rounding the limit up to a whole second of its clock.
+            # The threshold keeps aiohttp from rounding the limit up to a whole second of its clock. The
+            # deadline of the whole call is ours: aiohttp's rests while it reads what has arrived.
             timeout=aiohttp.ClientTimeout(
-                total=timeout_s, sock_connect=connect_timeout_s, ceil_threshold=timeout_s + 1
+                total=None, sock_connect=connect_timeout_s, ceil_threshold=connect_timeout_s + 1
             ),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
@@ -94,8 +114,9 @@ class OutboundClient:
     async def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> OutboundReply:
         """POST `body` as it is and read the reply, all within `timeout_s`.
 
-        Raises InvalidTargetError when the policy refuses the URL, OutboundError when no status
-        came. A status that came counts, whatever happens to the body after it.
+        Raises InvalidTargetError when the policy refuses the URL, BusyError when the owner has all its
+        places, OutboundError when no status came. A status that came counts, whatever happens to the
+        body after it.
         """
         return await self._call("POST", url, body, headers)
 
@@ -107,21 +128,34 @@ class OutboundClient:
         self, method: str, url: str, body: bytes | None, headers: Mapping[str, str]
     ) -> OutboundReply:
         target = self._target(url)
+        with self._places.taken() if self._places else nullcontext():
+            try:
+                return await self._exchange(method, target, body, headers)
+            except (aiohttp.ClientError, TimeoutError, OSError) as error:
+                # Not chained: aiohttp's errors quote the whole URL.
+                raise OutboundError(target.raw_host or "", _reason(error)) from None
+
+    async def _exchange(
+        self, method: str, target: URL, body: bytes | None, headers: Mapping[str, str]
+    ) -> OutboundReply:
         started = time.perf_counter()
-        try:
-            async with self._session.request(
+        deadline_s = asyncio.get_running_loop().time() + self.timeout_s
+        async with asyncio.timeout_at(deadline_s):
+            response = await self._session.request(
                 method, target, data=body, headers=headers, allow_redirects=False
-            ) as response:
-                text, truncated = await self._read(response)
-                if truncated:
-                    response.close()
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            # Not chained: aiohttp's errors quote the whole URL.
-            raise OutboundError(target.raw_host or "", _reason(error)) from None
+            )
+        meter, truncated = meter_of(response), True
+        try:
+            text, truncated = await self._read(response, deadline_s)
+        finally:
+            if truncated:
+                response.close()
+            else:
+                response.release()
         return OutboundReply(
             response.status,
             text,
-            truncated,
+            truncated or (meter is not None and meter.over),
             time.perf_counter() - started,
             response.headers.get("retry-after"),
         )
@@ -136,14 +170,17 @@ class OutboundClient:
             target = self._targets[url] = URL(url, encoded=True)
         return target
 
-    async def _read(self, response: aiohttp.ClientResponse) -> tuple[bytes, bool]:
+    async def _read(
+        self, response: aiohttp.ClientResponse, deadline_s: float
+    ) -> tuple[bytes, bool]:
         text, limit = bytearray(), self._max_response_bytes
         try:
-            while len(text) <= limit:
-                chunk = await response.content.read(limit + 1 - len(text))
-                text += chunk
-                if not chunk or (response.content.at_eof() and len(text) <= limit):
-                    return bytes(text), False
+            async with asyncio.timeout_at(deadline_s):
+                while len(text) <= limit:
+                    chunk = await response.content.read(limit + 1 - len(text))
+                    text += chunk
+                    if not chunk or (response.content.at_eof() and len(text) <= limit):
+                        return bytes(text), False
         except (aiohttp.ClientError, TimeoutError, OSError):
             pass
         return bytes(text[:limit]), True
@@ -155,7 +192,9 @@ class OutboundClient:
             self._policy.check_address(str(address[0]), int(address[1]))
         except ForbiddenAddressError as error:
             raise _RefusedAddressError("refused address") from error
-        return socket.socket(family=family, type=kind, proto=protocol)
+        made = socket.socket(family=family, type=kind, proto=protocol)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER_BYTES)
+        return made
 
 
 def _reason(error: Exception) -> Reason:

@@ -22,6 +22,7 @@ class Reason(StrEnum):
     TLS = "tls"
     TIMEOUT = "timeout"
     PROTOCOL = "protocol"
+    TOO_LONG = "reply too long"
 
 
 class OutboundError(OtherSideError):

@@ -1,10 +1,7 @@
 """What the client sends, where it refuses to go, and how it fails."""
 
 import asyncio
-import datetime
-import ipaddress
 import socket
-import ssl
 import time
 import zlib
 from collections.abc import Awaitable, Callable, Iterator
@@ -15,8 +12,7 @@ from typing import Any
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from tests.support.certificates import ADDRESS, certificate
 from tests.support.receiver import Receiver, Reply
 
 from proof.outbound import (
@@ -264,40 +260,6 @@ def test_many_addresses_are_not_scanned(monkeypatch: pytest.MonkeyPatch) -> None
     resolve_to(monkeypatch, [f"10.0.0.{n}" for n in range(1, 255)])
     failure("https://many.example/", Watching())
     assert set(dialled) == {f"10.0.0.{n}" for n in range(1, 9)}
-
-
-def certificate(folder: Path, name: x509.GeneralName) -> tuple[ssl.SSLContext, Path]:
-    """A server context and its own self-signed certificate, for `name`."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "receiver")])
-    now = datetime.datetime.now(datetime.UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(subject)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([name]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    public, both = folder / "ca.pem", folder / "server.pem"
-    public.write_bytes(made.public_bytes(serialization.Encoding.PEM))
-    both.write_bytes(
-        public.read_bytes()
-        + key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-    )
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(both)
-    return context, public
-
-
-ADDRESS = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
 
 
 def test_tls_by_an_authority_of_the_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

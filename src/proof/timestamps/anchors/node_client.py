@@ -1,8 +1,9 @@
 """POST to a node or an authority of the operator's choice.
 
 Its address is a setting, so the policy for partners' targets does not apply; all the same nothing is
-followed, nothing of the environment is used, and every answer is bounded in time and size. An error never
-holds the URL or a header, either of which may hold a key.
+followed, nothing of the environment is used, and every answer is bounded in time and size, all that
+surrounds it included. Connections and name lookups are each client's own: a node that hangs holds up nobody
+else. An error never holds the URL or a header, either of which may hold a key.
 """
 
 import asyncio
@@ -11,9 +12,17 @@ from typing import Final
 
 import aiohttp
 
+from proof.outbound import BudgetConnector, Resolver
 from proof.timestamps.anchors.chain import NodeDownError
 
 TIMEOUT_S: Final = 30.0
+
+# Heads, chunk extensions and trailers; and the lines between the many chunks of a long answer.
+_OVERHEAD_BYTES: Final = 64 * 1024
+_CHUNKED_SHARE: Final = 16
+
+# Whatever asks too often, one node is one place.
+_CONNECTIONS: Final = 8
 
 
 class NodeClient:
@@ -29,6 +38,7 @@ class NodeClient:
         self._url = url
         self._max_answer_bytes = max_answer_bytes
         self._timeout_s = timeout_s
+        self._resolver = Resolver()
         self._session: aiohttp.ClientSession | None = None
 
     async def post(
@@ -62,12 +72,21 @@ class NodeClient:
         if self._session is not None:
             await self._session.close()
             self._session = None
+        await self._resolver.close()
 
     def _opened(self) -> aiohttp.ClientSession:
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 # Calls are rare, and the first one on a connection kept from before a restart is lost.
-                connector=aiohttp.TCPConnector(force_close=True),
+                connector=BudgetConnector(
+                    self._max_answer_bytes
+                    + self._max_answer_bytes // _CHUNKED_SHARE
+                    + _OVERHEAD_BYTES,
+                    force_close=True,
+                    limit=_CONNECTIONS,
+                    resolver=self._resolver,
+                    use_dns_cache=False,
+                ),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 # What comes compressed stays so, because little may become much.
                 auto_decompress=False,
