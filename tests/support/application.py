@@ -27,7 +27,7 @@ from proof.db import Connection, Database
 from proof.db.embedded import EmbeddedCluster
 from proof.main.handover import handover_page
 from proof.main.widget import widget_pages
-from proof.outbound import OutboundClient, OutboundPolicy
+from proof.outbound import OutboundClient, OutboundPolicy, Places
 from proof.partners.anonymous import AddressRates, anonymous_rate
 from proof.partners.audit import Actor
 from proof.partners.directory import Directory
@@ -264,7 +264,8 @@ class Platform:
     async def _opened(self) -> AsyncIterator[Services]:
         committer, directory = Committer(self.database), Directory(self.database)
         self._directory = directory
-        meter, outbound = Meter(self.database, self.clock), OutboundClient(POLICY)
+        meter = Meter(self.database, self.clock)
+        outbound = OutboundClient(POLICY, places=Places(most=32, each=2))
         providers = Providers(Reach(outbound, self.database, self.clock))
         callbacks = CallbackReceiver(self.database, self.vault, providers, self.clock)
         committer.start()

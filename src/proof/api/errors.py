@@ -17,6 +17,7 @@ from proof.core.errors import (
     ProofError,
     QuotaExceededError,
     TooLargeError,
+    UnavailableError,
 )
 from proof.partners.anonymous import AnonymousRateError
 from proof.partners.errors import (
@@ -68,6 +69,8 @@ def error_reply(error: Exception, request_id: str) -> Reply:
                 return replace(
                     message_reply(status, error.message), headers=error_headers(status, error)
                 )
+    if isinstance(error, UnavailableError):
+        return replace(message_reply(503, error.message), headers=error_headers(503, error))
     if isinstance(error, ProofError):
         _log.error("request.failed", request_id=request_id, code=error.code, error=error.message)
     else:
@@ -85,7 +88,7 @@ def error_headers(status: int, error: ProofError) -> Headers:
     match error:
         case MethodNotAllowedError():
             return ((b"allow", error.allowed.encode()),)
-        case NotYetError() | AnonymousRateError():
+        case NotYetError() | AnonymousRateError() | UnavailableError():
             return (_retry_after(error.retry_after_s),)
         case RateExceededError():
             return (_retry_after(error.retry_after_s), *rate_headers(error.standing))

@@ -27,6 +27,7 @@ _REFUSALS = {
     429: "a rate or quota is reached",
     500: "our failure; the message names the request id it is logged under",
     502: "the provider's failure",
+    503: "the database is away or others are being served; nothing was done, or nobody knows: try again",
 }
 _REF = "#/components/schemas/{name}"
 _PRODUCTION = {"url": "/"}

@@ -10,6 +10,7 @@ from msgspec import Meta, Struct
 from proof.api.errors import MethodNotAllowedError, error_headers, error_reply
 from proof.api.http import Headers, Reply
 from proof.core.errors import (
+    BusyError,
     CallerError,
     ConflictError,
     InvalidInputError,
@@ -56,6 +57,7 @@ RAMP_STATUSES: tuple[tuple[type[ProofError], int, str], ...] = (
     (WalletNotSupportedError, 400, "wallet_not_supported"),
     (InvalidInputError, 400, "invalid_request"),
     (CallerError, 400, "invalid_request"),
+    (BusyError, 503, "unavailable"),
     (ProviderUnavailableError, 502, "upstream_unavailable"),
     (ProviderAnswerError, 502, "upstream_unavailable"),
     (ProviderError, 502, "upstream_error"),

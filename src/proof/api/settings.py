@@ -21,6 +21,7 @@ from proof.api.wire import (
     UsageRequest,
 )
 from proof.db import Connection
+from proof.outbound import on_behalf_of
 from proof.partners.audit import Actor, record
 from proof.partners.environments import lock_partner
 from proof.partners.tokens import presented
@@ -85,9 +86,10 @@ class SettingHandlers:
         async with self._services.database.connection() as connection:
             secrets = await self._services.webhook_secrets(connection, call.caller.id)
         services = self._services
-        outcome = await post_once(
-            services.outbound, services.policy, services.clock, secrets, body.target, example
-        )
+        with on_behalf_of(call.caller.id):
+            outcome = await post_once(
+                services.outbound, services.policy, services.clock, secrets, body.target, example
+            )
         return Reply(200, example, headers=((b"x-webhook-outcome", outcome.encode()),))
 
     async def _target(

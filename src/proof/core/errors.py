@@ -69,6 +69,19 @@ class OtherSideError(ProofError):
     code = "upstream_unavailable"
 
 
+class UnavailableError(OtherSideError):
+    """Nothing is wrong with the call or with us, and nothing was done or nobody knows: the same call may
+    succeed in a moment."""
+
+    retry_after_s = 1
+
+
+class BusyError(UnavailableError):
+    """Others are at what this needs, or before it in the queue; nothing was done."""
+
+    code = "busy"
+
+
 class DatabaseUnavailableError(OtherSideError):
     """PostgreSQL did not answer, or ended the connection."""
 

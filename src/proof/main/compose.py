@@ -1,6 +1,7 @@
 """The parts of each process, put together."""
 
 import asyncio
+import gc
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -27,7 +28,7 @@ from proof.main.keys import keys_folder, open_vault
 from proof.main.mail import open_mailer
 from proof.main.tsa import prepare_tsa, time_stamping_authority
 from proof.main.widget import widget_pages
-from proof.outbound import OutboundClient, OutboundPolicy
+from proof.outbound import OutboundClient, OutboundPolicy, Places
 from proof.partners.anonymous import AddressRates, anonymous_rate
 from proof.partners.audit import Actor
 from proof.partners.directory import Directory
@@ -67,6 +68,11 @@ from proof.worker.run import Worker
 from proof.worker.simulator import simulator_loop
 
 _FLUSH_USAGE_S = 1.0
+# Of one partner environment in one process. An example call is tried out by hand; a provider is asked when
+# somebody opens a widget, and answers within a second.
+_EXAMPLES_EACH = 2
+_PROVIDER_CALLS_EACH = 8
+_GC_THRESHOLD = 50_000
 _AT_START = Actor("start")
 # Every attempt of a transaction with all its legs.
 _PROVIDER_ANSWER_BYTES = 256 * 1024
@@ -174,6 +180,11 @@ async def run_worker(settings: Settings, stop: asyncio.Event) -> None:
             ]
             async with opened_chains(settings) as chains:
                 others += anchoring_loops(database, clock, chains)
+                # Collections walk every long-lived object, which takes as long as a hundred deliveries;
+                # what is there after the start stays for good.
+                gc.collect()
+                gc.freeze()
+                gc.set_threshold(_GC_THRESHOLD)
                 await Worker(database, writers, deliverer, others).run(stop)
     finally:
         for one in (client, asking, own):
@@ -199,8 +210,12 @@ async def _services(settings: Settings, database: Database) -> AsyncIterator[Ser
     clock, policy, vault = SystemClock(), _policy(settings), open_vault(settings)
     chains = enabled_chains(settings)
     committer, directory = Committer(database, chains), Directory(database)
-    meter, client = Meter(database, clock), OutboundClient(policy)
-    providers = Providers(Reach(client, database, clock))
+    meter, trying = (
+        Meter(database, clock),
+        OutboundClient(policy, places=Places(most=32, each=_EXAMPLES_EACH)),
+    )
+    asking = OutboundClient(policy, places=Places(most=64, each=_PROVIDER_CALLS_EACH))
+    providers = Providers(Reach(asking, database, clock))
     callbacks = CallbackReceiver(database, vault, providers, clock)
     gate = Gate(database, directory, clock)
     watches = Watches(gate, Updates(database))
@@ -231,7 +246,7 @@ async def _services(settings: Settings, database: Database) -> AsyncIterator[Ser
             widgets=Widgets(database, vault, clock, providers),
             proofs=proofs,
             meter=meter,
-            outbound=client,
+            outbound=trying,
             policy=policy,
             vault=vault,
             base_urls={each: settings.base_url(each) for each in Environment},
@@ -254,7 +269,8 @@ async def _services(settings: Settings, database: Database) -> AsyncIterator[Ser
         await gate.close()
         with suppress(DatabaseUnavailableError):
             await meter.flush()
-        await client.aclose()
+        for one in (trying, asking):
+            await one.aclose()
 
 
 async def _flush_usage(meter: Meter) -> None:

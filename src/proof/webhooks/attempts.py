@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from proof import __version__
 from proof.core.clock import Clock
-from proof.outbound import InvalidTargetError, OutboundError, OutboundReply
+from proof.outbound import InvalidTargetError, OutboundError, OutboundReply, on_behalf_of
 from proof.webhooks.rings import Ring
 from proof.webhooks.schedule import retry_after_s
 from proof.webhooks.signing import webhook_headers, x_signature
@@ -61,7 +61,8 @@ async def attempt(client: Client, clock: Clock, delivery: ClaimedDelivery, ring:
         return Result(made_at, "no webhook signing key", ours=True)
     try:
         headers = _headers(delivery, ring, int(made_at.timestamp()))
-        reply = await client.post(delivery.url, delivery.body, headers)
+        with on_behalf_of(delivery.partner_environment_id):
+            reply = await client.post(delivery.url, delivery.body, headers)
     except OutboundError as error:
         return Result(made_at, error.reason)
     except InvalidTargetError:

@@ -23,7 +23,7 @@ from proof.core.errors import DatabaseUnavailableError
 from proof.core.loop import Loop
 from proof.db import Database
 from proof.events import relay
-from proof.webhooks import queries
+from proof.webhooks import endpoint_queries, queries
 from proof.webhooks.attempts import Client, Result, attempt
 from proof.webhooks.breaker import BreakerPolicy, Finding
 from proof.webhooks.judging import Judge
@@ -40,6 +40,9 @@ from proof.webhooks.types import ClaimedDelivery, Limits
 _LEASE_MARGIN_S = 50
 
 _GATHER_S = 0.03
+
+_ABANDONED_AT_ONCE = 1000
+_ABANDON_EVERY_S = 1.0
 
 
 class Deliverer:
@@ -74,6 +77,7 @@ class Deliverer:
         self._relaying = Loop("relay events", self._relay, self._limits.idle_s)
         self._claiming = Loop("claim deliveries", self._claim_more, self._limits.idle_s)
         self._recording = Loop("record deliveries", self._record, self._limits.idle_s)
+        self._abandoning = Loop("abandon deliveries", self.abandon, _ABANDON_EVERY_S)
 
     def wake(self) -> None:
         """Events were committed: look now instead of at the next interval."""
@@ -98,11 +102,12 @@ class Deliverer:
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._recording.run())
-                feeding = [group.create_task(one.run()) for one in (self._relaying, self._claiming)]
+                loops = (self._relaying, self._claiming, self._abandoning)
+                feeding = [group.create_task(one.run()) for one in loops]
                 await stop.wait()
                 self._stopping = True
-                self._relaying.stop()
-                self._claiming.stop()
+                for one in loops:
+                    one.stop()
                 await asyncio.gather(*feeding)
                 self._recorder.unsent += self._lines.shed_all()
                 while self._attempts:
@@ -110,8 +115,17 @@ class Deliverer:
                 self._recording.stop()
             await self._recorder.write_last()
         finally:
-            for one in self._attempts:
-                one.cancel()
+            for task in self._attempts:
+                task.cancel()
+
+    async def abandon(self) -> bool:
+        """Give up some of what is pending for endpoints removed; whether there may be more.
+
+        Raises DatabaseUnavailableError.
+        """
+        async with self._db.connection() as connection:
+            given_up = await endpoint_queries.abandon(connection, _ABANDONED_AT_ONCE)
+        return given_up == _ABANDONED_AT_ONCE
 
     async def _relay(self) -> bool:
         async with self._db.transaction() as tx:

@@ -24,14 +24,29 @@ WHERE webhook_endpoints.url <> excluded.url OR webhook_endpoints.breaker <> 'clo
 _REMOVE_ENDPOINT = """
 UPDATE webhook_endpoints SET removed_at = now()
 WHERE partner_environment_id = $1 AND purpose = $2 AND removed_at IS NULL
-RETURNING id
 """
 
-# A statement of its own: it must see what a fan-out committed while the removal waited for it.
+# A hundred thousand may wait for an endpoint that was dead. Given up where it is removed, they would hold
+# its row, and with it every relay, for seconds. Endpoints are found by skipping through the index.
 _ABANDON = """
-UPDATE webhook_deliveries SET state = 'failed', last_outcome = 'endpoint removed'
-WHERE id IN (SELECT id FROM webhook_deliveries WHERE endpoint_id = $1 AND state = 'pending'
-             ORDER BY id FOR UPDATE)
+WITH RECURSIVE waiting AS (
+    (SELECT endpoint_id FROM webhook_deliveries WHERE state = 'pending'
+     ORDER BY endpoint_id LIMIT 1)
+    UNION ALL
+    SELECT (SELECT endpoint_id FROM webhook_deliveries
+            WHERE state = 'pending' AND endpoint_id > waiting.endpoint_id
+            ORDER BY endpoint_id LIMIT 1)
+    FROM waiting WHERE waiting.endpoint_id IS NOT NULL
+), abandoned AS (
+    SELECT delivery.id FROM waiting
+    JOIN webhook_endpoints endpoint
+      ON endpoint.id = waiting.endpoint_id AND endpoint.removed_at IS NOT NULL
+    JOIN webhook_deliveries delivery
+      ON delivery.endpoint_id = endpoint.id AND delivery.state = 'pending'
+    LIMIT $1 FOR UPDATE OF delivery SKIP LOCKED
+)
+UPDATE webhook_deliveries delivery SET state = 'failed', last_outcome = 'endpoint removed'
+FROM abandoned WHERE delivery.id = abandoned.id
 """
 
 _COLUMNS = """id, partner_environment_id, purpose, url, ordering, ed25519, breaker, reason,
@@ -127,10 +142,13 @@ async def put_endpoint(
 
 
 async def remove_endpoint(tx: Connection, partner_environment_id: int, purpose: str) -> None:
-    """Retire the purpose's endpoint, if any, and give up what is pending for it."""
-    removed = await tx.fetchval(_REMOVE_ENDPOINT, partner_environment_id, purpose)
-    if removed is not None:
-        await tx.execute(_ABANDON, removed)
+    """Retire the purpose's endpoint, if any; `abandon` gives up what is pending for it."""
+    await tx.execute(_REMOVE_ENDPOINT, partner_environment_id, purpose)
+
+
+async def abandon(connection: Connection, limit: int) -> int:
+    """Give up at most `limit` deliveries that are pending for endpoints removed; how many."""
+    return int((await connection.execute(_ABANDON, limit)).split()[-1])
 
 
 async def select_endpoints(

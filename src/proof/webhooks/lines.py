@@ -3,11 +3,11 @@
 A line that hangs or fails must not cost the others their places, so how much a line may hold follows
 from how its endpoint does: unknown, it gets `per_endpoint`; answering, it may also keep deliveries
 ahead and use the reserve; failing or slow, it keeps two in flight and none ahead, and all such lines
-together a quarter of the places.
+together a quarter of the places. A partner environment has a share of them, however many endpoints.
 """
 
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable
 from uuid import UUID
 
@@ -54,6 +54,7 @@ class Lines:
         self._policy = policy
         self._lines: dict[UUID, Line] = {}
         self._turn: deque[Line] = deque()
+        self._owned: Counter[int] = Counter()
         self.in_flight = 0
         self.waiting = 0
 
@@ -83,11 +84,16 @@ class Lines:
             if not line.waiting:
                 continue
             reserve = limits.reserve if line.answers else 0
-            if self.in_flight >= limits.in_flight + reserve:
+            owner = line.waiting[0].partner_environment_id
+            if (
+                self.in_flight >= limits.in_flight + reserve
+                or self._owned[owner] >= limits.per_owner
+            ):
                 self._list(line)
                 continue
             delivery = line.waiting.popleft()
             self.waiting -= 1
+            self._owned[owner] += 1
             line.started[id(delivery)] = time.monotonic()
             self.in_flight += 1
             self._list(line)
@@ -99,6 +105,9 @@ class Lines:
         line = self._lines[delivery.endpoint_id]
         del line.started[id(delivery)]
         self.in_flight -= 1
+        self._owned[delivery.partner_environment_id] -= 1
+        if not self._owned[delivery.partner_environment_id]:
+            del self._owned[delivery.partner_environment_id]
         if result is not None and not result.ours:
             line.answers = result.delivered
         self._list(line)

@@ -77,6 +77,7 @@ WITH RECURSIVE waiting AS (
     FROM waiting
     JOIN webhook_endpoints endpoint
       ON endpoint.id = waiting.endpoint_id AND endpoint.breaker = 'closed'
+     AND endpoint.removed_at IS NULL
     LEFT JOIN unnest($2::uuid[], $3::integer[], $4::integer[]) AS known (endpoint_id, held, room)
            ON known.endpoint_id = waiting.endpoint_id
     CROSS JOIN LATERAL (

@@ -19,9 +19,9 @@ async def set_endpoint(
 ) -> None:
     """Send events of the type `purpose` to `url`; an empty `url` sends them nowhere.
 
-    Only one URL for each purpose. Pending deliveries follow a changed URL and fail when it is
-    removed; a breaker that was open or disabled is closed. Raises InvalidTargetError for a URL the
-    policy refuses; whether it answers is not checked.
+    Only one URL for each purpose. Pending deliveries follow a changed URL; those of an endpoint that is
+    removed are not sent, and a deliverer records them as failed. A breaker that was open or disabled is
+    closed. Raises InvalidTargetError for a URL the policy refuses; whether it answers is not checked.
     """
     if url == "":
         await endpoint_queries.remove_endpoint(tx, partner_environment_id, purpose)

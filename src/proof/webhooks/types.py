@@ -38,15 +38,17 @@ class Breaker(StrEnum):
 class Limits:
     """How much one deliverer does at once.
 
-    `per_endpoint` attempts at most are in flight to one endpoint, `in_flight` to all. Those that
-    answered last time may go on in `reserve` more places, so that others that hang cannot take all;
-    all three stay well under the 1,024 open files a process usually has. An endpoint that answers has
-    up to `ahead` deliveries claimed and waiting, all together about `waiting`: that is what makes a
-    claim worth its round trip. `idle_s` is how long to wait unasked before looking for work again.
+    `per_endpoint` attempts at most are in flight to one endpoint, `per_owner` for one partner environment,
+    `in_flight` to all. Those that answered last time may go on in `reserve` more places, so that others
+    that hang cannot take all; all of it stays well under the 1,024 open files a process usually has. An
+    endpoint that answers has up to `ahead` deliveries claimed and waiting, all together about `waiting`:
+    that is what makes a claim worth its round trip. `idle_s` is how long to wait unasked before looking for
+    work again.
     """
 
     in_flight: int = 512
     per_endpoint: int = 16
+    per_owner: int = 32
     reserve: int = 256
     ahead: int = 512
     waiting: int = 4096

@@ -1,5 +1,6 @@
 """Every answer of the timestamp API, field for field as the contract has it."""
 
+import asyncio
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -8,9 +9,9 @@ from typing import Any
 
 import rfc8785
 from tests.db.api.table import NOWHERE, PREFIX, customer
-from tests.support.application import Platform, Stage
+from tests.support.application import Answer, Platform, Stage
 from tests.support.partners import issued, limit
-from tests.support.receiver import Receiver
+from tests.support.receiver import Receiver, Reply
 
 from proof.partners.types import Environment
 from proof.timestamps.submissions.usage import UNLIMITED
@@ -252,6 +253,35 @@ def test_usage_and_limits(run: Run, platform: Platform) -> None:
             assert "limit" in answer.message
         # Another partner's limits are its own.
         assert (await submitted(platform, await newcomer(platform), digest("x"))).status == 200
+
+    run(scene())
+
+
+def test_examples_under_way_are_a_share_of_each_environments_own(
+    run: Run, platform: Platform
+) -> None:
+    """A receiver that hangs holds its partner's two places, and no call of anybody else's."""
+
+    async def scene() -> None:
+        hanging, other = await newcomer(platform), await newcomer(platform)
+        with Receiver() as receiver:
+            receiver.script(otherwise=Reply(delay_s=600), path="/hangs")
+
+            async def example(token: str, path: str) -> Answer:
+                body = {"target": receiver.url(path)}
+                return await platform.call("POST", "/v1/webhook/proof/example", body, token=token)
+
+            under_way = [asyncio.create_task(example(hanging, "/hangs")) for _ in range(2)]
+            await asyncio.to_thread(receiver.wait_for, 2)
+            refused = await example(hanging, "/")
+            assert (refused.status, refused.headers["retry-after"]) == (503, "1")
+            assert refused.json == {
+                "message": "2 such calls are under way; wait until one has ended"
+            }
+            assert (await example(other, "/")).headers["x-webhook-outcome"] == "answered 200"
+            for one in under_way:
+                one.cancel()
+            await asyncio.wait(under_way)
 
     run(scene())
 

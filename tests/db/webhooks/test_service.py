@@ -5,12 +5,23 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from tests.db.webhooks.scene import POLICY, deliveries, endpoint, happen, relay_all, until
+from tests.db.webhooks.scene import (
+    POLICY,
+    FakeClient,
+    TurnedClock,
+    deliverer,
+    deliveries,
+    endpoint,
+    happen,
+    relay_all,
+    until,
+)
 
 from proof.db import Database
 from proof.events import relay
 from proof.outbound import InvalidTargetError, OutboundPolicy
 from proof.webhooks import endpoints, fan_out, set_endpoint
+from proof.webhooks.endpoint_queries import abandon
 
 Run = Callable[[Any], Any]
 URL = "https://one.example/hook"
@@ -98,6 +109,15 @@ def test_removing_gives_up_what_is_pending_and_keeps_its_record(
         await relay_all(database)
         await endpoint(database, "")
         await endpoint(database, URL)
+        # However many there are, the endpoint's row and with it every relay is not held for them.
+        assert [row["state"] for row in await deliveries(database)] == ["pending"] * 2
+        client = FakeClient()
+        one = deliverer(database, client, TurnedClock())
+        assert await one.run_once() == 0
+        async with database.connection() as connection:
+            assert await abandon(connection, 1) == 1
+        assert not await one.abandon()
+        assert client.sent == []
         rows = await deliveries(database)
         assert [(row["state"], row["last_outcome"]) for row in rows] == [
             ("failed", "endpoint removed")
@@ -117,6 +137,7 @@ def test_removing_waits_for_a_fan_out_under_way(run: Run, database: Database) ->
             removal = asyncio.create_task(endpoint(database, ""))
             await until(lambda: a_lock_is_waited_for(database))
         await removal
+        await deliverer(database, FakeClient(), TurnedClock()).abandon()
         assert [row["state"] for row in await deliveries(database)] == ["failed"]
 
     run(scene())

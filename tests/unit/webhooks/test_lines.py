@@ -1,6 +1,8 @@
 """Who may hold how many deliveries, and whose turn it is."""
 
 import time
+from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -18,7 +20,7 @@ A, B, C = UUID(int=1), UUID(int=2), UUID(int=3)
 
 
 def claimed(
-    to: UUID, count: int, first: int = 0, url: str = "https://one.example/"
+    to: UUID, count: int, first: int = 0, url: str = "https://one.example/", owner: int = 1
 ) -> list[ClaimedDelivery]:
     return [
         ClaimedDelivery(
@@ -31,7 +33,7 @@ def claimed(
             url,
             "timestamp.proof",
             False,
-            1,
+            owner,
             UUID(int=n),
             1,
             b"",
@@ -69,6 +71,26 @@ def test_endpoints_take_turns_and_none_has_more_than_its_places() -> None:
     assert taken(found) == [A, B, A, B, A, A]
     assert found.in_flight == 6
     assert found.waiting == 2
+
+
+def test_an_owner_has_a_share_however_many_endpoints_it_has() -> None:
+    found = Lines(replace(LIMITS, per_owner=3), BreakerPolicy())
+    found.add([*claimed(A, 4), *claimed(B, 4), *claimed(C, 4, owner=2)])
+    places = taken(found)
+    assert Counter(places) == {A: 2, B: 1, C: 3}
+    assert found.in_flight == 6
+
+
+def test_a_place_of_an_owner_is_free_when_its_attempt_ends() -> None:
+    found = Lines(replace(LIMITS, per_owner=1), BreakerPolicy())
+    found.add([*claimed(A, 1), *claimed(B, 1)])
+    delivery = found.take()
+    assert delivery is not None
+    assert found.take() is None
+    found.done(delivery, GOOD)
+    following = found.take()
+    assert following is not None
+    assert following.endpoint_id == B
 
 
 def test_an_unknown_endpoint_gets_its_places_and_nothing_ahead() -> None:

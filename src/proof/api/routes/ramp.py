@@ -143,7 +143,7 @@ def _page_routes(services: Services) -> list[Operation]:
         "ramp": True,
         "listed": False,
         "body_limit": _PAGE_BODY,
-        "refuses": (400, 401, 403, 404, 409, 413, 429, 502),
+        "refuses": (400, 401, 403, 404, 409, 413, 429, 502, 503),
     }
     return [
         Operation(

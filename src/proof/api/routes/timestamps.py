@@ -116,12 +116,12 @@ def _setting_routes(services: Services) -> list[Operation]:
             "POST", "/v1/webhook/proof/example", settings.proof_example, "Try a proof webhook",
             {200: Answer("the example, which was also posted to the target", ProofPayload)},
             tag="settings", credential=_KEY, call_class=CallClass.EXAMPLE,
-            body=ExampleRequest, refuses=(400, 413, 429),
+            body=ExampleRequest, refuses=(400, 413, 429, 503),
         ),
         Operation(
             "POST", "/v1/webhook/tree/example", settings.tree_example, "Try a tree webhook",
             {200: Answer("the example, which was also posted to the target", TimestampData)},
             tag="settings", credential=_KEY, call_class=CallClass.EXAMPLE,
-            body=ExampleRequest, refuses=(400, 413, 429),
+            body=ExampleRequest, refuses=(400, 413, 429, 503),
         ),
     ]  # fmt: skip

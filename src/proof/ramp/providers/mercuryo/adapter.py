@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from proof.outbound import InvalidTargetError, OutboundError, OutboundReply
+from proof.outbound import InvalidTargetError, OutboundError, OutboundReply, on_behalf_of
 from proof.partners.types import Environment
 from proof.ramp.amounts import amount_text
 from proof.ramp.errors import (
@@ -124,16 +124,17 @@ class MercuryoAdapter:
         self, account: Account, path: str, body: Mapping[str, Any], client_ip: str
     ) -> OutboundReply:
         headers = _headers(account) | {"b2b-user-ip": client_ip}
+        url = account.credentials["api_url"] + path
         try:
-            return await self._client.post(
-                account.credentials["api_url"] + path, msgspec.json.encode(body), headers
-            )
+            with on_behalf_of(account.partner_environment_id):
+                return await self._client.post(url, msgspec.json.encode(body), headers)
         except (OutboundError, InvalidTargetError) as error:
             raise ProviderUnavailableError(f"Mercuryo: {error.message}") from None
 
     async def _get(self, account: Account, url: str) -> OutboundReply:
         try:
-            return await self._client.get(url, _headers(account))
+            with on_behalf_of(account.partner_environment_id):
+                return await self._client.get(url, _headers(account))
         except (OutboundError, InvalidTargetError) as error:
             raise ProviderUnavailableError(f"Mercuryo: {error.message}") from None
 
