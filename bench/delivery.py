@@ -1,12 +1,9 @@
 """Webhooks: deliveries against a bare aiohttp loop, jobs through PostgreSQL, a dead endpoint's cost."""
 
 import asyncio
-import socket
-import subprocess
-import sys
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from ipaddress import ip_network
@@ -16,7 +13,7 @@ import aiohttp
 import asyncpg
 
 from bench.figures import Figure, Target, compared
-from bench.installation import HOST, database_only, free_port, superuser
+from bench.installation import HOST, database_only, module, superuser
 from bench.options import Options
 from proof.core.clock import SystemClock
 from proof.db import Connection, Database
@@ -43,13 +40,12 @@ _EVENTS_PER_TICK = 4
 _TICK_S = 0.02
 _DEAD = 1_000
 _DEAD_QUEUED = 10_000
-_START_S = 10.0
 
 
 def run(options: Options) -> list[Figure]:
     """Three figures, each over an embedded database of its own."""
     figures: list[Figure] = []
-    with _sink() as port:
+    with module("bench.sink") as port:
         for measure in (_rate, _jobs, _isolation):
             with database_only() as settings:
                 stage = Stage(port, arguments(settings, "app"), superuser(settings), options)
@@ -285,22 +281,3 @@ def _body(number: int) -> bytes:
 
 def _median(rates: Sequence[float]) -> float:
     return sorted(rates)[len(rates) // 2]
-
-
-@contextmanager
-def _sink() -> Iterator[int]:
-    port = free_port()
-    process = subprocess.Popen([sys.executable, "-m", "bench.sink", str(port)])
-    try:
-        deadline = time.monotonic() + _START_S
-        while True:
-            with suppress(OSError):
-                socket.create_connection((HOST, port), timeout=1).close()
-                break
-            if time.monotonic() > deadline:
-                raise AssertionError("the receiver did not start")
-            time.sleep(0.05)
-        yield port
-    finally:
-        process.terminate()
-        process.wait()

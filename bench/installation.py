@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,8 +63,11 @@ def database_only() -> Iterator[Settings]:
 
 
 @contextmanager
-def proof(processes: int, **variables: str) -> Iterator[Served]:
-    """`proof serve` with that many HTTP processes, one partner, and environment variables beside."""
+def proof(processes: int, *, within: Sequence[str] = (), **variables: str) -> Iterator[Served]:
+    """`proof serve` with that many HTTP processes, one partner, and environment variables beside.
+
+    `within` is a command that runs the one appended to it.
+    """
     with tempfile.TemporaryDirectory(prefix="proof-bench-") as folder, ExitStack() as stack:
         data, port = Path(folder) / "data", free_port()
         environment = {
@@ -75,7 +78,7 @@ def proof(processes: int, **variables: str) -> Iterator[Served]:
             "PROOF_PROCESSES": str(processes),
             **variables,
         }
-        command = [sys.executable, "-m", "proof", "serve"]
+        command = [*within, sys.executable, "-m", "proof", "serve"]
         with (Path(folder) / "log").open("wb") as log:
             server = subprocess.Popen(command, env=environment, stderr=log)
         stack.callback(_stop, server)
@@ -101,6 +104,18 @@ def empty(processes: int) -> Iterator[int]:
             stack.callback(_stop, server)
             _await_port(port, server, None)
         yield port
+
+
+@contextmanager
+def module(name: str) -> Iterator[int]:
+    """`python -m name PORT`, a server of the benchmark's own; yields its port."""
+    port = free_port()
+    server = subprocess.Popen([sys.executable, "-m", name, str(port)])
+    try:
+        _await_port(port, server, None)
+        yield port
+    finally:
+        _stop(server)
 
 
 @contextmanager
