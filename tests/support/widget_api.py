@@ -323,7 +323,15 @@ def _state(transaction: str) -> dict[str, Any]:
         "redirect_url": "",
         "attempt": {"id": None, "method": None, "result": "none"},
         "payment_methods": ["card", "apple_pay", "google_pay"],
-        "payment_method": None,
+        "payment_method": "",
+        "fiat_currency": "",
+        "fiat_amount": "",
+        "fiat_fee": "",
+        "rate": "",
+        "failure_reason": "",
+        "chain_transaction": "",
+        "chain_transaction_url": "",
+        "occurred_at": _time(),
         "test_cards": CARDS,
         "deposit": None,
         "handover": None,
@@ -339,9 +347,10 @@ def _quote(state: Mapping[str, Any], fiat: str) -> dict[str, str]:
     total = price + fee if state["type"] == "buy" else price - fee
     return {
         "fiat_currency": fiat,
-        "fiat_amount": f"{price:.2f}",
-        "fee": f"{fee:.2f}",
-        "total": f"{total:.2f}",
+        "fiat_amount": f"{total:.2f}",
+        "fiat_fee": f"{fee:.2f}",
+        "price": f"{price:.2f}",
+        "rate": str(_PRICES[state["currency"]] * _RATES[fiat]),
         "expires_at": _time(minutes=10),
     }
 

@@ -1,7 +1,7 @@
 """Events: what happened, said once, in the transaction that made it happen."""
 
 from proof.events.listening import Listener
-from proof.events.outbox import PUBLISHED, RELAYED, publish, relay
+from proof.events.outbox import PUBLISHED, RELAYED, publish, relay, rewrite_bodies
 from proof.events.reading import Family, ReadEvent, read_events
 from proof.events.stream import Stream
 from proof.events.types import Event, RelayedEvent
@@ -18,4 +18,5 @@ __all__ = [
     "publish",
     "read_events",
     "relay",
+    "rewrite_bodies",
 ]

@@ -1,6 +1,6 @@
 """The outbox: events are rows of the transaction that caused them, and get their order afterwards."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from proof.db import Connection
 from proof.events.types import Event, RelayedEvent
@@ -51,6 +51,18 @@ RETURNING outbox.cursor, outbox.sequence, outbox.id, partner_environment_id, typ
 """
 
 
+_HOLD_BODIES = """
+SELECT id, body FROM outbox
+WHERE partner_environment_id = $1 AND subject = ANY($2::text[]) AND body IS NOT NULL
+ORDER BY position FOR NO KEY UPDATE
+"""
+
+_REPLACE_BODIES = """
+UPDATE outbox SET body = replaced.body FROM unnest($1::uuid[], $2::bytea[]) AS replaced (id, body)
+WHERE outbox.id = replaced.id
+"""
+
+
 async def publish(tx: Connection, events: Iterable[Event]) -> None:
     """Write events in the caller's transaction: they happen if and only if it commits.
 
@@ -59,6 +71,19 @@ async def publish(tx: Connection, events: Iterable[Event]) -> None:
     rows = [(e.id, e.partner_environment_id, e.type, e.version, e.subject, e.body) for e in events]
     if rows:
         await tx.execute(_PUBLISH, *map(list, zip(*rows, strict=True)), PUBLISHED)
+
+
+async def rewrite_bodies(
+    tx: Connection,
+    partner_environment_id: int,
+    subjects: Sequence[str],
+    rewritten: Callable[[bytes], bytes],
+) -> None:
+    """Put other bodies in the place of those kept of these subjects' events, in the caller's transaction:
+    what was sent is sent, what is sent or read from then on is the new one."""
+    rows = await tx.fetch(_HOLD_BODIES, partner_environment_id, list(subjects))
+    bodies = [rewritten(row["body"]) for row in rows]
+    await tx.execute(_REPLACE_BODIES, [row["id"] for row in rows], bodies)
 
 
 async def relay(tx: Connection, limit: int) -> list[RelayedEvent]:

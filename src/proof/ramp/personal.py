@@ -44,7 +44,7 @@ FROM unnest($1::uuid[], $2::text[], $3::bytea[], $4::bigint[], $5::uuid[])
 
 
 class Kind(StrEnum):
-    """What a personal value is. `salt` holds the two salts of a transaction's events."""
+    """What a personal value is. `salt` holds the salts of a transaction's events."""
 
     EMAIL = "email"
     ADDRESS = "address"
@@ -62,10 +62,12 @@ class Sealed(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Salts:
-    """32 bytes each: showing the one to prove a hash shows nothing of the other."""
+    """32 bytes each: showing the one to prove a hash shows nothing of the others. A transaction whose salts
+    are older than references has none, and no salt for one."""
 
     partner_user_id: bytes = field(repr=False)
     address: bytes = field(repr=False)
+    partner_reference: bytes = field(repr=False)
 
 
 def seal(vault: Vault, kind: Kind, value: str | bytes) -> Sealed:
@@ -107,13 +109,16 @@ async def read_for_events(
 def salts_of(values: Mapping[Kind, bytes]) -> Salts | None:
     """The salts among a transaction's values; None before its first event and once erased."""
     salt = values.get(Kind.SALT)
-    return None if salt is None else Salts(salt[:_SALT_BYTES], salt[_SALT_BYTES:])
+    if salt is None:
+        return None
+    return Salts(*(salt[at : at + _SALT_BYTES] for at in range(0, 3 * _SALT_BYTES, _SALT_BYTES)))
 
 
 def new_salts(vault: Vault) -> tuple[Salts, Sealed]:
     """Random salts, and the row to write them as."""
-    salts = Salts(secrets.token_bytes(_SALT_BYTES), secrets.token_bytes(_SALT_BYTES))
-    return salts, seal(vault, Kind.SALT, salts.partner_user_id + salts.address)
+    salts = Salts(*(secrets.token_bytes(_SALT_BYTES) for _ in range(3)))
+    joined = salts.partner_user_id + salts.address + salts.partner_reference
+    return salts, seal(vault, Kind.SALT, joined)
 
 
 def salted_sha256(salt: bytes, value: str) -> str:

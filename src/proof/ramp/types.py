@@ -32,3 +32,18 @@ class KycStatus(StrEnum):
     PENDING = "pending"
     VERIFIED = "verified"
     FAILED = "failed"
+
+
+class FailureReason(StrEnum):
+    """Why a transaction failed. The list is closed, since partners decide by it; what each member means is
+    told in the page on sessions."""
+
+    NONE = ""
+    PAYMENT_DECLINED = "payment_declined"
+    IDENTITY_REFUSED = "identity_refused"
+    SESSION_EXPIRED = "session_expired"
+    DEPOSIT_EXPIRED = "deposit_expired"
+    DEPOSIT_FAILED = "deposit_failed"
+    DELIVERY_FAILED = "delivery_failed"
+    PAYOUT_FAILED = "payout_failed"
+    OTHER = "other"

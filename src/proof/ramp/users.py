@@ -81,9 +81,11 @@ async def lock(
     return [User(row["id"], row["partner_environment_id"]) for row in rows]
 
 
-async def erase(tx: Connection, user_id: int, now: datetime) -> None:
-    """Forget who it is, and what was known of its identity."""
-    await tx.execute(_ERASE, user_id, f"erased-{uuid4()}", now)
+async def erase(tx: Connection, user_id: int, now: datetime) -> str:
+    """Forget who it is, and what was known of its identity; the name made up for it."""
+    name = f"erased-{uuid4()}"
+    await tx.execute(_ERASE, user_id, name, now)
+    return name
 
 
 async def erased_among(tx: Connection, transaction_ids: Collection[UUID]) -> list[UUID]:

@@ -78,6 +78,7 @@ _EXAMPLES: Mapping[str, Any] = {
     "currency": "USDT",
     "amount": "25.5",
     "type": "buy",
+    "partner_reference": "order-4711",
 }
 # What a request can do without, and a reader of its example too.
 _LEFT_OUT = frozenset(

@@ -32,7 +32,12 @@ FIELDS = [
     "currency",
     "fiat_currency",
     "fiat_amount",
+    "fiat_fee",
+    "rate",
     "crypto_amount",
+    "failure_reason",
+    "chain_transaction",
+    "chain_transaction_url",
     "occurred_at",
 ]
 
@@ -52,6 +57,11 @@ def test_every_change_from_the_present_state_to_the_end(run: Run, platform: Plat
                 "currency": "USDT",
                 "fiat_currency": "",
                 "fiat_amount": "",
+                "fiat_fee": "",
+                "rate": "",
+                "failure_reason": "",
+                "chain_transaction": "",
+                "chain_transaction_url": "",
                 "crypto_amount": "50.000000000000000001",
                 "occurred_at": moment_text(BEGUN),
             }
@@ -62,7 +72,7 @@ def test_every_change_from_the_present_state_to_the_end(run: Run, platform: Plat
             }
             await party.hear(transaction, Verdict.PROCESSING, **paid)
             second = await watcher.next()
-            assert second["fiat_amount"] == "47"
+            assert second["fiat_amount"] == "47.00"
             assert list(second) == [*FIELDS[:4], "payment_method", *FIELDS[4:]]
             changed = {"status": "processing", "payment_method": "card", "fiat_currency": "EUR"}
             assert {name: second[name] for name in changed} == changed

@@ -37,6 +37,7 @@ async def _flood(database: Database, transaction: UUID, count: int) -> None:
         "fiat_amount": "1",
         "crypto_amount": "1",
         "occurred_at": "2026-05-04T03:02:01.000Z",
+        "updated_at": "2026-05-04T03:02:01.000Z",
         "payment_method": "card " * 2_000,
     }
     async with database.transaction() as tx:

@@ -103,7 +103,7 @@ def test_the_widget_is_opened_with_what_the_backend_was_answered(
         state = answer.json["state"]
         assert answer.json["expires_at"] == state["session_expires_at"]
         quote, cards = state.pop("quote"), state.pop("test_cards")
-        for moment in ("session_expires_at", "updated_at", "now"):
+        for moment in ("session_expires_at", "updated_at", "occurred_at", "now"):
             assert state.pop(moment).endswith("Z")
         assert state == {
             "merchant_transaction_id": page.session["merchant_transaction_id"],
@@ -116,7 +116,14 @@ def test_the_widget_is_opened_with_what_the_backend_was_answered(
             "provider": "sandbox",
             "currency": "USDT",
             "network": "TRC20",
-            "crypto_amount": "25.50",
+            "crypto_amount": "25.5",
+            "fiat_currency": "",
+            "fiat_amount": "",
+            "fiat_fee": "",
+            "rate": "",
+            "failure_reason": "",
+            "chain_transaction": "",
+            "chain_transaction_url": "",
             "address": f"{OWN[:6]}…{OWN[-4:]}",
             "fiat_currencies": ["EUR", "USD"],
             "lang": "en",
@@ -125,11 +132,18 @@ def test_the_widget_is_opened_with_what_the_backend_was_answered(
             "kyc": "not_started",
             "attempt": {"id": None, "method": None, "result": "none"},
             "payment_methods": ["card", "apple_pay", "google_pay"],
-            "payment_method": None,
+            "payment_method": "",
             "deposit": None,
             "handover": None,
         }
-        assert quote.keys() == {"fiat_currency", "fiat_amount", "fee", "total", "expires_at"}
+        assert quote.keys() == {
+            "fiat_currency",
+            "fiat_amount",
+            "fiat_fee",
+            "price",
+            "rate",
+            "expires_at",
+        }
         assert quote["fiat_currency"] == "USD"
         assert CARD in {card["number"] for card in cards}
         assert (await page.state())["step"] == "kyc"
@@ -193,7 +207,7 @@ def test_what_opens_no_session(run: Run, platform: Platform) -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("amount", "25.5"),
+        ("amount", "25.51"),
         ("amount", 25.5),
         ("currency", "BTC"),
         ("address", WALLET[:-1]),
@@ -315,7 +329,7 @@ def test_a_user_identifies_and_pays(run: Run, platform: Platform) -> None:
         assert (ready["step"], ready["kyc"]) == ("pay", "verified")
         euros = await page.act("quote", fiat_currency="EUR")
         assert euros["quote"]["fiat_currency"] == "EUR"
-        assert (await page.state())["quote"]["total"] == euros["quote"]["total"]
+        assert (await page.state())["quote"]["rate"] == euros["quote"]["rate"]
 
         attempt = str(uuid4())
         body = {"attempt_id": attempt, "method": "card", "outcome": "challenge"}
@@ -344,7 +358,7 @@ def test_a_sell_shows_where_its_coins_go(run: Run, platform: Platform) -> None:
         deposit = shown["deposit"]
         assert deposit.keys() == {"address", "network", "amount", "expires_at", "id", "flow_id"}
         assert (deposit["amount"], deposit["network"], deposit["flow_id"]) == (
-            "25.50",
+            "25.5",
             "TRC20",
             "payout",
         )

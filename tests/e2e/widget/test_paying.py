@@ -65,11 +65,17 @@ def test_a_card_pays_and_the_partner_hears_of_each_step(
         "amount": "0.015",
         "currency": "BTC",
         "network": "BTC",
-        "fiat_amount": session.state["quote"]["fiat_amount"],
-        "fiat_currency": "EUR",
+        "fiat_amount": session.state["fiat_amount"],
+        "fiat_currency": session.state["fiat_currency"],
+        "fiat_fee": session.state["fiat_fee"],
+        "rate": session.state["rate"],
         "merchant_transaction_id": answer["merchant_transaction_id"],
         "status": "completed",
         "payment_method": "card",
+        "failure_reason": "",
+        "chain_transaction": "",
+        "chain_transaction_url": "",
+        "occurred_at": session.state["occurred_at"],
     }
     assert calls(page, "onPaymentFinished") == [{"payment_method": "card"}]
     assert session.charged == 1

@@ -17,7 +17,7 @@ from proof.core.clock import Clock
 from proof.db import Connection, Database
 from proof.outbound import OutboundClient
 from proof.partners.types import Environment
-from proof.ramp.types import KycStatus, TransactionType
+from proof.ramp.types import FailureReason, KycStatus, TransactionType
 
 
 class Verdict(StrEnum):
@@ -42,9 +42,13 @@ class Verdict(StrEnum):
 class Observation:
     """What a provider said of one transaction: by callback, or when it was asked.
 
-    `said` is the provider's own words (leg and status), for operators. Amounts and method are None where
-    it said nothing of them. `reference` is the provider's id of the operation. `awaits_deposit`: the user
-    of a sell was shown where to send the coins, at `occurred_at` if this is the first to say so.
+    `said` is the provider's own words (leg and status), for operators. `fiat_amount` is what a buyer pays
+    in all or a seller gets in all, `fiat_fee` all fees in that money, `rate` one coin's price before them.
+    Amounts, method, reason and the
+    transaction on the chain are None where it said nothing of them; `chain_transaction_url` is for a
+    provider that has a place of its own to look it up. `reference` is the provider's id of the operation.
+    `awaits_deposit`: the user of a sell was shown where to send the coins, at `occurred_at` if this is the
+    first to say so.
     """
 
     merchant_transaction_id: UUID
@@ -55,7 +59,12 @@ class Observation:
     crypto_amount: Decimal | None = None
     fiat_currency: str | None = None
     fiat_amount: Decimal | None = None
+    fiat_fee: Decimal | None = None
+    rate: Decimal | None = None
     payment_method: str | None = None
+    failure_reason: FailureReason | None = None
+    chain_transaction: str | None = None
+    chain_transaction_url: str | None = None
     awaits_deposit: bool = False
 
 
@@ -110,12 +119,14 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """What the user pays or gets: `total` is `fiat_amount` and `fee` for a buy, less `fee` for a sell."""
+    """What the user pays or gets in all, `fiat_amount`: the price and the fee of a buy, the price less the
+    fee of a sell. `rate` is the price of one coin."""
 
     fiat_currency: str
     fiat_amount: Decimal
-    fee: Decimal
-    total: Decimal
+    fiat_fee: Decimal
+    price: Decimal
+    rate: Decimal
     expires_at: datetime
 
 

@@ -22,6 +22,7 @@ from proof.ramp.sessions.types import SessionRequest
 from proof.ramp.types import TransactionType
 
 USER_ID_MAX = 255
+REFERENCE_MAX = 255
 _ADDRESS_MAX = 128
 _SHOWN = 40
 
@@ -34,6 +35,7 @@ class Checked(NamedTuple):
     address: str
     client_ip: str
     redirect_url: str
+    partner_reference: str
 
 
 def checked(request: SessionRequest, terms: SessionTerms, environment: Environment) -> Checked:
@@ -52,13 +54,13 @@ def checked(request: SessionRequest, terms: SessionTerms, environment: Environme
     amount = parse_amount(request.amount)
     client_ip = _client_ip(request.client_ip)
     redirect_url = _redirect_url(request.redirect_url, terms)
+    reference = _partner_reference(request.partner_reference)
     kind = TransactionType(terms.type if request.type is UNSET else request.type)
     if kind is TransactionType.SELL and not terms.off_ramp:
         raise OfframpDisabledError("type: selling is not enabled for you; ask the operator")
     _require_enabled(request, terms)
-    return Checked(
-        kind, amount, _address(request, kind, terms, environment), client_ip, redirect_url
-    )
+    address = _address(request, kind, terms, environment)
+    return Checked(kind, amount, address, client_ip, redirect_url, reference)
 
 
 def is_user_id(text: str) -> bool:
@@ -77,6 +79,16 @@ def _client_ip(text: str | UnsetType) -> str:
     except ValueError:
         pass
     raise InvalidInputError("client_ip: an IPv4 or IPv6 address is required")
+
+
+def _partner_reference(text: str | UnsetType) -> str:
+    if text is UNSET:
+        return ""
+    if len(text) > REFERENCE_MAX or not text.isprintable():
+        raise InvalidInputError(
+            f"partner_reference: at most {REFERENCE_MAX} printable characters are possible"
+        )
+    return text
 
 
 def _redirect_url(text: str | UnsetType, terms: SessionTerms) -> str:

@@ -6,6 +6,8 @@ from typing import Any
 
 import msgspec
 
+from proof.core.errors import InvalidInputError
+from proof.ramp.amounts import parse_amount
 from proof.ramp.sessions.errors import OptionsDifferError
 from proof.ramp.sessions.types import StoredParameters
 
@@ -36,10 +38,19 @@ def require_same(
     }
     for name, value in options.items():
         key = _CAPITAL.sub(lambda found: "_" + found[0].lower(), name)
-        if key not in expected or not _same(expected[key], value):
+        same = _same_amount if key == "amount" else _same
+        if key not in expected or not same(expected[key], value):
             raise OptionsDifferError(
                 f"{name[:_SHOWN]}: it is not what this session was opened with"
             )
+
+
+def _same_amount(expected: str, value: Any) -> bool:
+    """However many zeros it is written with: a page may have the number its backend sent."""
+    try:
+        return isinstance(value, str) and parse_amount(value) == parse_amount(expected)
+    except InvalidInputError:
+        return False
 
 
 def _same(expected: Any, value: Any) -> bool:

@@ -20,9 +20,11 @@ _OPEN = """
 WITH given AS MATERIALIZED (
     SELECT *, key_lock IS NULL OR pg_try_advisory_xact_lock(key_lock) AS free
     FROM unnest($2::integer[], $3::bytea[], $4::bigint[], $5::bytea[], $6::uuid[], $7::text[], $8::text[],
-        $9::text[], $10::text[], $11::numeric[], $12::bytea[], $13::uuid[], $14::text[], $15::interval[])
+        $9::text[], $10::text[], $11::numeric[], $12::bytea[], $13::uuid[], $14::text[], $15::interval[],
+        $16::text[])
         AS one (partner_environment_id, key_sha256, key_lock, body_mac, transaction_id, partner_user_id,
-        type, currency, network, amount, session_id, signing_key_id, parameters, init_lifetime)
+        type, currency, network, amount, session_id, signing_key_id, parameters, init_lifetime,
+        partner_reference)
 ), claimed AS (
     INSERT INTO idempotency_keys AS known
         (partner_environment_id, route, key_sha256, body_mac, transaction_id, created_at)
@@ -61,11 +63,14 @@ WITH given AS MATERIALIZED (
 ), kept AS (
     INSERT INTO ramp_personal (id, user_id, transaction_id, kind, sealed, created_at)
     SELECT one.id, user_id, transaction_id, kind, sealed, $1
-    FROM owned JOIN unnest($16::uuid[], $17::uuid[], $18::text[], $19::bytea[])
+    FROM owned JOIN unnest($17::uuid[], $18::uuid[], $19::text[], $20::bytea[])
         AS one (transaction_id, id, kind, sealed) USING (transaction_id)
 ), session AS (
-    INSERT INTO ramp_sessions (id, transaction_id, signing_key_id, parameters, created_at, init_expires_at)
-    SELECT session_id, transaction_id, signing_key_id, parameters::json, at, at + init_lifetime FROM owned
+    INSERT INTO ramp_sessions
+        (id, transaction_id, signing_key_id, parameters, created_at, init_expires_at, partner_reference)
+    SELECT session_id, transaction_id, signing_key_id, parameters::json, at, at + init_lifetime,
+        partner_reference
+    FROM owned
 )
 SELECT given.free, going.at IS NOT NULL AS opened
 FROM unnest($6::uuid[]) WITH ORDINALITY AS one (transaction_id, n)
@@ -80,8 +85,11 @@ WHERE k.partner_environment_id = $1 AND k.route = 'session' AND k.key_sha256 = $
 
 _TRANSACTION = """
 SELECT t.id, u.partner_user_id, t.type, t.status, t.currency, t.network, t.crypto_amount,
-       t.fiat_currency, t.fiat_amount, t.created_at, t.updated_at
+       t.fiat_currency, t.fiat_amount, t.fiat_fee, t.rate, t.payment_method, t.failure_reason,
+       t.chain_transaction, t.chain_transaction_url, t.event_sha256, t.created_at,
+       t.updated_at, coalesce(s.partner_reference, '') AS partner_reference
 FROM ramp_transactions t JOIN ramp_users u ON u.id = t.user_id
+LEFT JOIN ramp_sessions s ON s.transaction_id = t.id
 WHERE t.id = $2 AND t.partner_environment_id = $1
 """
 
@@ -128,6 +136,7 @@ class NewSession(NamedTuple):
     parameters: str
     personal: list[Sealed]
     init_lifetime: timedelta
+    partner_reference: str
 
 
 class Written(NamedTuple):
@@ -161,6 +170,7 @@ async def insert_sessions(
         [new.signing_key_id for new in sessions],
         [new.parameters for new in sessions],
         [new.init_lifetime for new in sessions],
+        [new.partner_reference for new in sessions],
         [transaction_id for transaction_id, _ in owned],
         [one.id for _, one in owned],
         [one.kind for _, one in owned],

@@ -40,7 +40,7 @@ from proof.ramp.sessions.types import (
     WidgetParameters,
 )
 from proof.ramp.types import Status, TransactionType
-from proof.ramp.wire import fiat_texts, moment_text
+from proof.ramp.wire import NO_REFUND, moment_text, money_fields
 
 INIT_LIFETIME = timedelta(hours=1)
 KEY_MAX = 255
@@ -99,19 +99,18 @@ class Sessions:
             row = await queries.select_transaction(connection, owner.id, transaction_id)
         if row is None:
             raise NotFoundError(f"there is no transaction {transaction_id}")
-        fiat_currency, fiat_amount = fiat_texts(row["fiat_currency"], row["fiat_amount"])
         return TransactionView(
             merchant_transaction_id=row["id"],
             partner_user_id=row["partner_user_id"],
+            partner_reference=row["partner_reference"],
             type=TransactionType(row["type"]),
             status=Status(row["status"]),
             currency=row["currency"],
             network=row["network"],
-            crypto_amount=amount_text(row["crypto_amount"]),
-            fiat_currency=fiat_currency,
-            fiat_amount=fiat_amount,
             created_at=moment_text(row["created_at"]),
-            updated_at=moment_text(row["updated_at"]),
+            record_sha256=(row["event_sha256"] or b"").hex(),
+            **money_fields(row.__getitem__),
+            **NO_REFUND,
         )
 
     async def kyc_status(self, owner: PartnerEnvironment, partner_user_id: str) -> KycView:
@@ -178,6 +177,7 @@ class Sessions:
             parameters=_encode(stored).decode(),
             personal=[personal.seal(self._vault, kind, value) for kind, value in values],
             init_lifetime=INIT_LIFETIME,
+            partner_reference=terms.partner_reference,
         )
         token = init_token(ring, ring.ids[0], session_id)
         return new, _answer(stored, terms.address, token)
@@ -266,7 +266,7 @@ def _stored(
         currencies=_offered(terms.shown_currencies or terms.currencies, request.currency),
         network=request.network,
         networks=_offered(terms.shown_networks or terms.networks, request.network),
-        amount=request.amount,
+        amount=amount_text(values.amount),
         fiat_currency=terms.fiat_currency or fiats[0],
         fiat_currencies=fiats,
         type=values.type,

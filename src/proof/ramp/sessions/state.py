@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from proof.partners.types import Environment
 from proof.partners.widgets import WidgetOwner
-from proof.ramp.amounts import amount_text
+from proof.ramp.amounts import amount_text, fiat_text
 from proof.ramp.providers.protocols import (
     Attempt,
     AttemptResult,
@@ -19,7 +19,7 @@ from proof.ramp.providers.protocols import (
 )
 from proof.ramp.providers.sandbox.outcomes import cards
 from proof.ramp.sessions.widget_queries import Held
-from proof.ramp.types import KycStatus, Status, TransactionType
+from proof.ramp.types import FailureReason, KycStatus, Status, TransactionType
 from proof.ramp.wire import moment_text
 
 _SHOWN_ENDS = (6, 4)
@@ -38,10 +38,14 @@ class Step(StrEnum):
 
 
 class QuoteView(Struct, frozen=True):
+    """What it would come to now, in the words it is settled in: `fiat_amount` is all that is paid or got,
+    `price` what the coins are worth without the fee."""
+
     fiat_currency: str
     fiat_amount: str
-    fee: str
-    total: str
+    fiat_fee: str
+    price: str
+    rate: str
     expires_at: str
 
 
@@ -75,7 +79,8 @@ class HandoverView(Struct, frozen=True):
 
 class State(Struct, frozen=True, kw_only=True):
     """Everything the page draws from. `now` is the environment's own time, which a sandbox's partner may
-    have moved: the page's countdowns follow it, not the clock of the user's device."""
+    have moved: the page's countdowns follow it, not the clock of the user's device. From `crypto_amount` to
+    `occurred_at` it is what the partner's backend is told, the quote is what may still be."""
 
     merchant_transaction_id: str
     widget_id: str
@@ -88,6 +93,16 @@ class State(Struct, frozen=True, kw_only=True):
     currency: str
     network: str
     crypto_amount: str
+    fiat_currency: str
+    fiat_amount: str
+    fiat_fee: str
+    rate: str
+    payment_method: str
+    failure_reason: FailureReason
+    chain_transaction: str
+    chain_transaction_url: str
+    updated_at: str
+    occurred_at: str
     address: str
     quote: QuoteView | None
     fiat_currencies: tuple[str, ...]
@@ -97,12 +112,10 @@ class State(Struct, frozen=True, kw_only=True):
     kyc: KycStatus
     attempt: AttemptView
     payment_methods: tuple[PaymentMethod, ...]
-    payment_method: str | None
     test_cards: tuple[TestCard, ...]
     deposit: DepositView | None
     handover: HandoverView | None
     session_expires_at: str
-    updated_at: str
     now: str
 
 
@@ -136,7 +149,6 @@ def state_of(held: Held, owner: WidgetOwner, seen: Seen) -> State:
         provider=seen.provider,
         currency=held.currency,
         network=held.network,
-        crypto_amount=amount_text(held.crypto_amount),
         address=masked(seen.address) if buying else seen.address,
         quote=_quote(seen.quote),
         fiat_currencies=parameters.fiat_currencies,
@@ -146,15 +158,14 @@ def state_of(held: Held, owner: WidgetOwner, seen: Seen) -> State:
         kyc=held.kyc if progress is None else progress.kyc,
         attempt=_attempt(progress.attempt if progress else None),
         payment_methods=tuple(PaymentMethod) if buying else (),
-        payment_method=held.payment_method,
         test_cards=_test_cards() if simulated and buying else (),
         deposit=_deposit(held, progress),
         handover=None
         if seen.handover is None
         else HandoverView(seen.handover.script, seen.handover.parameters),
         session_expires_at=moment_text(held.expires_at),
-        updated_at=moment_text(held.updated_at),
         now=moment_text(seen.now),
+        **held.money,
     )
 
 
@@ -188,9 +199,10 @@ def _quote(quote: Quote | None) -> QuoteView | None:
         return None
     return QuoteView(
         fiat_currency=quote.fiat_currency,
-        fiat_amount=amount_text(quote.fiat_amount),
-        fee=amount_text(quote.fee),
-        total=amount_text(quote.total),
+        fiat_amount=fiat_text(quote.fiat_amount),
+        fiat_fee=fiat_text(quote.fiat_fee),
+        price=fiat_text(quote.price),
+        rate=amount_text(quote.rate),
         expires_at=moment_text(quote.expires_at),
     )
 

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from proof.ramp.types import KycStatus, Status, TransactionType
+from proof.ramp.types import FailureReason, KycStatus, Status, TransactionType
 
 
 class SessionRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -32,6 +32,10 @@ class SessionRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     address: Annotated[
         str | UnsetType,
         Meta(description="the user's wallet; ignored unless the operator allows it"),
+    ] = UNSET
+    partner_reference: Annotated[
+        str | UnsetType,
+        Meta(description="what you call the transaction, up to 255 characters; told back as sent"),
     ] = UNSET
 
 
@@ -68,19 +72,46 @@ class WidgetParameters(StoredParameters, frozen=True, kw_only=True):
 
 
 class TransactionView(Struct, frozen=True, kw_only=True):
-    """A transaction as its partner sees it; both fiat fields are empty until it is processing."""
+    """A transaction as its partner sees it."""
 
     merchant_transaction_id: UUID
     partner_user_id: str
+    partner_reference: Annotated[str, Meta(description="as sent, or empty")]
     type: TransactionType
     status: Status
     currency: str
     network: str
     crypto_amount: str
-    fiat_currency: str
-    fiat_amount: str
+    fiat_currency: Annotated[str, Meta(description="empty as long as `fiat_amount` is")]
+    fiat_amount: Annotated[
+        str,
+        Meta(
+            description="a buy: price and fee, all the user pays; a sale: price less fee, all the user"
+            " gets. Empty before `processing`, and on every failed or cancelled sale"
+        ),
+    ]
+    fiat_fee: Annotated[str, Meta(description="all fees; empty where the provider does not tell")]
+    rate: Annotated[
+        str, Meta(description="one coin before fees; empty where the provider does not tell fees")
+    ]
+    payment_method: Annotated[str, Meta(description="empty while it is not known")]
+    failure_reason: Annotated[
+        FailureReason, Meta(description="of a failed transaction, else empty")
+    ]
+    chain_transaction: Annotated[
+        str, Meta(description="the one on the chain: of a buy's delivery, of a sale's deposit")
+    ]
+    chain_transaction_url: Annotated[str, Meta(description="where to look it up")]
+    refund_status: Literal["none", "requested", "refunded", "charged_back"]
+    refund_amount: str
+    refunded_at: str
     created_at: str
     updated_at: Annotated[str, Meta(description="of the last change of status")]
+    occurred_at: Annotated[str, Meta(description="the same")]
+    record_sha256: Annotated[
+        str,
+        Meta(description="SHA-256 of the newest event's record, in hex; empty before the first"),
+    ]
 
 
 class KycView(Struct, frozen=True, kw_only=True):

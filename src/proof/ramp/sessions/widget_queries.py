@@ -12,17 +12,22 @@ from proof.db import Connection
 from proof.ramp.providers.protocols import Subject
 from proof.ramp.sessions.types import StoredParameters
 from proof.ramp.types import KycStatus, Status, TransactionType
+from proof.ramp.wire import MoneyFields, money_fields
 
 _SESSION = """
 SELECT s.id, s.signing_key_id, s.parameters, s.init_expires_at, s.exchanged_at, s.token_sha256,
        s.expires_at, s.over_at, s.fiat_currency, t.id AS transaction_id, t.partner_environment_id, t.type,
        t.status, t.currency, t.network, t.crypto_amount, t.payment_method, t.updated_at,
-       t.provider_account_id, t.provider_reference, u.partner_user_id, u.kyc,
+       t.provider_account_id, t.provider_reference, t.fiat_currency AS settled_currency, t.fiat_amount,
+       t.fiat_fee, t.rate, t.failure_reason, t.chain_transaction, t.chain_transaction_url,
+       u.partner_user_id, u.kyc,
        coalesce(c.offset_s, 0) AS offset_s
 FROM ramp_sessions s JOIN ramp_transactions t ON t.id = s.transaction_id
 JOIN ramp_users u ON u.id = t.user_id
 LEFT JOIN sandbox_clocks c ON c.partner_environment_id = t.partner_environment_id
 """
+# The session has a fiat currency too, which may be another one.
+_COLUMNS = {"fiat_currency": "settled_currency"}
 _BY_TOKEN = _SESSION + "WHERE s.token_sha256 = $1"
 _BY_TRANSACTION = _SESSION + "WHERE t.id = $1 AND t.partner_environment_id = $2"
 
@@ -45,7 +50,8 @@ FROM exchanged WHERE t.id = exchanged.transaction_id AND t.status = 'pending' RE
 @dataclass(frozen=True, slots=True)
 class Held:
     """A session with its transaction, as it is now. `offset` is how far its environment is ahead of the
-    clock; `fiat_currency` is the one chosen in the widget, or else the one it was opened with."""
+    clock; `fiat_currency` is the one chosen in the widget, or else the one it was opened with; `money` is
+    what partners are told that the transaction came to."""
 
     id: bytes = field(repr=False)
     signing_key_id: UUID
@@ -70,6 +76,7 @@ class Held:
     partner_user_id: str
     kyc: KycStatus
     offset: timedelta
+    money: MoneyFields
 
     @property
     def open(self) -> bool:
@@ -162,4 +169,5 @@ def _held(row: Any) -> Held | None:
         partner_user_id=row["partner_user_id"],
         kyc=KycStatus(row["kyc"]),
         offset=timedelta(seconds=row["offset_s"]),
+        money=money_fields(lambda name: row[_COLUMNS.get(name, name)]),
     )

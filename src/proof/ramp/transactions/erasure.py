@@ -1,7 +1,8 @@
 """Erasing a person: everything that says who they are, wherever it is.
 
 What stays is the transactions with a made-up user, their events with hashes whose salts are gone, and that
-somebody was erased. The user's own id is erased too, so a partner that sends it again begins anew.
+somebody was erased; bodies of events that are kept name the made-up user too. The user's own id is erased,
+so a partner that sends it again begins anew.
 """
 
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from datetime import datetime
 from proof.core.errors import NotFoundError
 from proof.core.secrets import Vault
 from proof.db import Connection
+from proof.events import rewrite_bodies
 from proof.partners import audit
 from proof.partners.audit import Actor
 from proof.partners.environments import environment_names
@@ -18,6 +20,7 @@ from proof.ramp.providers import callbacks
 from proof.ramp.providers.searching import forget_naming
 from proof.ramp.sessions import erasure as sessions
 from proof.ramp.transactions import queries
+from proof.ramp.transactions.events import without_person
 from proof.ramp.users import User
 
 
@@ -70,7 +73,13 @@ async def _erase(
     words = {partner_user_id, *map(str, ids)}
     for each in ids:
         words.update((await personal.read(tx, vault, each)).values())
-    await users.erase(tx, user.id, now)
+    name = await users.erase(tx, user.id, now)
+    await rewrite_bodies(
+        tx,
+        user.partner_environment_id,
+        list(map(str, ids)),
+        lambda body: without_person(body, name),
+    )
     values = await personal.erase(tx, ids)
     await sessions.forget(tx, ids)
     bodies = await callbacks.forget(tx, ids)

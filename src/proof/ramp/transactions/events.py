@@ -5,26 +5,32 @@ that an object's records are a chain; it holds no personal data, only salted has
 """
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from uuid import UUID, uuid4
+
+import msgspec
 
 from proof.core.canonical import canonical_json
 from proof.events import Event
 from proof.partners.types import Environment
-from proof.ramp.amounts import amount_text
 from proof.ramp.transactions.state import State
 from proof.ramp.types import TransactionType
-from proof.ramp.wire import fiat_texts, moment_text
+from proof.ramp.wire import NO_REFUND, moment_text, money_fields
 
 EVENT_TYPE = "transaction.updated"
-RECORD_VERSION = 1
+# Of records and bodies. Those of version 1 have no fields but `payment_method` and `occurred_at` beside the
+# ten of the ramp API contract, stay as they are, and name a moment of the provider's as `occurred_at`.
+RECORD_VERSION = 2
+# What a body calls itself; the outbox has types of its own.
+_BODY_EVENT = "transaction.status"
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What never changes of a transaction. The hashes are lower-case hex, empty where the value or its
-    salt is not there (any more)."""
+    """What never changes of a transaction. The user's id and the reference are as the partner sent them;
+    the hashes are lower-case hex, empty where the value or its salt is not there (any more)."""
 
     id: UUID
     partner_environment_id: int
@@ -34,7 +40,10 @@ class Identity:
     currency: str
     network: str
     created_at: datetime
+    partner_user_id: str = field(repr=False)
+    partner_reference: str = field(repr=False)
     partner_user_id_sha256: str
+    partner_reference_sha256: str
     address_sha256: str
 
 
@@ -65,45 +74,56 @@ class StatusEvent:
         )
 
 
-def status_event(
-    identity: Identity, state: State, previous_sha256: bytes | None, occurred_at: datetime
-) -> StatusEvent:
-    """The event that `state` is reached. `occurred_at` is when the provider, or we, say it happened."""
-    event_id, body = uuid4(), _body(identity, state)
-    record = body | {
-        "version": RECORD_VERSION,
-        "id": str(event_id),
-        "partner_id": identity.partner_id,
-        "environment": identity.environment.value,
-        "sequence": state.event_count,
-        "previous_sha256": (previous_sha256 or b"").hex(),
-        "payment_method": state.payment_method or "",
-        "occurred_at": moment_text(occurred_at),
-        "partner_user_id_sha256": identity.partner_user_id_sha256,
-        "address_sha256": identity.address_sha256,
+def status_event(identity: Identity, state: State, previous_sha256: bytes | None) -> StatusEvent:
+    """The event that `state` is reached."""
+    event_id, told = uuid4(), _told(identity, state)
+    record = canonical_json(
+        told
+        | {
+            "version": RECORD_VERSION,
+            "id": str(event_id),
+            "partner_id": identity.partner_id,
+            "environment": identity.environment.value,
+            "sequence": state.event_count,
+            "previous_sha256": (previous_sha256 or b"").hex(),
+            "partner_user_id_sha256": identity.partner_user_id_sha256,
+            "partner_reference_sha256": identity.partner_reference_sha256,
+            "address_sha256": identity.address_sha256,
+        }
+    )
+    body = told | {
+        "event": _BODY_EVENT,
+        "partner_user_id": identity.partner_user_id,
+        "partner_reference": identity.partner_reference,
+        "record_sha256": hashlib.sha256(record).hexdigest(),
     }
     return StatusEvent(
         event_id,
         identity.id,
         identity.partner_environment_id,
         state.event_count,
-        canonical_json(record),
+        record,
         canonical_json(body),
     )
 
 
-def _body(identity: Identity, state: State) -> dict[str, object]:
-    """The ramp API contract, "Partner webhook": strings only, these fields only."""
-    fiat_currency, fiat_amount = fiat_texts(state.fiat_currency, state.fiat_amount)
+def without_person(body: bytes, name: str) -> bytes:
+    """A body with the made-up `name` for its user's id and no reference, of either version."""
+    told = msgspec.json.decode(body)
+    if "partner_user_id" in told:
+        told |= {"partner_user_id": name, "partner_reference": ""}
+    return canonical_json(told)
+
+
+def _told(identity: Identity, state: State) -> dict[str, object]:
+    """What record and body both say: strings only."""
     return {
         "merchant_transaction_id": str(identity.id),
         "type": identity.type.value,
         "status": state.status.value,
         "currency": identity.currency,
         "network": identity.network,
-        "crypto_amount": amount_text(state.crypto_amount),
-        "fiat_currency": fiat_currency,
-        "fiat_amount": fiat_amount,
         "created_at": moment_text(identity.created_at),
-        "updated_at": moment_text(state.updated_at),
+        **money_fields(partial(getattr, state)),
+        **NO_REFUND,
     }

@@ -41,9 +41,13 @@ async def identities(
 def _identity(
     one: Locked, name: tuple[str, Environment], salts: Salts | None, address: str
 ) -> Identity:
-    person_sha256 = address_sha256 = ""
+    person_sha256 = reference_sha256 = address_sha256 = ""
     if salts is not None:
         person_sha256 = personal.salted_sha256(salts.partner_user_id, one.partner_user_id)
+        if one.partner_reference:
+            reference_sha256 = personal.salted_sha256(
+                salts.partner_reference, one.partner_reference
+            )
         if address:
             address_sha256 = personal.salted_sha256(salts.address, address)
     return Identity(
@@ -54,6 +58,9 @@ def _identity(
         one.currency,
         one.network,
         one.created_at,
+        one.partner_user_id,
+        one.partner_reference,
         person_sha256,
+        reference_sha256,
         address_sha256,
     )

@@ -1,7 +1,7 @@
 """The SQL of transactions. Rows are locked in the order of their ids, so that no batches wait in a ring."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -11,7 +11,7 @@ from proof.ramp.providers.protocols import Observation
 from proof.ramp.transactions.events import StatusEvent
 from proof.ramp.transactions.state import State
 from proof.ramp.transactions.transitions import ALLOWED, Alert
-from proof.ramp.types import Status, TransactionType
+from proof.ramp.types import FailureReason, Status, TransactionType
 
 # How long an alert waits for others to share a mail.
 GATHERED = timedelta(minutes=1)
@@ -21,7 +21,9 @@ transaction.id, transaction.partner_environment_id, transaction.user_id, transac
 transaction.currency, transaction.network, transaction.created_at, transaction.event_sha256,
 transaction.alert, transaction.status, transaction.event_count, transaction.crypto_amount,
 transaction.fiat_currency, transaction.fiat_amount, transaction.payment_method,
-transaction.provider_reference, transaction.updated_at, person.partner_user_id,
+transaction.provider_reference, transaction.updated_at, transaction.fiat_fee, transaction.rate,
+transaction.failure_reason, transaction.chain_transaction, transaction.chain_transaction_url,
+coalesce(session.partner_reference, '') AS partner_reference, person.partner_user_id,
 person.erased_at IS NOT NULL AS erased, coalesce(clock.offset_s, 0) AS offset_s
 """
 
@@ -29,6 +31,7 @@ person.erased_at IS NOT NULL AS erased, coalesce(clock.offset_s, 0) AS offset_s
 _LOCK = f"""
 SELECT {_COLUMNS} FROM ramp_transactions transaction
 JOIN ramp_users person ON person.id = transaction.user_id
+LEFT JOIN ramp_sessions session ON session.transaction_id = transaction.id
 LEFT JOIN sandbox_clocks clock
        ON clock.partner_environment_id = transaction.partner_environment_id
 WHERE transaction.id = ANY($1::uuid[]) ORDER BY transaction.id
@@ -41,14 +44,18 @@ UPDATE ramp_transactions transaction
 SET status = moved.status, event_count = moved.event_count, event_sha256 = moved.event_sha256,
     crypto_amount = moved.crypto_amount, fiat_currency = moved.fiat_currency,
     fiat_amount = moved.fiat_amount, payment_method = moved.payment_method,
-    provider_reference = moved.provider_reference, updated_at = moved.updated_at
+    provider_reference = moved.provider_reference, updated_at = moved.updated_at,
+    fiat_fee = moved.fiat_fee, rate = moved.rate, failure_reason = moved.failure_reason,
+    chain_transaction = moved.chain_transaction, chain_transaction_url = moved.chain_transaction_url
 FROM unnest($1::uuid[], $2::text[], $3::text[], $4::integer[], $5::bytea[], $6::numeric[], $7::text[],
-            $8::numeric[], $9::text[], $10::text[], $11::timestamptz[])
+            $8::numeric[], $9::text[], $10::text[], $11::timestamptz[], $12::numeric[], $13::numeric[],
+            $14::text[], $15::text[], $16::text[])
      AS moved (id, was, status, event_count, event_sha256, crypto_amount, fiat_currency, fiat_amount,
-               payment_method, provider_reference, updated_at)
+               payment_method, provider_reference, updated_at, fiat_fee, rate, failure_reason,
+               chain_transaction, chain_transaction_url)
 WHERE transaction.id = moved.id AND transaction.status = moved.was
   AND transaction.event_count < moved.event_count
-  AND (moved.was, moved.status) IN (SELECT * FROM unnest($12::text[], $13::text[]))
+  AND (moved.was, moved.status) IN (SELECT * FROM unnest($17::text[], $18::text[]))
 RETURNING transaction.id
 """
 
@@ -108,6 +115,7 @@ class Locked:
     event_sha256: bytes | None
     alert: str | None
     partner_user_id: str
+    partner_reference: str = field(repr=False)
     erased: bool
     offset: timedelta
     state: State
@@ -139,6 +147,11 @@ async def write_moves(
         [final.payment_method for final in finals],
         [final.reference for final in finals],
         [final.updated_at for final in finals],
+        [final.fiat_fee for final in finals],
+        [final.rate for final in finals],
+        [final.failure_reason for final in finals],
+        [final.chain_transaction for final in finals],
+        [final.chain_transaction_url for final in finals],
         [one for one, _ in pairs],
         [each for _, each in pairs],
     )
@@ -218,6 +231,11 @@ def _locked(row: Any) -> Locked:
         row["payment_method"],
         row["provider_reference"],
         row["updated_at"],
+        row["fiat_fee"],
+        row["rate"],
+        FailureReason(row["failure_reason"]),
+        row["chain_transaction"],
+        row["chain_transaction_url"],
     )
     return Locked(
         row["id"],
@@ -230,6 +248,8 @@ def _locked(row: Any) -> Locked:
         row["event_sha256"],
         row["alert"],
         row["partner_user_id"],
+        # Of the session, which is not held: it is read as it was before an erasure that was waited for.
+        "" if row["erased"] else row["partner_reference"],
         row["erased"],
         timedelta(seconds=row["offset_s"]),
         state,

@@ -34,7 +34,7 @@ from proof.ramp.transactions.cases import Case, read_case
 from proof.ramp.transactions.processing import NOT_WRITABLE, Adapters
 from proof.ramp.transactions.service import Outcome, Statement, end, observe_all
 from proof.ramp.transactions.transitions import Alert
-from proof.ramp.types import KycStatus, Status
+from proof.ramp.types import FailureReason, KycStatus, Status
 from proof.ramp.users import known_kyc, record_kyc
 
 # Longer than any provider's own time limits.
@@ -154,7 +154,7 @@ class Reconciler:
             await record_kyc(tx, case.id, answer.kyc)
         # A widget opened in the meantime has an end of its own.
         if account_id == case.account_id and _is_over(case, answer, outcomes, asked_at):
-            await self._end(tx, case, now)
+            await self._end(tx, case, _reason(case, answer), now)
         moved = any(outcome.statuses for outcome in outcomes)
         polls = 0 if moved or not case.opened else case.polls + 1
         next_at = _next_look(case, polls, now, asked_at)
@@ -174,10 +174,10 @@ class Reconciler:
             if case.alert is None:
                 await raise_alerts(tx, {case.id: Alert.NOT_APPLIED}, now)
 
-    async def _end(self, tx: Connection, case: Case, now: datetime) -> None:
+    async def _end(self, tx: Connection, case: Case, reason: FailureReason, now: datetime) -> None:
         locked = (await queries.lock(tx, [case.id]))[case.id]
         if locked.state.status is case.status and locked.state.updated_at == case.updated_at:
-            await end(tx, self._vault, case.id, now, expected=locked.state)
+            await end(tx, self._vault, case.id, now, expected=locked.state, reason=reason)
 
 
 async def _kyc(
@@ -196,6 +196,14 @@ def _is_over(case: Case, answer: _Answer, outcomes: Sequence[Outcome], asked_at:
     if any(outcome.statuses or outcome.alert is Alert.UNKNOWN_STATUS for outcome in outcomes):
         return False
     return case.awaits_deposit or not answer.live
+
+
+def _reason(case: Case, answer: _Answer) -> FailureReason:
+    """Why a transaction fails whose time is over."""
+    if case.awaits_deposit:
+        return FailureReason.DEPOSIT_EXPIRED
+    declined = answer.observations and answer.observations[-1].verdict is Verdict.DECLINED
+    return FailureReason.PAYMENT_DECLINED if declined else FailureReason.SESSION_EXPIRED
 
 
 def _is_stuck(case: Case, now: datetime) -> bool:

@@ -6,7 +6,7 @@ status that was reached is not left again but along the table of transitions.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from uuid import UUID
 
@@ -17,6 +17,7 @@ from proof.events import publish
 from proof.partners import audit
 from proof.partners.audit import Actor
 from proof.partners.environments import names_of
+from proof.partners.types import Environment
 from proof.ramp.providers.protocols import Observation
 from proof.ramp.transactions import looks, queries
 from proof.ramp.transactions.alerts import raise_alerts
@@ -25,7 +26,8 @@ from proof.ramp.transactions.identities import identities
 from proof.ramp.transactions.queries import Locked
 from proof.ramp.transactions.state import State, Step, advanced, observed
 from proof.ramp.transactions.transitions import Alert, path
-from proof.ramp.types import Status
+from proof.ramp.types import FailureReason, Status, TransactionType
+from proof.ramp.wire import explorer_url
 
 LONGEST_REASON = 500
 
@@ -52,11 +54,16 @@ class Outcome:
 
 @dataclass(slots=True)
 class _Change:
-    """A locked transaction, and the states it is about to take with the moment each happened."""
+    """A locked transaction, and the states it is about to take."""
 
     locked: Locked
     state: State
-    taken: list[tuple[State, datetime]] = field(default_factory=list)
+    taken: list[State] = field(default_factory=list)
+
+    def take(self, step: Step) -> None:
+        """Take a step's states."""
+        self.taken += step.states
+        self.state = step.final
 
 
 async def observe(tx: Connection, vault: Vault, observation: Observation, now: datetime) -> Outcome:
@@ -89,7 +96,13 @@ async def observe_all(
 
 
 async def end(
-    tx: Connection, vault: Vault, transaction_id: UUID, now: datetime, *, expected: State
+    tx: Connection,
+    vault: Vault,
+    transaction_id: UUID,
+    now: datetime,
+    *,
+    expected: State,
+    reason: FailureReason,
 ) -> bool:
     """Let a pending transaction fail whose time has run out; whether it did.
 
@@ -98,7 +111,7 @@ async def end(
     locked = (await queries.lock(tx, [transaction_id])).get(transaction_id)
     if locked is None or locked.state != expected or expected.status is not Status.PENDING:
         return False
-    await _write(tx, vault, [_advance(locked, (Status.FAILED,), now)], now)
+    await _write(tx, vault, [_advance(locked, (Status.FAILED,), now, reason)], now)
     return True
 
 
@@ -130,7 +143,8 @@ async def resolve(
         raise ConflictError(f"{transaction_id} is {was} for good; only that can be confirmed")
     statuses = path(was, status)
     if statuses:
-        await _write(tx, vault, [_advance(locked, statuses, now)], now)
+        change = _advance(locked, statuses, now, _resolved_as(locked))
+        await _write(tx, vault, [change], now)
     await queries.clear_alert(tx, transaction_id)
     await _audit(tx, locked, status, reason, actor)
     return Outcome(statuses)
@@ -143,21 +157,27 @@ def _apply(changes: Mapping[UUID, _Change], statement: Statement, now: datetime)
         return Outcome(known=False)
     if statement.partner_environment_id not in {None, change.locked.partner_environment_id}:
         return Outcome(known=False)
-    step = observed(change.state, observation, now + change.locked.offset)
-    _take(change, step, observation.occurred_at)
+    locked = change.locked
+    step = observed(change.state, locked.type, observation, now + locked.offset)
+    change.take(step)
     statuses = tuple(state.status for state in step.states)
-    return Outcome(statuses, step.alert, erased=change.locked.erased)
+    return Outcome(statuses, step.alert, erased=locked.erased)
 
 
-def _advance(locked: Locked, statuses: tuple[Status, ...], now: datetime) -> _Change:
-    change, present = _Change(locked, locked.state), now + locked.offset
-    _take(change, advanced(locked.state, statuses, present), present)
+def _advance(
+    locked: Locked, statuses: tuple[Status, ...], now: datetime, reason: FailureReason
+) -> _Change:
+    change = _Change(locked, locked.state)
+    change.take(advanced(locked.state, locked.type, statuses, now + locked.offset, reason))
     return change
 
 
-def _take(change: _Change, step: Step, occurred_at: datetime) -> None:
-    change.taken += [(state, occurred_at) for state in step.states]
-    change.state = step.final
+def _resolved_as(locked: Locked) -> FailureReason:
+    """Why a transaction fails that an operator ends: what was paid for did not come."""
+    if locked.state.status is not Status.PROCESSING:
+        return FailureReason.OTHER
+    sale = locked.type is TransactionType.SELL
+    return FailureReason.PAYOUT_FAILED if sale else FailureReason.DELIVERY_FAILED
 
 
 async def _write(tx: Connection, vault: Vault, changes: Sequence[_Change], now: datetime) -> None:
@@ -190,16 +210,31 @@ async def _events(
     tx: Connection, vault: Vault, moved: Sequence[_Change], now: datetime
 ) -> dict[UUID, list[StatusEvent]]:
     names = await names_of(tx, {change.locked.partner_environment_id for change in moved})
+    for change in moved:
+        _link(change, names[change.locked.partner_environment_id][1])
     known = await identities(tx, vault, [change.locked for change in moved], names, now)
     made: dict[UUID, list[StatusEvent]] = {}
     for change in moved:
         previous = change.locked.event_sha256
         events = made[change.locked.id] = []
-        for state, occurred_at in change.taken:
-            event = status_event(known[change.locked.id], state, previous, occurred_at)
+        for state in change.taken:
+            event = status_event(known[change.locked.id], state, previous)
             events.append(event)
             previous = event.sha256
     return made
+
+
+def _link(change: _Change, environment: Environment) -> None:
+    """Say where the transaction on the chain can be looked up, where its provider did not."""
+
+    def linked(state: State) -> State:
+        if not state.chain_transaction or state.chain_transaction_url:
+            return state
+        url = explorer_url(change.locked.network, environment, state.chain_transaction)
+        return replace(state, chain_transaction_url=url)
+
+    change.taken = [linked(state) for state in change.taken]
+    change.state = linked(change.state)
 
 
 async def _keep(

@@ -1,21 +1,27 @@
 """A transaction's state, and what a statement makes of it. Pure: no clock, no database."""
 
+import re
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import NamedTuple
 
+from proof.partners.records.checks import is_https_url
+from proof.ramp.amounts import rate_of
 from proof.ramp.providers.protocols import Observation
 from proof.ramp.transactions.transitions import Alert, move
-from proof.ramp.types import Status
+from proof.ramp.types import FailureReason, Status, TransactionType
 
 _PROCESSED = frozenset({Status.PROCESSING, Status.COMPLETED})
+# What databases and the wire tell apart.
+_TICK = timedelta(microseconds=1)
+_CHAIN_TRANSACTION = re.compile(r"[0-9A-Za-z]{1,128}")
 
 
 @dataclass(frozen=True, slots=True)
 class State:
     """What changes of a transaction. `event_count` is the sequence of its newest event, 0 without one;
-    fiat is empty and None until it is processing."""
+    fiat is empty and None until it is processing, and again once a sale has failed."""
 
     status: Status
     event_count: int
@@ -25,6 +31,11 @@ class State:
     payment_method: str | None
     reference: str | None
     updated_at: datetime
+    fiat_fee: Decimal | None = None
+    rate: Decimal | None = None
+    failure_reason: FailureReason = FailureReason.NONE
+    chain_transaction: str = ""
+    chain_transaction_url: str = ""
 
     @property
     def captured(self) -> bool:
@@ -40,31 +51,53 @@ class Step(NamedTuple):
     alert: Alert | None
 
 
-def observed(state: State, observation: Observation, now: datetime) -> Step:
+def observed(state: State, kind: TransactionType, observation: Observation, now: datetime) -> Step:
     """The step that a provider's statement makes at `now`, the present of the transaction's environment."""
     moved = move(state.status, state.captured, observation.verdict)
     if observation.reference is not None:
         state = replace(state, reference=observation.reference)
     if not moved.statuses:
+        if state.captured and not state.status.terminal and state.fiat_amount is None:
+            # Not a change of its own: the next one says it.
+            state = _with_fiat(state, kind, observation)[0]
         return Step((), state, moved.alert)
     state = replace(state, payment_method=observation.payment_method or state.payment_method)
     captured = state.captured or Status.PROCESSING in moved.statuses
-    stated, alert = _with_amounts(state, observation) if captured else (state, None)
-    step = advanced(stated, moved.statuses, now)
+    stated, alert = _with_amounts(state, kind, observation) if captured else (state, None)
+    reason = observation.failure_reason or FailureReason.OTHER
+    step = advanced(_on_chain(stated, observation), kind, moved.statuses, now, reason)
     return Step(step.states, step.final, moved.alert or alert)
 
 
-def advanced(state: State, statuses: tuple[Status, ...], now: datetime) -> Step:
-    """The step through these statuses, each with an event of its own."""
+def advanced(
+    state: State,
+    kind: TransactionType,
+    statuses: tuple[Status, ...],
+    now: datetime,
+    reason: FailureReason,
+) -> Step:
+    """The step through these statuses, each with an event and a moment of its own; `reason` is that of a
+    failure."""
     states: list[State] = []
     for status in statuses:
-        count = state.event_count + 1
-        state = replace(state, status=status, event_count=count, updated_at=now)
+        failed = status is Status.FAILED
+        state = replace(
+            state,
+            status=status,
+            event_count=state.event_count + 1,
+            updated_at=max(now, state.updated_at + _TICK),
+            failure_reason=reason if failed else FailureReason.NONE,
+        )
+        if kind is TransactionType.SELL and (failed or status is Status.CANCELLED):
+            # Nobody gets anything.
+            state = replace(state, fiat_amount=None, fiat_fee=None, rate=None)
         states.append(state)
     return Step(tuple(states), state, None)
 
 
-def _with_amounts(state: State, observation: Observation) -> tuple[State, Alert | None]:
+def _with_amounts(
+    state: State, kind: TransactionType, observation: Observation
+) -> tuple[State, Alert | None]:
     """With what the provider said of money. A crypto amount other than the one agreed is what happened, so
     it is taken, and a person is told; one that is no amount is not taken."""
     alert = None
@@ -72,12 +105,45 @@ def _with_amounts(state: State, observation: Observation) -> tuple[State, Alert 
         alert = Alert.AMOUNT_DIFFERS
         if _is_amount(crypto):
             state = replace(state, crypto_amount=crypto)
-    fiat = observation.fiat_amount
-    if fiat is None or observation.fiat_currency is None:
-        return state, alert
-    if not _is_amount(fiat):
+    state, wrong = _with_fiat(state, kind, observation)
+    return state, wrong or alert
+
+
+def _with_fiat(
+    state: State, kind: TransactionType, observation: Observation
+) -> tuple[State, Alert | None]:
+    amount, fee = observation.fiat_amount, observation.fiat_fee
+    if amount is None or observation.fiat_currency is None:
+        return state, None
+    if not _is_amount(amount):
         return state, Alert.AMOUNT_DIFFERS
-    return replace(state, fiat_currency=observation.fiat_currency, fiat_amount=fiat), alert
+    state = replace(
+        state,
+        fiat_currency=observation.fiat_currency,
+        fiat_amount=amount,
+        fiat_fee=None,
+        rate=None,
+    )
+    if fee is None:
+        return state, None
+    price = amount - fee if kind is TransactionType.BUY else amount + fee
+    if not fee.is_finite() or fee < 0 or price <= 0:
+        return state, Alert.AMOUNT_DIFFERS
+    rate = rate_of(price, state.crypto_amount, observation.rate)
+    return replace(state, fiat_fee=fee, rate=rate), None
+
+
+def _on_chain(state: State, observation: Observation) -> State:
+    """What a provider says is shown to users as a link, so it is no more than a transaction's name."""
+    named = observation.chain_transaction
+    if named is None or not _CHAIN_TRANSACTION.fullmatch(named):
+        return state
+    url = observation.chain_transaction_url or ""
+    return replace(
+        state,
+        chain_transaction=named,
+        chain_transaction_url=url if is_https_url(url) else "",
+    )
 
 
 def _is_amount(amount: Decimal) -> bool:

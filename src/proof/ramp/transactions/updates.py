@@ -19,7 +19,7 @@ from proof.db import Database
 from proof.events import Stream
 from proof.ramp.amounts import amount_text
 from proof.ramp.transactions.events import EVENT_TYPE
-from proof.ramp.types import Status
+from proof.ramp.types import FailureReason, Status
 from proof.ramp.wire import moment_text
 
 # A transaction has a handful of changes in its life: whoever has this many unsent takes none at all.
@@ -55,13 +55,20 @@ class UpdateMessage(Struct, kw_only=True):
     ] = UNSET
     currency: str
     fiat_currency: Annotated[str, Meta(description="empty until `processing`")]
-    fiat_amount: Annotated[str, Meta(description="a decimal string, empty until `processing`")]
+    fiat_amount: Annotated[
+        str, Meta(description="all the user pays, or gets; empty until `processing`")
+    ]
+    fiat_fee: Annotated[str, Meta(description="all fees, within `fiat_amount`; empty if not told")]
+    rate: Annotated[str, Meta(description="one coin before fees; empty if not told")]
     crypto_amount: Annotated[str, Meta(description="a decimal string")]
+    failure_reason: Annotated[FailureReason, Meta(description="empty unless it failed")]
+    chain_transaction: Annotated[str, Meta(description="of the delivery or deposit, else empty")]
+    chain_transaction_url: Annotated[str, Meta(description="where to look it up, else empty")]
     occurred_at: Annotated[str, Meta(description="when the status changed, ISO 8601")]
 
 
 class _Record(Struct):
-    """What the view takes from a record."""
+    """What the view takes from a record; those of version 1 lack what has a default."""
 
     merchant_transaction_id: UUID
     type: str
@@ -70,8 +77,13 @@ class _Record(Struct):
     fiat_currency: str
     fiat_amount: str
     crypto_amount: str
-    occurred_at: str
+    updated_at: str
     payment_method: str
+    fiat_fee: str = ""
+    rate: str = ""
+    failure_reason: FailureReason = FailureReason.NONE
+    chain_transaction: str = ""
+    chain_transaction_url: str = ""
 
 
 class Update(NamedTuple):
@@ -97,8 +109,13 @@ def update_of(sequence: int, record: bytes) -> Update:
         currency=told.currency,
         fiat_currency=told.fiat_currency,
         fiat_amount=told.fiat_amount,
+        fiat_fee=told.fiat_fee,
+        rate=told.rate,
         crypto_amount=told.crypto_amount,
-        occurred_at=told.occurred_at,
+        failure_reason=told.failure_reason,
+        chain_transaction=told.chain_transaction,
+        chain_transaction_url=told.chain_transaction_url,
+        occurred_at=told.updated_at,
         payment_method=told.payment_method or UNSET,
     )
     return Update(sequence, told.status.terminal, _encode(message))
@@ -233,7 +250,12 @@ def _first(row: Any) -> Update:
         currency=row["currency"],
         fiat_currency="",
         fiat_amount="",
+        fiat_fee="",
+        rate="",
         crypto_amount=amount_text(row["crypto_amount"]),
+        failure_reason=FailureReason.NONE,
+        chain_transaction="",
+        chain_transaction_url="",
         occurred_at=moment_text(row["created_at"]),
     )
     return Update(0, message.status.terminal, _encode(message))

@@ -182,7 +182,7 @@ def test_the_largest_amount_comes_to_its_end(scene: Scene, outcome: Name) -> Non
     scene.run(scene.world.pass_time(300, polling=True))
     row = scene.run(scene.world.row(made))
     assert (row["status"], row["alert"]) == ("completed", None)
-    assert row["fiat_amount"] == Decimal("5400000000000000000000000.00")
+    assert row["fiat_amount"] == Decimal("5481000000000000000000000.00")
 
 
 def test_an_operation_that_cannot_be_read_holds_up_no_other(scene: Scene) -> None:

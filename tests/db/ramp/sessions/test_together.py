@@ -55,6 +55,7 @@ class Site:
             parameters="{}",
             personal=[Sealed(sealed.id, cast("Kind", kind), sealed.sealed)],
             init_lifetime=HOUR,
+            partner_reference="",
         )
 
     async def whole(self, transaction_id: UUID) -> tuple[int, ...]:

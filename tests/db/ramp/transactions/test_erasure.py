@@ -1,6 +1,7 @@
 """A person who is erased is nowhere: every column that can hold text or bytes is searched."""
 
 import asyncio
+import hashlib
 import json
 from collections.abc import Callable
 from datetime import timedelta
@@ -28,6 +29,7 @@ from tests.support.ramp import (
     USER,
     hear,
     make_transaction,
+    published_of,
     records_of,
     row_of,
     said,
@@ -46,7 +48,8 @@ from proof.ramp.transactions.processing import process
 from proof.worker.ramp import prune
 
 REDIRECT = "https://partner.example/back?who=ada"
-PERSONAL = (EMAIL, ADDRESS, CLIENT_IP, USER, REDIRECT)
+REFERENCE = "the invoice of a lady"
+PERSONAL = (EMAIL, ADDRESS, CLIENT_IP, USER, REDIRECT, REFERENCE)
 # The name alone is hexadecimal: "ada" turns up in random identifiers.
 WRITTEN = ("ada@", "ada\\u0040", "ada%40", "ada\\\\u0040", "=ada", '"ada')
 
@@ -77,6 +80,8 @@ def lived(run: Run[Any], database: Database, vault: Vault, sandbox: int) -> UUID
     """A buy by a person whom everything names that can, callbacks of every kind among it."""
     made: UUID = run(make_transaction(database, vault, sandbox, at=START))
     run(open_session(database, made, exchanged=True, redirect_url=REDIRECT))
+    named = "UPDATE ramp_sessions SET partner_reference = $2 WHERE transaction_id = $1"
+    run(execute(database, named, made, REFERENCE))
     run(call_back(database, vault, sandbox, made, "payment captured", extra=EMAIL))
     run(call_back(database, vault, sandbox, UUID(int=1), "payment captured", extra=EMAIL.upper()))
     run(process(database, vault, providers(database), TurnedClock()))
@@ -102,7 +107,8 @@ def test_the_search_finds_what_is_there(
     found = everywhere()
     assert found.holding(EMAIL) == {"ramp_personal, opened", "provider_callbacks, opened"}
     assert found.holding(ADDRESS) == found.holding(CLIENT_IP) == {"ramp_personal, opened"}
-    assert found.holding(USER) == {"ramp_users.partner_user_id"}
+    assert found.holding(USER) == {"ramp_users.partner_user_id", "outbox.body"}
+    assert found.holding(REFERENCE) == {"ramp_sessions.partner_reference", "outbox.body"}
     assert found.holding(REDIRECT) == {"ramp_sessions.parameters"}
 
 
@@ -122,6 +128,10 @@ def test_an_erased_person_is_nowhere(
     assert {text: found.holding(text) for text in PERSONAL} == {text: set() for text in PERSONAL}
     assert {text: found.holding(text) for text in WRITTEN} == {text: set() for text in WRITTEN}
     assert run(records_of(database, made)) == before
+    [body] = map(json.loads, run(published_of(database, made)))
+    assert body["partner_user_id"].startswith("erased-")
+    assert (body["partner_reference"], body["status"]) == ("", "processing")
+    assert body["record_sha256"] == hashlib.sha256(before[0]).hexdigest()
     with pytest.raises(NotFoundError):
         erase(run, database, vault, partner.partner_id)
 
@@ -149,8 +159,11 @@ def test_what_comes_afterwards_is_not_kept_either(
 def test_a_change_during_the_erasure_hashes_nothing(
     run: Run[Any], database: Database, vault: Vault, sandbox: int, partner: OnboardedPartner
 ) -> None:
-    """It waits for the erasure, or its salt would outlive the person's."""
+    """It waits for the erasure, or its salt would outlive the person's; and it names nobody."""
     made = run(make_transaction(database, vault, sandbox, at=START))
+    run(open_session(database, made))
+    named = "UPDATE ramp_sessions SET partner_reference = $2 WHERE transaction_id = $1"
+    run(execute(database, named, made, REFERENCE))
 
     async def blocked() -> bool:
         async with database.connection() as connection:
@@ -166,8 +179,11 @@ def test_a_change_during_the_erasure_hashes_nothing(
         await moving
 
     run(at_once())
-    [record] = run(records_of(database, made))
-    assert json.loads(record)["partner_user_id_sha256"] == ""
+    [record] = map(json.loads, run(records_of(database, made)))
+    assert (record["partner_user_id_sha256"], record["partner_reference_sha256"]) == ("", "")
+    [body] = map(json.loads, run(published_of(database, made)))
+    assert body["partner_user_id"].startswith("erased-")
+    assert body["partner_reference"] == ""
 
 
 def test_others_are_left_alone(

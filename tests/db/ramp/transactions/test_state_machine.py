@@ -34,7 +34,7 @@ from proof.partners.audit import Actor
 from proof.ramp.providers.protocols import Observation, Verdict
 from proof.ramp.transactions import queries
 from proof.ramp.transactions.service import Statement, end, observe_all, resolve
-from proof.ramp.types import Status
+from proof.ramp.types import FailureReason, Status
 
 ENDS = {"completed", "failed", "cancelled"}
 NOW = BEGUN + timedelta(hours=1)
@@ -211,7 +211,8 @@ class Providers(RuleBasedStateMachine):
 
         async def expire(expected: Any) -> bool:
             async with self.database.transaction() as tx:
-                return await end(tx, self.vault, made, NOW, expected=expected)
+                reason = FailureReason.SESSION_EXPIRED
+                return await end(tx, self.vault, made, NOW, expected=expected, reason=reason)
 
         expected = self.run(read())
         if meanwhile:

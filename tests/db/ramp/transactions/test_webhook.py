@@ -23,7 +23,9 @@ from proof.webhooks import Deliverer, set_endpoint
 
 FIELDS = {
     "merchant_transaction_id", "type", "status", "currency", "network", "crypto_amount",
-    "fiat_currency", "fiat_amount", "created_at", "updated_at",
+    "fiat_currency", "fiat_amount", "created_at", "updated_at", "event", "occurred_at", "fiat_fee", "rate",
+    "partner_user_id", "partner_reference", "failure_reason", "payment_method", "chain_transaction",
+    "chain_transaction_url", "refund_status", "refund_amount", "refunded_at", "record_sha256",
 }  # fmt: skip
 
 

@@ -38,8 +38,15 @@ from proof.ramp.errors import (
 )
 from proof.ramp.providers.mercuryo import wire
 from proof.ramp.providers.mercuryo.adapter import MercuryoAdapter
-from proof.ramp.providers.protocols import Account, ConfirmsEnds, Reach, Subject, Verdict
-from proof.ramp.types import KycStatus, TransactionType
+from proof.ramp.providers.protocols import (
+    Account,
+    ConfirmsEnds,
+    Observation,
+    Reach,
+    Subject,
+    Verdict,
+)
+from proof.ramp.types import FailureReason, KycStatus, TransactionType
 
 T = TypeVar("T")
 NAME = UUID("8d9c2f0e-6b1a-4f57-9c1e-2f4f1f0a7b63")
@@ -365,3 +372,65 @@ def test_an_end_in_a_callback_is_asked_about() -> None:
 
     assert asked(look)
     assert SECRET not in repr(account())
+
+
+def told(kind: str, status: str, **more: Any) -> Observation:
+    found: Observation = read(callback(leg(kind, status, str(NAME), **more)))
+    return found
+
+
+def test_amounts_come_from_the_legs_that_were_agreed() -> None:
+    for kind, status in (("buy", "paid"), ("mobile_pay", "paid"), ("deposit", "completed")):
+        found = told(kind, status)
+        assert (found.fiat_currency, found.fiat_amount) == ("EUR", Decimal("23.40"))
+    worth = told("withdraw", "completed")
+    assert (worth.fiat_currency, worth.fiat_amount, worth.fiat_fee) == (None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("more", "fee"),
+    [
+        ({}, None),
+        ({"fee": "1.20", "fee_currency": "EUR"}, "1.20"),
+        ({"fee": 1.2, "fee_currency": "EUR"}, "1.2"),
+        ({"fee": {"USDT": "1.3", "EUR": "1.20"}}, "1.20"),
+        ({"fee": "0.00", "fee_currency": "EUR"}, "0"),
+        ({"fee": "1.20"}, None),
+        ({"fee": "1.20", "fee_currency": "USDT"}, None),
+        ({"fee": {"USDT": "1.3"}}, None),
+        ({"fee": "-1", "fee_currency": "EUR"}, None),
+        ({"fee": [1], "fee_currency": "EUR"}, None),
+        ({"fee": {"EUR": "much"}}, None),
+    ],
+)
+def test_a_fee_is_read_where_its_currency_is_sure(more: dict[str, Any], fee: str | None) -> None:
+    assert told("buy", "paid", **more).fiat_fee == (None if fee is None else Decimal(fee))
+
+
+@pytest.mark.parametrize(
+    ("tx", "name"),
+    [
+        ({"id": "ab12", "address": "1BoatSLRHtKNngkdXEeobR76b53LETtpyT"}, "ab12"),
+        ({"id": None}, None),
+        ({"id": ""}, None),
+        (None, None),
+        ("ab12", None),
+        ([], None),
+    ],
+)
+def test_the_transaction_on_the_chain_is_the_legs(tx: Any, name: str | None) -> None:
+    assert told("withdraw", "completed", tx=tx).chain_transaction == name
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "reason"),
+    [
+        ("deposit", "failed", FailureReason.DEPOSIT_FAILED),
+        ("sell", "failed", FailureReason.PAYOUT_FAILED),
+        ("sell", "succeeded", None),
+        ("buy", "order_failed", None),
+        ("withdraw", "failed", None),
+    ],
+)
+def test_why_a_leg_failed(kind: str, status: str, reason: FailureReason | None) -> None:
+    assert told(kind, status).failure_reason is reason

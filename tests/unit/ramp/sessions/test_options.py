@@ -62,6 +62,13 @@ def test_every_option_counts(name: str) -> None:
                 require_same(STORED, "an address", "a token", {key: value})
 
 
+@pytest.mark.parametrize("amount", ["1.5", "1.50", "1.500"])
+def test_an_amount_is_the_same_with_any_zeros_at_its_end(amount: str) -> None:
+    require_same(STORED, "an address", "a token", {"amount": amount})
+    with pytest.raises(OptionsDifferError):
+        require_same(STORED, "an address", "a token", {"amount": amount + "1"})
+
+
 @pytest.mark.parametrize("name", ["widgetIds", "host", "x" * 100, "", "Ä"])
 def test_an_option_that_no_session_has_differs(name: str) -> None:
     with pytest.raises(OptionsDifferError) as caught:

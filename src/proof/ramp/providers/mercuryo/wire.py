@@ -2,12 +2,19 @@
 
 Source: the ramp API contract, "Mercuryo behind the scenes". A transaction of ours is two legs there, which
 share our id.
+
+Its `fiat_amount` is what the user pays in all (leg `buy`) or gets in all (leg `sell`). A withdrawal's is
+not read: it is the worth of the coins that were sent, not what was paid. Callbacks as they are documented
+tell no fees; where a leg has a `fee`, with `fee_currency` or an object by currency, it is all of them, as
+in the answers about rates. Its `rate` is never read, since some of those answers have it before fees and
+others after: ours is the price, which is the amount without the fee, for each coin.
 """
 
 import hashlib
 import hmac
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from uuid import UUID
@@ -18,6 +25,7 @@ from proof.core.canonical import canonical_json
 from proof.core.json_members import RepeatedMemberError, require_distinct
 from proof.ramp.errors import CallbackRefusedError
 from proof.ramp.providers.protocols import Observation, Verdict
+from proof.ramp.types import FailureReason
 
 SIGNATURE_HEADER = "x-signature"
 
@@ -66,8 +74,13 @@ VERDICTS: Mapping[str, Mapping[str, Verdict]] = {
     },
 }
 
-# Legs whose crypto amount is the one agreed; a withdrawal's is less the network's fee.
+# Legs whose amounts are those agreed; a withdrawal's are less the network's fee.
 _AGREED = frozenset({"buy", "mobile_pay", "deposit", "sell"})
+# Why a transaction fails when a leg does.
+_REASONS: Mapping[str, FailureReason] = {
+    "deposit": FailureReason.DEPOSIT_FAILED,
+    "sell": FailureReason.PAYOUT_FAILED,
+}
 _LEGS = list(VERDICTS)
 _WHITE_SPACE = re.compile(rb"\s+")
 _LONGEST_AMOUNT = 60
@@ -88,13 +101,24 @@ class Leg(msgspec.Struct, frozen=True):
     amount: msgspec.Raw = _ABSENT
     fiat_amount: msgspec.Raw = _ABSENT
     fiat_currency: str | None = None
+    fee: msgspec.Raw = _ABSENT
+    fee_currency: str | None = None
     payment_method: str | None = None
+    tx: msgspec.Raw = _ABSENT
 
 
 class _Wrapped(msgspec.Struct, frozen=True):
     data: Leg
 
 
+class _OnChain(msgspec.Struct, frozen=True):
+    """The transaction that carries a leg's coins."""
+
+    id: str | None = None
+
+
+_on_chain = msgspec.json.Decoder(_OnChain | None)
+_fees = msgspec.json.Decoder(dict[str | None, msgspec.Raw])
 _leg, _wrapped = msgspec.json.Decoder(Leg), msgspec.json.Decoder(_Wrapped)
 _rows = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
 
@@ -169,16 +193,20 @@ def observation(kind: str, leg: Leg) -> Observation:
     except ValueError:
         raise CallbackRefusedError("merchant_transaction_id: not an id of ours") from None
     verdict = VERDICTS.get(kind, {}).get(leg.status, Verdict.UNKNOWN)
+    agreed = kind in _AGREED
     return Observation(
         merchant_transaction_id=name,
         verdict=verdict,
         said=f"{kind[:40]}: {leg.status[:40]}",
         occurred_at=_moment(leg.updated_at or leg.created_at),
         reference=leg.id,
-        crypto_amount=_amount(leg.amount) if kind in _AGREED else None,
-        fiat_currency=leg.fiat_currency,
-        fiat_amount=_amount(leg.fiat_amount),
+        crypto_amount=_amount(leg.amount) if agreed else None,
+        fiat_currency=leg.fiat_currency if agreed else None,
+        fiat_amount=_amount(leg.fiat_amount) if agreed else None,
+        fiat_fee=_fee(leg) if agreed else None,
         payment_method=leg.payment_method or ("mobile_pay" if kind == "mobile_pay" else None),
+        failure_reason=_REASONS.get(kind) if verdict is Verdict.FAILED else None,
+        chain_transaction=_chain_transaction(leg),
         awaits_deposit=kind == "deposit" and verdict is Verdict.PENDING,
     )
 
@@ -195,6 +223,26 @@ def _moment(text: str | None) -> datetime:
         return found.replace(tzinfo=found.tzinfo or UTC).astimezone(UTC)
     except (ValueError, OverflowError):
         raise CallbackRefusedError("updated_at: not a time") from None
+
+
+def _fee(leg: Leg) -> Decimal | None:
+    """All fees in the leg's fiat currency; None where it says nothing of them that is sure."""
+    fees = {leg.fee_currency: leg.fee}
+    with suppress(*_MALFORMED):
+        fees = _fees.decode(leg.fee)
+    try:
+        return _amount(fees.get(leg.fiat_currency, _ABSENT))
+    except CallbackRefusedError:
+        return None
+
+
+def _chain_transaction(leg: Leg) -> str | None:
+    """An address of a person's stands beside it, which is not read."""
+    try:
+        found = _on_chain.decode(leg.tx)
+    except _MALFORMED:
+        return None
+    return None if found is None else found.id or None
 
 
 def _amount(written: msgspec.Raw) -> Decimal | None:

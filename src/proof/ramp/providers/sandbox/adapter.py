@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import ClassVar
+from typing import ClassVar, TypedDict
 from uuid import UUID
 
 from msgspec.structs import replace
@@ -11,7 +11,7 @@ from proof.core.ids import random_base62
 from proof.db import Connection
 from proof.partners.records.sandbox import NEW_SANDBOX
 from proof.ramp import clock
-from proof.ramp.amounts import amount_text
+from proof.ramp.amounts import amount_text, fiat_text
 from proof.ramp.errors import CallbackRefusedError
 from proof.ramp.providers.protocols import (
     Account,
@@ -36,9 +36,20 @@ from proof.ramp.users import known_kyc
 _DEPOSITS = {wallet.network: wallet.address for wallet in NEW_SANDBOX.wallets}
 
 
+class _Fiat(TypedDict):
+    fiat_currency: str
+    fiat_amount: str
+    fiat_fee: str
+    rate: str
+
+
 class SandboxAdapter:
     """Every capability but a session of its own: TranslatesCallbacks, Polls, ReportsKyc, Quotes,
-    ActsForUser."""
+    ActsForUser.
+
+    An amount is all that a buyer pays or a seller gets; fee, rate and reason are told with each statement,
+    the transaction on the chain once coins moved. Its hash is made up, and its URL leads nowhere.
+    """
 
     fields: ClassVar[tuple[CredentialField, ...]] = (
         CredentialField("sign_key", "what the simulator signs callbacks with", generated=True),
@@ -78,9 +89,12 @@ class SandboxAdapter:
             return await known_kyc(connection, subject.merchant_transaction_id)
 
     async def quote(self, account: Account, subject: Subject) -> Quote:
+        """In the currency that was paid in, once one was."""
         async with self._reach.database.connection() as connection:
             now = await clock.now(connection, account.partner_environment_id, self._reach.clock)
-        return _price(subject, now)
+            operation = await operations.read(connection, subject.merchant_transaction_id)
+        settled = operation.fiat_currency if operation and operation.priced else ""
+        return _price(subject, now, settled or subject.fiat_currency)
 
     async def progress(
         self,
@@ -137,31 +151,39 @@ async def _played(user: OnBehalf, act: Callable[[Play], None]) -> Progress:
 
 
 def _begin(subject: Subject, now: datetime, known: KycStatus) -> Operation:
-    quote = _price(subject, now)
+    quote = _price(subject, now, subject.fiat_currency)
     outcome = default_outcome(subject.type, subject.crypto_amount, subject.email).name
     return Operation(
         id=f"sim_{random_base62(96)}",
         kind=subject.type,
         crypto_amount=amount_text(subject.crypto_amount),
-        fiat_currency=quote.fiat_currency,
-        fiat_amount=amount_text(quote.fiat_amount),
         outcome=outcome,
         kyc=first_kyc(outcome, known),
+        network=subject.network,
+        **_fiat(quote),
     )
 
 
 def _in_chosen_fiat(operation: Operation, subject: Subject, now: datetime) -> Operation:
     """The user may change the fiat currency until the first attempt to pay or to deposit."""
-    quote = _price(subject, now)
-    fixed = operation.attempts or operation.deposit_shown_at is not None
-    if fixed or quote.fiat_currency == operation.fiat_currency:
+    quote = _price(subject, now, subject.fiat_currency)
+    if operation.priced or quote.fiat_currency == operation.fiat_currency:
         return operation
-    amount = amount_text(quote.fiat_amount)
-    return replace(operation, fiat_currency=quote.fiat_currency, fiat_amount=amount)
+    return replace(operation, **_fiat(quote))
 
 
-def _price(subject: Subject, now: datetime) -> Quote:
-    return price(subject.type, subject.currency, subject.crypto_amount, subject.fiat_currency, now)
+def _fiat(quote: Quote) -> _Fiat:
+    """An operation's fields about fiat money."""
+    return {
+        "fiat_currency": quote.fiat_currency,
+        "fiat_amount": fiat_text(quote.fiat_amount),
+        "fiat_fee": fiat_text(quote.fiat_fee),
+        "rate": amount_text(quote.rate),
+    }
+
+
+def _price(subject: Subject, now: datetime, fiat_currency: str) -> Quote:
+    return price(subject.type, subject.currency, subject.crypto_amount, fiat_currency, now)
 
 
 def _observations(operation: Operation, subject: Subject) -> list[Observation]:

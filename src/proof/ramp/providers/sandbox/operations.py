@@ -3,6 +3,7 @@
 Locks are taken in one order everywhere: the transaction, its operation, its user.
 """
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -12,13 +13,18 @@ import msgspec
 from proof.core.errors import NotFoundError
 from proof.db import Connection
 from proof.ramp.providers.sandbox.play import Operation, Play, Post
-from proof.ramp.providers.sandbox.wire import CallbackBody, encode
+from proof.ramp.providers.sandbox.wire import CallbackBody, Leg, Statement, encode
+from proof.ramp.types import FailureReason, KycStatus
 from proof.ramp.users import record_kyc
 
 # How long a callback may be on its way before another worker takes it.
 LEASE = timedelta(seconds=30)
 # After these many seconds a callback that was not answered with 200 is posted again; then it is lost.
 RETRIES_S = (5, 30, 300, 3600, 14_400)
+# A host that is nobody's (RFC 2606).
+_EXPLORER = "https://explorer.example/tx"
+_PREFIXED = frozenset({"ETH", "ERC20", "BEP20"})
+_RECEIVED = (Leg.DEPOSIT, "received")
 
 _LOCK = "SELECT id FROM ramp_transactions WHERE id = $1 FOR NO KEY UPDATE"
 
@@ -147,6 +153,7 @@ def body_of(operation: Operation, transaction_id: UUID, post: Post) -> bytes:
 def callback(operation: Operation, transaction_id: UUID, post: Post) -> CallbackBody:
     """What a statement says, as the wire has it."""
     statement = post.statement
+    moved = chain_transaction(operation.id, operation.network) if _on_chain(statement) else ""
     return CallbackBody(
         operation.id,
         transaction_id,
@@ -157,7 +164,38 @@ def callback(operation: Operation, transaction_id: UUID, post: Post) -> Callback
         operation.fiat_amount,
         statement.at,
         operation.attempts[-1].method if operation.attempts else None,
+        operation.fiat_fee,
+        operation.rate,
+        _failure_reason(operation, statement),
+        moved,
+        f"{_EXPLORER}/{moved}" if moved else "",
     )
+
+
+def chain_transaction(operation_id: str, network: str) -> str:
+    """A hash as the network writes its own, of a transaction that there is not."""
+    digits = hashlib.sha256(f"{network} {operation_id}".encode()).hexdigest()
+    return "0x" + digits if network in _PREFIXED else digits
+
+
+def _on_chain(statement: Statement) -> bool:
+    """Whether coins moved by then: those delivered, or those of a sell that came."""
+    if statement.leg is Leg.DELIVERY:
+        return statement.status != "failed"
+    return statement.leg is Leg.PAYOUT or (statement.leg, statement.status) == _RECEIVED
+
+
+def _failure_reason(operation: Operation, statement: Statement) -> FailureReason:
+    match statement.leg, statement.status:
+        case _, "refused" if operation.kyc is not KycStatus.VERIFIED:
+            return FailureReason.IDENTITY_REFUSED
+        case Leg.PAYMENT, "refused":
+            return FailureReason.PAYMENT_DECLINED
+        case Leg.DEPOSIT, "expired":
+            return FailureReason.DEPOSIT_EXPIRED
+        case Leg.PAYOUT, "failed":
+            return FailureReason.PAYOUT_FAILED
+    return FailureReason.NONE
 
 
 async def due(connection: Connection, now: datetime, limit: int) -> list[DueOperation]:

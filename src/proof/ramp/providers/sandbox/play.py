@@ -39,7 +39,8 @@ class Step(Struct, frozen=True):
 
 
 class Operation(Struct, frozen=True, kw_only=True):
-    """One transaction at the simulated provider. `scripted`: POST /simulate acts as its user."""
+    """One transaction at the simulated provider; `fiat_amount` is all that is paid or got. `scripted`:
+    POST /simulate acts as its user."""
 
     id: str
     kind: TransactionType
@@ -48,6 +49,9 @@ class Operation(Struct, frozen=True, kw_only=True):
     fiat_amount: str
     outcome: Name
     kyc: KycStatus
+    fiat_fee: str = ""
+    rate: str = ""
+    network: str = ""
     attempts: tuple[Attempt, ...] = ()
     said: tuple[Statement, ...] = ()
     steps: tuple[Step, ...] = ()
@@ -58,6 +62,11 @@ class Operation(Struct, frozen=True, kw_only=True):
     def started(self) -> bool:
         """Whether its user did anything yet."""
         return bool(self.attempts or self.said or self.steps or self.scripted)
+
+    @property
+    def priced(self) -> bool:
+        """Whether the fiat currency is settled: somebody tried to pay, or was shown where to deposit."""
+        return bool(self.attempts) or self.deposit_shown_at is not None
 
     @property
     def closed(self) -> bool:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal, localcontext
 
+from proof.ramp.amounts import rate_of
 from proof.ramp.providers.protocols import Quote
 from proof.ramp.types import TransactionType
 
@@ -23,10 +24,10 @@ def price(
 ) -> Quote:
     """Exact to the cent, halves up, at least one cent; the fee is 1.5 %. No fiat currency is euros."""
     chosen = fiat_currency or DEFAULT_FIAT
+    rate = _COINS.get(currency, Decimal(1)) * _FIAT.get(chosen, Decimal(1))
     with localcontext() as context:
         context.prec = _DIGITS
-        fiat = amount * _COINS.get(currency, Decimal(1)) * _FIAT.get(chosen, Decimal(1))
-        fiat = max(fiat.quantize(_CENT, ROUND_HALF_UP), _CENT)
-        fee = (fiat * _FEE).quantize(_CENT, ROUND_HALF_UP)
-        total = fiat + fee if kind is TransactionType.BUY else fiat - fee
-    return Quote(chosen, fiat, fee, total, now + _VALID)
+        of_coins = max((amount * rate).quantize(_CENT, ROUND_HALF_UP), _CENT)
+        fee = (of_coins * _FEE).quantize(_CENT, ROUND_HALF_UP)
+        total = of_coins + fee if kind is TransactionType.BUY else of_coins - fee
+    return Quote(chosen, total, fee, of_coins, rate_of(of_coins, amount, rate), now + _VALID)

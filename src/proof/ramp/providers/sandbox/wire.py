@@ -19,10 +19,11 @@ from proof.core.canonical import canonical_json
 from proof.core.json_members import RepeatedMemberError, require_distinct
 from proof.ramp.errors import CallbackRefusedError
 from proof.ramp.providers.protocols import Observation, PaymentMethod, Verdict
+from proof.ramp.types import FailureReason
 
 SIGNATURE_HEADER = "x-signature"
 # The largest amount of coins has 20 digits before the point; in fiat money it has some more.
-_AMOUNT = re.compile(r"[0-9]{1,30}(?:\.[0-9]{1,18})?")
+_AMOUNT = re.compile(r"[0-9]{1,30}(?:\.[0-9]{1,40})?")
 
 
 class Leg(StrEnum):
@@ -63,7 +64,8 @@ VERDICTS: Mapping[tuple[Leg, str], Verdict] = {
 
 
 class CallbackBody(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The body of a callback. `payment_method` is absent where nothing was paid yet."""
+    """The body of a callback. `fiat_amount` is all that a buyer pays or a seller gets, fees included. What
+    is not known, or does not apply, is absent."""
 
     id: str
     merchant_transaction_id: UUID
@@ -74,6 +76,11 @@ class CallbackBody(msgspec.Struct, frozen=True, omit_defaults=True):
     fiat_amount: str
     updated_at: datetime
     payment_method: PaymentMethod | None = None
+    fiat_fee: str = ""
+    rate: str = ""
+    failure_reason: str = ""
+    chain_transaction: str = ""
+    chain_transaction_url: str = ""
 
 
 _decoder = msgspec.json.Decoder(CallbackBody)
@@ -123,7 +130,12 @@ def observation(body: CallbackBody) -> Observation:
         crypto_amount=_amount(body.crypto_amount),
         fiat_currency=body.fiat_currency or None,
         fiat_amount=_amount(body.fiat_amount),
+        fiat_fee=_decimal(body.fiat_fee),
+        rate=_decimal(body.rate),
         payment_method=body.payment_method,
+        failure_reason=_reason(body.failure_reason),
+        chain_transaction=body.chain_transaction or None,
+        chain_transaction_url=body.chain_transaction_url or None,
     )
 
 
@@ -148,9 +160,22 @@ def _decoded(body: bytes) -> CallbackBody:
     return found
 
 
-def _amount(text: str) -> Decimal | None:
+def _reason(text: str) -> FailureReason | None:
     if not text:
         return None
-    if not _AMOUNT.fullmatch(text) or not (amount := Decimal(text)):
+    return FailureReason(text) if text in list(FailureReason) else FailureReason.OTHER
+
+
+def _amount(text: str) -> Decimal | None:
+    amount = _decimal(text)
+    if amount is not None and not amount:
         raise CallbackRefusedError("not a callback of the simulator: an amount is none")
     return amount
+
+
+def _decimal(text: str) -> Decimal | None:
+    if not text:
+        return None
+    if not _AMOUNT.fullmatch(text):
+        raise CallbackRefusedError("not a callback of the simulator: an amount is none")
+    return Decimal(text)

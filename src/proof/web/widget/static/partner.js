@@ -48,16 +48,22 @@ export class Partner {
   }
 }
 
-/** The one transaction's data as callbacks carry it. */
+/** The one transaction's data as callbacks carry it: what the partner's backend is told. */
 export function statusOf(state) {
   return {
     amount: state.crypto_amount,
     currency: state.currency,
     network: state.network,
-    fiat_amount: state.quote?.fiat_amount ?? "",
-    fiat_currency: state.quote?.fiat_currency ?? "",
+    fiat_amount: state.fiat_amount,
+    fiat_currency: state.fiat_currency,
+    fiat_fee: state.fiat_fee,
+    rate: state.rate,
     merchant_transaction_id: state.merchant_transaction_id,
     status: state.status,
-    payment_method: state.payment_method ?? state.attempt?.method ?? "",
+    payment_method: state.payment_method || state.attempt?.method || "",
+    failure_reason: state.failure_reason,
+    chain_transaction: state.chain_transaction,
+    chain_transaction_url: state.chain_transaction_url,
+    occurred_at: state.occurred_at,
   };
 }

@@ -33,10 +33,10 @@ export class Summary {
     // What came to nothing cost nothing.
     if (quote && state.status !== "failed" && state.status !== "cancelled") {
       const money = (amount) => words.money(amount, quote.fiat_currency);
-      found.push(row("summary.price", money(quote.fiat_amount)));
-      found.push(row("summary.fee", money(quote.fee)));
+      found.push(row("summary.price", money(quote.price)));
+      found.push(row("summary.fee", money(quote.fiat_fee)));
       const total = buy ? (state.status === "pending" ? "summary.pay" : "summary.paid") : "summary.get";
-      found.push(row(total, money(quote.total), "total"));
+      found.push(row(total, money(quote.fiat_amount), "total"));
     }
     return found;
   }
@@ -69,7 +69,7 @@ export class Summary {
     try {
       await page.act("quote", { fiat_currency: code });
       document.getElementById("said").textContent = page.words.say("summary.changed", {
-        total: page.words.money(page.state.quote.total, code),
+        total: page.words.money(page.state.quote.fiat_amount, code),
       });
     } catch {
       this.problem.textContent = page.words.say("refused");

@@ -25,7 +25,7 @@ export function view(page, state, shown) {
     h("p", { class: "bank-name" }, icon("lock"), words.say("challenge.bank")),
     h("dl", { class: "rows" },
       row("challenge.merchant", state.partner_name),
-      quote ? row("challenge.amount", words.money(quote.total, quote.fiat_currency)) : null,
+      quote ? row("challenge.amount", words.money(quote.fiat_amount, quote.fiat_currency)) : null,
       row("challenge.method", words.say(`method.${state.attempt.method}`))),
   );
   const nodes = [

@@ -35,7 +35,7 @@ class Payment {
 
   price(state) {
     const { quote } = state;
-    const total = quote ? this.words.money(quote.total, quote.fiat_currency) : "";
+    const total = quote ? this.words.money(quote.fiat_amount, quote.fiat_currency) : "";
     this.sure.textContent = total ? this.words.say("pay.button", { total }) : this.words.say("pay.title");
   }
 
