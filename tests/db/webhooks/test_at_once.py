@@ -5,6 +5,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
+import pytest
 from tests.db.webhooks.scene import (
     QUICK,
     FakeClient,
@@ -75,6 +76,40 @@ def test_claims_at_the_same_moment_share_nothing(run: Run, database: Database) -
         async with asyncio.timeout(120):
             await asyncio.gather(*(worker() for _ in range(8)))
         assert len(taken) == len(set(taken)) == 400
+
+    run(scene())
+
+
+@pytest.mark.parametrize(("waited_s", "sent"), [(0, 2), (50, 2), (51, 1), (60, 1)])
+def test_nothing_is_sent_that_another_worker_may_claim_before_it_ends(
+    run: Run, database: Database, waited_s: float, sent: int
+) -> None:
+    """One of two waits its turn; an attempt takes 10 s of a lease of 60."""
+
+    async def scene() -> None:
+        clock, client = TurnedClock(), FakeClient(timeout_s=10)
+        limits = Limits(per_endpoint=1, ahead=1)
+        worker = deliverer(database, client, clock, limits=limits)
+        await peopled(database, environments=1, events=1)
+        await relay_all(database)
+        # Only for an endpoint that answers are deliveries claimed ahead.
+        assert await worker.run_once() == 1
+
+        client.answers["e1.example"] = held = asyncio.Event()
+        await happen(database, 2)
+        await relay_all(database)
+        clock.turn(1)
+        second = asyncio.create_task(worker.run_once())
+        await until(lambda: len(client.sent) == 2)
+        clock.turn(waited_s)
+        held.set()
+        assert await second == 2
+        assert len(client.sent) == 1 + sent
+        assert [row["attempts"] for row in await deliveries(database)] == [1, 1, sent - 1]
+        if sent == 1:
+            # Given back: it is due at once, and counts no attempt.
+            assert await worker.run_once() == 1
+        assert await states(database) == {"delivered": 3}
 
     run(scene())
 

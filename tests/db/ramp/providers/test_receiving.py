@@ -6,6 +6,8 @@ from uuid import UUID, uuid4
 
 import pytest
 from tests.db.ramp.providers.conftest import Scene
+from tests.db.webhooks.scene import until
+from tests.support.locking import takes_in_order
 from tests.support.mercuryo import SECRET, SIGN_KEY, callback, leg, signature
 
 from proof.core.errors import DatabaseUnavailableError
@@ -29,22 +31,18 @@ CREDENTIALS = {
 PRODUCTION = Environment.PRODUCTION
 
 
+async def added(scene: Scene) -> UUID:
+    """One more account of the partner."""
+    at = scene.stage.platform
+    partner = scene.partner.partner_id
+    async with at.database.transaction() as tx:
+        how = (partner, PRODUCTION, "mercuryo", CREDENTIALS, Actor("cli"))
+        return await add_account(tx, at.vault, *how)
+
+
 @pytest.fixture
 def account(scene: Scene) -> UUID:
-    async def add() -> UUID:
-        at = scene.stage.platform
-        async with at.database.transaction() as tx:
-            return await add_account(
-                tx,
-                at.vault,
-                scene.partner.partner_id,
-                PRODUCTION,
-                "mercuryo",
-                CREDENTIALS,
-                Actor("cli"),
-            )
-
-    found: UUID = scene.run(add())
+    found: UUID = scene.run(added(scene))
     return found
 
 
@@ -149,6 +147,78 @@ def test_hundreds_at_once_with_their_duplicates_are_each_stored_once(
 
     assert set(scene.run(all_at_once())) == {200}
     assert len(stored(scene, account)) == 300
+
+
+async def one_batch(scene: Scene, *posts: tuple[UUID, bytes, bytes]) -> None:
+    """Callbacks of (account, body, what was signed), gathered before the first commit."""
+    at = scene.stage.platform
+    receiver = CallbackReceiver(at.database, at.vault, scene.world.providers, at.clock)
+    tasks = []
+    for account, body, signed in posts:
+        headers = {"x-signature": signature(signed)}
+        how = ("mercuryo", account, PRODUCTION, headers, body)
+        tasks.append(asyncio.create_task(receiver.receive(*how)))
+    await until(lambda: len(receiver._lanes._queue) == len(posts))
+    receiver.start()
+    for one in await asyncio.gather(*tasks, return_exceptions=True):
+        assert one is None or isinstance(one, CallbackRefusedError)
+    await receiver.close()
+
+
+def test_callbacks_of_a_batch_are_stored_in_the_order_of_their_key(
+    scene: Scene, account: UUID
+) -> None:
+    """Two lanes that hold each other's duplicates would wait for each other for ever."""
+    adapter: Any = scene.world.providers.adapter("mercuryo")
+    low, high = sorted((body_of(), body_of()), key=adapter.identity)
+    store = (
+        "INSERT INTO provider_callbacks (account_id, dedup_sha256, form, received_at)"
+        " VALUES ($1, ($2::bytea[])[{}], 'raw', now())"
+    )
+
+    async def posted() -> None:
+        async with scene.stage.platform.database.connection() as holder:
+            await takes_in_order(
+                one_batch(scene, (account, high, high), (account, low, low)),
+                holder,
+                store.format(1),
+                store.format(2),
+                account,
+                [adapter.identity(low), adapter.identity(high)],
+            )
+
+    scene.run(posted())
+    assert len(stored(scene, account)) == 2
+
+
+def test_refused_callbacks_of_a_batch_are_counted_in_the_order_of_their_accounts(
+    scene: Scene, account: UUID
+) -> None:
+    async def replaced() -> UUID:
+        async with scene.stage.platform.database.transaction() as tx:
+            await remove_account(tx, scene.partner.partner_id, PRODUCTION, Actor("cli"))
+        return await added(scene)
+
+    other: UUID = scene.run(replaced())
+    low, high = sorted((account, other))
+    count_one = (
+        "INSERT INTO unverified_callbacks (account_id, day, count) VALUES (($1::uuid[])[{}], $2, 1)"
+    )
+    today = scene.stage.platform.clock.now().date()
+
+    async def posted() -> None:
+        async with scene.stage.platform.database.connection() as holder:
+            await takes_in_order(
+                one_batch(scene, (high, body_of(), b"else"), (low, body_of(), b"else")),
+                holder,
+                count_one.format(1),
+                count_one.format(2),
+                [low, high],
+                today,
+            )
+
+    scene.run(posted())
+    assert [count(scene, "unverified", one) for one in (low, high)] == [1, 1]
 
 
 def test_a_signed_body_that_makes_no_sense_is_stored_too(scene: Scene, account: UUID) -> None:

@@ -85,6 +85,30 @@ def test_an_operation_that_may_still_take_money_keeps_it_open_and_alerts(
     assert scene.row(made)["alert"] == expected
 
 
+@pytest.mark.parametrize(
+    ("kind", "verdicts"),
+    [("sell", [Verdict.UNKNOWN]), ("buy", [Verdict.UNKNOWN, Verdict.DECLINED])],
+)
+def test_a_status_we_do_not_know_ends_nothing(
+    scene: Reconciliation, kind: str, verdicts: list[Verdict]
+) -> None:
+    """The window of a sell is over and the attempt of a buy is dead: alone, either would end it."""
+    made = scene.made(kind)
+    if kind == "sell":
+        shown = "UPDATE ramp_transactions SET deposit_shown_at = $1"
+        scene.run(execute(scene.database, shown, START))
+    scene.provider.answers[made] = [said(made, verdict) for verdict in verdicts]
+    scene.clock.turn(hours=25)
+    scene.step()
+    row = scene.row(made)
+    assert (row["status"], row["alert"]) == ("pending", "unknown_status")
+
+    scene.provider.answers[made] = [said(made, Verdict.DECLINED)]
+    scene.clock.turn(hours=2)
+    scene.step()
+    assert scene.row(made)["status"] == "failed"
+
+
 def test_a_payment_found_at_the_last_look_counts(scene: Reconciliation) -> None:
     made = scene.made()
     scene.provider.answers[made] = [said(made, Verdict.PROCESSING)]

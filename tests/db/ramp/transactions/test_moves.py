@@ -1,0 +1,72 @@
+"""The statement that moves a transaction guards the table of transitions itself, whatever was computed."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+from uuid import UUID
+
+import pytest
+from tests.conftest import Run
+from tests.support.ramp import hear, make_transaction, row_of, said
+
+from proof.core.secrets import Vault
+from proof.db import Database
+from proof.ramp.providers.protocols import Verdict
+from proof.ramp.transactions import queries
+from proof.ramp.transactions.queries import Locked
+from proof.ramp.transactions.state import State
+from proof.ramp.types import Status
+
+Doctor = Callable[[Locked], tuple[Locked, State]]
+
+
+def _final(locked: Locked, status: Status, count: int) -> tuple[Locked, State]:
+    return locked, replace(locked.state, status=status, event_count=count)
+
+
+def _from(locked: Locked, was: Status, status: Status) -> tuple[Locked, State]:
+    return _final(replace(locked, state=replace(locked.state, status=was)), status, 9)
+
+
+# The transaction is at processing, its first event. Every other guard lets the move through.
+@pytest.mark.parametrize(
+    "doctor",
+    [
+        pytest.param(lambda it: _final(it, Status.PENDING, 9), id="back"),
+        pytest.param(lambda it: _final(it, Status.CANCELLED, 9), id="no-such-transition"),
+        pytest.param(lambda it: _final(it, Status.PROCESSING, 9), id="to-itself"),
+        pytest.param(lambda it: _from(it, Status.PENDING, Status.FAILED), id="it-moved-meanwhile"),
+        pytest.param(lambda it: _final(it, Status.COMPLETED, 1), id="no-newer-event"),
+    ],
+)
+def test_a_move_that_is_not_allowed_changes_nothing(
+    run: Run[Any], database: Database, vault: Vault, owner: int, doctor: Doctor
+) -> None:
+    made = run(_processing(database, vault, owner))
+    before = run(row_of(database, made))
+    assert run(_moved(database, made, doctor)) == []
+    assert run(row_of(database, made)) == before
+
+
+def test_a_move_that_is_allowed_changes_its_transaction_alone(
+    run: Run[Any], database: Database, vault: Vault, owner: int
+) -> None:
+    made, other = (run(_processing(database, vault, owner)) for _ in range(2))
+    before = run(row_of(database, other))
+    moved = run(_moved(database, made, lambda it: _final(it, Status.COMPLETED, 2)))
+    assert moved == [made]
+    assert run(row_of(database, made))["status"] == "completed"
+    assert run(row_of(database, other)) == before
+
+
+async def _processing(database: Database, vault: Vault, owner: int) -> UUID:
+    made = await make_transaction(database, vault, owner)
+    await hear(database, vault, said(made, Verdict.PROCESSING))
+    return made
+
+
+async def _moved(database: Database, made: UUID, doctor: Doctor) -> list[UUID]:
+    async with database.transaction() as tx:
+        locked = (await queries.lock(tx, [made]))[made]
+        doctored, final = doctor(locked)
+        return list(await queries.write_moves(tx, [(doctored, final, bytes(32))]))
