@@ -30,6 +30,9 @@ serve: $(READY) ## run Proof on this machine (data in ./data)
 bench: $(READY) ## measure, as ratios against a baseline of the same run
 	$(BIN)/python -m bench $(ARGS)
 
+mutate: $(READY) proof-verify.pyz ## put faults in copies of the tree and see whether the tests find them
+	$(BIN)/python scripts/mutate.py $(ARGS)
+
 openapi: $(READY) ## write docs/openapi.json anew
 	$(BIN)/python scripts/build_openapi.py
 
@@ -53,4 +56,4 @@ $(READY): requirements/dev.txt pyproject.toml
 proof-verify.pyz: $(READY) $(wildcard src/proof/verify/*.py) scripts/build_verifier.py
 	$(BIN)/python scripts/build_verifier.py $@
 
-.PHONY: help demo test check serve bench openapi verifier lock clean
+.PHONY: help demo test check serve bench mutate openapi verifier lock clean

@@ -2,7 +2,7 @@
 
 import asyncio
 import itertools
-import tempfile
+import os
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import asdict
@@ -12,20 +12,16 @@ from typing import Any, TypeVar
 import pytest
 import structlog
 from hypothesis import HealthCheck, settings
-from tests.support.copying import as_superuser, copied
+from tests.support.copying import CLUSTER, copied, migrated_cluster
 
 from proof.core.secrets import Vault
 from proof.db import Database
 from proof.db.embedded import EmbeddedCluster
-from proof.db.migrate import migrate
 
 T = TypeVar("T")
 Run = Callable[[Awaitable[T]], T]
 
 _numbers = itertools.count()
-# No test of this cluster cuts the power, and a copied database costs ten times as much with every flush
-# to the disk; what a kill leaves is tested on clusters of those tests' own.
-_NO_DISK = ("ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()")
 
 # How long an example takes says more about the machine's load than about Proof.
 settings.register_profile("proof", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -55,12 +51,11 @@ def logging_as_before() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[EmbeddedCluster]:
     """A running embedded PostgreSQL with a migrated database to copy from."""
-    with tempfile.TemporaryDirectory(prefix="proof-") as folder:
-        found = EmbeddedCluster(Path(folder))
-        with found.start():
-            asyncio.run(migrate(asdict(found.connection("owner")), found.connection("app").user))
-            asyncio.run(as_superuser(found, *_NO_DISK))
-            yield found
+    if folder := os.environ.get(CLUSTER):
+        yield EmbeddedCluster(Path(folder))
+        return
+    with migrated_cluster() as found:
+        yield found
 
 
 @pytest.fixture
@@ -77,7 +72,7 @@ def run() -> Iterator[Callable[[Awaitable[Any]], Any]]:
 @pytest.fixture
 def database_arguments(cluster: EmbeddedCluster) -> Iterator[dict[str, Any]]:
     """asyncpg arguments of an empty, migrated database, as the application role."""
-    with copied(cluster, f"test_{next(_numbers)}") as arguments:
+    with copied(cluster, f"test_{os.getpid()}_{next(_numbers)}") as arguments:
         yield arguments
 
 

@@ -2,14 +2,35 @@
 
 import asyncio
 import json
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import asyncpg
 
 from proof.db.embedded import EmbeddedCluster
+from proof.db.migrate import migrate
+
+CLUSTER = "PROOF_TEST_CLUSTER"
+"""The data folder of a running cluster to use, for what starts pytest over and over."""
+
+# No test of this cluster cuts the power, and a copied database costs ten times as much with every flush
+# to the disk; what a kill leaves is tested on clusters of those tests' own.
+_NO_DISK = ("ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()")
+
+
+@contextmanager
+def migrated_cluster() -> Iterator[EmbeddedCluster]:
+    """A running embedded PostgreSQL, in a folder that ends with it, with a migrated database."""
+    with tempfile.TemporaryDirectory(prefix="proof-") as folder:
+        found = EmbeddedCluster(Path(folder))
+        with found.start():
+            asyncio.run(migrate(asdict(found.connection("owner")), found.connection("app").user))
+            asyncio.run(as_superuser(found, *_NO_DISK))
+            yield found
 
 
 @contextmanager

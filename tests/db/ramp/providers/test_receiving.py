@@ -150,7 +150,7 @@ def test_hundreds_at_once_with_their_duplicates_are_each_stored_once(
 
 
 async def one_batch(scene: Scene, *posts: tuple[UUID, bytes, bytes]) -> None:
-    """Callbacks of (account, body, what was signed), gathered before the first commit."""
+    """Callbacks of (account, body, what was signed), gathered in this order before the first commit."""
     at = scene.stage.platform
     receiver = CallbackReceiver(at.database, at.vault, scene.world.providers, at.clock)
     tasks = []
@@ -158,7 +158,7 @@ async def one_batch(scene: Scene, *posts: tuple[UUID, bytes, bytes]) -> None:
         headers = {"x-signature": signature(signed)}
         how = ("mercuryo", account, PRODUCTION, headers, body)
         tasks.append(asyncio.create_task(receiver.receive(*how)))
-    await until(lambda: len(receiver._lanes._queue) == len(posts))
+        await until(lambda: len(receiver._lanes._queue) == len(tasks))
     receiver.start()
     for one in await asyncio.gather(*tasks, return_exceptions=True):
         assert one is None or isinstance(one, CallbackRefusedError)
