@@ -17,7 +17,7 @@ from aiohttp.connector import Connection
 
 # What a usual reply has at most; it is parsed where it arrives.
 _AT_ONCE_BYTES: Final = 4096
-_SLICE_BYTES: Final = 2048
+_SLICE_BYTES: Final = 4096
 # All slices together have at most a quarter of the event loop's time, and a turn ends after the slice that
 # used it up.
 _TURN_S: Final = 0.001

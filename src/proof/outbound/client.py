@@ -139,23 +139,26 @@ class OutboundClient:
         self, method: str, target: URL, body: bytes | None, headers: Mapping[str, str]
     ) -> OutboundReply:
         started = time.perf_counter()
-        deadline_s = asyncio.get_running_loop().time() + self.timeout_s
-        async with asyncio.timeout_at(deadline_s):
-            response = await self._session.request(
-                method, target, data=body, headers=headers, allow_redirects=False
-            )
-        meter, truncated = meter_of(response), True
+        response: aiohttp.ClientResponse | None = None
+        text, whole = bytearray(), False
         try:
-            text, truncated = await self._read(response, deadline_s)
+            async with asyncio.timeout(self.timeout_s):
+                response = await self._session.request(
+                    method, target, data=body, headers=headers, allow_redirects=False
+                )
+                meter = meter_of(response)
+                whole = await self._read(response, text) and not (meter and meter.over)
+        except TimeoutError:
+            # A status that came before it counts.
+            if response is None:
+                raise
         finally:
-            if truncated:
+            if response is not None and not whole:
                 response.close()
-            else:
-                response.release()
         return OutboundReply(
             response.status,
-            text,
-            truncated or (meter is not None and meter.over),
+            bytes(text[: self._max_response_bytes]),
+            not whole,
             time.perf_counter() - started,
             response.headers.get("retry-after"),
         )
@@ -170,20 +173,18 @@ class OutboundClient:
             target = self._targets[url] = URL(url, encoded=True)
         return target
 
-    async def _read(
-        self, response: aiohttp.ClientResponse, deadline_s: float
-    ) -> tuple[bytes, bool]:
-        text, limit = bytearray(), self._max_response_bytes
+    async def _read(self, response: aiohttp.ClientResponse, text: bytearray) -> bool:
+        """Add the body to `text`, one byte over the limit at most; whether it came to its end."""
+        limit = self._max_response_bytes
         try:
-            async with asyncio.timeout_at(deadline_s):
-                while len(text) <= limit:
-                    chunk = await response.content.read(limit + 1 - len(text))
-                    text += chunk
-                    if not chunk or (response.content.at_eof() and len(text) <= limit):
-                        return bytes(text), False
-        except (aiohttp.ClientError, TimeoutError, OSError):
+            while len(text) <= limit:
+                chunk = await response.content.read(limit + 1 - len(text))
+                text += chunk
+                if not chunk or (response.content.at_eof() and len(text) <= limit):
+                    return True
+        except (aiohttp.ClientError, OSError):
             pass
-        return bytes(text[:limit]), True
+        return False
 
     def _socket(self, addr_info: AddrInfoType) -> socket.socket:
         """The connector's last step before connect(): the address here is the one dialled."""
