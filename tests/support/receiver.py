@@ -1,5 +1,6 @@
 """A real HTTP receiver on loopback that fails on cue."""
 
+import re
 import socket
 import ssl
 import threading
@@ -7,6 +8,7 @@ import time
 from collections import deque
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.resources import files
 from types import TracebackType
 from typing import Any, Self
 
@@ -163,3 +165,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class names it so
         pass
+
+
+def documented_headers() -> set[str]:
+    """The headers that the documentation says every webhook has."""
+    page = files("proof.web.pages").joinpath("webhooks.md").read_text()
+    rows = page.partition("| Header | What |")[2].partition("\n\n")[0]
+    return set(re.findall(r"^\| `([a-z-]+)` \|", rows, re.M))

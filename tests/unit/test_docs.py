@@ -59,6 +59,8 @@ REPOSITORY_PAGES = [
     ROOT / "README.md",
     ROOT / "CHANGELOG.md",
     *sorted((ROOT / "docs").rglob("*.md")),
+    *sorted((ROOT / "examples").rglob("README.md")),
+    *sorted((ROOT / "src" / "proof" / "web" / "pages").glob("*.md")),
 ]
 
 
@@ -208,6 +210,30 @@ def test_no_page_shows_the_marks_it_was_written_with() -> None:
     assert "`" not in DOCUMENTS["/docs/"].body.decode()
     assert "`" not in MISSING.body.decode()
     assert not any("`" in value for page in PAGES.values() for value in page.values("content"))
+
+
+@pytest.mark.parametrize(
+    "path", ["/docs/", "/llms.txt", "/docs/introduction.md", "/docs/reference.md"]
+)
+def test_who_begins_here_is_told_of_both_products(path: str) -> None:
+    text = (
+        DOCUMENTS[path].body.decode().partition('id="content"')[2] or DOCUMENTS[path].body.decode()
+    )
+    opening = text[:2500].lower()
+    assert "ramp" in opening
+    assert "timestamps" in opening
+
+
+def test_the_reference_begins_with_every_form_of_an_error() -> None:
+    opening = markdown("reference").partition("\n## ")[0]
+    forms = (
+        '{"message": "…"}',
+        '{"error": "…", "code": "…", "message": "…"}',
+        '{"message": "…", "code": "…"}',
+    )
+    for page in (opening, markdown("errors").partition("```")[0]):
+        assert all(f"`{form}`" in page for form in forms)
+        assert "plain text" in page
 
 
 def test_a_missing_page_shows_the_way() -> None:
@@ -373,14 +399,48 @@ def test_the_log_is_watched_as_the_page_says(
         names["check"](before, log.note(8))
 
 
-@pytest.mark.parametrize("path", REPOSITORY_PAGES, ids=lambda path: path.name)
-def test_every_link_of_the_repository_leads_to_a_file(path: Path) -> None:
-    for target in re.findall(r"\]\(([^)]+)\)", path.read_text()):
+def links(text: str) -> list[str]:
+    """The targets of a Markdown text's links and images; code has none."""
+    prose = re.sub(r"^```.*?^```|`[^`\n]*`", "", text, flags=re.M | re.S)
+    return re.findall(r"\]\(([^)\s]+)\)", prose)
+
+
+def anchors(text: str) -> set[str]:
+    """What a code host makes of the headings that stand in a Markdown file."""
+    prose = re.sub(r"^```.*?^```", "", text, flags=re.M | re.S)
+    headings = (
+        re.sub(r"[^\w\- ]", "", one.lower()) for one in re.findall(r"^#+ (.+)$", prose, re.M)
+    )
+    return {heading.strip().replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize(
+    "path", REPOSITORY_PAGES, ids=lambda path: f"{path.parent.name}-{path.name}"
+)
+def test_every_link_leads_to_a_file_of_the_checkout(path: Path) -> None:
+    for target in links(path.read_text()):
+        if urlsplit(target).scheme:
+            assert urlsplit(target).netloc in ELSEWHERE, target
+            continue
         name, _, anchor = target.partition("#")
-        found = path.parent / name
+        found = path.parent / name if name else path
         assert found.exists(), target
+        assert found.resolve().is_relative_to(ROOT), target
         if anchor:
-            assert anchor in PAGES[f"/docs/{found.stem}"].values("id"), target
+            assert anchor in anchors(found.read_text()), target
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_link_of_a_page_as_markdown_leads_somewhere(name: str) -> None:
+    path = f"/docs/{name}.md"
+    for href in links(markdown(name)):
+        target = urlsplit(urljoin(BASE + path, href))
+        if target.netloc in ELSEWHERE:
+            continue
+        inside = target.path.removeprefix(urlsplit(BASE).path)
+        assert inside in DOCUMENTS or inside == "/openapi.json", href
+        if target.fragment:
+            assert target.fragment in PAGES[inside.removesuffix(".md")].values("id"), href
 
 
 def test_the_readme_begins_with_the_two_commands() -> None:

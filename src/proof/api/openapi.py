@@ -29,6 +29,11 @@ _REFUSALS = {
     502: "the provider's failure",
     503: "the database is away or others are being served; nothing was done, or nobody knows: try again",
 }
+_ABOUT = (
+    "Two products: the ramp, by which a partner's users buy and sell coins, with a `client_token`; and"
+    " timestamps that anybody verifies without us, with an `api_key`. The sandbox has the same paths below"
+    " its own base URL. Errors have the form of their product."
+)
 _REF = "#/components/schemas/{name}"
 _PRODUCTION = {"url": "/"}
 _SANDBOX = {"url": "/sandbox"}
@@ -53,8 +58,7 @@ def document(operations: Sequence[Operation]) -> bytes:
                 "info": {
                     "title": "Proof",
                     "version": __version__,
-                    "description": "Timestamps that anybody verifies without us. The sandbox has the"
-                    " same paths below its own base URL.",
+                    "description": _ABOUT,
                 },
                 "servers": [_PRODUCTION, _SANDBOX],
                 "paths": paths,

@@ -42,6 +42,11 @@ class SettingHandlers:
     def __init__(self, services: Services) -> None:
         self._services = services
 
+    async def read(self, call: Call) -> Reply:
+        """GET /v1/api-key/setting."""
+        async with self._services.database.connection() as connection:
+            return Reply(200, _encode(await self._setting(connection, call.caller)))
+
     async def patch(self, call: Call) -> Reply:
         """PATCH /v1/api-key/setting: what is omitted stays, an empty target switches off."""
         body: SettingRequest = call.body

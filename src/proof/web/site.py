@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 
 from jinja2 import Environment, StrictUndefined
@@ -14,17 +14,21 @@ from proof.web.contents import CHAPTERS, ENTRIES, PAGES_FOLDER, Entry, source
 from proof.web.markdown import Rendered, Renderer
 from proof.web.outcomes import outcomes_markdown
 from proof.web.reference import reference_markdown
-from proof.web.serving import FOREVER, Document, Documents, content_hash
+from proof.web.serving import FOREVER, REVALIDATE, Document, Documents, content_hash
 from proof.web.settings import settings_markdown
 
 # The pages are written for this installation; served, they name the one they are served by.
 EXAMPLE_URL = "https://proof.example"
+# What stands elsewhere in the checkout than where it is served: links of the pages lead there in both.
+_ELSEWHERE = {"(../../../../docs/openapi.json)": "(../openapi.json)"}
 _HTML = "text/html; charset=utf-8"
 _MARKDOWN = "text/markdown; charset=utf-8"
 _IMAGES = ("proof-path.svg", "mark.svg")
 _SUMMARY = (
-    "A self-hosted service that timestamps SHA-256 hashes and gives proofs that anybody verifies"
-    " without it. Every page below is Markdown; without .md it is HTML."
+    "A self-hosted partner platform of two products: a ramp, by which a partner's users buy and sell coins"
+    " (sessions, an embeddable widget, status by polling, WebSocket and webhook), and timestamps, proofs"
+    " that a SHA-256 hash was known by a time, which anybody verifies without the server."
+    " Every page below is Markdown; without .md it is HTML."
 )
 
 
@@ -60,6 +64,8 @@ def render(sources: Sources) -> tuple[dict[str, Document], Document]:
     rendered = {name: renderer.render(text) for name, text in written.items()}
     layout = _Layout(rendered, _paths(assets), sources.version)
     documents = dict(assets.values())
+    # As the Markdown names them, which has no hashes in it.
+    documents |= {f"/docs/{name}": replace(assets[name][1], cache=REVALIDATE) for name in _IMAGES}
     documents["/docs"] = Document(b"", "text/plain", status=308, location="docs/")
     documents["/docs/"] = Document(layout.index(), _HTML)
     for name, text in written.items():
@@ -137,6 +143,8 @@ def _expanded(text: str, sources: Sources) -> str:
     for mark, make in generated.items():
         if mark in text:
             text = text.replace(mark, make())
+    for written, served in _ELSEWHERE.items():
+        text = text.replace(written, served)
     return text.replace(f"{EXAMPLE_URL}/sandbox", sources.sandbox_url).replace(
         EXAMPLE_URL, sources.production_url
     )

@@ -7,19 +7,17 @@ from typing import Protocol
 import structlog
 from msgspec import Struct
 
-from proof import __version__
 from proof.core.clock import Clock
 from proof.outbound import InvalidTargetError, OutboundError, OutboundReply, on_behalf_of
 from proof.webhooks.rings import Ring
 from proof.webhooks.schedule import retry_after_s
-from proof.webhooks.signing import webhook_headers, x_signature
+from proof.webhooks.signing import attempt_headers
 from proof.webhooks.types import ClaimedDelivery
 
 # Enough to read what a receiver complained of; the rest would only fill the table.
 KEPT_BODY_BYTES = 2048
 
 _GONE = 410
-_USER_AGENT = f"Proof/{__version__}"
 
 _log = structlog.get_logger(__name__)
 
@@ -88,10 +86,5 @@ def _result(made_at: datetime, reply: OutboundReply) -> Result:
 
 def _headers(delivery: ClaimedDelivery, ring: Ring, now_s: int) -> dict[str, str]:
     keys = ring.keys if delivery.ed25519 else ()
-    headers = webhook_headers(delivery.event_id, now_s, delivery.body, ring.secrets, keys)
-    headers["webhook-sequence"] = str(delivery.sequence)
-    headers["content-type"] = "application/json"
-    headers["user-agent"] = _USER_AGENT
-    if delivery.purpose.startswith("timestamp."):
-        headers["x-signature"] = x_signature(ring.secrets[0], delivery.body)
-    return headers
+    about = delivery.event_id, delivery.sequence
+    return attempt_headers(*about, now_s, delivery.body, ring.secrets, keys)

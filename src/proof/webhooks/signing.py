@@ -9,9 +9,11 @@ from uuid import UUID
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from proof import __version__
 from proof.core.errors import InvalidInputError
 
 _PREFIX = "whsec_"
+_USER_AGENT = f"Proof/{__version__}"
 
 # Standard Webhooks 1.0.0, "Signature scheme": between 24 and 64 bytes.
 SECRET_BYTES = range(24, 65)
@@ -48,8 +50,27 @@ def webhook_headers(
     }
 
 
+def attempt_headers(
+    event_id: UUID,
+    sequence: int,
+    timestamp_s: int,
+    body: bytes,
+    secrets: Sequence[bytes],
+    private_keys: Sequence[Ed25519PrivateKey] = (),
+) -> dict[str, str]:
+    """Every header of one attempt: those of `webhook_headers`, which see, and our own. `sequence` is the
+    event's number among those of its object, from 1."""
+    return {
+        **webhook_headers(event_id, timestamp_s, body, secrets, private_keys),
+        "webhook-sequence": str(sequence),
+        "x-signature": x_signature(secrets[0], body),
+        "content-type": "application/json",
+        "user-agent": _USER_AGENT,
+    }
+
+
 def x_signature(secret: bytes, body: bytes) -> str:
-    """The `x-signature` of the timestamp API: lower-case hex HMAC-SHA256 over the bytes sent."""
+    """The `x-signature` header: lower-case hex HMAC-SHA256 over the bytes sent."""
     return hmac.digest(secret, body, hashlib.sha256).hex()
 
 

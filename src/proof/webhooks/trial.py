@@ -5,7 +5,7 @@ from uuid import uuid4
 
 from proof.core.clock import Clock
 from proof.outbound import OutboundClient, OutboundError, OutboundPolicy
-from proof.webhooks.signing import webhook_headers, x_signature
+from proof.webhooks.signing import attempt_headers
 
 
 async def post_once(
@@ -16,13 +16,12 @@ async def post_once(
     url: str,
     body: bytes,
 ) -> str:
-    """Post `body` as a webhook of the timestamp API; answers the outcome in a few words.
+    """Post `body` as the first webhook of an object; answers the outcome in a few words.
 
     Raises InvalidTargetError for a URL the policy refuses. A receiver that fails is an outcome.
     """
     policy.check_url(url)
-    headers = webhook_headers(uuid4(), int(clock.now().timestamp()), body, secrets)
-    headers |= {"content-type": "application/json", "x-signature": x_signature(secrets[0], body)}
+    headers = attempt_headers(uuid4(), 1, int(clock.now().timestamp()), body, secrets)
     try:
         reply = await client.post(url, body, headers)
     except OutboundError as error:

@@ -67,6 +67,7 @@ TABLE: dict[str, Entry] = {
         named=True,
     ),
     "GET /v1/proof/{sha256}": Entry(lambda at: f"/v1/proof/{at.sha256}", named=True),
+    "GET /v1/api-key/setting": Entry(_at("/v1/api-key/setting")),
     "PATCH /v1/api-key/setting": Entry(
         _at("/v1/api-key/setting"),
         body=lambda _: {

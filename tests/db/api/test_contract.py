@@ -11,8 +11,9 @@ import rfc8785
 from tests.db.api.table import NOWHERE, PREFIX, customer
 from tests.support.application import Answer, Platform, Stage
 from tests.support.partners import issued, limit
-from tests.support.receiver import Receiver, Reply
+from tests.support.receiver import Receiver, Reply, documented_headers
 
+from proof import __version__
 from proof.partners.types import Environment
 from proof.timestamps.submissions.usage import UNLIMITED
 from proof.verify import parse_verifier_key, verify_payload
@@ -160,6 +161,8 @@ def test_settings_change_only_what_is_sent(run: Run, platform: Platform) -> None
 
         async def patched(body: Any) -> Any:
             answer = await platform.call("PATCH", "/v1/api-key/setting", body, token=token)
+            read = await platform.call("GET", "/v1/api-key/setting", token=token)
+            assert (read.status, read.json) == (200, answer.json)
             assert answer.status == 200, answer
             return answer.json
 
@@ -188,6 +191,8 @@ def test_a_setting_refused_in_part_changes_nothing(run: Run, platform: Platform)
         for tree in ({"target": "http://x.example/"}, {"target": NOWHERE, "currencyIds": [0]}):
             body = {"notification": {"proof": {"target": "https://one.example/"}, "tree": tree}}
             answer = await platform.call("PATCH", "/v1/api-key/setting", body, token=token)
+            read = await platform.call("GET", "/v1/api-key/setting", token=token)
+            assert (read.status, read.json) == (200, answer.json)
             assert answer.status == 400
         kept = await platform.call("PATCH", "/v1/api-key/setting", {}, token=token)
         assert kept.json["notification"] == {
@@ -298,7 +303,9 @@ def test_an_example_is_returned_posted_and_verifiable(run: Run, platform: Platfo
                 assert (answer.status, answer.headers["x-webhook-outcome"]) == (200, "answered 200")
                 received = receiver.requests[-1]
                 assert (received.path, received.body) == (f"/{kind}", answer.body)
-                assert {"x-signature", "webhook-id", "webhook-signature"} <= received.headers.keys()
+                assert documented_headers() <= received.headers.keys()
+                assert received.headers["webhook-sequence"] == "1"
+                assert received.headers["user-agent"] == f"Proof/{__version__}"
                 assert rfc8785.dumps(answer.json) == answer.body
                 if kind == "proof":
                     assert verify_payload(answer.body).leaf.hex() == answer.json["sha256"]

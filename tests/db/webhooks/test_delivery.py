@@ -17,7 +17,7 @@ from tests.db.webhooks.scene import (
     happen,
     relay_all,
 )
-from tests.support.receiver import Receiver, Reply
+from tests.support.receiver import Receiver, Reply, documented_headers
 
 from proof import __version__
 from proof.core.errors import ProofError
@@ -63,16 +63,19 @@ def test_a_receiver_verifies_what_it_gets(run: Run, database: Database) -> None:
     run(scene())
 
 
-def test_x_signature_is_for_timestamp_events_alone(run: Run, database: Database) -> None:
+@pytest.mark.parametrize("purpose", ["transaction", "timestamp.tree"])
+def test_every_webhook_has_every_header_of_the_page(
+    run: Run, database: Database, purpose: str
+) -> None:
     async def scene() -> None:
         client = FakeClient()
-        await endpoint(database, "https://one.example/", "transaction")
-        await happen(database, type="transaction")
+        await endpoint(database, "https://one.example/", purpose)
+        (event,) = await happen(database, type=purpose)
         await relay_all(database)
         await deliverer(database, client, TurnedClock()).run_once()
         ((_, _, headers),) = client.sent
-        assert "x-signature" not in headers
-        assert "webhook-signature" in headers
+        assert headers.keys() == documented_headers()
+        assert headers["x-signature"] == x_signature(SECRETS[0], event.body)
 
     run(scene())
 

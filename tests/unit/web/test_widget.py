@@ -9,6 +9,7 @@ from hashlib import sha384
 from importlib.resources import files
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import urljoin
 
 import pytest
 from starlette.routing import Router
@@ -84,7 +85,9 @@ def test_the_loader_is_small_and_comes_the_same_by_both_addresses() -> None:
 
 def test_the_published_hash_is_the_loaders() -> None:
     told = json.loads(get("/widget.2.0.json")[2])
-    body = get(told["path"])[2]
+    for base in ("https://proof.example", "https://proof.example/sandbox", "https://s.example/a"):
+        assert urljoin(f"{base}/widget.2.0.json", told["path"]) == base + loader_path()
+    body = get(loader_path())[2]
     assert told["integrity"] == "sha384-" + b64encode(sha384(body).digest()).decode()
 
 

@@ -101,6 +101,11 @@ def _setting_routes(services: Services) -> list[Operation]:
     settings = SettingHandlers(services)
     return [
         Operation(
+            "GET", "/v1/api-key/setting", settings.read, "Where notices go",
+            {200: Answer("the whole setting", SettingAnswer)},
+            tag="settings", credential=_KEY, call_class=CallClass.SETTINGS, refuses=(429,),
+        ),
+        Operation(
             "PATCH", "/v1/api-key/setting", settings.patch, "Change where notices go",
             {200: Answer("the whole setting", SettingAnswer)},
             tag="settings", credential=_KEY, call_class=CallClass.SETTINGS,

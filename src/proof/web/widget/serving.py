@@ -135,8 +135,10 @@ class _Files:
 
 
 def _manifest() -> Asset:
-    """Where the present loader stays for good, and its hash for `integrity`."""
-    told = {"version": "2.0", "path": loader_path(), "integrity": loader().integrity}
+    """Where the present loader stays for good, relative to where this is served, and its hash for
+    `integrity`."""
+    path = loader_path().removeprefix("/")
+    told = {"version": "2.0", "path": path, "integrity": loader().integrity}
     body = json.dumps(told).encode() + b"\n"
     return Asset(body, gzip.compress(body, 9, mtime=0), "application/json")
 
