@@ -244,7 +244,8 @@ class ChainSuite:
             assert before.balance > before.anchor_cost > 0
             assert before.pays_for == before.balance // before.anchor_cost
             lab.mine()
-            assert (await chain.standing()).height == before.height + 1
+            after = await chain.standing()
+            assert (after.height, after.address) == (before.height + 1, before.address)
 
         within(run, lab.chain(), scene)
 

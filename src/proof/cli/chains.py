@@ -66,6 +66,8 @@ def _lines(found: "ChainOverview") -> list[tuple[str, str]]:
             ("node", f"{standing.network}, height {standing.height}"),
             ("wallet", f"{standing.balance} {unit}: pays for {price}"),
         ]
+        if standing.address:
+            lines.append(("fund it at", standing.address))
     lines += [("open tree", _open(found)), ("last anchor", _last(found))]
     if found.waiting:
         lines.append(("under way", f"{found.waiting} closed trees are not verified yet"))
@@ -111,6 +113,7 @@ def _wire(found: "ChainOverview") -> dict[str, Any]:
         "node": standing
         and {"network": standing.network, "height": standing.height if found.unit else None},
         "wallet": {
+            "address": standing.address or None,
             "balance": standing.balance,
             "anchor_cost": standing.anchor_cost,
             "pays_for": standing.pays_for,

@@ -168,10 +168,11 @@ class TimestampApi:
             raw = await self._request("GET", f"/v1/timestamp/{sha256}", _MAX_ANSWER_BYTES)
         return self._decode(raw, HashStatus)
 
-    async def proof(self, sha256: str) -> bytes:
-        """The proof payload as sent, at most 1 MiB, not verified."""
+    async def proof(self, sha256: str, currency_id: int | None = None) -> bytes:
+        """The proof payload as sent, at most 1 MiB, not verified; of the log without a currencyId."""
+        query = "" if currency_id is None else f"?currencyId={currency_id}"
         with self._known(sha256):
-            return await self._request("GET", f"/v1/proof/{sha256}", MAX_PROOF_BYTES)
+            return await self._request("GET", f"/v1/proof/{sha256}{query}", MAX_PROOF_BYTES)
 
     async def log_keys(self) -> list[str]:
         """The verifier keys of the log in their text form, as this server tells them."""

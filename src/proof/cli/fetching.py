@@ -3,8 +3,9 @@
 import asyncio
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from enum import StrEnum
 from pathlib import Path
 from threading import Event
 from typing import Annotated, Any, Final
@@ -55,12 +56,39 @@ Folder = Annotated[
 ]
 
 
+class ChainChoice(StrEnum):
+    """Whose proof: one chain's, or that of every chain the hash is in."""
+
+    LOG = "log"
+    BTC = "btc"
+    ETH = "eth"
+    TSA = "tsa"
+    ALL = "all"
+
+
+_CURRENCY_IDS: Final = {
+    ChainChoice.BTC: 0,
+    ChainChoice.ETH: 1,
+    ChainChoice.LOG: 900,
+    ChainChoice.TSA: 901,
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A proof to fetch: of which hash, written where."""
+    """A proof to fetch: of which hash, written where, in which chain. For all of them `target` is the
+    log's place, and the others are beside it."""
 
     sha256: str
     target: Path
+    chain: ChainChoice = ChainChoice.LOG
+
+    def of(self, chain: ChainChoice) -> "Wanted":
+        """The same in one chain, in a place of its own."""
+        if chain is ChainChoice.LOG:
+            return Wanted(self.sha256, self.target)
+        name = self.target.name.removesuffix(PROOF_SUFFIX)
+        return Wanted(self.sha256, self.target.with_name(f"{name}.{chain}{PROOF_SUFFIX}"), chain)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +102,7 @@ class Fetched:
     def wire(self) -> dict[str, Any]:
         return {
             "sha256": self.wanted.sha256,
+            "chain": self.wanted.chain.value,
             "proof": printable(str(self.wanted.target)) if self.code == 0 else None,
             "exitCode": self.code,
             "message": self.message,
@@ -108,6 +137,9 @@ def register(app: typer.Typer) -> None:
         url: Url,
         api_key: ApiKey,
         output: Folder = None,
+        chain: Annotated[
+            ChainChoice, typer.Option(help="Whose proof; all: every chain the hash is in.")
+        ] = ChainChoice.LOG,
         wait: Annotated[
             bool, typer.Option("--wait/--no-wait", help="Wait for what is not available yet.")
         ] = True,
@@ -119,13 +151,15 @@ def register(app: typer.Typer) -> None:
     ) -> None:
         """Write proofs as FILE.proof.json, or SHA256.proof.json for a bare hash.
 
+        Those of another chain than the log are FILE.btc.proof.json, FILE.eth.proof.json.
+
         What comes is verified before it is written, its signatures excepted: `proof verify` checks
         those. Exits 3 when a proof is not available yet, 1 when one cannot be had.
 
         Example: proof fetch contract.pdf --wait
         """
         target = Target.checked(url, api_key)
-        wanted = [_wanted(subject, output) for subject in subjects]
+        wanted = [_wanted(subject, output, chain) for subject in subjects]
         _require_distinct(wanted)
         with stated_api_errors():
             fetched = fetch_proofs(target, wanted, timeout_s if wait else 0, force=force)
@@ -192,11 +226,28 @@ class _Fetching:
 
     async def run(self, target: Target, wanted: Sequence[Wanted]) -> list[Fetched]:
         async with connected(target) as api:
-            return await asyncio.gather(*(self._one(api, one) for one in wanted))
+            found = await asyncio.gather(*(self._each(api, one) for one in wanted))
+        return [one for several in found for one in several]
+
+    async def _each(self, api: TimestampApi, wanted: Wanted) -> list[Fetched]:
+        """One, or for all chains one of each chain that the hash is in."""
+        if wanted.chain is not ChainChoice.ALL:
+            return [await self._one(api, wanted)]
+        try:
+            async with self._slots:
+                trees = (await api.hash_status(wanted.sha256)).trees
+        except ApiError as error:
+            if error.exit_code == UNREACHABLE:
+                raise
+            self._advance(1)
+            return [Fetched(wanted, error.exit_code, error.message)]
+        there = {tree.currency_id for tree in trees}
+        chains = [chain for chain, number in _CURRENCY_IDS.items() if number in there]
+        return await asyncio.gather(*(self._one(api, wanted.of(chain)) for chain in chains))
 
     async def _one(self, api: TimestampApi, wanted: Wanted) -> Fetched:
         try:
-            raw = await self._raw(api, wanted.sha256)
+            raw = await self._raw(api, wanted)
             await asyncio.to_thread(_keep, raw, wanted, self._force)
         except ApiError as error:
             if error.exit_code == UNREACHABLE:
@@ -210,11 +261,12 @@ class _Fetching:
             self._advance(1)
         return Fetched(wanted, 0)
 
-    async def _raw(self, api: TimestampApi, sha256: str) -> bytes:
+    async def _raw(self, api: TimestampApi, wanted: Wanted) -> bytes:
+        number = None if wanted.chain is ChainChoice.LOG else _CURRENCY_IDS[wanted.chain]
         while True:
             try:
                 async with self._slots:
-                    return await api.proof(sha256)
+                    return await api.proof(wanted.sha256, number)
             except LaterError as error:
                 # Waiting for an answer that comes after the deadline helps nobody.
                 if time.monotonic() + error.retry_after_s > self._deadline:
@@ -227,12 +279,12 @@ class _OtherProofError(ApiError):
 
 
 def _keep(raw: bytes, wanted: Wanted, force: bool) -> None:
-    _require_about(raw, wanted.sha256)
+    _require_about(raw, wanted)
     target = wanted.target
     if target.exists() and not force:
         try:
             with target.open("rb") as file:
-                _require_about(file.read(MAX_BYTES + 1), wanted.sha256)
+                _require_about(file.read(MAX_BYTES + 1), wanted)
         except RefusedError:
             raise _OtherProofError(
                 f"{printable(str(target))} is something else than its proof;"
@@ -242,15 +294,19 @@ def _keep(raw: bytes, wanted: Wanted, force: bool) -> None:
     write_atomically(target, raw)
 
 
-def _require_about(raw: bytes, sha256: str) -> None:
+def _require_about(raw: bytes, wanted: Wanted) -> None:
     found = verify_payload(raw, chains=_ANY_NETWORK).leaf.hex()
-    if found != sha256:
+    if found != wanted.sha256:
         raise RefusedError(f"it is about {found}")
+    number = msgspec.json.decode(raw)["tree"]["currencyId"]
+    if number != _CURRENCY_IDS[wanted.chain]:
+        raise RefusedError(f"it is of the chain with currencyId {number}, not of {wanted.chain}")
 
 
-def _wanted(subject: str, output: Path | None) -> Wanted:
+def _wanted(subject: str, output: Path | None, chain: ChainChoice) -> Wanted:
     place = proof_path(Path(subject if parse_sha256(subject) is None else subject.lower()))
-    return Wanted(subject_hash(subject), place if output is None else output / place.name)
+    found = Wanted(subject_hash(subject), place if output is None else output / place.name)
+    return replace(found, chain=chain) if chain is ChainChoice.ALL else found.of(chain)
 
 
 def _require_distinct(wanted: Sequence[Wanted]) -> None:

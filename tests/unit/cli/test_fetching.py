@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support import signer
+from tests.support import anchored, signer
 from tests.unit.cli.conftest import Proof
 from tests.unit.cli.fake_api import Answer, FakeApi
 
@@ -52,7 +52,7 @@ def test_a_hash_names_its_proof(proof: Proof, api: FakeApi, tmp_path: Path) -> N
     assert done.exit_code == 0
     target = f"new/folder/{HASH}.proof.json"
     assert (tmp_path / target).exists()
-    expected = {"sha256": HASH, "proof": target, "exitCode": 0, "message": ""}
+    expected = {"sha256": HASH, "chain": "log", "proof": target, "exitCode": 0, "message": ""}
     assert json.loads(done.stdout) == {"proofs": [expected]}
 
 
@@ -200,3 +200,40 @@ def test_a_proof_is_verified_from_standard_input(proof: Proof, report: Path) -> 
     assert proof("verify", "-", "p.proof.json", given=CONTENT).exit_code == 3
     assert proof("verify", "-", "p.proof.json", given=b"other").exit_code == 1
     assert proof("verify", "-", "--files", ".", given=b"{}").exit_code == 2
+
+
+def status(*currency_ids: int) -> Answer:
+    trees = [
+        {"treeId": "t", "currencyId": each, "currency": "X", "submitStatus": 3}
+        for each in currency_ids
+    ]
+    return Answer(200, json.dumps({"dateCreated": 1, "trees": trees}).encode())
+
+
+def test_each_chain_has_a_place_of_its_own(proof: Proof, api: FakeApi, report: Path) -> None:
+    bitcoin = json.dumps(anchored.bitcoin().payload).encode()
+    sha256 = anchored.bitcoin().payload["sha256"]
+    api.script(f"/v1/proof/{sha256}?currencyId=0", Answer(200, bitcoin))
+    done = proof("fetch", sha256, "--chain", "btc")
+    assert (done.exit_code, done.stdout) == (0, f"proof  {sha256}  {sha256}.btc.proof.json\n")
+    assert (report.parent / f"{sha256}.btc.proof.json").read_bytes() == bitcoin
+
+
+def test_another_chains_proof_is_refused(proof: Proof, api: FakeApi, report: Path) -> None:
+    api.script(f"{PATH}?currencyId=1", given())
+    done = proof("fetch", "report.pdf", "--chain", "eth")
+    assert done.exit_code == 1
+    assert "currencyId 900, not of eth" in done.stderr
+    assert [one.name for one in report.parent.iterdir()] == ["report.pdf"]
+
+
+def test_all_chains_are_those_the_hash_is_in(proof: Proof, api: FakeApi, report: Path) -> None:
+    api.script(f"/v1/timestamp/{HASH}", status(0, 900))
+    api.script(PATH, given())
+    api.script(f"{PATH}?currencyId=0", not_yet(600))
+    done = proof("fetch", "report.pdf", "--chain", "all", "--json")
+    assert done.exit_code == 3
+    told = [(one["chain"], one["exitCode"]) for one in json.loads(done.stdout)["proofs"]]
+    assert told == [("btc", 3), ("log", 0)]
+    assert (report.parent / "report.pdf.proof.json").exists()
+    assert proof("fetch", OTHER, "--chain", "all").exit_code == 1

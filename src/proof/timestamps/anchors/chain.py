@@ -115,7 +115,8 @@ class Evidence:
 class Standing:
     """Node and wallet as an operator sees them.
 
-    `pays_for`: how many anchors the balance covers at today's fee.
+    `pays_for`: how many anchors the balance covers at today's fee. `address`: where to send coins; empty
+    where nothing is paid, or the wallet names none.
     """
 
     network: str
@@ -123,6 +124,7 @@ class Standing:
     balance: int
     anchor_cost: int
     pays_for: int
+    address: str = ""
 
 
 class Chain(Protocol):

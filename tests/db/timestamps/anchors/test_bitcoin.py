@@ -281,3 +281,15 @@ def test_a_wallet_of_small_coins_builds_no_anchor_that_an_ots_file_cannot_hold(
         within(run, BitcoinLab(node).chain(wallet="dust"), scene)
     finally:
         node.restart()
+
+
+def test_the_wallet_is_funded_where_the_operator_is_told(run: Run, node: Regtest) -> None:
+    async def scene(chain: Chain) -> None:
+        addresses = {(await chain.standing()).address for _ in range(3)}
+        (address,) = addresses
+        told = node.call("getaddressinfo", address, wallet=WALLET)
+        assert (told["ismine"], told["labels"]) == (True, ["proof"])
+        node.call("sendtoaddress", address, 1, wallet=WALLET)
+        assert (await chain.standing()).address == address
+
+    within(run, BitcoinLab(node).chain(), scene)

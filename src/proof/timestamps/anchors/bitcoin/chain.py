@@ -21,6 +21,7 @@ from proof.timestamps.anchors.chain import (
     Sighting,
     Standing,
     TransactionRefusedError,
+    WalletError,
     WrongNetworkError,
 )
 from proof.timestamps.types import Currency, SubmitStatus
@@ -32,6 +33,8 @@ SETTLED_CONFIRMATIONS: Final = 100
 # A node this far behind the headers it knows builds and sees nothing of use.
 _BLOCKS_BEHIND: Final = 2
 _NOT_FOUND: Final = -5
+_NO_SUCH_LABEL: Final = -11
+_LABEL: Final = "proof"
 _ALREADY_IN_CHAIN: Final = -27
 # Malformed, its coins are gone, or against the rules: said of the transaction, not of the node's state.
 _JUDGEMENTS: Final = frozenset({-22, -25, -26})
@@ -67,7 +70,21 @@ class BitcoinChain:
         balance = satoshi(mine["trusted"] + mine["untrusted_pending"])
         rate = await market_rate(self._rpc, self._ceiling.target_blocks)
         cost = max(1, int(rate * TYPICAL_VBYTES))
-        return Standing(self._network, height, balance, cost, balance // cost)
+        address = await self._address()
+        return Standing(self._network, height, balance, cost, balance // cost, address)
+
+    async def _address(self) -> str:
+        """Where to send coins: always the same, of our label, so that looking fills no wallet with new
+        ones. Empty where the wallet makes none, as a locked one whose keys are used up."""
+        try:
+            return str(min(await self._rpc.wallet("getaddressesbylabel", _LABEL)))
+        except RpcError as error:
+            if error.rpc_code != _NO_SUCH_LABEL:
+                return ""
+        try:
+            return str(await self._rpc.wallet("getnewaddress", _LABEL))
+        except (RpcError, WalletError):
+            return ""
 
     async def build(self, root: bytes, replaced: Sequence[Candidate]) -> Candidate:
         await self._require_ready()

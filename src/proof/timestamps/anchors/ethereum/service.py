@@ -75,7 +75,12 @@ class EthereumChain:
         cost = GAS * (await self._fees(())).highest
         owned = _number(balance)
         return Standing(
-            f"chain {self._signer.chain_id}", _number(height), owned, cost, owned // cost
+            f"chain {self._signer.chain_id}",
+            _number(height),
+            owned,
+            cost,
+            owned // cost,
+            self._signer.address,
         )
 
     async def build(self, root: bytes, replaced: Sequence[Candidate]) -> Candidate:
