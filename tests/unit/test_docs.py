@@ -16,6 +16,7 @@ from uuid import UUID
 
 import pytest
 from starlette.routing import Match
+from tests.support.receiver import documented_headers
 from tests.support.signer import (
     KEYS,
     LOG,
@@ -39,12 +40,16 @@ from proof.main.installation import LocalInstallation
 from proof.outbound.errors import Reason as NoReply
 from proof.partners.operators import OperatorScope
 from proof.partners.refusals import Reason as Refused
+from proof.ramp.transactions.events import EVENT_TYPE
 from proof.ramp.transactions.transitions import Alert
+from proof.timestamps.anchors.notices import TREE_EVENT
+from proof.timestamps.proofs.service import PROOF_EVENT
 from proof.verify import RefusedError, cli
 from proof.web.contents import ENTRIES, PAGES_FOLDER
 from proof.web.site import documentation, render
 from proof.webhooks.schedule import Schedule
 from proof.webhooks.signing import secret_text, webhook_headers, x_signature
+from proof.webhooks.types import TEST_EVENT
 
 ROOT = Path(__file__).parent.parent.parent
 BASE = "https://stamps.test/proof"
@@ -327,6 +332,22 @@ def test_every_code_of_the_ramp_is_explained(
     assert re.search(
         rf"^\| {status} \| `{slug}` \| .*`{kind.code}`.* \|", markdown("sessions"), re.M
     )
+
+
+def test_the_document_describes_every_webhook() -> None:
+    found = json.loads(SOURCES.openapi)
+    assert found["webhooks"].keys() == {EVENT_TYPE, PROOF_EVENT, TREE_EVENT, TEST_EVENT}
+    for webhook in found["webhooks"].values():
+        names = {one["name"] for one in webhook["post"]["parameters"]}
+        assert names | {"content-type"} == documented_headers()
+        reference = webhook["post"]["requestBody"]["content"]["application/json"]["schema"]["$ref"]
+        assert reference.rpartition("/")[2] in found["components"]["schemas"]
+
+
+def test_the_webhook_of_a_transaction_is_as_the_document_says() -> None:
+    (example,) = re.findall(r"^\\{.*merchant_transaction_id.*\\}$", markdown("webhooks"), re.M)
+    schema = json.loads(SOURCES.openapi)["components"]["schemas"]["TransactionNotice"]
+    assert json.loads(example).keys() == schema["properties"].keys() == set(schema["required"])
 
 
 def test_the_schedule_of_deliveries_is_the_one_in_the_table() -> None:

@@ -10,6 +10,7 @@ from proof import __version__
 from proof.api.operations import Answer, Operation
 from proof.api.operator_wire import CodedMessage
 from proof.api.ramp_errors import RampError
+from proof.api.webhook_wire import WEBHOOK_HEADERS, WEBHOOKS
 from proof.api.wire import Message
 from proof.partners.types import CredentialKind
 
@@ -43,7 +44,7 @@ def document(operations: Sequence[Operation]) -> bytes:
     """OpenAPI 3.1 as indented JSON with sorted keys, so that a diff shows what changed."""
     listed = [operation for operation in operations if operation.listed]
     types = {kind for operation in listed for kind in _types(operation)}
-    types |= {Message, CodedMessage, RampError}
+    types |= {Message, CodedMessage, RampError, *(body for _, _, body in WEBHOOKS)}
     ordered = sorted(types, key=lambda kind: kind.__name__)
     schemas, components = msgspec.json.schema_components(ordered, ref_template=_REF)
     references = dict(zip(ordered, schemas, strict=True))
@@ -62,6 +63,7 @@ def document(operations: Sequence[Operation]) -> bytes:
                 },
                 "servers": [_PRODUCTION, _SANDBOX],
                 "paths": paths,
+                "webhooks": _webhooks(references),
                 "components": {"schemas": components, "securitySchemes": _schemes()},
             },
             indent=1,
@@ -69,6 +71,38 @@ def document(operations: Sequence[Operation]) -> bytes:
         ).encode()
         + b"\n"
     )
+
+
+def _webhooks(references: dict[type, Any]) -> dict[str, Any]:
+    """What is posted to partners, by the type of its event (OpenAPI 3.1, 4.8.1)."""
+    return {
+        name: {
+            "post": {
+                "operationId": f"webhook_{name}",
+                "summary": summary,
+                "tags": ["webhooks"],
+                "parameters": [
+                    {
+                        "name": header,
+                        "in": "header",
+                        "required": True,
+                        "description": about,
+                        "schema": {"type": "string"},
+                    }
+                    for header, about in WEBHOOK_HEADERS.items()
+                ],
+                "requestBody": {
+                    "required": True,
+                    "content": {"application/json": {"schema": references[body]}},
+                },
+                "responses": {
+                    "2XX": {"description": "delivered; anything else is tried again"},
+                    "410": {"description": "the endpoint is gone: it is disabled"},
+                },
+            }
+        }
+        for name, summary, body in WEBHOOKS
+    }
 
 
 def _operation(operation: Operation, references: dict[type, Any]) -> dict[str, Any]:
