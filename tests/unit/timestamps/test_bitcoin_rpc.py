@@ -5,6 +5,7 @@ import json
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from tests.support.bitcoin_lab import CEILING
 
 from proof.timestamps.anchors.bitcoin.chain import BitcoinChain
 from proof.timestamps.anchors.bitcoin.rpc import BitcoinRpc, RpcError
+from proof.timestamps.anchors.bitcoin.wallet import satoshi
 from proof.timestamps.anchors.chain import (
     ChainError,
     NodeDownError,
@@ -117,7 +119,25 @@ def test_a_call_and_its_result(run: Run, credentials: Path) -> None:
             found = await rpc.wallet("send", 1, "two")
         assert str(found["fee"]) == "0.10000001"
         assert node.heads[0].startswith("POST /wallet/anchors HTTP/1.1")
-        assert (node.bodies[0]["method"], node.bodies[0]["params"]) == ("send", [1, "two"])
+        asked = {"jsonrpc": "1.0", "id": 0, "method": "send", "params": [1, "two"]}
+        assert node.bodies == [asked]
+
+    run(scene())
+
+
+@pytest.mark.parametrize(
+    ("bitcoin", "expected"),
+    [("0.00000001", 1), ("0.000000019", 1), ("20999999.9769", 2_099_999_997_690_000), ("1", 10**8)],
+)
+def test_amounts_are_whole_satoshi(bitcoin: str, expected: int) -> None:
+    assert satoshi(Decimal(bitcoin)) == expected
+
+
+def test_an_answer_of_exactly_the_limit_is_read(run: Run, credentials: Path) -> None:
+    async def scene() -> None:
+        body = OK + b" " * (1000 - len(OK))
+        async with asking(ScriptedNode(http(body)), credentials, max_answer_bytes=1000) as rpc:
+            assert await rpc.node("getblockchaininfo") == 1
 
     run(scene())
 

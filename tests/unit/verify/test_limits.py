@@ -6,25 +6,32 @@ The numbers are written out, as a change of one is a change of what others can h
 import re
 import struct
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import rlp as reference
+from tests.support import anchored
 from tests.support.anchored import transaction
 
 from proof.verify import (
     certificate,
     chain_errors,
+    checkpoint,
     der,
     errors,
     members,
     note,
     ots,
+    ots_writing,
     rfc6962,
     rlp,
     rsa,
+    verify_payload,
 )
+from proof.verify.bitcoin import untied_reason
 from proof.verify.ethereum import parse_ethereum_header
+from proof.verify.headers import load_headers
 from proof.verify.strict_json import parse_json
 from proof.verify.token_errors import DerError, TokenTimeError
 from proof.verify.transaction import is_transaction_of_64_bytes, read_anchor
@@ -104,6 +111,17 @@ def _ots(raw: bytes, message: bytes = ROOT) -> object:
     return ots.parse_timestamp(raw, message)
 
 
+def _cosigned(time_s: int) -> object:
+    payload = time_s.to_bytes(8, "big") + bytes(64)
+    return checkpoint._cosigned_time_s(note.SignatureLine("a", bytes(4), payload))
+
+
+def _claimed(currency_id: int, timestamp_ms: int = 0) -> object:
+    payload = anchored.ethereum()
+    payload["tree"] |= {"currencyId": currency_id, "timestamp": timestamp_ms, "currency": "X"}
+    return verify_payload(payload | {"evidence": {"type": "other"}})
+
+
 def _time(fraction: str) -> object:
     return certificate.generalized_time_ms(f"20260102030405.{fraction}Z".encode(), "it")
 
@@ -164,6 +182,14 @@ ON_AND_BEYOND: dict[str, tuple[type[Exception], Callable[[int], object], int, in
     ),
     "entries of a log": (errors.LogSizeError, rfc6962._check_size, 2**63 - 1, 2**63),
     "entries of a log, least": (errors.LogSizeError, rfc6962._check_size, 0, -1),
+    "seconds of a cosignature": (errors.CosignatureTimeError, _cosigned, 2**63 - 1, 2**63),
+    "a currency": (errors.MemberError, _claimed, 2**31 - 1, 2**31),
+    "a tree's time": (
+        errors.MemberError,
+        lambda n: _claimed(9, n),
+        253_402_300_799_999,
+        253_402_300_800_000,
+    ),
     "signatures of a checkpoint": (errors.NoteTooLargeError, _note, 64, 65),
     "bytes of a checkpoint": (errors.NoteTooLargeError, _note_of, 131_072, 131_073),
     "lists in lists": (chain_errors.RlpError, lambda n: _list(n, 0), 8, 9),
@@ -355,3 +381,17 @@ def test_a_number_in_a_transaction_has_its_shortest_form_alone() -> None:
         with pytest.raises(chain_errors.TransactionFormatError):
             read_anchor(raw[:4] + long + raw[5:], ROOT)
     assert read_anchor(_transaction(253, 253), ROOT).stripped
+
+
+@pytest.mark.parametrize(("height", "within"), [(9, False), (10, True), (12, True), (13, False)])
+def test_why_a_block_is_not_known_says_what_the_headers_reach(height: int, within: bool) -> None:
+    raw = anchored.header_file(anchored.chain(13))
+    headers = replace(load_headers(raw), start=10)
+    said = untied_reason("regtest", height, headers)
+    assert ("those of 10 to 12" in said) is not within
+
+
+def test_unknown_attestations_of_one_kind_are_written_by_their_payload() -> None:
+    one, other = (ots.Attestation(b"unknown!", payload) for payload in (b"a", b"b"))
+    found = ots_writing.write_timestamp(ots.Timestamp(ROOT, (other, one), ()))
+    assert found == b"\xff\x00unknown!\x01a\x00unknown!\x01b"
