@@ -38,6 +38,8 @@ _SERVICE = re.compile(
     r"(self|self\._?)?\.?_?(tx|connection|db|database|vault|clock|client|log|actor)|self"
 )
 
+_ANY_ORDER = frozenset({"isinstance", "min", "max", "zip", "gather", "compare_digest"})
+
 _STATEMENT = re.compile(r"\b(SELECT|INSERT INTO|UPDATE|DELETE FROM|WHERE|ORDER BY|FOR UPDATE)\b")
 
 # Each pattern of SQL, and what may stand in its place.
@@ -255,7 +257,7 @@ class _Finder(ast.NodeVisitor):
             self._replace(node.func, new, "order")
         if name in {"sorted", "reversed"} and len(node.args) == 1:
             self._replace(node, f"list({self._segment(node.args[0])})", "order")
-        if len(node.args) > 1 and name not in {"isinstance", "min", "max", "zip", "gather"}:
+        if len(node.args) > 1 and name not in _ANY_ORDER:
             for left, right in zip(node.args, node.args[1:], strict=False):
                 self._swap(left, right)
         self.generic_visit(node)

@@ -164,7 +164,8 @@ class LineMap:
         body = function_lines(text, line)
         if body is not None:
             exact = {one for at in _statement(text, line) for one in tests[at]}
-            return exact or {one for at in body for one in tests[at]}
+            if found := exact or {one for at in body for one in tests[at]}:
+                return found
         # It runs at import: whoever uses the name it gives is who would notice.
         found = self._using(path, names_at(text, line))
         return found or {one for at in list(tests) for one in tests[at]}
@@ -303,8 +304,11 @@ class Runner:
     """A process that runs tests in one copy of the tree (`mutation_runs.py`)."""
 
     def __init__(self, tree: Path) -> None:
+        # Those of one set of requirements are the same for every run.
+        locked = sha256((tree / "requirements" / "dev.txt").read_bytes()).hexdigest()
+        modules = tree.parent / f"modules-{locked[:16]}.txt"
         self._process = subprocess.Popen(
-            [PYTHON, ROOT / "scripts" / "mutation_runs.py", "serve"],
+            [PYTHON, ROOT / "scripts" / "mutation_runs.py", "serve", modules],
             cwd=tree,
             env=_environment(tree),
             stdin=subprocess.PIPE,
@@ -342,8 +346,11 @@ def _run(
     work: Queue[Mutant | str] = Queue()
     todo = [one for one in chosen if one.id not in state.outcomes]
     todo.sort(key=lambda one: PACKAGES.index(one.path.split("/")[2]))
-    for one in (*todo, *(name for name in controls if name not in state.outcomes)):
-        work.put(one)
+    for mutant in todo:
+        work.put(mutant)
+    for control in controls:
+        if control not in state.outcomes:
+            work.put(control)
     with contextlib.ExitStack() as stack, _progress(console) as progress:
         task = progress.add_task("mutants", total=work.qsize())
 

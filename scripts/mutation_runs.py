@@ -1,9 +1,9 @@
 """What runs the tests for `mutate.py`, in a copy of the tree: which tests run which lines, and the tests of
 one mutant after another.
 
-`mutation_runs.py map OUT TEST…` records the lines of each test. `mutation_runs.py serve` starts PostgreSQL,
-reads one request a line and answers each with one: the process has imported what is not ours, and forks for
-each mutant, which spares most of what a run of pytest costs.
+`mutation_runs.py map OUT TEST…` records the lines of each test. `mutation_runs.py serve MODULES` starts
+PostgreSQL, reads one request a line and answers each with one: the process has imported what is not ours,
+and forks for each mutant, which spares most of what a run of pytest costs.
 """
 
 import contextlib
@@ -122,10 +122,11 @@ class Chosen:
             self.why = self.why or report.longreprtext[-300:]
 
 
-def serve() -> None:
-    """Answer {path, text, tests, timeout_s} with {outcome, failed, why, ran, seconds}."""
+def serve(modules: Path) -> None:
+    """Answer {path, text, tests, timeout_s} with {outcome, failed, why, ran, seconds}. `modules` is a file
+    of the modules to import before, found out and written when it is not there."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-    _import_others()
+    _import_others(modules)
     with _cluster() as folder:
         os.environ[CLUSTER] = folder
         for line in sys.stdin:
@@ -205,12 +206,14 @@ def _be_child(tests: list[str], writing: int) -> None:
     os._exit(0)
 
 
-def _import_others() -> None:
+def _import_others(modules: Path) -> None:
     """Import every module that is not ours and that pytest imports for our tests."""
-    listed = subprocess.run(
-        [sys.executable, "-c", _LIST_MODULES], capture_output=True, text=True, check=True
-    )
-    for name in listed.stdout.splitlines()[-1].split():
+    if not modules.exists():
+        listed = subprocess.run(
+            [sys.executable, "-c", _LIST_MODULES], capture_output=True, text=True, check=True
+        )
+        modules.write_text(listed.stdout.splitlines()[-1])
+    for name in modules.read_text().split():
         with contextlib.suppress(Exception):
             importlib.import_module(name)
     # A collection in a child would look at all of it, and copy the pages.
@@ -249,4 +252,4 @@ if __name__ == "__main__":
     if sys.argv[1] == "map":
         record(Path(sys.argv[2]), sys.argv[3:])
     else:
-        serve()
+        serve(Path(sys.argv[2]))

@@ -395,3 +395,9 @@ def test_unknown_attestations_of_one_kind_are_written_by_their_payload() -> None
     one, other = (ots.Attestation(b"unknown!", payload) for payload in (b"a", b"b"))
     found = ots_writing.write_timestamp(ots.Timestamp(ROOT, (other, one), ()))
     assert found == b"\xff\x00unknown!\x01a\x00unknown!\x01b"
+
+
+def test_calendars_are_written_by_their_addresses_whatever_their_lengths() -> None:
+    first, second = map(ots.pending_attestation, ("https://aa", "https://b"))
+    found = ots_writing.write_timestamp(ots.Timestamp(ROOT, (second, first), ()))
+    assert found.index(b"https://aa") < found.index(b"https://b")
