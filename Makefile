@@ -17,9 +17,15 @@ test: $(READY) proof-verify.pyz ## run the whole suite
 	$(if $(ARGS),,$(BIN)/python -m tests.support.tools)
 	$(BIN)/python -m pytest -n $(if $(ARGS),0,2) --dist loadfile --no-loadscope-reorder $(ARGS)
 
+quick: $(READY) ## lint, format and the unit tests, while you work
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/python -m pytest -q -n auto --dist worksteal tests/unit
+
 check: $(READY) ## lint, format, types, import order, openapi drift
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/python scripts/check_floor.py
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python scripts/build_openapi.py --check
@@ -56,4 +62,4 @@ $(READY): requirements/dev.txt pyproject.toml
 proof-verify.pyz: $(READY) $(wildcard src/proof/verify/*.py) scripts/build_verifier.py
 	$(BIN)/python scripts/build_verifier.py $@
 
-.PHONY: help demo test check serve bench mutate openapi verifier lock clean
+.PHONY: help demo test quick check serve bench mutate openapi verifier lock clean

@@ -2,17 +2,19 @@
 
 import base64
 import hashlib
+import io
 import os
 import shutil
 import tarfile
 import urllib.request
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from tests.support.tools.bitcoind import CACHE, locked
 
 _VERSION = "1.7.1"
 _REGISTRY = "https://registry.npmjs.org"
 _PACKAGE = "anvil-linux-amd64"
+_PROGRAM = PurePosixPath("package/bin/anvil")
 _SHA512 = "+XmShybEaxfCrr0OUUZwYEy2OnYZt5pHH9TzBtLv3+VrK0O/ANuNSVEahqNhKHlgX7GRJ59383ofNhxkRWIYTg=="
 
 
@@ -21,11 +23,11 @@ def command() -> list[str]:
     found = shutil.which("anvil")
     if found:
         return [found]
-    program = CACHE / f"anvil-{_VERSION}" / "package" / "bin" / "anvil"
+    folder = CACHE / f"anvil-{_VERSION}"
     with locked(CACHE / "anvil.lock"):
-        if not program.exists():
-            _install(program.parents[2])
-    return [str(program)]
+        if not (folder / _PROGRAM).exists():
+            _install(folder)
+    return [str(folder / _PROGRAM)]
 
 
 def _install(folder: Path) -> None:
@@ -35,12 +37,12 @@ def _install(folder: Path) -> None:
         archive = answer.read()
     if base64.b64encode(hashlib.sha512(archive).digest()).decode() != _SHA512:
         raise RuntimeError(f"{url} is not the archive it should be; install anvil on PATH instead")
-    unpacking = folder.with_suffix(".new")
-    shutil.rmtree(unpacking, ignore_errors=True)
-    unpacking.mkdir(parents=True)
-    packed = unpacking / "anvil.tgz"
-    packed.write_bytes(archive)
-    with tarfile.open(packed) as opened:
-        opened.extractall(unpacking, filter="data")
-    packed.unlink()
+    with tarfile.open(fileobj=io.BytesIO(archive)) as opened:
+        program = opened.extractfile(str(_PROGRAM))
+        assert program is not None
+        unpacking = folder.with_suffix(".new")
+        shutil.rmtree(unpacking, ignore_errors=True)
+        (unpacking / _PROGRAM.parent).mkdir(parents=True)
+        (unpacking / _PROGRAM).write_bytes(program.read())
+    (unpacking / _PROGRAM).chmod(0o755)
     unpacking.rename(folder)
