@@ -24,6 +24,7 @@ from proof.config import load_settings
 from proof.core.clock import SystemClock
 from proof.main import database as databases
 from proof.main.supervise import listening_socket
+from proof.partners.anonymous import AnonymousRates
 from proof.partners.directory import Directory
 from proof.partners.gate import Gate
 from proof.partners.operators import Operators
@@ -89,7 +90,9 @@ async def _opened() -> AsyncIterator[dict[str, ASGIApp]]:
 
 
 def _edge(one: Operation, gate: Gate, operators: Operators) -> ASGIApp:
-    route = Route(one.path, Endpoint({one.method: one}, gate, operators))
+    route = Route(
+        one.path, Endpoint({one.method: one}, gate, operators, AnonymousRates(10**9, 10**9))
+    )
     routers: dict[Environment, ASGIApp] = {
         Environment.PRODUCTION: Router([route], default=not_found)
     }

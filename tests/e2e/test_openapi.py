@@ -39,6 +39,7 @@ from proof.api.tsa import REQUEST_TYPE
 _SETTINGS = {
     "PROOF_TSA_ENABLED": "true",
     "PROOF_ANONYMOUS_CALLS_PER_MINUTE": "1000000",
+    "PROOF_ANONYMOUS_CALLS_PER_SECOND": "1000000",
     # What is sent to webhooks goes to this machine, where nobody listens.
     "PROOF_UNSAFE_OUTBOUND_NETWORKS": "127.0.0.0/8",
 }

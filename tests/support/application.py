@@ -28,7 +28,7 @@ from proof.db.embedded import EmbeddedCluster
 from proof.main.handover import handover_page
 from proof.main.widget import widget_pages
 from proof.outbound import OutboundClient, OutboundPolicy, Places
-from proof.partners.anonymous import AddressRates, anonymous_rate
+from proof.partners.anonymous import AnonymousRates
 from proof.partners.audit import Actor
 from proof.partners.directory import Directory
 from proof.partners.gate import Gate
@@ -280,6 +280,7 @@ class Platform:
             clock=self.clock,
             gate=gate,
             operators=Operators(self.database),
+            directory=directory,
             submissions=submissions,
             sessions=Sessions(self.database, self.vault, self.clock),
             providers=providers,
@@ -293,7 +294,7 @@ class Platform:
             base_urls=BASE_URLS,
             webhook_secrets=self._webhook_secrets,
             readiness=_ready,
-            anonymous_rates=AddressRates(anonymous_rate(6_000_000)),
+            anonymous=AnonymousRates(6_000_000, 1_000_000),
             tsa=development_authority(self.clock),
             calendar=Calendar(CALENDAR_URL, submissions, proofs),
             watches=watches,

@@ -11,19 +11,24 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from proof.api import websocket
 from proof.api.edge import BaseUrls, EdgeApp, not_found
 from proof.api.endpoint import Endpoint
-from proof.api.http import refusing
+from proof.api.errors import error_reply
+from proof.api.http import Edge, refusing, send_reply
 from proof.api.openapi import document
 from proof.api.operations import Operation
 from proof.api.routes import routes
 from proof.api.routes.ramp import unknown_paths
 from proof.api.services import Services
 from proof.api.websocket import WebSocketEndpoint
+from proof.core.errors import ProofError
+from proof.partners.anonymous import AnonymousRates
 from proof.partners.types import Environment, Network
 
 Opening = Callable[[], AbstractAsyncContextManager[Services]]
 
 # Collections walk every long-lived object; what is there after the start stays for good.
 _GC_THRESHOLD = 50_000
+# What is ready in memory costs that much of a call that asks the database; a page has some twenty files.
+_A_FILE = 0.2
 
 
 class Application:
@@ -67,13 +72,38 @@ class Application:
         routers: dict[Environment, ASGIApp] = {
             environment: _Paths(
                 endpoints(operations, environment, services)
-                + (list(self._pages(services)) if environment is Environment.PRODUCTION else [])
-                + list(self._widget(services)),
+                + self._page_routes(services, environment),
                 WebSocketEndpoint(services),
             )
             for environment in Environment
         }
         return EdgeApp(routers, self._base_urls, self._proxies)
+
+    def _page_routes(self, services: Services, environment: Environment) -> list[Route]:
+        found = list(self._widget(services))
+        if environment is Environment.PRODUCTION:
+            found = [*self._pages(services), *found]
+        for route in found:
+            route.app = _Counted(route.app, services.anonymous)
+        return found
+
+
+class _Counted:
+    """Pages and files, which need no credential, as calls of strangers."""
+
+    def __init__(self, app: ASGIApp, anonymous: AnonymousRates) -> None:
+        self._app = app
+        self._anonymous = anonymous
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        edge: Edge = scope["proof"]
+        try:
+            calls = _A_FILE if scope["method"] in {"GET", "HEAD"} else 1
+            self._anonymous.take(edge.address, calls)
+        except ProofError as error:
+            await send_reply(error_reply(error, edge.request_id), edge.request_id, send)
+            return
+        await self._app(scope, receive, send)
 
 
 class _Paths:
@@ -110,7 +140,7 @@ def endpoints(
         if operation.in_production if production else operation.in_sandbox:
             by_path.setdefault(operation.path, {})[operation.method] = operation
     return [
-        _route(path, Endpoint(methods, services.gate, services.operators))
+        _route(path, Endpoint(methods, services.gate, services.operators, services.anonymous))
         for path, methods in by_path.items()
     ]
 

@@ -1,7 +1,7 @@
 """From a matched route to its handler: gate, body, call, answer."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl
@@ -17,6 +17,7 @@ from proof.api.notices import ending_headers, rate_headers
 from proof.api.operations import ANY_METHOD, Operation
 from proof.core.errors import InvalidInputError, NotAnObjectError
 from proof.core.json_members import RepeatedMemberError, require_distinct
+from proof.partners.anonymous import AnonymousRates
 from proof.partners.errors import InvalidTokenError
 from proof.partners.gate import Gate
 from proof.partners.operators import Operators
@@ -51,10 +52,12 @@ class Endpoint:
         operations: Mapping[str, Operation],
         gate: Gate,
         operators: Operators,
+        anonymous: AnonymousRates,
     ) -> None:
         self._operations = dict(operations)
         self._gate = gate
         self._operators = operators
+        self._anonymous = anonymous
         self._first = next(iter(operations.values()))
         self._path = self._first.path
         self._form = form_of(self._first)
@@ -95,6 +98,7 @@ class Endpoint:
                 await self._admit(scope, edge, self._first, terms)
             raise MethodNotAllowedError(scope["method"], self._operations)
         owner = await self._admit(scope, edge, operation, terms)
+        name = None if operation.gated else self._counted(scope, edge, operation)
         body = None
         if operation.body is not None:
             raw = await read_body(scope, receive, operation.body_limit)
@@ -102,9 +106,27 @@ class Endpoint:
         elif operation.raw_body is not None:
             body = await read_body(scope, receive, operation.body_limit)
         query = query_fields(scope["query_string"])
-        return await operation.handler(
+        reply = await operation.handler(
             Call(edge, scope["path_params"], query, body, owner, scope["headers"])
         )
+        if name is not None:
+            self._anonymous.remember(name)
+        return reply
+
+    def _counted(self, scope: Scope, edge: Edge, operation: Operation) -> Hashable:
+        """Count a call that the gate does not, unless its caller is known. Given back is the name under
+        which a caller that succeeds is remembered, None where there is none.
+
+        Raises AnonymousRateError, BusyError.
+        """
+        name = None
+        if operation.own_credential is not None:
+            presented = operation.own_credential(scope)
+            name = None if presented is None else (presented, edge.address)
+            if name is not None and self._anonymous.knows(name):
+                return None
+        self._anonymous.take(edge.address, in_all=not operation.vital)
+        return name
 
     async def _admit(self, scope: Scope, edge: Edge, operation: Operation, terms: _Terms) -> Caller:
         """Who calls. `terms` gets what any answer to this caller has."""

@@ -1,11 +1,16 @@
 """/log: the log as c2sp.org/tlog-tiles lays it out, for anybody."""
 
 import re
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any
 
-from proof.api.http import Call, Reply
+from proof.api.http import Call, Headers, Reply
 from proof.api.services import Services
+from proof.core.coalescing import Coalesced
 from proof.core.errors import InvalidInputError, NotFoundError
-from proof.db import Connection
+from proof.partners.types import Environment
 from proof.timestamps.anchors.log import queries
 from proof.timestamps.anchors.log.keys import verifier_keys
 from proof.timestamps.anchors.log.service import consistency
@@ -14,22 +19,36 @@ from proof.timestamps.anchors.log.tree import HASH_BYTES, TILE_WIDTH, TileName
 _TEXT = b"text/plain; charset=utf-8"
 _BYTES = b"application/octet-stream"
 _FOREVER = ((b"cache-control", b"public, max-age=31536000, immutable"),)
+_AN_HOUR = ((b"cache-control", b"public, max-age=3600"),)
 _FRESH = ((b"cache-control", b"no-store"),)
+# A full tile has 8 KiB.
+_KEPT_BYTES = 32 * 1024 * 1024
+_KEPT_AT_MOST = 20_000
 # x001/x234/067 is tile 1,234,067; .p/7 after it asks for its first seven hashes only.
 _POSITION = re.compile(r"((?:x[0-9]{3}/){0,5}[0-9]{3})(?:\.p/([1-9][0-9]{0,2}))?")
 _LEVELS = frozenset("012345")
 
 
 class LogHandlers:
-    """The handlers of the log."""
+    """The handlers of the log.
+
+    Anybody may ask, so what is final is kept in memory, and what changes is read once for all who ask
+    together.
+    """
 
     def __init__(self, services: Services) -> None:
         self._database = services.database
+        self._newest = {
+            environment: Coalesced(partial(self._read_newest, environment))
+            for environment in Environment
+        }
+        self._signed = dict.fromkeys(Environment, 0)
+        self._final: OrderedDict[tuple[object, ...], bytes] = OrderedDict()
+        self._final_bytes = 0
 
     async def checkpoint(self, call: Call) -> Reply:
         """GET /log/checkpoint."""
-        async with self._database.connection() as connection:
-            newest = await queries.newest_checkpoint(connection, call.edge.environment)
+        newest = await self._newest[call.edge.environment].get()
         if newest is None:
             raise NotFoundError(
                 "this log has signed no checkpoint yet; it does with its first entry"
@@ -38,50 +57,105 @@ class LogHandlers:
 
     async def key(self, call: Call) -> Reply:
         """GET /log/key."""
-        async with self._database.connection() as connection:
-            lines = await verifier_keys(connection, call.edge.environment)
-        return Reply(200, ("\n".join(lines) + "\n").encode(), _TEXT, _FRESH)
+        environment = call.edge.environment
+        return await self._finally(
+            ("key", environment), lambda: self._read_key(environment), _TEXT, _AN_HOUR
+        )
 
     async def tile(self, call: Call) -> Reply:
         """GET /log/tile/{level}/{position}."""
         level, (position, width) = call.path["level"], _position(call.path["position"])
         if level not in _LEVELS:
             raise NotFoundError(f"level: there is no tile level {level}")
-        name = TileName(int(level), position)
-        async with self._database.connection() as connection:
-            await self._require_signed(connection, call, name, width)
-            tiles = await queries.tiles(connection, call.edge.environment, [name])
-        return Reply(200, tiles[name][: width * HASH_BYTES], _BYTES, _FOREVER)
+        name, environment = TileName(int(level), position), call.edge.environment
+        await self._require_signed(environment, name, width)
+        return await self._finally(
+            ("tile", environment, name, width), lambda: self._read_tile(environment, name, width)
+        )
 
     async def entries(self, call: Call) -> Reply:
         """GET /log/tile/entries/{position}: each entry after its length in two bytes, big-endian."""
         position, width = _position(call.path["position"])
-        async with self._database.connection() as connection:
-            await self._require_signed(connection, call, TileName(0, position), width)
-            roots = await queries.entries(
-                connection, call.edge.environment, position * TILE_WIDTH, width
-            )
-        body = b"".join(len(root).to_bytes(2, "big") + root for root in roots)
-        return Reply(200, body, _BYTES, _FOREVER)
+        environment = call.edge.environment
+        await self._require_signed(environment, TileName(0, position), width)
+        return await self._finally(
+            ("entries", environment, position, width),
+            lambda: self._read_entries(environment, position, width),
+        )
 
     async def consistency(self, call: Call) -> Reply:
         """GET /log/consistency/{old}/{new}: the path in hexadecimal, one hash a line."""
         old, new = _size(call.path["old"]), _size(call.path["new"])
-        async with self._database.connection() as connection:
-            newest = await queries.newest_checkpoint(connection, call.edge.environment)
-            if not 0 < old <= new <= (newest["size"] if newest else 0):
-                raise NotFoundError("sizes: 0 < old <= new <= the size of the newest checkpoint")
-            path = await consistency(connection, call.edge.environment, old, new)
-        return Reply(200, "".join(f"{node.hex()}\n" for node in path).encode(), _TEXT, _FOREVER)
+        environment = call.edge.environment
+        if not 0 < old <= new <= await self._signed_size(environment, new):
+            raise NotFoundError("sizes: 0 < old <= new <= the size of the newest checkpoint")
+        return await self._finally(
+            ("consistency", environment, old, new),
+            lambda: self._read_consistency(environment, old, new),
+            _TEXT,
+        )
 
-    async def _require_signed(
-        self, connection: Connection, call: Call, name: TileName, width: int
-    ) -> None:
+    async def _finally(
+        self,
+        name: tuple[object, ...],
+        read: Callable[[], Awaitable[bytes]],
+        content_type: bytes = _BYTES,
+        cache: Headers = _FOREVER,
+    ) -> Reply:
+        """What never changes, from memory or else as read."""
+        body = self._final.get(name)
+        if body is None:
+            body = await read()
+            self._keep(name, body)
+        else:
+            self._final.move_to_end(name)
+        return Reply(200, body, content_type, cache)
+
+    def _keep(self, name: tuple[object, ...], body: bytes) -> None:
+        if name not in self._final:
+            self._final[name] = body
+            self._final_bytes += len(body)
+        while self._final_bytes > _KEPT_BYTES or len(self._final) > _KEPT_AT_MOST:
+            _, oldest = self._final.popitem(last=False)
+            self._final_bytes -= len(oldest)
+
+    async def _require_signed(self, environment: Environment, name: TileName, width: int) -> None:
         """Only what a checkpoint has signed is shown: an entry is not final before."""
-        newest = await queries.newest_checkpoint(connection, call.edge.environment)
-        size = newest["size"] if newest else 0
-        if name.position * TILE_WIDTH + width > size >> (8 * name.level):
+        last = name.position * TILE_WIDTH + width
+        size = await self._signed_size(environment, last << (8 * name.level))
+        if last > size >> (8 * name.level):
             raise NotFoundError(f"the log has {size} entries; this tile is not complete yet")
+
+    async def _signed_size(self, environment: Environment, wanted: int) -> int:
+        """How many entries are signed, or fewer if that is enough for what is wanted."""
+        if self._signed[environment] < wanted:
+            newest = await self._newest[environment].get()
+            self._signed[environment] = newest["size"] if newest else 0
+        return self._signed[environment]
+
+    async def _read_newest(self, environment: Environment) -> Any:
+        async with self._database.connection() as connection:
+            return await queries.newest_checkpoint(connection, environment)
+
+    async def _read_key(self, environment: Environment) -> bytes:
+        async with self._database.connection() as connection:
+            lines = await verifier_keys(connection, environment)
+        return ("\n".join(lines) + "\n").encode()
+
+    async def _read_tile(self, environment: Environment, name: TileName, width: int) -> bytes:
+        async with self._database.connection() as connection:
+            tiles = await queries.tiles(connection, environment, [name])
+        return tiles[name][: width * HASH_BYTES]
+
+    async def _read_entries(self, environment: Environment, position: int, width: int) -> bytes:
+        async with self._database.connection() as connection:
+            roots = await queries.entries(connection, environment, position * TILE_WIDTH, width)
+        return b"".join(len(root).to_bytes(2, "big") + root for root in roots)
+
+    async def _read_consistency(self, environment: Environment, old: int, new: int) -> bytes:
+        async with self._database.connection() as connection:
+            path = await consistency(connection, environment, old, new)
+        return "".join(f"{node.hex()}\n" for node in path).encode()
 
 
 def _position(text: str) -> tuple[int, int]:

@@ -1,10 +1,11 @@
 """What a route is: everything the router, the gate and the OpenAPI document need to know of it."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
+from starlette.types import Scope
 
 from proof.api.http import Call, Reply
 from proof.partners.operators import OperatorScope
@@ -45,6 +46,9 @@ class Operation:
     `credential` and `operator_scope` None let anybody in, unless it takes `any_kind`: then either kind of
     credential may call, and what it gets depends on the kind; or unless it `identifies`: then any valid
     credential of the environment may call, from any address. `call_class` is what the rate counts.
+    `own_credential` gives what its handler checks in place of the gate (a session's token, an account's
+    id): whoever succeeded with it is no stranger, whose calls are counted. `vital`: a load balancer asks,
+    so strangers together cannot use up its answers.
     `raw_body` is the media type of a body that the handler gets as the bytes it came in.
     `in_sandbox` False: the route exists without prefix only, `in_production` False: below the sandbox's
     only. `refuses` lists the statuses of errors it can answer with, beside those of the gate;
@@ -71,6 +75,8 @@ class Operation:
     plain_refusals: bool = False
     in_sandbox: bool = True
     in_production: bool = True
+    own_credential: Callable[[Scope], Hashable] | None = None
+    vital: bool = False
     ramp: bool = False
     listed: bool = True
     description: str = field(default="")

@@ -8,7 +8,8 @@ from proof.core.clock import Clock
 from proof.core.secrets import Vault
 from proof.db import Connection, Database
 from proof.outbound import OutboundClient, OutboundPolicy
-from proof.partners.anonymous import AddressRates
+from proof.partners.anonymous import AnonymousRates
+from proof.partners.directory import Directory
 from proof.partners.gate import Gate
 from proof.partners.operators import Operators
 from proof.partners.types import Environment
@@ -31,6 +32,7 @@ class Services:
     clock: Clock
     gate: Gate
     operators: Operators
+    directory: Directory
     submissions: Submissions
     sessions: Sessions
     providers: Providers
@@ -44,7 +46,7 @@ class Services:
     base_urls: Mapping[Environment, str]
     webhook_secrets: Callable[[Connection, int], Awaitable[Sequence[bytes]]]
     readiness: Callable[[], Awaitable[Sequence[str]]]
-    anonymous_rates: AddressRates
+    anonymous: AnonymousRates
     tsa: TimeStampingAuthority | None
     calendar: Calendar | None
     watches: Watches

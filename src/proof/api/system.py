@@ -1,6 +1,7 @@
 """Health, and the documents."""
 
 import os
+from collections.abc import Sequence
 
 import msgspec
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
@@ -9,9 +10,11 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from proof.api.http import Call, Reply
 from proof.api.services import Services
 from proof.api.wire import Health
+from proof.core.coalescing import Coalesced
 
 # Set by whoever starts several processes, before they import the library.
 _MULTIPROCESS = "PROMETHEUS_MULTIPROC_DIR"
+_SOON = ((b"cache-control", b"public, max-age=300"),)
 
 
 class SystemHandlers:
@@ -20,6 +23,7 @@ class SystemHandlers:
     def __init__(self, services: Services, openapi: bytes) -> None:
         self._services = services
         self._openapi = openapi
+        self._problems = Coalesced(self._read_problems)
 
     async def healthz(self, _call: Call) -> Reply:
         """GET /healthz: this process answers."""
@@ -27,10 +31,13 @@ class SystemHandlers:
 
     async def readyz(self, _call: Call) -> Reply:
         """GET /readyz: everything it needs is there."""
-        problems = await self._services.readiness()
+        problems = await self._problems.get()
         if problems:
             return Reply(503, msgspec.json.encode(Health("; ".join(problems))))
         return Reply(200, msgspec.json.encode(Health("ready")))
+
+    async def _read_problems(self) -> Sequence[str]:
+        return await self._services.readiness()
 
     async def metrics(self, _call: Call) -> Reply:
         """GET /metrics: the counters of all HTTP processes of this machine."""
@@ -42,4 +49,4 @@ class SystemHandlers:
 
     async def openapi(self, _call: Call) -> Reply:
         """GET /openapi.json."""
-        return Reply(200, self._openapi)
+        return Reply(200, self._openapi, headers=_SOON)

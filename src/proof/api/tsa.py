@@ -19,7 +19,6 @@ class TsaHandlers:
     async def stamp(self, call: Call) -> Reply:
         """POST /tsa. Refusals of the authority are answers with status 200, as RFC 3161 has them."""
         authority = self._enabled()
-        self._services.anonymous_rates.take(call.edge.address)
         return Reply(200, authority.answer(call.body), REPLY_TYPE.encode())
 
     async def chain(self, _call: Call) -> Reply:

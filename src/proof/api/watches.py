@@ -7,7 +7,7 @@ from uuid import UUID
 
 from prometheus_client import Gauge
 
-from proof.core.errors import QuotaExceededError
+from proof.core.errors import BusyError, QuotaExceededError
 from proof.core.loop import Loop
 from proof.partners.credentials import Credential
 from proof.partners.errors import DirectoryStaleError
@@ -17,7 +17,8 @@ from proof.ramp.transactions.updates import Reader, Update, Updates
 
 _LOOK_S = 0.5
 _STALE_PAUSE_S = 0.2
-# Of one partner environment in one process: each is a file and some memory, and others need some too.
+# Each is a file and some memory. One partner environment has half of a process's places, and no more than
+# this.
 OPEN_AT_MOST = 20_000
 
 _open_sockets = Gauge("proof_websockets", "Open WebSockets", multiprocess_mode="livesum")
@@ -99,10 +100,12 @@ class Watch:
 class Watches:
     """Who watches what; one a process."""
 
-    def __init__(self, gate: Gate, updates: Updates, most: int = OPEN_AT_MOST) -> None:
+    def __init__(self, gate: Gate, updates: Updates, places: int = 2 * OPEN_AT_MOST) -> None:
+        """`places`: how many WebSockets this process may have open."""
         self._gate = gate
         self._updates = updates
-        self._most = most
+        self._places = places
+        self._share = min(OPEN_AT_MOST, places // 2)
         self._open_of: Counter[int] = Counter()
         # Callers come with few credentials from few addresses, so there is one question for thousands.
         self._by_caller: defaultdict[_Caller, set[Watch]] = defaultdict(set)
@@ -120,13 +123,15 @@ class Watches:
     async def open(self, credential: Credential, address: Address, transaction_id: UUID) -> Watch:
         """A watch of a transaction of the credential's owner; to be closed.
 
-        Raises NotFoundError, TooManyWatchesError.
+        Raises NotFoundError, TooManyWatchesError, BusyError.
         """
         owner_id = credential.owner.id
-        if self._open_of[owner_id] >= self._most:
+        if self._open_of[owner_id] >= self._share:
             raise TooManyWatchesError(
-                f"{self._most} WebSockets are open, which is as many as may be; close some, or poll"
+                f"{self._share} WebSockets are open, which is as many as may be; close some, or poll"
             )
+        if self._open_of.total() >= self._places:
+            raise BusyError("all places for WebSockets are taken; poll")
         self._open_of[owner_id] += 1
         try:
             reader = await self._updates.open(transaction_id, owner_id)

@@ -9,7 +9,7 @@ from msgspec import Meta, Struct
 from proof.api.endpoint import presented_token
 from proof.api.http import Call, Reply
 from proof.api.services import Services
-from proof.core.errors import InvalidInputError
+from proof.core.errors import InvalidInputError, NotFoundError
 from proof.ramp.providers.protocols import PaymentMethod
 from proof.ramp.sessions.admission import Opening
 from proof.ramp.sessions.errors import UnauthorisedError
@@ -68,8 +68,9 @@ class WidgetHandlers:
 
     async def open(self, call: Call) -> Reply:
         """POST /w/api/open."""
-        self._services.anonymous_rates.take(call.edge.address)
         body: OpenRequest = call.body
+        if not await self._services.directory.has_widget(body.widget_id):
+            raise NotFoundError("widget_id: there is no such widget")
         opened = await self._services.widgets.open(
             call.edge.environment,
             Opening(

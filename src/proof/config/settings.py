@@ -67,6 +67,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     tsa_policy: str
     tsa_accuracy_ms: int
     anonymous_calls_per_minute: int
+    anonymous_calls_per_second: int
     client_ip_days: int
     callback_days: int
     chains_file: str
@@ -219,7 +220,7 @@ def _check_open_to_anybody(settings: Settings) -> None:
         )
     if bool(settings.tsa_certificate_file) != bool(settings.tsa_key_file):
         raise SettingsError("setting tsa_certificate_file: it goes together with tsa_key_file")
-    for name in ("tsa_accuracy_ms", "anonymous_calls_per_minute"):
+    for name in ("tsa_accuracy_ms", "anonymous_calls_per_minute", "anonymous_calls_per_second"):
         if getattr(settings, name) < 1:
             raise SettingsError(f"setting {name}: it is at least 1")
 

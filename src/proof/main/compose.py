@@ -27,9 +27,10 @@ from proof.main.handover import handover_page
 from proof.main.keys import keys_folder, open_vault
 from proof.main.mail import open_mailer
 from proof.main.tsa import prepare_tsa, time_stamping_authority
+from proof.main.websocket import places as websocket_places
 from proof.main.widget import widget_pages
 from proof.outbound import OutboundClient, OutboundPolicy, Places
-from proof.partners.anonymous import AddressRates, anonymous_rate
+from proof.partners.anonymous import AnonymousRates
 from proof.partners.audit import Actor
 from proof.partners.directory import Directory
 from proof.partners.gate import Gate
@@ -218,7 +219,7 @@ async def _services(settings: Settings, database: Database) -> AsyncIterator[Ser
     providers = Providers(Reach(asking, database, clock))
     callbacks = CallbackReceiver(database, vault, providers, clock)
     gate = Gate(database, directory, clock)
-    watches = Watches(gate, Updates(database))
+    watches = Watches(gate, Updates(database), websocket_places())
 
     submissions, proofs = Submissions(database, committer), Proofs(database, clock, chains)
 
@@ -239,6 +240,7 @@ async def _services(settings: Settings, database: Database) -> AsyncIterator[Ser
             clock=clock,
             gate=gate,
             operators=Operators(database),
+            directory=directory,
             submissions=submissions,
             sessions=Sessions(database, vault, clock),
             providers=providers,
@@ -252,7 +254,9 @@ async def _services(settings: Settings, database: Database) -> AsyncIterator[Ser
             base_urls={each: settings.base_url(each) for each in Environment},
             webhook_secrets=_secret_ring(vault),
             readiness=readiness,
-            anonymous_rates=AddressRates(anonymous_rate(settings.anonymous_calls_per_minute)),
+            anonymous=AnonymousRates(
+                settings.anonymous_calls_per_minute, settings.anonymous_calls_per_second
+            ),
             tsa=time_stamping_authority(settings),
             calendar=Calendar(settings.calendar_url, submissions, proofs)
             if settings.calendar_url

@@ -1,5 +1,6 @@
 """One WebSocket, within bounds that the server library leaves open."""
 
+import resource
 import socket
 from asyncio import BaseTransport, TimerHandle
 from typing import Any
@@ -18,6 +19,17 @@ MAX_MESSAGE_BYTES = 4 * 1024
 MAX_FRAMES = 64
 PING_EVERY_S = 20.0
 PONG_WITHIN_S = 20.0
+# Linux' own limit where no other is set.
+_MANY_FILES = 1_048_576
+
+
+def places() -> int:
+    """How many WebSockets this process may have open: three quarters of the files the system lets it have.
+
+    The rest is for requests, the database and what is called.
+    """
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return 3 * (_MANY_FILES if files == resource.RLIM_INFINITY else files) // 4
 
 
 class BoundedWebSocket(WebSocketsSansIOProtocol):

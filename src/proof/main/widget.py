@@ -12,6 +12,9 @@ def widget_pages(services: Services) -> list[Route]:
     """Loader, hosted page and its files; the same routes for both environments."""
 
     async def find(widget_id: str) -> FoundWidget | None:
+        # Strangers' guesses ask no database.
+        if not await services.directory.has_widget(widget_id):
+            return None
         async with services.database.connection() as connection:
             owner = await widget_owner(connection, widget_id)
             if owner is None:

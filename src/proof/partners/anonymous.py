@@ -1,67 +1,115 @@
-"""How fast strangers may call what is open to everybody: a token bucket for each address.
+"""How fast strangers may call what is open to everybody: token buckets for an address, for an IPv6 site,
+and for all strangers together.
 
 Kept in the process that answers, so several processes let in that many times more. What one subscriber
-gets counts as one address: a /64 of IPv6.
+gets counts as one address: a /64 of IPv6. A site, which is a /48 and so has 65,536 of those, has a rate of
+its own.
 """
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from ipaddress import IPv6Address
 from math import ceil
 
-from proof.core.errors import QuotaExceededError
+from proof.core.errors import BusyError, QuotaExceededError
 from proof.partners.buckets import Rate
 from proof.partners.networks import Address
 
-_IPV6_SITE_SHIFT = 64
+_IPV6_SUBSCRIBER = 64
+_IPV6_SITE = 48
+# An office or a small provider behind one site calls from several subscriber networks at once.
+_SITE_TIMES = 4
 # Whoever has more addresses than this pushes out full buckets of others before any empty one of theirs.
 _ADDRESSES_KEPT = 65_536
-
-
+_KNOWN_AT_MOST = 16_384
 _WINDOW_S = 60
-
-
-def anonymous_rate(calls_per_minute: int) -> Rate:
-    """That many calls a minute, a tenth of them at once."""
-    return Rate(calls_per_minute, _WINDOW_S, max(1, calls_per_minute // 10))
 
 
 class AnonymousRateError(QuotaExceededError):
     """Calls from one address come faster than they may; the same call may succeed in `retry_after_s`."""
 
-    def __init__(self, address: Address, rate: Rate, retry_after_s: int) -> None:
+    def __init__(self, caller: str, rate: Rate, retry_after_s: int) -> None:
         super().__init__(
-            f"calls from {address} come faster than {rate.calls} in {rate.window_s} s with"
+            f"calls from {caller} come faster than {rate.calls} in {rate.window_s} s with"
             f" {rate.burst} at once; try again in {retry_after_s} s"
         )
         self.retry_after_s = retry_after_s
 
 
-class AddressRates:
+class AnonymousRates:
     """The buckets of one process."""
 
-    def __init__(self, rate: Rate, now: Callable[[], float] = time.monotonic) -> None:
-        self._rate = rate
+    def __init__(
+        self,
+        calls_per_minute: int,
+        calls_per_second_in_all: int,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`calls_per_minute` of each address, a tenth of them at once; of all together
+        `calls_per_second_in_all`, and two seconds' worth at once."""
+        self._of_address = _Buckets(_rate_of_address(calls_per_minute))
+        self._of_site = _Buckets(_rate_of_address(_SITE_TIMES * calls_per_minute))
+        in_all = Rate(calls_per_second_in_all, 1, 2 * calls_per_second_in_all)
+        self._of_all = _Buckets(in_all)
+        self._known: OrderedDict[Hashable, None] = OrderedDict()
         self._now = now
-        self._buckets: OrderedDict[int, tuple[float, float]] = OrderedDict()
 
-    def take(self, address: Address) -> None:
-        """Count one call. Raises AnonymousRateError."""
-        key, now = _subscriber(address), self._now()
-        tokens, at = self._buckets.pop(key, (float(self._rate.burst), now))
-        tokens = min(float(self._rate.burst), tokens + (now - at) * self._rate.per_second)
-        allowed = tokens >= 1
-        self._buckets[key] = tokens - 1 if allowed else tokens, now
+    def take(self, address: Address, calls: float = 1, *, in_all: bool = True) -> None:
+        """Count one call, or what is dearer or cheaper than one as that many; `in_all` also among all.
+
+        Raises AnonymousRateError, BusyError when strangers together call too fast.
+        """
+        now = self._now()
+        if isinstance(address, IPv6Address):
+            subscriber = int(address) >> 128 - _IPV6_SUBSCRIBER
+            site = int(address) >> 128 - _IPV6_SITE
+            self._take(self._of_address, ("IPv6", subscriber), str(address), now, calls)
+            network = f"{IPv6Address(site << 128 - _IPV6_SITE)}/{_IPV6_SITE}"
+            self._take(self._of_site, site, network, now, calls)
+        else:
+            self._take(self._of_address, int(address), str(address), now, calls)
+        if in_all and self._of_all.take(None, now, calls):
+            raise BusyError("callers without a credential are too many at the moment")
+
+    def knows(self, name: Hashable) -> bool:
+        """Whether this is one of the newest names that were `remember`ed."""
+        if name not in self._known:
+            return False
+        self._known.move_to_end(name)
+        return True
+
+    def remember(self, name: Hashable) -> None:
+        """What came with this name proved good, so it is no stranger's."""
+        self._known[name] = None
+        if len(self._known) > _KNOWN_AT_MOST:
+            self._known.popitem(last=False)
+
+    @staticmethod
+    def _take(buckets: "_Buckets", key: Hashable, caller: str, now: float, calls: float) -> None:
+        wait_s = buckets.take(key, now, calls)
+        if wait_s:
+            raise AnonymousRateError(caller, buckets.rate, wait_s)
+
+
+def _rate_of_address(calls_per_minute: int) -> Rate:
+    return Rate(calls_per_minute, _WINDOW_S, max(1, calls_per_minute // 10))
+
+
+class _Buckets:
+    """One bucket for each key, the longest unused forgotten first."""
+
+    def __init__(self, rate: Rate) -> None:
+        self.rate = rate
+        self._buckets: OrderedDict[Hashable, tuple[float, float]] = OrderedDict()
+
+    def take(self, key: Hashable, now: float, calls: float) -> int:
+        """0 when the call is counted, else the seconds until it would be; a refused call costs nothing."""
+        burst, per_second = float(self.rate.burst), self.rate.per_second
+        tokens, at = self._buckets.pop(key, (burst, now))
+        tokens = min(burst, tokens + (now - at) * per_second)
+        allowed = tokens >= calls
+        self._buckets[key] = tokens - calls if allowed else tokens, now
         if len(self._buckets) > _ADDRESSES_KEPT:
             self._buckets.popitem(last=False)
-        if not allowed:
-            wait = ceil((1 - tokens) / self._rate.per_second)
-            raise AnonymousRateError(address, self._rate, wait)
-
-
-def _subscriber(address: Address) -> int:
-    # The sign keeps the two families apart.
-    if isinstance(address, IPv6Address):
-        return -(int(address) >> _IPV6_SITE_SHIFT) - 1
-    return int(address)
+        return 0 if allowed else max(1, ceil((calls - tokens) / per_second))

@@ -15,6 +15,7 @@ from proof.db import Connection, Database
 from proof.partners import credentials
 from proof.partners.credentials import Credential, EndedCredential
 from proof.partners.errors import DirectoryStaleError
+from proof.partners.widgets import widget_ids
 
 POLL_S = 0.4
 TRUST_S = 1.0
@@ -32,6 +33,7 @@ class Directory:
         self._credentials: dict[str, Credential] = {}
         self._ended: dict[str, EndedCredential] = {}
         self._recent: dict[str, Credential] = {}
+        self._widget_ids: frozenset[str] = frozenset()
         self._version: int | None = None
         self._checked_at = float("-inf")
         self._checking = asyncio.Lock()
@@ -62,6 +64,15 @@ class Directory:
     def ended(self, key_id: str) -> EndedCredential | None:
         """What was a credential of that key id, as the last look knew it."""
         return self._ended.get(key_id)
+
+    async def has_widget(self, widget_id: str) -> bool:
+        """Whether the id is a widget's; of one that is a moment old perhaps not yet.
+
+        Raises DirectoryStaleError when the database has not answered in time.
+        """
+        if time.monotonic() - self._checked_at > TRUST_S:
+            await self._check(TRUST_S)
+        return widget_id in self._widget_ids
 
     async def look_after_miss(self) -> None:
         """Look whether what was not found is there by now, unless somebody looked just before."""
@@ -96,6 +107,7 @@ class Directory:
             # After them: what ends in between is in both, not in neither.
             ended = await credentials.ended_credentials(connection)
             self._ended = {one.key_id: one for one in ended}
+            self._widget_ids = await widget_ids(connection)
             self._version = version
 
 

@@ -24,6 +24,12 @@ class WidgetOwner:
     origins: tuple[str, ...]
 
 
+async def widget_ids(connection: Connection) -> frozenset[str]:
+    """All of them."""
+    rows = await connection.fetch("SELECT widget_id FROM partner_environments")
+    return frozenset(row["widget_id"] for row in rows)
+
+
 async def widget_owner(connection: Connection, widget_id: str) -> WidgetOwner | None:
     """None when no widget has the id."""
     if not widget_id.isascii() or not widget_id.isprintable():

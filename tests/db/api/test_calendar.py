@@ -18,7 +18,7 @@ from opentimestamps.core.timestamp import Timestamp
 from tests.support.application import CALENDAR_URL, Platform, Stage, staged
 
 from proof.db.embedded import EmbeddedCluster
-from proof.partners.anonymous import AddressRates, anonymous_rate
+from proof.partners.anonymous import AnonymousRates
 
 Run = Callable[[Any], Any]
 
@@ -100,8 +100,8 @@ def test_where_there_is_none_it_is_not_found(cluster: EmbeddedCluster, tmp_path:
 
 
 def test_one_address_cannot_have_it_alone(cluster: EmbeddedCluster, tmp_path: Path) -> None:
-    rates = AddressRates(anonymous_rate(20), now=lambda: 0.0)
-    with altered(cluster, tmp_path, anonymous_rates=rates) as found:
+    rates = AnonymousRates(20, 100, now=lambda: 0.0)
+    with altered(cluster, tmp_path, anonymous=rates) as found:
         stage: Stage = found
         answers = [stage.run(stage.platform.call("POST", "/digest", bytes(32))) for _ in range(3)]
         assert [answer.status for answer in answers] == [200, 200, 429]

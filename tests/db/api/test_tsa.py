@@ -10,7 +10,7 @@ from tests.db.api.table import STAMP_QUERY
 from tests.support.application import Platform, Stage, staged
 
 from proof.db.embedded import EmbeddedCluster
-from proof.partners.anonymous import AddressRates, anonymous_rate
+from proof.partners.anonymous import AnonymousRates
 
 Run = Callable[[Any], Any]
 QUERY_TYPE = [("content-type", "application/timestamp-query")]
@@ -64,8 +64,8 @@ def test_where_it_is_off_it_is_not_found(cluster: EmbeddedCluster, tmp_path: Pat
 
 
 def test_one_address_cannot_have_it_alone(cluster: EmbeddedCluster, tmp_path: Path) -> None:
-    rates = AddressRates(anonymous_rate(20), now=lambda: 0.0)
-    with altered(cluster, tmp_path, anonymous_rates=rates) as found:
+    rates = AnonymousRates(20, 100, now=lambda: 0.0)
+    with altered(cluster, tmp_path, anonymous=rates) as found:
         stage: Stage = found
         statuses = [stage.run(stage.platform.call("POST", "/tsa", STAMP_QUERY)) for _ in range(3)]
         assert [answer.status for answer in statuses] == [200, 200, 429]

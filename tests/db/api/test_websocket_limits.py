@@ -15,6 +15,7 @@ from tests.support.listening import listeners
 from tests.support.websockets import refusal, relaying, serving, watching
 from websockets.exceptions import ConnectionClosed
 
+from proof.api.watches import OPEN_AT_MOST, Watches
 from proof.core.canonical import canonical_json
 from proof.db import Database
 from proof.events import Event, publish
@@ -234,7 +235,7 @@ def test_no_partner_takes_all_the_sockets(run: Run, platform: Platform) -> None:
         async with Scene(platform) as served, AsyncExitStack() as stack:
             party, other = await served.partner(), await served.partner()
             transaction = await party.transaction()
-            platform.watches._most = 2
+            platform.watches._share = 2
             for _ in range(2):
                 opened = watching(served.port, transaction, party.token)
                 await stack.enter_async_context(opened)
@@ -253,11 +254,39 @@ def test_no_partner_takes_all_the_sockets(run: Run, platform: Platform) -> None:
             async with watching(served.port, transaction, party.token) as watcher:
                 assert (await watcher.next())["status"] == "pending"
 
-    most = platform.watches._most
+    share = platform.watches._share
     try:
         run(scene())
     finally:
-        platform.watches._most = most
+        platform.watches._share = share
+
+
+def test_a_full_process_tells_the_next_to_come_again(run: Run, platform: Platform) -> None:
+    """Its files are for requests and the database as well."""
+
+    async def scene() -> None:
+        async with Scene(platform) as served:
+            party, other = await served.partner(), await served.partner()
+            platform.watches._places = 1
+            async with watching(served.port, await party.transaction(), party.token) as watcher:
+                assert (await watcher.next())["status"] == "pending"
+                path = f"/ws?tx_id={await other.transaction()}"
+                bearer = ("Authorization", f"Bearer {other.token}")
+                status, headers, body = await refusal(served.port, path, bearer)
+                assert (status, body["code"]) == (503, "busy")
+                assert "retry-after" in headers
+
+    places = platform.watches._places
+    try:
+        run(scene())
+    finally:
+        platform.watches._places = places
+
+
+def test_a_partner_has_half_of_the_places_of_a_process() -> None:
+    nothing: Any = None
+    for places, share in ((1_024, 512), (1_000_000, OPEN_AT_MOST)):
+        assert Watches(nothing, nothing, places)._share == share
 
 
 def test_who_says_endless_pieces_of_nothing_is_dropped(run: Run, platform: Platform) -> None:

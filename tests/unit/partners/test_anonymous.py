@@ -1,10 +1,11 @@
-"""Strangers' calls: a bucket for each address."""
+"""Strangers' calls: buckets for each address, each IPv6 site and all together."""
 
 from ipaddress import ip_address
 
 import pytest
 
-from proof.partners.anonymous import AddressRates, AnonymousRateError, anonymous_rate
+from proof.core.errors import BusyError
+from proof.partners.anonymous import AnonymousRateError, AnonymousRates
 
 ONE, OTHER = ip_address("203.0.113.1"), ip_address("203.0.113.2")
 
@@ -17,14 +18,14 @@ class Time:
         return self.now
 
 
-def spent(rates: AddressRates, calls: int) -> None:
+def spent(rates: AnonymousRates, calls: int) -> None:
     for _ in range(calls):
         rates.take(ONE)
 
 
 def test_the_burst_and_no_more_then_one_by_one() -> None:
     now = Time()
-    rates = AddressRates(anonymous_rate(60), now)
+    rates = AnonymousRates(60, 1_000, now)
     spent(rates, 6)
     with pytest.raises(AnonymousRateError, match=r"203\.0\.113\.1 .* try again in 1 s") as over:
         rates.take(ONE)
@@ -37,7 +38,7 @@ def test_the_burst_and_no_more_then_one_by_one() -> None:
 
 def test_refused_calls_cost_nothing() -> None:
     now = Time()
-    rates = AddressRates(anonymous_rate(60), now)
+    rates = AnonymousRates(60, 1_000, now)
     spent(rates, 6)
     for _ in range(100):
         with pytest.raises(AnonymousRateError):
@@ -47,7 +48,7 @@ def test_refused_calls_cost_nothing() -> None:
 
 
 def test_addresses_do_not_share() -> None:
-    rates = AddressRates(anonymous_rate(10), Time())
+    rates = AnonymousRates(10, 1_000, Time())
     rates.take(ONE)
     rates.take(OTHER)
     with pytest.raises(AnonymousRateError):
@@ -55,7 +56,7 @@ def test_addresses_do_not_share() -> None:
 
 
 def test_a_subscribers_ipv6_network_is_one_address() -> None:
-    rates = AddressRates(anonymous_rate(10), Time())
+    rates = AnonymousRates(10, 1_000, Time())
     rates.take(ip_address("2001:db8:0:1::1"))
     with pytest.raises(AnonymousRateError):
         rates.take(ip_address("2001:db8:0:1:ffff::2"))
@@ -64,9 +65,48 @@ def test_a_subscribers_ipv6_network_is_one_address() -> None:
 
 def test_it_remembers_a_bounded_number_of_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("proof.partners.anonymous._ADDRESSES_KEPT", 3)
-    rates = AddressRates(anonymous_rate(10), Time())
+    rates = AnonymousRates(10, 1_000, Time())
     for last in range(10):
         rates.take(ip_address(f"198.51.100.{last}"))
     with pytest.raises(AnonymousRateError):
         rates.take(ip_address("198.51.100.9"))
     rates.take(ip_address("198.51.100.0"))
+
+
+def test_an_ipv6_site_has_a_few_times_an_addresss_rate() -> None:
+    rates = AnonymousRates(10, 1_000, Time())
+    for subnet in range(4):
+        rates.take(ip_address(f"2001:db8:7:{subnet}::1"))
+    with pytest.raises(AnonymousRateError, match=r"2001:db8:7::/48"):
+        rates.take(ip_address("2001:db8:7:5::1"))
+    rates.take(ip_address("2001:db8:8::1"))
+
+
+def test_all_strangers_share_one_budget_that_what_is_vital_does_not_need() -> None:
+    now = Time()
+    rates = AnonymousRates(600, 5, now)
+    for last in range(10):
+        rates.take(ip_address(f"198.51.100.{last}"))
+    with pytest.raises(BusyError):
+        rates.take(OTHER)
+    rates.take(OTHER, in_all=False)
+    now.now += 1
+    rates.take(OTHER)
+
+
+def test_a_cheap_answer_counts_for_less() -> None:
+    rates = AnonymousRates(10, 1_000, Time())
+    for _ in range(5):
+        rates.take(ONE, 0.2)
+    with pytest.raises(AnonymousRateError):
+        rates.take(ONE, 0.2)
+
+
+def test_it_knows_the_newest_who_succeeded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("proof.partners.anonymous._KNOWN_AT_MOST", 2)
+    rates = AnonymousRates(10, 1_000, Time())
+    rates.remember("a")
+    rates.remember("b")
+    assert rates.knows("a")
+    rates.remember("c")
+    assert (rates.knows("a"), rates.knows("b"), rates.knows("c")) == (True, False, True)

@@ -2,6 +2,9 @@
 
 from typing import Any
 
+from starlette.types import Scope
+
+from proof.api.endpoint import presented_token
 from proof.api.http import Call, Reply
 from proof.api.operations import ANY_METHOD, Answer, Operation, Parameter
 from proof.api.providers import ProviderHandlers
@@ -129,9 +132,18 @@ def _provider_routes(services: Services) -> list[Operation]:
             "POST", "/providers/{name}/{account_id}/callback", ProviderHandlers(services).callback,
             "Tell of a transaction", {200: Answer("it is durable")},
             tag="ramp", ramp=True, listed=False, raw_body="application/json",
-            refuses=(400, 404, 413),
+            refuses=(400, 404, 413, 429), own_credential=_account,
         ),
     ]  # fmt: skip
+
+
+def _account(scope: Scope) -> str:
+    account_id: str = scope["path_params"]["account_id"]
+    return account_id
+
+
+def _session(scope: Scope) -> str | None:
+    return presented_token(scope["headers"])
 
 
 def _page_routes(services: Services) -> list[Operation]:
@@ -139,6 +151,7 @@ def _page_routes(services: Services) -> list[Operation]:
     handlers = WidgetHandlers(services)
     state = {200: Answer("how the session stands", State)}
     common: dict[str, Any] = {
+        "own_credential": _session,
         "tag": "ramp",
         "ramp": True,
         "listed": False,

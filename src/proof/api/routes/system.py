@@ -16,12 +16,12 @@ def system_routes(services: Services, openapi: bytes) -> list[Operation]:
     return [
         Operation(
             "GET", "/healthz", system.healthz, "The process answers",
-            {200: Answer("it does", Health)}, tag="system", in_sandbox=False,
+            {200: Answer("it does", Health)}, tag="system", in_sandbox=False, vital=True,
         ),
         Operation(
             "GET", "/readyz", system.readyz, "Everything it needs is there",
             {200: Answer("ready", Health), 503: Answer("what is missing", Health)},
-            tag="system", in_sandbox=False,
+            tag="system", in_sandbox=False, vital=True,
         ),
         Operation(
             "GET", "/metrics", system.metrics, "Counters of this machine's HTTP processes",
