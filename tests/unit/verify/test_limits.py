@@ -20,6 +20,7 @@ from proof.verify import (
     checkpoint,
     der,
     errors,
+    files,
     members,
     note,
     ots,
@@ -401,3 +402,18 @@ def test_calendars_are_written_by_their_addresses_whatever_their_lengths() -> No
     first, second = map(ots.pending_attestation, ("https://aa", "https://b"))
     found = ots_writing.write_timestamp(ots.Timestamp(ROOT, (second, first), ()))
     assert found.index(b"https://aa") < found.index(b"https://b")
+
+
+@pytest.mark.parametrize(
+    ("raw", "expected"),
+    [
+        (b'{"branch": {}}', True),
+        (b'\xef\xbb\xbf \n{"branch": {}}', True),
+        (ots.MAGIC, True),
+        (b'{"name": "a file of its own"}', False),
+        (b'["branch"]', False),
+        (b"", False),
+    ],
+)
+def test_what_looks_like_a_proof(raw: bytes, expected: bool) -> None:
+    assert files.looks_like_proof(raw) is expected

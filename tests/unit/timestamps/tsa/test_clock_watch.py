@@ -1,11 +1,13 @@
 """A clock that cannot be trusted stops the authority."""
 
+from typing import Any
+
 import pytest
 from tests.support.tsa import ACCURACY_MS, FakeReadings, development_authority
 from tests.unit.timestamps.tsa.test_requests import RIGHT
 
 from proof.core.clock import SystemClock
-from proof.timestamps.tsa.clock_watch import SYSTEM, ClockWatch
+from proof.timestamps.tsa.clock_watch import SYSTEM, ClockWatch, kernel_error_ms
 
 
 def test_time_that_passes_is_no_step() -> None:
@@ -41,8 +43,31 @@ def test_where_asked_for_the_kernel_must_be_synchronised() -> None:
     assert watch.objection() is None
     machine.error = None
     assert watch.objection() == "the system's clock is not synchronised"
+    machine.error = ACCURACY_MS
+    assert watch.objection() is None
     machine.error = ACCURACY_MS + 1
     assert "may be wrong" in (watch.objection() or "")
+
+
+@pytest.mark.parametrize(
+    ("result", "status", "expected"),
+    [(0, 0x2001, 16.5), (5, 0x2001, 16.5), (0, 0x0041, None), (-1, 0x2001, None)],
+)
+def test_the_kernels_word_is_read(
+    monkeypatch: pytest.MonkeyPatch, result: int, status: int, expected: float | None
+) -> None:
+    """adjtimex(2): the bound in microseconds, STA_UNSYNC, a call that fails."""
+
+    class Kernel:
+        def __init__(self, name: None, use_errno: bool) -> None:
+            pass
+
+        def adjtimex(self, answer: Any) -> int:
+            answer._obj.maxerror, answer._obj.status = 16_500, status
+            return result
+
+    monkeypatch.setattr("proof.timestamps.tsa.clock_watch.ctypes.CDLL", Kernel)
+    assert kernel_error_ms() == expected
 
 
 def test_this_machine_can_be_read() -> None:
