@@ -345,7 +345,6 @@ def _run(
 ) -> None:
     work: Queue[Mutant | str] = Queue()
     todo = [one for one in chosen if one.id not in state.outcomes]
-    todo.sort(key=lambda one: PACKAGES.index(one.path.split("/")[2]))
     for mutant in todo:
         work.put(mutant)
     for control in controls:

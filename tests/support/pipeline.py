@@ -50,8 +50,11 @@ async def lost(database: Database, digests: set[bytes]) -> list[str]:
     problems = [f"{digest.hex()} is in no sealed round" for digest in digests - set(sealed)]
     if len(sealed) != len(set(sealed)):
         problems.append("a digest is in two rounds")
-    audit = await fsck(database, lambda *_: None)
+    told: dict[str, tuple[int, int]] = {}
+    audit = await fsck(database, lambda what, done, total: told.__setitem__(what, (done, total)))
     problems += [f"{finding.where}: {finding.what}" for finding in audit.findings]
+    if (audit.leaves, told["rounds"]) != (len(sealed), (audit.rounds, audit.rounds)):
+        problems.append(f"{audit} and {told} are not of {len(sealed)} digests")
     proofs = Proofs(database, SystemClock())
     for digest in digests:
         body = await proofs.proof(owner(), digest, Currency.LOG)

@@ -14,11 +14,12 @@ from tests.support.bitcoin_lab import CEILING
 
 from proof.timestamps.anchors.bitcoin.chain import BitcoinChain
 from proof.timestamps.anchors.bitcoin.rpc import BitcoinRpc, RpcError
-from proof.timestamps.anchors.bitcoin.wallet import satoshi
+from proof.timestamps.anchors.bitcoin.wallet import _not_bumped, satoshi
 from proof.timestamps.anchors.chain import (
     ChainError,
     NodeDownError,
     NodeSyncingError,
+    TransactionRefusedError,
     WalletError,
 )
 
@@ -131,6 +132,22 @@ def test_a_call_and_its_result(run: Run, credentials: Path) -> None:
 )
 def test_amounts_are_whole_satoshi(bitcoin: str, expected: int) -> None:
     assert satoshi(Decimal(bitcoin)) == expected
+
+
+@pytest.mark.parametrize(
+    ("code", "reason", "expected"),
+    [
+        (-6, "no", WalletError),
+        (-4, "Insufficient funds", WalletError),
+        (-8, "Transaction has descendants in the wallet", TransactionRefusedError),
+    ],
+)
+def test_a_fee_that_cannot_be_raised_for_want_of_coins_says_so(
+    code: int, reason: str, expected: type[ChainError]
+) -> None:
+    error = _not_bumped(RpcError("psbtbumpfee", code, reason))
+    assert type(error) is expected
+    assert reason in error.message
 
 
 def test_an_answer_of_exactly_the_limit_is_read(run: Run, credentials: Path) -> None:
