@@ -12,7 +12,8 @@ from typing import Any
 from standardwebhooks import Webhook
 from websockets.sync.client import connect
 
-PATIENCE_S = 30.0
+# It ends what hangs: a busy machine takes many times as long as an idle one.
+PATIENCE_S = 180.0
 _POLL_S = 0.1
 _SESSION = {
     "partner_user_id": "user-1",
