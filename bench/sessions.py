@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Mapping, Sequence
+from tempfile import NamedTemporaryFile
 
 from bench.figures import Figure, Target, compared
 from bench.installation import HOST, Served, inserting, proof
@@ -26,6 +27,7 @@ _BODY = json.dumps(
     }
 )
 _KEY = f"Idempotency-Key: bench-{COUNTER}\r\n"
+_CREDENTIALS = ("widget_id", "widget_secret", "sign_key", "sdk_partner_token")
 # More than any machine answers, so that every call is counted and none refused.
 _RATE = ("--class", "session", "--calls", "1000000", "--per", "1s")
 _NAMES = {"": "sessions", _KEY: "sessions, Idempotency-Key"}
@@ -52,6 +54,11 @@ def _enable(served: Served) -> None:
     environment = ("--environment", "production")
     terms = ("--currency", "USDT", "--network", "TRC20", "--wallet", f"USDT:TRC20:{_WALLET}")
     served.run("partner", "edit", served.partner_id, *environment, *terms)
+    with NamedTemporaryFile("w", suffix=".json") as file:
+        json.dump(dict.fromkeys(_CREDENTIALS, "bench"), file)
+        file.flush()
+        how = ("--partner", served.partner_id, "--env", "production", "--credentials", file.name)
+        served.run("provider", "add", "mercuryo", *how)
     served.run("rate", "set", served.partner_id, "--env", "production", *_RATE)
 
 

@@ -28,7 +28,7 @@ from schemathesis.specs.openapi.checks import (
 )
 from tests.db.api.table import NOWHERE, STAMP_QUERY
 from tests.support.served import served
-from tests.support.sessions import WALLET
+from tests.support.sessions import MERCURYO, WALLET
 
 from proof.api.calendar import DIGEST_TYPE
 from proof.api.openapi import document
@@ -181,6 +181,12 @@ def sides(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Side]]
         partner = _call("POST", url, operator, _PARTNER)["credentials"]
         # The operator's calls suspend, replace and revoke: what they do is done to another partner.
         other = _call("POST", url, operator, _PARTNER | {"name": "Other"})["credentials"]
+        (folder / "mercuryo.json").write_text(json.dumps(MERCURYO))
+        for one in (partner, other):
+            owner = ("--partner", one["partner_id"], "--env", "production")
+            credentials = ("--credentials", str(folder / "mercuryo.json"))
+            done = server.run("provider", "add", "mercuryo", *owner, *credentials)
+            assert done.returncode == 0, done.stderr
         yield {
             environment: _side(url, environment, partner, other, operator)
             for environment in ("production", "sandbox")

@@ -13,6 +13,7 @@ from proof.partners.records.changes import EnvironmentChange, PartnerChange
 from proof.partners.records.types import Wallet, WidgetConfig
 from proof.partners.service import add_partner
 from proof.partners.types import Environment, OnboardedPartner
+from proof.ramp.providers.accounts import add_account
 
 PREFIX = {Environment.PRODUCTION: "", Environment.SANDBOX: "/sandbox"}
 WALLET = "TNXcYBwoZdPsAkAExZTfKFP6shBeh4W4Rf"
@@ -24,6 +25,15 @@ BODY: Mapping[str, Any] = {
     "network": "TRC20",
     "currency": "USDT",
     "amount": "25.50",
+}
+# Nobody listens there.
+MERCURYO: Mapping[str, str] = {
+    "widget_id": "w",
+    "widget_secret": "s",
+    "sign_key": "k",
+    "sdk_partner_token": "t",
+    "api_url": "https://127.0.0.1:1/v1.6",
+    "widget_url": "https://127.0.0.1:1/embed.js",
 }
 _TERMS: Mapping[str, Any] = {
     "currencies": ("USDT", "BTC"),
@@ -70,9 +80,14 @@ class Shop:
 
 
 async def ramp_partner(
-    platform: Platform, ips: Sequence[str] = (f"{CALLER}/32",), **terms: Any
+    platform: Platform,
+    ips: Sequence[str] = (f"{CALLER}/32",),
+    *,
+    provider: bool = True,
+    **terms: Any,
 ) -> Shop:
-    """A new partner with a wallet in both environments; `terms` are fields of EnvironmentChange."""
+    """A new partner with a wallet in both environments; `terms` are fields of EnvironmentChange. Without a
+    `provider` its production has none."""
     change = EnvironmentChange(ips=tuple(ips), **{**_TERMS, **terms})
     wanted = PartnerChange(
         name="Shop", contact_email="dev@shop.example", production=change, sandbox=change
@@ -81,6 +96,16 @@ async def ramp_partner(
         partner = await add_partner(
             tx, platform.vault, WEBHOOKS, wanted, Actor("operator"), SystemClock()
         )
+        if provider:
+            await add_account(
+                tx,
+                platform.vault,
+                partner.partner_id,
+                Environment.PRODUCTION,
+                "mercuryo",
+                MERCURYO,
+                Actor("operator"),
+            )
     await platform.look()
     return Shop(partner)
 

@@ -18,7 +18,7 @@ from proof.partners.records.changes import (
     WidgetConfigChange,
 )
 from proof.partners.records.service import Edited, edit_partner
-from proof.partners.records.types import UNLIMITED, Limit, Wallet
+from proof.partners.records.types import UNLIMITED, AmountRange, Limit, Wallet
 from proof.partners.records.webhooks import TRANSACTION_EVENT
 from proof.partners.types import Environment
 from proof.webhooks.target import Target
@@ -69,6 +69,13 @@ def register(partner: typer.Typer, open_installation: Opener) -> None:
         inactive_wallet: Annotated[
             Texts, typer.Option(help="The same, kept but not used. Repeat.")
         ] = None,
+        amount: Annotated[
+            Texts,
+            typer.Option(
+                help="CURRENCY:NETWORK:MINIMUM:MAXIMUM in coins; an empty bound is the provider's."
+                f" {_REPEAT}"
+            ),
+        ] = None,
         widget_origin: Annotated[
             Texts, typer.Option(help=f"Site that may frame the widget. {_REPEAT}")
         ] = None,
@@ -118,6 +125,7 @@ def register(partner: typer.Typer, open_installation: Opener) -> None:
                 "currencies": currency,
                 "networks": network,
                 "wallets": _wallets(wallet, inactive_wallet),
+                "amounts": None if amount is None else [_range(text) for text in amount if text],
                 "widget_origins": widget_origin,
                 "webhook": webhook,
             }
@@ -190,6 +198,13 @@ def _wallet(text: str, *, active: bool) -> Wallet:
     if not address:
         raise InvalidInputError(f"wallet: {text!r} is not CURRENCY:NETWORK:ADDRESS")
     return Wallet(currency, network, address, active)
+
+
+def _range(text: str) -> AmountRange:
+    parts = text.split(":")
+    if len(parts) != 4:
+        raise InvalidInputError(f"amount: {text!r} is not CURRENCY:NETWORK:MINIMUM:MAXIMUM")
+    return AmountRange(*parts)
 
 
 def _widget_type(text: str | None) -> str | None:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
 from ipaddress import ip_network
 from typing import Any
 
@@ -21,7 +22,8 @@ from proof.partners.types import (
 
 _ENVIRONMENTS = """
 SELECT e.id, e.partner_id, e.environment, e.limit_timestamps, e.limit_proofs, e.limit_status,
-       e.widget_id, e.off_ramp, e.own_address, e.currencies, e.networks, e.widget_config,
+       e.widget_id, e.off_ramp, e.own_address, e.currencies, e.networks, e.amounts,
+       e.widget_config,
        (SELECT json_agg(json_build_array(currency, network, address)) FROM wallets w
         WHERE w.partner_environment_id = e.id AND active) AS wallets,
        p.status = 'suspended' AS suspended,
@@ -142,6 +144,10 @@ def _terms(row: Any) -> SessionTerms:
             (currency, network): address
             for currency, network, address in json.loads(row["wallets"] or "[]")
         },
+        amounts={
+            (one["currency"], one["network"]): (_bound(one["minimum"]), _bound(one["maximum"]))
+            for one in json.loads(row["amounts"])
+        },
         type=config.get("type", "buy"),
         shown_currencies=tuple(config.get("currencies", ())),
         shown_networks=tuple(config.get("networks", ())),
@@ -151,6 +157,10 @@ def _terms(row: Any) -> SessionTerms:
         theme=config.get("theme", ""),
         redirect_url=config.get("redirect_url", ""),
     )
+
+
+def _bound(text: str) -> Decimal | None:
+    return Decimal(text) if text else None
 
 
 def _allowlists(

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from enum import StrEnum
 from ipaddress import IPv4Network, IPv6Network
 
@@ -40,8 +41,8 @@ class SessionTerms:
     """What the operator set for a partner's widget sessions.
 
     `currencies` and `networks` are those enabled, `shown_…` those the widget offers, which may be empty
-    for all of them. `wallets` holds the address of each active (currency, network). Empty texts: the
-    default.
+    for all of them. `wallets` holds the address of each active (currency, network), `amounts` the least
+    and the most of one, None where the provider decides. Empty texts: the default.
     """
 
     widget_id: str = ""
@@ -50,6 +51,9 @@ class SessionTerms:
     currencies: tuple[str, ...] = ()
     networks: tuple[str, ...] = ()
     wallets: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    amounts: Mapping[tuple[str, str], tuple[Decimal | None, Decimal | None]] = field(
+        default_factory=dict
+    )
     type: str = "buy"
     shown_currencies: tuple[str, ...] = ()
     shown_networks: tuple[str, ...] = ()

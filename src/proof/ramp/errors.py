@@ -45,6 +45,16 @@ class ProviderError(OtherSideError):
     code = "provider_error"
 
 
+class NoProviderError(ProviderError):
+    """No provider account is set up where one is needed."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "no payment provider is set up for this partner's production environment; the operator"
+            " adds one with `proof provider add`"
+        )
+
+
 class ProviderUnavailableError(ProviderError):
     """A provider did not answer."""
 

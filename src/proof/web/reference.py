@@ -84,7 +84,7 @@ _EXAMPLES: Mapping[str, Any] = {
 _LEFT_OUT = frozenset(
     {
         *("sandbox", "force", "link", "delivery", "until", "endpoint_id"),
-        *("redirect_url", "client_ip", "address"),
+        *("redirect_url", "client_ip", "address", "amounts"),
     }
 )
 _KEYS = {"operator": "PROOF_OPERATOR_TOKEN", "client_token": "PROOF_CLIENT_TOKEN"}

@@ -8,10 +8,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.support.application import Answer, Platform
-from tests.support.sessions import BODY, OWN, Shop, open_session, ramp_partner
+from tests.support.sessions import BODY, MERCURYO, OWN, Shop, open_session, ramp_partner
 
-from proof.partners.records.types import Wallet, WidgetConfig
+from proof.partners.audit import Actor
+from proof.partners.records.types import AmountRange, Wallet, WidgetConfig
 from proof.partners.types import Environment
+from proof.ramp.providers.accounts import add_account, remove_account
 
 Run = Callable[[Any], Any]
 SANDBOX = Environment.SANDBOX
@@ -208,6 +210,178 @@ def test_what_the_operator_has_not_enabled(run: Run, platform: Platform) -> None
             assert said.startswith(next(iter(changes)) + ":")
             assert len(said) < 300
         assert await stored(platform) == before
+
+    run(scene())
+
+
+ETHEREUM = "0x742d35Cc6634C0532925a3b844Bc454e4438f44e"
+BITCOIN = "1BvBMSEYstWetqTFn5Au4m4GFg7xJaNVN2"
+
+
+@pytest.mark.parametrize(
+    ("currency", "network", "address", "code"),
+    [
+        ("BTC", "TRC20", OWN, "network_not_allowed"),
+        ("BTC", "ERC20", ETHEREUM, "network_not_allowed"),
+        ("USDT", "BTC", BITCOIN, "network_not_allowed"),
+        ("SHIB", "BTC", BITCOIN, "network_not_allowed"),
+        ("BTC", "BTC", OWN, "validation_error"),
+        ("USDT", "TRC20", ETHEREUM, "validation_error"),
+        ("USDT", "ERC20", BITCOIN, "validation_error"),
+        ("BTC", "BTC", BITCOIN, None),
+        ("USDT", "TRC20", OWN, None),
+        ("SHIB", "ERC20", ETHEREUM, None),
+    ],
+)
+def test_an_own_address_is_of_a_pair_that_there_is(
+    run: Run, platform: Platform, currency: str, network: str, address: str, code: str | None
+) -> None:
+    async def scene() -> None:
+        shop = await ramp_partner(
+            platform, own_address=True, currencies=("USDT", "BTC", "SHIB"), wallets=()
+        )
+        changes = {"currency": currency, "network": network, "address": address, "amount": "2"}
+        answer = await open_session(platform, shop, SANDBOX, changes)
+        if code is None:
+            assert (answer.status, answer.json["address"]) == (200, address)
+            return
+        said = told(answer, 400, "invalid_request", code)
+        assert said.startswith(
+            "network: there is no " if code == "network_not_allowed" else "address: "
+        )
+
+    run(scene())
+
+
+def test_a_wallet_of_a_pair_that_there_is_not_takes_no_coins(run: Run, platform: Platform) -> None:
+    """A record may be older than the check of it."""
+
+    async def scene() -> None:
+        shop = await ramp_partner(platform)
+        await platform.fetch(
+            "INSERT INTO wallets (partner_environment_id, currency, network, address, active)"
+            " SELECT id, 'BTC', 'TRC20', $2, true FROM partner_environments WHERE widget_id = $1",
+            shop.widget_id(SANDBOX),
+            OWN,
+        )
+        await platform.look()
+        answer = await open_session(platform, shop, SANDBOX, {"currency": "BTC"})
+        assert "it is on BTC" in told(answer, 400, "invalid_request", "network_not_allowed")
+
+    run(scene())
+
+
+RANGE = (AmountRange("USDT", "TRC20", "20", ""), AmountRange("USDT", "ERC20", "", "30.5"))
+AMOUNT_CASES = [
+    (SANDBOX, (), "1", None),
+    (SANDBOX, (), "0.999999", "the minimum is 1 USDT on TRC20"),
+    (SANDBOX, (), "1000000.00", None),
+    (SANDBOX, (), "1000000.000001", "the maximum is 1000000 USDT on TRC20"),
+    (SANDBOX, (), "25.123456", None),
+    (SANDBOX, (), "25.1234560", None),
+    (SANDBOX, (), "25.1234567", "USDT on TRC20 has at most 6 decimals"),
+    (Environment.PRODUCTION, (), "9.99", "the minimum is 10 USDT on TRC20"),
+    (Environment.PRODUCTION, (), "10", None),
+    (SANDBOX, RANGE, "19.99", "the minimum is 20 USDT on TRC20"),
+    (SANDBOX, RANGE, "1000001", "the maximum is 1000000 USDT on TRC20"),
+]
+
+
+@pytest.mark.parametrize(("environment", "amounts", "amount", "bound"), AMOUNT_CASES)
+def test_an_amount_is_within_its_bounds(
+    run: Run,
+    platform: Platform,
+    environment: Environment,
+    amounts: tuple[AmountRange, ...],
+    amount: str,
+    bound: str | None,
+) -> None:
+    async def scene() -> None:
+        shop = await ramp_partner(platform, amounts=amounts)
+        before = await stored(platform)
+        answer = await open_session(platform, shop, environment, {"amount": amount})
+        if bound is None:
+            assert answer.status == 200, answer
+            return
+        assert told(answer, *BAD) == f"amount: {bound}"
+        assert await stored(platform) == before
+
+    run(scene())
+
+
+def test_bounds_are_the_pairs_own(run: Run, platform: Platform) -> None:
+    async def scene() -> None:
+        wallets = (Wallet("USDT", "BEP20", ETHEREUM), Wallet("USDT", "ERC20", ETHEREUM))
+        shop = await ramp_partner(
+            platform, networks=("ERC20", "BEP20"), wallets=wallets, amounts=RANGE
+        )
+        fine = {"network": "BEP20", "amount": "31.000000000000000001"}
+        assert (await open_session(platform, shop, SANDBOX, fine)).status == 200
+        over = await open_session(platform, shop, SANDBOX, {"network": "ERC20", "amount": "30.51"})
+        assert told(over, *BAD) == "amount: the maximum is 30.5 USDT on ERC20"
+
+    run(scene())
+
+
+def test_an_amount_is_answered_in_its_one_form(run: Run, platform: Platform) -> None:
+    async def scene() -> None:
+        shop = await ramp_partner(platform)
+        opened = await open_session(platform, shop, SANDBOX, {"amount": "25.500"})
+        assert opened.json["amount"] == "25.5"
+        path = f"/widget/transactions/{opened.json['merchant_transaction_id']}"
+        found = await shop.call(platform, SANDBOX, "GET", path)
+        assert found.json["crypto_amount"] == "25.5"
+
+    run(scene())
+
+
+def test_production_without_a_provider_opens_no_session(run: Run, platform: Platform) -> None:
+    async def scene() -> None:
+        shop, production = await ramp_partner(platform, provider=False), Environment.PRODUCTION
+        before = await stored(platform)
+        answer = await open_session(platform, shop, production, key="k")
+        said = told(answer, 502, "upstream_error", "provider_error")
+        assert "proof provider add" in said
+        assert await stored(platform) == before
+        # What is wrong with the request is told first, and a sandbox has its simulator.
+        told(await open_session(platform, shop, production, {"amount": "0"}), *BAD)
+        assert (await open_session(platform, shop, SANDBOX)).status == 200
+        async with platform.database.transaction() as tx:
+            how = (shop.partner.partner_id, production, "mercuryo", MERCURYO, Actor("operator"))
+            await add_account(tx, platform.vault, *how)
+        opened = await open_session(platform, shop, production, key="k")
+        assert opened.status == 200
+        async with platform.database.transaction() as tx:
+            await remove_account(tx, shop.partner.partner_id, production, Actor("operator"))
+        again = await open_session(platform, shop, production, key="k")
+        assert (again.status, again.json) == (200, opened.json)
+
+    run(scene())
+
+
+@pytest.mark.parametrize(
+    ("reference", "good"),
+    [
+        ("", True),
+        ("order 4711 ✓", True),
+        ("x" * 255, True),
+        ("x" * 256, False),
+        ("a\nb", False),
+        ("a\x00", False),
+    ],
+)
+def test_a_reference_is_told_back_as_it_was_sent(
+    run: Run, platform: Platform, reference: str, good: bool
+) -> None:
+    async def scene() -> None:
+        shop = await ramp_partner(platform)
+        opened = await open_session(platform, shop, SANDBOX, {"partner_reference": reference})
+        if not good:
+            assert told(opened, *BAD).startswith("partner_reference:")
+            return
+        path = f"/widget/transactions/{opened.json['merchant_transaction_id']}"
+        found = await shop.call(platform, SANDBOX, "GET", path)
+        assert found.json["partner_reference"] == reference
 
     run(scene())
 

@@ -12,7 +12,9 @@ from tests.support.application import CALLER, Answer, Platform
 from tests.support.partners import suspend
 from tests.support.sessions import OWN, PREFIX, WALLET, Shop, open_session, ramp_partner
 
+from proof.partners.audit import Actor
 from proof.partners.types import Environment
+from proof.ramp.providers.accounts import remove_account
 
 Run = Callable[[Any], Any]
 PRODUCTION, SANDBOX = Environment.PRODUCTION, Environment.SANDBOX
@@ -281,7 +283,11 @@ def test_a_session_belongs_to_its_environment_and_to_an_active_partner(
 
 def test_production_without_a_provider_says_what_is_missing(run: Run, platform: Platform) -> None:
     async def scene() -> None:
-        page = await page_of(platform, environment=PRODUCTION)
+        shop = await ramp_partner(platform, off_ramp=True)
+        page = await page_of(platform, shop, environment=PRODUCTION)
+        async with platform.database.transaction() as tx:
+            actor = Actor("operator")
+            await remove_account(tx, shop.partner.partner_id, PRODUCTION, actor)
         answer = await page.open()
         assert "proof provider add" in refused(answer, 502, "provider_error")
         assert answer.json["error"] == "upstream_error"

@@ -98,7 +98,7 @@ def test_everything_can_be_edited(proof: Proof) -> None:
             "--ip", "192.0.2.1", "--ip", "192.0.2.2", "--timestamps-ip", "192.0.2.0/24",
             "--off-ramp", "--own-address", "--currency", "USDT", "--currency", "BTC",
             "--network", "TRC20", "--wallet", f"USDT:TRC20:{TRON}",
-            "--inactive-wallet", f"BTC:TRC20:{TRON}", "--widget-origin", "https://a.example",
+            "--inactive-wallet", f"USDC:TRC20:{TRON}", "--amount", "USDT:TRC20:20:", "--widget-origin", "https://a.example",
             "--webhook", "https://a.example/hook", "--widget-type", "sell",
             "--widget-currencies", "USDT", "--widget-networks", "TRC20",
             "--widget-fiat-currency", "EUR", "--widget-fiat-currencies", "EUR",
@@ -118,8 +118,11 @@ def test_everything_can_be_edited(proof: Proof) -> None:
         "currencies": ["USDT", "BTC"],
         "networks": ["TRC20"],
         "wallets": [
-            {"currency": "BTC", "network": "TRC20", "address": TRON, "active": False},
+            {"currency": "USDC", "network": "TRC20", "address": TRON, "active": False},
             {"currency": "USDT", "network": "TRC20", "address": TRON, "active": True},
+        ],
+        "amounts": [
+            {"currency": "USDT", "network": "TRC20", "minimum": "20", "maximum": ""},
         ],
         "widget_origins": ["https://a.example"],
         "webhook": "https://a.example/hook",

@@ -40,6 +40,9 @@ EVERYTHING: dict[str, Any] = {
         "currencies": ["USDT", "BTC"],
         "networks": ["TRC20", "BTC"],
         "wallets": [{"currency": "USDT", "network": "TRC20", "address": TRON, "active": False}],
+        "amounts": [
+            {"currency": "USDT", "network": "TRC20", "minimum": "20", "maximum": "500.5"},
+        ],
         "widget_origins": ["https://z.example", "https://a.example"],
         "widget_config": {
             "type": "sell",

@@ -178,10 +178,10 @@ def test_what_a_change_does_not_name_stays() -> None:
 
 def test_wallets_are_compared_one_by_one() -> None:
     before = changed()
-    after = changed(wallets=[{"currency": "BTC", "network": "TRC20", "address": TRON}])
+    after = changed(wallets=[{"currency": "USDC", "network": "TRC20", "address": TRON}])
     assert [(one.field, one.before, one.after) for one in differences(before, after)] == [
         ("production.wallets.USDT/TRC20", {"address": TRON, "active": True}, None),
-        ("production.wallets.BTC/TRC20", None, {"address": TRON, "active": True}),
+        ("production.wallets.USDC/TRC20", None, {"address": TRON, "active": True}),
     ]
 
 

@@ -85,7 +85,7 @@ def _backend_routes(services: Services) -> list[Operation]:
             "POST", "/widget/session", handlers.open_session, "Open a session",
             {200: Answer("what the widget is run with, every value as it is", WidgetParameters)},
             **common, call_class=CallClass.SESSION, body=SessionRequest,
-            parameters=(_IDEMPOTENCY_KEY,), refuses=(400, 404, 409, 413, 422, 429),
+            parameters=(_IDEMPOTENCY_KEY,), refuses=(400, 404, 409, 413, 422, 429, 502),
         ),
         Operation(
             "GET", "/widget/transactions/{merchant_transaction_id}", handlers.transaction,

@@ -6,6 +6,7 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from proof.partners.records.types import (
+    AmountRange,
     EnvironmentRecord,
     Limit,
     PartnerRecord,
@@ -55,6 +56,7 @@ class EnvironmentChange(_Change, frozen=True):
     currencies: _Texts = UNSET
     networks: _Texts = UNSET
     wallets: tuple[Wallet, ...] | UnsetType = UNSET
+    amounts: tuple[AmountRange, ...] | UnsetType = UNSET
     widget_origins: _Texts = UNSET
     widget_config: WidgetConfigChange | UnsetType = UNSET
     webhook: _Text = UNSET
@@ -71,7 +73,7 @@ class PartnerChange(_Change, frozen=True):
 
 
 class Difference(Struct, frozen=True):
-    """One field before and after, as JSON; a wallet that is not there is null."""
+    """One field before and after, as JSON; a wallet or a range that is not there is null."""
 
     field: str
     before: Any
@@ -116,9 +118,9 @@ def _flat(record: PartnerRecord) -> dict[str, Any]:
 def _environment(record: EnvironmentRecord) -> list[tuple[str, Any]]:
     found: list[tuple[str, Any]] = []
     for name, value in msgspec.to_builtins(record).items():
-        if name == "wallets":
+        if name in {"wallets", "amounts"}:
             found += [
-                (f"wallets.{one['currency']}/{one['network']}", _target(one)) for one in value
+                (f"{name}.{one['currency']}/{one['network']}", _without_pair(one)) for one in value
             ]
         elif isinstance(value, dict):
             found += [(f"{name}.{key}", inner) for key, inner in value.items()]
@@ -127,5 +129,5 @@ def _environment(record: EnvironmentRecord) -> list[tuple[str, Any]]:
     return found
 
 
-def _target(wallet: dict[str, Any]) -> dict[str, Any]:
-    return {"address": wallet["address"], "active": wallet["active"]}
+def _without_pair(one: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in one.items() if key not in {"currency", "network"}}

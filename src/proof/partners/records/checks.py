@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Sequence
+from decimal import Decimal
 from ipaddress import ip_network
 from urllib.parse import urlsplit
 
@@ -11,13 +12,14 @@ from proof.core.errors import InvalidInputError
 from proof.partners.networks import is_very_wide, parse_network
 from proof.partners.records.fields import InvalidFieldError, field
 from proof.partners.records.types import (
+    AmountRange,
     EnvironmentRecord,
     PartnerRecord,
     Wallet,
     WidgetConfig,
 )
 from proof.partners.types import Environment
-from proof.partners.wallets import ChainNetwork, check_address
+from proof.partners.wallets import ChainNetwork, check_address, coin_decimals, networks_of
 
 NAME_MAX = 200
 _EMAIL_MAX = 254
@@ -29,6 +31,8 @@ _MAIL_SPECIALS = frozenset('()<>[]:;\\,"')
 # RFC 6454 section 6.2, in ASCII: no user, path, query or fragment.
 _ORIGIN = re.compile(r"https?://[A-Za-z0-9.\-_\[\]:]+")
 _CURRENCY = re.compile(r"[A-Z0-9]{2,12}")
+_AMOUNT = re.compile(r"(?:0|[1-9][0-9]{0,19})(?:\.[0-9]{1,18})?")
+_SHOWN = 40
 _FIAT = re.compile(r"[A-Z]{3}")
 # The part of BCP 47 that widgets are translated in: a language, perhaps a script or region.
 _LANG = re.compile(r"[a-z]{2,3}(-[A-Z][a-z]{3})?(-[A-Z]{2})?")
@@ -101,6 +105,7 @@ def _environment(record: EnvironmentRecord, environment: Environment) -> Environ
         currencies=_each("currencies", record.currencies, _currency),
         networks=_each("networks", record.networks, _chain_network),
         wallets=_wallets(record.wallets, environment),
+        amounts=_amounts(record.amounts),
         widget_origins=_each("widget_origins", record.widget_origins, _origin),
     )
     with field("widget_config"):
@@ -140,13 +145,45 @@ def _wallets(wallets: Sequence[Wallet], environment: Environment) -> tuple[Walle
 
 
 def _wallet(wallet: Wallet, environment: Environment) -> Wallet:
-    with field("currency"):
-        _currency(wallet.currency)
-    with field("network"):
-        network = ChainNetwork(_chain_network(wallet.network))
+    network = _pair(wallet.currency, wallet.network)
     with field("address"):
         address = check_address(network, wallet.address, environment)
     return msgspec.structs.replace(wallet, address=address)
+
+
+def _pair(currency: str, network: str) -> ChainNetwork:
+    """The network of a pair that there is."""
+    with field("currency"):
+        _currency(currency)
+    with field("network"):
+        found = ChainNetwork(_chain_network(network))
+        if coin_decimals(currency, found) is None:
+            raise InvalidInputError(
+                f"there is no {currency} on {network}; it is on {', '.join(networks_of(currency))}"
+            )
+    return found
+
+
+def _amounts(ranges: Sequence[AmountRange]) -> tuple[AmountRange, ...]:
+    _short("amounts", ranges)
+    found: dict[tuple[str, str], AmountRange] = {}
+    for position, one in enumerate(ranges):
+        with field(f"amounts[{position}]"):
+            _pair(one.currency, one.network)
+            if (one.currency, one.network) in found:
+                raise InvalidInputError(f"{one.currency} on {one.network} is named twice")
+            found[one.currency, one.network] = _range(one)
+    return tuple(found[key] for key in sorted(found))
+
+
+def _range(one: AmountRange) -> AmountRange:
+    for name in ("minimum", "maximum"):
+        text = getattr(one, name)
+        if text and not (_AMOUNT.fullmatch(text) and Decimal(text)):
+            raise InvalidFieldError(name, f"{text[:_SHOWN]!r} is not an amount over zero like 12.5")
+    if one.minimum and one.maximum and Decimal(one.minimum) > Decimal(one.maximum):
+        raise InvalidFieldError("maximum", "it is under the minimum")
+    return one
 
 
 def _networks(name: str, texts: Sequence[str]) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from proof.db import Connection
 from proof.partners.environments import PSEUDO_PARTNERS
 from proof.partners.records.types import (
     UNLIMITED,
+    AmountRange,
     EnvironmentRecord,
     Limit,
     MonthlyLimits,
@@ -44,7 +45,7 @@ ORDER BY created_at, id LIMIT $2
 _UPDATE_ENVIRONMENT = """
 UPDATE partner_environments
 SET off_ramp = $2, own_address = $3, currencies = $4, networks = $5, widget_config = $6::jsonb,
-    limit_timestamps = $7, limit_proofs = $8, limit_status = $9
+    limit_timestamps = $7, limit_proofs = $8, limit_status = $9, amounts = $10::jsonb
 WHERE id = $1
 """
 
@@ -101,6 +102,7 @@ async def update_environment(tx: Connection, identity: int, record: EnvironmentR
         list(record.networks),
         json.dumps(msgspec.to_builtins(record.widget_config)),
         *map(_stored, (limits.timestamps, limits.proofs, limits.status)),
+        json.dumps(msgspec.to_builtins(record.amounts)),
     )
 
 
@@ -155,6 +157,7 @@ def _environment(row: Any) -> EnvironmentRecord:
         currencies=tuple(row["currencies"]),
         networks=tuple(row["networks"]),
         wallets=tuple(Wallet(*wallet) for wallet in json.loads(row["wallets"])),
+        amounts=msgspec.convert(json.loads(row["amounts"]), tuple[AmountRange, ...]),
         widget_origins=tuple(row["widget_origins"]),
         widget_config=msgspec.convert(json.loads(row["widget_config"]), WidgetConfig),
         limits=MonthlyLimits(

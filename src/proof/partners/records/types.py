@@ -24,6 +24,16 @@ class Wallet(Struct, frozen=True, forbid_unknown_fields=True):
     active: bool = True
 
 
+class AmountRange(Struct, frozen=True, forbid_unknown_fields=True):
+    """What a session may be opened with of one currency on one network, in coins; empty: the provider's
+    own bound."""
+
+    currency: str
+    network: str
+    minimum: str = ""
+    maximum: str = ""
+
+
 class WidgetConfig(Struct, frozen=True, kw_only=True):
     """What a widget starts with. Empty: all that is enabled, or the widget's own default."""
 
@@ -60,6 +70,7 @@ class EnvironmentRecord(Struct, frozen=True, kw_only=True):
     currencies: tuple[str, ...] = ()
     networks: tuple[str, ...] = ()
     wallets: tuple[Wallet, ...] = ()
+    amounts: tuple[AmountRange, ...] = ()
     widget_origins: tuple[str, ...] = ()
     widget_config: WidgetConfig = WidgetConfig()
     webhook: str = ""

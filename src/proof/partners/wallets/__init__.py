@@ -1,28 +1,20 @@
-"""Destination wallets: the networks there are, and the check of an address for each."""
-
-from enum import StrEnum
+"""Destination wallets: the networks and coins there are, and the check of an address for each network."""
 
 from proof.core.errors import InvalidInputError
 from proof.partners.types import Environment
 from proof.partners.wallets.base58 import Base58Error, decode_check
 from proof.partners.wallets.bech32 import Bech32Error, check_segwit
+from proof.partners.wallets.coins import coin_decimals, networks_of
 from proof.partners.wallets.ethereum import EthereumAddressError, check_ethereum
+from proof.partners.wallets.networks import ChainNetwork
+
+__all__ = ["ChainNetwork", "check_address", "coin_decimals", "networks_of"]
 
 _TRON_VERSION = 0x41
 _HASH_BYTES = 20
 _SEGWIT = {Environment.PRODUCTION: ("bc",), Environment.SANDBOX: ("bc", "tb", "bcrt")}
 # P2PKH and P2SH: of the main chain, then also of its test chains.
 _VERSIONS = {Environment.PRODUCTION: (0x00, 0x05), Environment.SANDBOX: (0x00, 0x05, 0x6F, 0xC4)}
-
-
-class ChainNetwork(StrEnum):
-    """A network that coins travel on, by the name partners use."""
-
-    BTC = "BTC"
-    ETH = "ETH"
-    ERC20 = "ERC20"
-    BEP20 = "BEP20"
-    TRC20 = "TRC20"
 
 
 def check_address(network: ChainNetwork, address: str, environment: Environment) -> str:

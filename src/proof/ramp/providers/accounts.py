@@ -101,6 +101,14 @@ async def provider_of(connection: Connection, partner_environment_id: int) -> st
     return found
 
 
+async def providers_by_owner(connection: Connection) -> dict[int, str]:
+    """The name of the provider of each partner environment that has a live account."""
+    rows = await connection.fetch(
+        "SELECT partner_environment_id, provider FROM provider_accounts WHERE removed_at IS NULL"
+    )
+    return {row["partner_environment_id"]: row["provider"] for row in rows}
+
+
 async def account(connection: Connection, vault: Vault, account_id: UUID) -> Account:
     """The account of that id, removed or not. Raises NotFoundError, SealError."""
     row = await connection.fetchrow(

@@ -89,6 +89,13 @@ class CredentialField:
     default: Mapping[Environment, str] = field(default_factory=dict)
 
 
+class AmountRange(NamedTuple):
+    """The least and the most coins a provider takes at once."""
+
+    minimum: Decimal
+    maximum: Decimal
+
+
 @dataclass(frozen=True, slots=True)
 class Account:
     """A provider account: one partner environment's access to one provider, credentials unsealed."""

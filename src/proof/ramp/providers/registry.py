@@ -5,7 +5,7 @@ from typing import Protocol
 
 from proof.core.errors import InvalidInputError
 from proof.ramp.providers.mercuryo.adapter import MercuryoAdapter
-from proof.ramp.providers.protocols import Adapter, CredentialField, Reach
+from proof.ramp.providers.protocols import Adapter, AmountRange, CredentialField, Reach
 from proof.ramp.providers.sandbox.adapter import SandboxAdapter
 
 # The simulator, which every sandbox has until it gets another account.
@@ -17,6 +17,11 @@ class MakesAdapter(Protocol):
 
     @property
     def fields(self) -> tuple[CredentialField, ...]: ...
+
+    @property
+    def amounts(self) -> Mapping[str, AmountRange]:
+        """By currency; what is not there has no bounds."""
+        ...
 
     def __call__(self, reach: Reach) -> Adapter: ...
 
@@ -41,6 +46,12 @@ class Providers:
 def fields_of(name: str) -> tuple[CredentialField, ...]:
     """What an account of the provider holds. Raises InvalidInputError for one that there is not."""
     return ADAPTERS[_known(name)].fields
+
+
+def amounts_of(name: str) -> Mapping[str, AmountRange]:
+    """What the provider takes of each currency, unless the operator set something else. Raises
+    InvalidInputError for a provider that there is not."""
+    return ADAPTERS[_known(name)].amounts
 
 
 def _known(name: str) -> str:

@@ -1,5 +1,6 @@
 """A request against what the operator set for the partner. Each error begins with the field it is about."""
 
+from collections.abc import Mapping
 from decimal import Decimal
 from ipaddress import ip_address
 from typing import NamedTuple
@@ -10,14 +11,15 @@ from proof.core.errors import InvalidInputError
 from proof.partners.records.checks import is_email, is_https_url
 from proof.partners.records.fields import field
 from proof.partners.types import Environment, SessionTerms
-from proof.partners.wallets import ChainNetwork, check_address
-from proof.ramp.amounts import parse_amount
+from proof.partners.wallets import ChainNetwork, check_address, coin_decimals, networks_of
+from proof.ramp.amounts import amount_text, decimals, parse_amount
 from proof.ramp.errors import (
     CurrencyNotAllowedError,
     NetworkNotAllowedError,
     OfframpDisabledError,
     WalletNotSupportedError,
 )
+from proof.ramp.providers.protocols import AmountRange
 from proof.ramp.sessions.types import SessionRequest
 from proof.ramp.types import TransactionType
 
@@ -116,15 +118,52 @@ def _address(
     request: SessionRequest, kind: TransactionType, terms: SessionTerms, environment: Environment
 ) -> str:
     # What a sell gives back goes to the partner's wallet, whatever the request says.
-    if terms.own_address and request.address is not UNSET and kind is TransactionType.BUY:
-        with field("address"):
-            if len(request.address) > _ADDRESS_MAX:
-                raise InvalidInputError(f"no address has over {_ADDRESS_MAX} characters")
-            return check_address(ChainNetwork(request.network), request.address, environment)
+    own = terms.own_address and request.address is not UNSET and kind is TransactionType.BUY
     wallet = terms.wallets.get((request.currency, request.network))
-    if wallet is None:
+    if wallet is None and not own:
         raise WalletNotSupportedError(
             f"network: there is no active wallet for {request.currency} on {request.network};"
             " ask the operator"
         )
-    return wallet
+    _require_pair(request)
+    if not own or request.address is UNSET:
+        return wallet or ""
+    with field("address"):
+        if len(request.address) > _ADDRESS_MAX:
+            raise InvalidInputError(f"no address has over {_ADDRESS_MAX} characters")
+        return check_address(ChainNetwork(request.network), request.address, environment)
+
+
+def _require_pair(request: SessionRequest) -> None:
+    """Coins sent over a network that they are not on are lost. Both are enabled, so both are known."""
+    if coin_decimals(request.currency, ChainNetwork(request.network)) is None:
+        known = ", ".join(networks_of(request.currency))
+        raise NetworkNotAllowedError(
+            f"network: there is no {request.currency} on {request.network}; it is on {known}"
+        )
+
+
+def require_in_range(
+    amount: Decimal,
+    request: SessionRequest,
+    terms: SessionTerms,
+    provided: Mapping[str, AmountRange],
+) -> None:
+    """The amount can be written in the coin, and is one that may be bought or sold at once: as the operator
+    set it for the pair, or else as the provider takes it.
+
+    Raises InvalidInputError that names the bound.
+    """
+    coin = f"{request.currency} on {request.network}"
+    most = coin_decimals(request.currency, ChainNetwork(request.network)) or 0
+    if decimals(amount_text(amount)) > most:
+        raise InvalidInputError(f"amount: {coin} has at most {most} decimals")
+    minimum, maximum = terms.amounts.get((request.currency, request.network), (None, None))
+    bounds = provided.get(request.currency)
+    if bounds is not None:
+        minimum = bounds.minimum if minimum is None else minimum
+        maximum = bounds.maximum if maximum is None else maximum
+    if minimum is not None and amount < minimum:
+        raise InvalidInputError(f"amount: the minimum is {amount_text(minimum)} {coin}")
+    if maximum is not None and amount > maximum:
+        raise InvalidInputError(f"amount: the maximum is {amount_text(maximum)} {coin}")

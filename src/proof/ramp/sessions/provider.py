@@ -1,5 +1,6 @@
 """What a widget session needs of its provider: the account, a widget of its own, how far the user is."""
 
+import time
 from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
@@ -9,9 +10,10 @@ import msgspec
 from proof.core.secrets import Vault
 from proof.db import Connection, Database
 from proof.partners.networks import Address
-from proof.ramp.errors import ProviderError
+from proof.partners.types import Environment, PartnerEnvironment
+from proof.ramp.errors import NoProviderError, ProviderError
 from proof.ramp.personal import Kind
-from proof.ramp.providers.accounts import account, account_of
+from proof.ramp.providers.accounts import account, account_of, providers_by_owner
 from proof.ramp.providers.protocols import (
     Account,
     ActsForUser,
@@ -21,11 +23,41 @@ from proof.ramp.providers.protocols import (
     Progress,
     Quotes,
 )
-from proof.ramp.providers.registry import Providers
+from proof.ramp.providers.registry import SIMULATOR, Providers
 from proof.ramp.sessions.admission import Admitted
 from proof.ramp.sessions.errors import NotPossibleNowError
 from proof.ramp.sessions.state import Seen, State, state_of
 from proof.ramp.types import Status
+
+_NAMES_S = 1.0
+
+
+class ProviderNames:
+    """Which provider an environment's sessions are opened for, as known no longer ago than `_NAMES_S`: all
+    of them are read by one statement, at most once in that time, so opening a session costs none."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._names: dict[int, str] = {}
+        self._read_at = float("-inf")
+
+    async def of(self, owner: PartnerEnvironment) -> str:
+        """The provider's name; a sandbox without an account has the simulator. Raises NoProviderError."""
+        if owner.environment is Environment.SANDBOX:
+            return await self._known(owner.id) or SIMULATOR
+        # One that was just added is not told that there is none.
+        name = await self._known(owner.id) or await self._known(owner.id, 0.0)
+        if name is None:
+            raise NoProviderError
+        return name
+
+    async def _known(self, owner_id: int, older_than_s: float = _NAMES_S) -> str | None:
+        if time.monotonic() - self._read_at > older_than_s:
+            asked_at = time.monotonic()
+            async with self._database.connection() as connection:
+                self._names = await providers_by_owner(connection)
+            self._read_at = asked_at
+        return self._names.get(owner_id)
 
 
 class SessionProviders:
@@ -45,10 +77,7 @@ class SessionProviders:
             return await account(connection, self._vault, used)
         found = await account_of(connection, self._vault, partner_environment_id)
         if found is None:
-            raise ProviderError(
-                "no payment provider is set up for this partner's production environment; the operator"
-                " adds one with `proof provider add`"
-            )
+            raise NoProviderError
         return found
 
     async def handover(self, used: Account, to: Admitted, address: Address) -> Handover | None:

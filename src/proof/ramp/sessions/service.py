@@ -1,8 +1,8 @@
 """Opening sessions for partners' backends, and what they may read of them.
 
 Opening calls no provider and is part of one statement, so it either happened whole or not at all. What it
-needs besides is in memory: the partner's terms come with the credential, the ring of signing keys is read
-at most once a second.
+needs besides is in memory: the partner's terms come with the credential, the ring of signing keys and the
+names of providers are read at most once a second.
 """
 
 import asyncio
@@ -25,12 +25,18 @@ from proof.partners.signing import Ring
 from proof.partners.types import Environment, PartnerEnvironment, SessionTerms
 from proof.ramp import personal, users
 from proof.ramp.amounts import amount_text
-from proof.ramp.errors import IdempotencyInProgressError, IdempotencyMismatchError
+from proof.ramp.errors import (
+    IdempotencyInProgressError,
+    IdempotencyMismatchError,
+    NoProviderError,
+)
 from proof.ramp.personal import Kind
+from proof.ramp.providers.registry import amounts_of
 from proof.ramp.sessions import queries
-from proof.ramp.sessions.checks import Checked, checked, is_user_id
+from proof.ramp.sessions.checks import Checked, checked, is_user_id, require_in_range
 from proof.ramp.sessions.errors import ParameterError
 from proof.ramp.sessions.opening import Opener
+from proof.ramp.sessions.provider import ProviderNames
 from proof.ramp.sessions.tokens import SESSION_ID_BYTES, body_mac, init_token
 from proof.ramp.sessions.types import (
     KycView,
@@ -69,6 +75,7 @@ class Sessions:
         self._vault = vault
         self._clock = clock
         self._opener = Opener(database, clock)
+        self._providers = ProviderNames(database)
         self._rings: dict[Environment, tuple[float, Ring]] = {}
 
     async def open(
@@ -76,13 +83,16 @@ class Sessions:
     ) -> Opened:
         """Open a session, or answer again what the key was answered within the last 24 hours.
 
-        Raises what `checked` does, IdempotencyMismatchError when the key came with another body,
-        IdempotencyInProgressError when a request with the key is still under way.
+        Raises what `checked` and `require_in_range` do, NoProviderError, IdempotencyMismatchError when the
+        key came with another body, IdempotencyInProgressError when a request with the key is still under
+        way.
         """
         ring = await self._ring(owner.environment)
         try:
             terms = checked(request, owner.terms, owner.environment)
-        except CallerError:
+            provider = await self._providers.of(owner)
+            require_in_range(terms.amount, request, owner.terms, amounts_of(provider))
+        except (CallerError, NoProviderError):
             # What was right then may have been disabled since, and is answered all the same.
             if key is not None and (again := await self._replayed(owner, request, key)) is not None:
                 return again

@@ -1,6 +1,7 @@
 """Mercuryo as a provider: its own widget, its own verdict on who the user is."""
 
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import Any, ClassVar, Literal
 from urllib.parse import quote
 
@@ -18,6 +19,7 @@ from proof.ramp.errors import (
 from proof.ramp.providers.mercuryo import wire
 from proof.ramp.providers.protocols import (
     Account,
+    AmountRange,
     CredentialField,
     Handover,
     Observation,
@@ -61,6 +63,15 @@ class MercuryoAdapter:
             },
         ),
     )
+
+    # The widest: what it takes of one user at one moment depends on rates, papers and country, and its own
+    # widget says so.
+    amounts: ClassVar[Mapping[str, AmountRange]] = {
+        "BTC": AmountRange(Decimal("0.0001"), Decimal(1)),
+        "ETH": AmountRange(Decimal("0.003"), Decimal(20)),
+        "USDT": AmountRange(Decimal(10), Decimal(50_000)),
+        "USDC": AmountRange(Decimal(10), Decimal(50_000)),
+    }
 
     def __init__(self, reach: Reach) -> None:
         self._client = reach.client

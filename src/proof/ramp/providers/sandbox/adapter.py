@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from decimal import Decimal
 from typing import ClassVar, TypedDict
 from uuid import UUID
 
@@ -15,6 +16,7 @@ from proof.ramp.amounts import amount_text, fiat_text
 from proof.ramp.errors import CallbackRefusedError
 from proof.ramp.providers.protocols import (
     Account,
+    AmountRange,
     CredentialField,
     Deposit,
     Observation,
@@ -54,6 +56,14 @@ class SandboxAdapter:
     fields: ClassVar[tuple[CredentialField, ...]] = (
         CredentialField("sign_key", "what the simulator signs callbacks with", generated=True),
     )
+
+    # Wide enough for the amounts that choose an outcome, of whatever coin.
+    amounts: ClassVar[Mapping[str, AmountRange]] = {
+        "BTC": AmountRange(Decimal("0.00001"), Decimal(1_000)),
+        "ETH": AmountRange(Decimal("0.0001"), Decimal(10_000)),
+        "USDT": AmountRange(Decimal(1), Decimal(1_000_000)),
+        "USDC": AmountRange(Decimal(1), Decimal(1_000_000)),
+    }
 
     def __init__(self, reach: Reach) -> None:
         self._reach = reach
