@@ -7,6 +7,7 @@ from uuid import UUID
 
 import pytest
 from tests.conftest import Run
+from tests.support.locking import takes_in_order
 from tests.support.ramp import hear, make_transaction, row_of, said
 
 from proof.core.secrets import Vault
@@ -57,6 +58,35 @@ def test_a_move_that_is_allowed_changes_its_transaction_alone(
     assert moved == [made]
     assert run(row_of(database, made))["status"] == "completed"
     assert run(row_of(database, other)) == before
+
+
+def test_transactions_are_locked_in_the_order_of_their_ids(
+    run: Run[Any], database: Database, vault: Vault, owner: int
+) -> None:
+    """Two batches that hold each other's would wait for each other for ever."""
+
+    async def scene() -> None:
+        made = [await make_transaction(database, vault, owner) for _ in range(2)]
+        if made[0] < made[1]:
+            made = [made[1], await lower_than(made[1])]
+        low, high = sorted(made)
+        hold = "SELECT FROM ramp_transactions WHERE id = ($1::uuid[])[{}] FOR UPDATE"
+        async with database.connection() as holder:
+            act = _locked(database, [high, low])
+            await takes_in_order(act, holder, hold.format(1), hold.format(2), [low, high])
+
+    async def lower_than(high: UUID) -> UUID:
+        """One made later."""
+        while (made := await make_transaction(database, vault, owner)) > high:
+            pass
+        return made
+
+    run(scene())
+
+
+async def _locked(database: Database, ids: list[UUID]) -> None:
+    async with database.transaction() as tx:
+        await queries.lock(tx, ids)
 
 
 async def _processing(database: Database, vault: Vault, owner: int) -> UUID:

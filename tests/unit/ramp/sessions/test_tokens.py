@@ -21,6 +21,17 @@ def test_an_init_token_is_the_same_again_and_another_for_another_session_or_key(
     assert len(token) == 43
 
 
+def test_what_is_derived_stays_the_same_from_release_to_release() -> None:
+    """Sessions that are open and requests that are repeated outlive the process that made them."""
+    assert init_token(RING, NEW, SESSION) == "lX66x8VFuFwxYfz2Uk0zWgoBR6Qd4cBPLrvHTGWbnVo"
+    assert body_mac(RING, NEW, b'{"a":1}') == bytes.fromhex(
+        "23174202c33632e8558c24ceba2932959c60dade9657fb777e426526a51e536a"
+    )
+    assert token_sha256("wst_a") == bytes.fromhex(
+        "825032e493a21920dbf414238a8bb64b47ec8ca19bd89efa7207b7f4699ea3a7"
+    )
+
+
 def test_no_derived_value_is_a_signature_or_another_use_of_the_key() -> None:
     signature = RING.sign(SessionParameters("", "", ""))
     derived = {RING.derived(NEW, b"a"), RING.derived(NEW, b"b"), RING.derived(OLD, b"a")}
