@@ -18,6 +18,12 @@ SELECT EXISTS (
     SELECT FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY(pg_blocking_pids(pid)))
 """
 
+IN_STORED_ORDER = """
+SET LOCAL enable_indexscan = off; SET LOCAL enable_bitmapscan = off; SET LOCAL enable_mergejoin = off
+"""
+"""For the transaction of `act`: a table's rows are met as they were stored, and no index sorts them by the
+way. In a table of a few rows the planner would choose it."""
+
 
 async def waits(act: Awaitable[Any], holder: Connection) -> "asyncio.Task[Any]":
     """`act`, begun, once it waits for a lock that `holder` has."""

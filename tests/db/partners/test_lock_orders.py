@@ -5,7 +5,7 @@ from ipaddress import ip_address
 from typing import Any
 
 from tests.conftest import Run
-from tests.support.locking import takes_in_order
+from tests.support.locking import IN_STORED_ORDER, takes_in_order
 from tests.support.partners import onboard
 
 from proof.core.secrets import Vault
@@ -48,6 +48,7 @@ def test_partners_are_locked_in_the_order_of_their_ids(
 ) -> None:
     async def start_grace(keys: list[str]) -> None:
         async with database.transaction() as tx:
+            await tx.execute(IN_STORED_ORDER)
             await uses._start_grace(tx, keys)
 
     async def scene() -> None:

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 from tests.conftest import Run
-from tests.support.locking import takes_in_order
+from tests.support.locking import IN_STORED_ORDER, takes_in_order
 from tests.support.ramp import hear, make_transaction, row_of, said
 
 from proof.core.secrets import Vault
@@ -86,6 +86,9 @@ def test_transactions_are_locked_in_the_order_of_their_ids(
 
 async def _locked(database: Database, ids: list[UUID]) -> None:
     async with database.transaction() as tx:
+        await tx.execute(IN_STORED_ORDER)
+        # A hash gives the transactions of a person back in an order of its own.
+        await tx.execute("SET LOCAL enable_hashjoin = off")
         await queries.lock(tx, ids)
 
 
