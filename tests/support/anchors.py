@@ -15,6 +15,7 @@ from proof.partners.types import Environment
 from proof.timestamps.anchors.anchoring import Anchorer, Schedule
 from proof.timestamps.anchors.chain import Chain
 from proof.timestamps.anchors.log.service import ensure_log
+from proof.timestamps.proofs.pace import Pace
 from proof.timestamps.proofs.service import Proofs
 from proof.timestamps.submissions.committer import Committer
 from proof.timestamps.submissions.service import Submissions
@@ -24,6 +25,7 @@ from proof.verify.networks import TEST_NETWORKS
 from proof.verify.trust import ChainTrust
 
 PRODUCTION = Environment.PRODUCTION
+BLOCK, BLOCKS = timedelta(minutes=10), 3
 SCHEDULE = Schedule(every=timedelta(minutes=10), replace_after=timedelta(hours=1))
 
 
@@ -58,7 +60,9 @@ class Anchorage:
         self.schedule = schedule
         self.anchorer = self.another(chain)
         self.committer = Committer(database, self.chains)
-        self.proofs = Proofs(database, self.clock, self.chains)
+        pace = Pace(schedule.every, BLOCK, BLOCKS)
+        paces = {(PRODUCTION, chain.currency): pace}
+        self.proofs = Proofs(database, self.clock, self.chains, paces)
 
     def another(self, chain: Chain) -> Anchorer:
         """A worker's anchoring: a new process, or a second one."""

@@ -66,6 +66,8 @@ class ChainChoice(StrEnum):
     ALL = "all"
 
 
+# A chain's schedule is an estimate: blocks come sooner and later than on average.
+_LONGEST_PAUSE_S = 60.0
 _CURRENCY_IDS: Final = {
     ChainChoice.BTC: 0,
     ChainChoice.ETH: 1,
@@ -269,9 +271,10 @@ class _Fetching:
                     return await api.proof(wanted.sha256, number)
             except LaterError as error:
                 # Waiting for an answer that comes after the deadline helps nobody.
-                if time.monotonic() + error.retry_after_s > self._deadline:
+                pause_s = min(error.retry_after_s, _LONGEST_PAUSE_S)
+                if time.monotonic() + pause_s > self._deadline:
                     raise
-                await asyncio.sleep(error.retry_after_s)
+                await asyncio.sleep(pause_s)
 
 
 class _OtherProofError(ApiError):

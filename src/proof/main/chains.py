@@ -30,11 +30,16 @@ from proof.timestamps.anchors.overview import EnabledChain
 from proof.timestamps.anchors.tsa.belief import Trust
 from proof.timestamps.anchors.tsa.exchange import Exchange
 from proof.timestamps.anchors.tsa.service import TsaChain, TsaSettings
+from proof.timestamps.proofs.pace import Pace, Paces
 from proof.timestamps.tsa import der
 from proof.timestamps.types import Chains, Currency
 
 _CURRENCIES = {"bitcoin": Currency.BTC, "ethereum": Currency.ETH, "tsa": Currency.TSA}
 _WEI_PER_GWEI = 10**9
+_BITCOIN_BLOCK = timedelta(minutes=10)
+_ETHEREUM_SLOT = timedelta(seconds=12)
+# Two epochs of 32 slots, and up to one until the transaction's own epoch ends.
+_SLOTS_UNTIL_FINALIZED = 96
 
 
 def enabled_chains(settings: Settings) -> Chains:
@@ -48,6 +53,29 @@ def enabled_chains(settings: Settings) -> Chains:
         )
         for environment in Environment
     }
+
+
+def paces(settings: Settings) -> Paces:
+    """How long each enabled chain takes. Raises SettingsError."""
+    tables = load_chain_tables(settings.chains_file)
+    return {
+        (environment, _CURRENCIES[name]): _pace(table)
+        for environment in Environment
+        for name in _CURRENCIES
+        if (table := getattr(tables.of(environment), name)) is not None
+    }
+
+
+def _pace(table: ChainTable) -> Pace:
+    every = timedelta(seconds=table.every_s)
+    match table:
+        case BitcoinTable():
+            return Pace(every, _BITCOIN_BLOCK, table.confirmations)
+        case EthereumTable():
+            return Pace(every, _ETHEREUM_SLOT, table.confirmations or _SLOTS_UNTIL_FINALIZED)
+        case _:
+            # An authority answers at once.
+            return Pace(every, timedelta(seconds=1), 1)
 
 
 def require_calendar_chain(settings: Settings) -> None:

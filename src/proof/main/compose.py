@@ -21,7 +21,7 @@ from proof.core.errors import DatabaseUnavailableError
 from proof.core.secrets import Vault
 from proof.db import Connection, Database
 from proof.main import database as databases
-from proof.main.chains import enabled_chains, opened_chains, require_calendar_chain
+from proof.main.chains import enabled_chains, opened_chains, paces, require_calendar_chain
 from proof.main.documentation import pages
 from proof.main.handover import handover_page
 from proof.main.keys import keys_folder, open_vault
@@ -221,7 +221,10 @@ async def _services(settings: Settings, database: Database) -> AsyncIterator[Ser
     gate = Gate(database, directory, clock)
     watches = Watches(gate, Updates(database), websocket_places())
 
-    submissions, proofs = Submissions(database, committer), Proofs(database, clock, chains)
+    submissions, proofs = (
+        Submissions(database, committer),
+        Proofs(database, clock, chains, paces(settings)),
+    )
 
     async def readiness() -> Sequence[str]:
         return await databases.readiness(database)

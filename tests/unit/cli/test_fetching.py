@@ -11,6 +11,8 @@ from tests.support import anchored, signer
 from tests.unit.cli.conftest import Proof
 from tests.unit.cli.fake_api import Answer, FakeApi
 
+from proof.cli import fetching
+
 CONTENT = b"0"  # a leaf of every tree the signer builds
 HASH = sha256(CONTENT).hexdigest()
 OTHER = sha256(b"1").hexdigest()
@@ -64,7 +66,7 @@ def test_waits_as_long_as_told(proof: Proof, api: FakeApi, report: Path) -> None
     assert len(api.asked) == 3
 
 
-@pytest.mark.parametrize("options", [("--no-wait",), ("--timeout", "3000")])
+@pytest.mark.parametrize("options", [("--no-wait",), ("--timeout", "30")])
 def test_does_not_wait_for_what_comes_after_the_deadline(
     proof: Proof, api: FakeApi, report: Path, options: tuple[str, ...]
 ) -> None:
@@ -74,6 +76,16 @@ def test_does_not_wait_for_what_comes_after_the_deadline(
     assert len(api.asked) == 1
     assert "not verified yet; try again in 3600 s" in done.stderr
     assert list(report.parent.iterdir()) == [report]
+
+
+def test_a_chains_estimate_is_not_waited_out(
+    proof: Proof, api: FakeApi, report: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Blocks come sooner than on average, too."""
+    monkeypatch.setattr(fetching, "_LONGEST_PAUSE_S", 0.01)
+    api.script(PATH, not_yet(3600), given())
+    assert proof("fetch", "report.pdf").exit_code == 0
+    assert len(api.asked) == 2
 
 
 def test_one_failure_does_not_stop_the_others(proof: Proof, api: FakeApi, tmp_path: Path) -> None:

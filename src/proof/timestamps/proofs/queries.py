@@ -9,7 +9,7 @@ from proof.timestamps.types import Currency, SubmitStatus, Tree
 _TREE = "t.id, t.currency_id, t.status, t.root, t.transaction, t.timestamp_ms"
 
 _OF_HASH = f"""
-SELECT s.created_at, s.round_id, t.block, {_TREE},
+SELECT s.created_at, s.round_id, t.block, t.opened_at, {_TREE},
        CASE WHEN t.currency_id = $3 THEN t.evidence END AS evidence
 FROM submissions s JOIN round_trees USING (round_id) JOIN trees t ON t.id = tree_id
 WHERE s.partner_environment_id = $1 AND s.digest = $2
@@ -32,7 +32,8 @@ async def trees_of_hash(
     digest: bytes,
     evidence_of: Currency | None = None,
 ) -> list[Any]:
-    """`created_at`, `round_id` and `block` beside each tree of a hash; nothing for an unknown hash.
+    """`created_at`, `round_id`, `block` and `opened_at` beside each tree of a hash; nothing for an unknown
+    hash.
 
     `evidence`: JSON, of the tree of that chain if it is verified. Read with the rest, because the next
     statement may already see what a reorganisation has left of it.

@@ -35,6 +35,7 @@ from proof.timestamps.proofs.errors import (
     UnknownTreeError,
     UnsoundProofError,
 )
+from proof.timestamps.proofs.pace import NO_PACES, Paces, retry_after_s
 from proof.timestamps.proofs.payload import payload
 from proof.timestamps.submissions import usage
 from proof.timestamps.submissions.usage import UsageKind
@@ -57,10 +58,13 @@ class HashStatus(NamedTuple):
 class Proofs:
     """Answers for one process."""
 
-    def __init__(self, database: Database, clock: Clock, chains: Chains = NO_CHAINS) -> None:
+    def __init__(
+        self, database: Database, clock: Clock, chains: Chains = NO_CHAINS, paces: Paces = NO_PACES
+    ) -> None:
         self._database = database
         self._clock = clock
         self._chains = chains
+        self._paces = paces
         self._keys: dict[str, Sequence[VerifierKey]] = {}
 
     def chains(self, environment: Environment) -> tuple[Currency, ...]:
@@ -126,7 +130,13 @@ class Proofs:
         if tree.status is not SubmitStatus.VERIFIED:
             raise ProofNotYetError(
                 f"the {currency.name} tree {tree.tree_id} is not verified yet"
-                f" (submitStatus {int(tree.status)}); ask again later"
+                f" (submitStatus {int(tree.status)}); ask again later",
+                retry_after_s(
+                    self._paces.get((owner.environment, currency)),
+                    tree.status,
+                    row["opened_at"],
+                    self._clock.now(),
+                ),
             )
         steps = await sealing.path(connection, row["round_id"], digest)
         if currency is Currency.LOG:

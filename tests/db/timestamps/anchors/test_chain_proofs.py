@@ -4,12 +4,17 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from tests.support.anchors import Anchorage, digest_of, tree_of
+from tests.support.anchors import BLOCK, BLOCKS, SCHEDULE, Anchorage, digest_of, tree_of
 from tests.support.fake_chain import FakeChain, FakeNetwork
 from tests.support.pipeline import lost, owner, work
 
 from proof.timestamps.proofs.audit import fsck
-from proof.timestamps.proofs.errors import NotInChainError, UnknownCurrencyError, UnsoundProofError
+from proof.timestamps.proofs.errors import (
+    NotInChainError,
+    ProofNotYetError,
+    UnknownCurrencyError,
+    UnsoundProofError,
+)
 from proof.timestamps.proofs.service import Proofs
 from proof.timestamps.submissions.committer import Committer
 from proof.timestamps.trees.sealing import LeafMissingError
@@ -84,6 +89,28 @@ def test_a_chain_that_is_disabled_goes_on_proving(
         assert await without.proof(owner(), digest, BTC)
         with pytest.raises(UnknownCurrencyError):
             await without.currency(owner(), 1)
+
+    run(scene())
+
+
+def test_who_is_early_is_told_when_to_ask_again(
+    run: Run, anchorage: Anchorage, network: FakeNetwork
+) -> None:
+    async def early(digest: bytes) -> int:
+        with pytest.raises(ProofNotYetError) as told:
+            await anchorage.proofs.proof(owner(), digest, BTC)
+        return told.value.retry_after_s
+
+    async def scene() -> None:
+        digest, block_s = digest_of("early"), BLOCK.total_seconds()
+        await anchorage.submit(digest)
+        until_closed_s = await early(digest) - BLOCKS * block_s
+        assert 0 < until_closed_s <= SCHEDULE.every.total_seconds()
+        await anchorage.turn()
+        assert await early(digest) == BLOCKS * block_s
+        network.mine(1)
+        await anchorage.anchorer.step()
+        assert await early(digest) == block_s
 
     run(scene())
 
