@@ -126,14 +126,18 @@ export class Stage {
       }
     });
     dialog.append(title, h("p", {}, words.say("cancel.text")), problem, h("div", { class: "buttons" }, go, stay));
+    // It is at the frame's foot, and a shop's page may give the frame its height only after this.
+    const show = () => dialog.scrollIntoView({ block: "nearest" });
+    addEventListener("resize", show);
     dialog.addEventListener("close", () => {
+      removeEventListener("resize", show);
       dialog.remove();
       this.dialog = null;
     });
     this.dialog = dialog;
     this.root.append(dialog);
     dialog.showModal();
-    dialog.scrollIntoView({ block: "nearest" });
+    show();
   }
 }
 
