@@ -87,7 +87,7 @@ def until(holds: Callable[[], Any]) -> Any:
 @pytest.fixture(scope="module")
 def site() -> Iterator[Site]:
     with (
-        tempfile.TemporaryDirectory(prefix="pb-", dir="/tmp") as name,
+        tempfile.TemporaryDirectory(prefix="pb-") as name,
         regtest(Path(name) / "node") as node,
     ):
         chains = Path(name) / "chains.toml"

@@ -118,7 +118,7 @@ def served(
 
     The folder has a short path because a Unix socket's is at most 107 bytes long.
     """
-    folder = Path(tempfile.mkdtemp(prefix="pf-", dir="/tmp"))
+    folder = Path(tempfile.mkdtemp(prefix="pf-"))
     server = Server(folder, settings or {})
     for name, value in (of_url or {}).items():
         server.environment[name] = value.format(server.url)

@@ -43,7 +43,7 @@ def test_starts_below_a_closed_folder_stops_and_starts_again(tmp_path: Path) -> 
 @pytest.mark.parametrize("name", ["a space", 'it\'s "it", ü', "-c x=%d\\"])
 def test_starts_in_a_folder_with_an_odd_name(name: str) -> None:
     # tmp_path may leave too little of a socket path's 107 bytes.
-    with tempfile.TemporaryDirectory(prefix="proof-", dir="/tmp") as folder:
+    with tempfile.TemporaryDirectory(prefix="proof-") as folder:
         _require_a_start_in(Path(folder) / name)
 
 

@@ -35,7 +35,7 @@ AS_NOBODY = (
 @pytest.fixture
 def open_folder() -> Iterator[Path]:
     """A folder that every user can reach, unlike pytest's own."""
-    with tempfile.TemporaryDirectory(dir="/tmp", prefix="proof-test-") as name:
+    with tempfile.TemporaryDirectory(prefix="proof-test-") as name:
         Path(name).chmod(0o755)
         yield Path(name)
 

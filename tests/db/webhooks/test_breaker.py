@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from tests.db.webhooks.scene import (
+    LASTING_S,
     POLICY,
     QUICK,
     FakeClient,
@@ -237,7 +238,7 @@ def got(client: FakeClient, count: int) -> bool:
 def test_many_dead_endpoints_leave_the_places_of_the_living(run: Run, database: Database) -> None:
     async def scene() -> None:
         never = asyncio.Event()
-        client, clock = FakeClient(), TurnedClock()
+        client, clock = FakeClient(LASTING_S), TurnedClock()
         for to in range(1, 61):
             await endpoint(database, f"https://e{to}.example/", to=to)
             await happen(database, 20, to=to)
