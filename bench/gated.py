@@ -22,6 +22,7 @@ from proof.api.operations import Operation
 from proof.api.wire import TimestampRequest
 from proof.config import load_settings
 from proof.core.clock import SystemClock
+from proof.db.shares import Bounds, Turns
 from proof.main import database as databases
 from proof.main.supervise import listening_socket
 from proof.partners.anonymous import AnonymousRates
@@ -91,7 +92,14 @@ async def _opened() -> AsyncIterator[dict[str, ASGIApp]]:
 
 def _edge(one: Operation, gate: Gate, operators: Operators) -> ASGIApp:
     route = Route(
-        one.path, Endpoint({one.method: one}, gate, operators, AnonymousRates(10**9, 10**9))
+        one.path,
+        Endpoint(
+            {one.method: one},
+            gate,
+            operators,
+            AnonymousRates(10**9, 10**9),
+            Turns(Bounds(places=1, each=1)),
+        ),
     )
     routers: dict[Environment, ASGIApp] = {
         Environment.PRODUCTION: Router([route], default=not_found)

@@ -42,6 +42,7 @@ from proof.ramp.providers.registry import Providers
 from proof.ramp.sessions.service import Sessions
 from proof.ramp.sessions.widget import Widgets
 from proof.ramp.transactions.updates import Updates
+from proof.timestamps.anchors.health import Part, parts
 from proof.timestamps.anchors.log.service import LogWriter, ensure_log
 from proof.timestamps.anchors.log.witness import HighWaterMark
 from proof.timestamps.calendar.service import Calendar
@@ -294,6 +295,7 @@ class Platform:
             base_urls=BASE_URLS,
             webhook_secrets=self._webhook_secrets,
             readiness=_ready,
+            parts=self._parts,
             anonymous=AnonymousRates(6_000_000, 1_000_000),
             tsa=development_authority(self.clock),
             calendar=Calendar(CALENDAR_URL, submissions, proofs),
@@ -310,6 +312,9 @@ class Platform:
                     await task
             await gate.close()
             await outbound.aclose()
+
+    async def _parts(self) -> Sequence[Part]:
+        return await parts(self.database)
 
     async def _webhook_secrets(
         self, connection: Connection, partner_environment_id: int

@@ -19,6 +19,8 @@ CLUSTER = "PROOF_TEST_CLUSTER"
 
 # No test of this cluster cuts the power, and a copied database costs ten times as much with every flush
 # to the disk; what a kill leaves is tested on clusters of those tests' own.
+# So that a test can do what only the owner of the tables may; nothing of it is inherited.
+_TAMPERING = "GRANT proof_owner TO proof_app WITH INHERIT FALSE, SET TRUE"
 _NO_DISK = ("ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()")
 
 
@@ -29,7 +31,7 @@ def migrated_cluster() -> Iterator[EmbeddedCluster]:
         found = EmbeddedCluster(Path(folder))
         with found.start():
             asyncio.run(migrate(asdict(found.connection("owner")), found.connection("app").user))
-            asyncio.run(as_superuser(found, *_NO_DISK))
+            asyncio.run(as_superuser(found, *_NO_DISK, _TAMPERING))
             yield found
 
 

@@ -40,14 +40,18 @@ async def onboard(
     """A new partner; what names no environment is for both."""
     common: dict[str, Any] = {
         "timestamp_ips": tuple(timestamp_networks),
-        "widget_origins": tuple(widget_origins),
         "off_ramp": off_ramp,
     }
+    secure = tuple(one for one in widget_origins if not one.startswith("http://"))
     wanted = PartnerChange(
         name=name,
         contact_email=contact_email,
-        production=EnvironmentChange(ips=tuple(production_networks), **common),
-        sandbox=EnvironmentChange(ips=tuple(sandbox_networks), **common),
+        production=EnvironmentChange(
+            ips=tuple(production_networks), widget_origins=secure, **common
+        ),
+        sandbox=EnvironmentChange(
+            ips=tuple(sandbox_networks), widget_origins=tuple(widget_origins), **common
+        ),
     )
     async with database.transaction() as tx:
         return await add_partner(tx, vault, WEBHOOKS, wanted, Actor("operator"), SystemClock())
@@ -76,6 +80,14 @@ async def execute(database: Database, statement: str, *values: Any) -> None:
     """One statement of the operator's, as the application role."""
     async with database.connection() as connection:
         await connection.execute(statement, *values)
+
+
+async def tamper(database: Database, *statements: str) -> None:
+    """What the application role may not do and whoever owns the tables can."""
+    async with database.transaction() as tx:
+        await tx.execute("SET LOCAL ROLE proof_owner")
+        for statement in statements:
+            await tx.execute(statement)
 
 
 async def suspend(database: Database, partner: OnboardedPartner) -> None:

@@ -20,7 +20,8 @@ from proof.api.routes.ramp import unknown_paths
 from proof.api.services import Services
 from proof.api.websocket import WebSocketEndpoint
 from proof.core.errors import ProofError
-from proof.partners.anonymous import AnonymousRates
+from proof.db.shares import Bounds, Turns, Work, working_for
+from proof.partners.anonymous import AnonymousRates, subscriber
 from proof.partners.types import Environment, Network
 
 Opening = Callable[[], AbstractAsyncContextManager[Services]]
@@ -29,6 +30,9 @@ Opening = Callable[[], AbstractAsyncContextManager[Services]]
 _GC_THRESHOLD = 50_000
 # What is ready in memory costs that much of a call that asks the database; a page has some twenty files.
 _A_FILE = 0.2
+
+# One caller's acts wait for each other's locks: here, before they hold a connection of the database.
+_ACTS = Bounds(places=1_000, each=1)
 
 
 class Application:
@@ -69,9 +73,10 @@ class Application:
 
     def _edge_app(self, services: Services) -> EdgeApp:
         operations = routes(services, document(routes(services)))
+        turns = Turns(_ACTS)
         routers: dict[Environment, ASGIApp] = {
             environment: _Paths(
-                endpoints(operations, environment, services)
+                endpoints(operations, environment, services, turns)
                 + self._page_routes(services, environment),
                 WebSocketEndpoint(services),
             )
@@ -80,20 +85,24 @@ class Application:
         return EdgeApp(routers, self._base_urls, self._proxies)
 
     def _page_routes(self, services: Services, environment: Environment) -> list[Route]:
-        found = list(self._widget(services))
+        kinds = [(Work.WIDGET, self._widget(services))]
         if environment is Environment.PRODUCTION:
-            found = [*self._pages(services), *found]
-        for route in found:
-            route.app = _Counted(route.app, services.anonymous)
+            kinds.insert(0, (Work.ANONYMOUS, self._pages(services)))
+        found = []
+        for work, pages in kinds:
+            for route in pages:
+                route.app = _Counted(route.app, services.anonymous, work)
+                found.append(route)
         return found
 
 
 class _Counted:
     """Pages and files, which need no credential, as calls of strangers."""
 
-    def __init__(self, app: ASGIApp, anonymous: AnonymousRates) -> None:
+    def __init__(self, app: ASGIApp, anonymous: AnonymousRates, work: Work) -> None:
         self._app = app
         self._anonymous = anonymous
+        self._work = work
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         edge: Edge = scope["proof"]
@@ -103,7 +112,8 @@ class _Counted:
         except ProofError as error:
             await send_reply(error_reply(error, edge.request_id), edge.request_id, send)
             return
-        await self._app(scope, receive, send)
+        with working_for((self._work, subscriber(edge.address))):
+            await self._app(scope, receive, send)
 
 
 class _Paths:
@@ -131,7 +141,10 @@ class _Paths:
 
 
 def endpoints(
-    operations: Sequence[Operation], environment: Environment, services: Services
+    operations: Sequence[Operation],
+    environment: Environment,
+    services: Services,
+    turns: Turns,
 ) -> list[Route]:
     """One route for each path, in the order of the list."""
     by_path: dict[str, dict[str, Operation]] = {}
@@ -140,7 +153,9 @@ def endpoints(
         if operation.in_production if production else operation.in_sandbox:
             by_path.setdefault(operation.path, {})[operation.method] = operation
     return [
-        _route(path, Endpoint(methods, services.gate, services.operators, services.anonymous))
+        _route(
+            path, Endpoint(methods, services.gate, services.operators, services.anonymous, turns)
+        )
         for path, methods in by_path.items()
     ]
 

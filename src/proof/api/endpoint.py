@@ -17,11 +17,13 @@ from proof.api.notices import ending_headers, rate_headers
 from proof.api.operations import ANY_METHOD, Operation
 from proof.core.errors import InvalidInputError, NotAnObjectError
 from proof.core.json_members import RepeatedMemberError, require_distinct
-from proof.partners.anonymous import AnonymousRates
+from proof.db.shares import Share, Turns, Work, working_for
+from proof.partners.anonymous import AnonymousRates, subscriber
+from proof.partners.credentials import Credential
 from proof.partners.errors import InvalidTokenError
 from proof.partners.gate import Gate
-from proof.partners.operators import Operators
-from proof.partners.types import CredentialKind
+from proof.partners.operators import Operator, Operators
+from proof.partners.types import CredentialKind, PartnerEnvironment
 
 _requests = Counter("proof_requests", "Answered requests", ["path", "method", "status"])
 
@@ -53,11 +55,14 @@ class Endpoint:
         gate: Gate,
         operators: Operators,
         anonymous: AnonymousRates,
+        turns: Turns,
     ) -> None:
+        """`turns` is where the operations that are handled in turn wait."""
         self._operations = dict(operations)
         self._gate = gate
         self._operators = operators
         self._anonymous = anonymous
+        self._turns = turns
         self._first = next(iter(operations.values()))
         self._path = self._first.path
         self._form = form_of(self._first)
@@ -106,12 +111,20 @@ class Endpoint:
         elif operation.raw_body is not None:
             body = await read_body(scope, receive, operation.body_limit)
         query = query_fields(scope["query_string"])
-        reply = await operation.handler(
-            Call(edge, scope["path_params"], query, body, owner, scope["headers"])
-        )
+        call = Call(edge, scope["path_params"], query, body, owner, scope["headers"])
+        reply = await self._handled(operation, call)
         if name is not None:
             self._anonymous.remember(name)
         return reply
+
+    async def _handled(self, operation: Operation, call: Call) -> Reply:
+        """Handle a call within its caller's share of the database."""
+        share = share_of(operation.work, call.owner, call.edge)
+        with working_for(share):
+            if share is None or not operation.in_turn:
+                return await operation.handler(call)
+            async with self._turns.turn(share):
+                return await operation.handler(call)
 
     def _counted(self, scope: Scope, edge: Edge, operation: Operation) -> Hashable:
         """Count a call that the gate does not, unless its caller is known. Given back is the name under
@@ -151,6 +164,18 @@ class Endpoint:
         if standing is not None:
             terms.notices += rate_headers(standing)
         return credential if operation.any_kind else credential.owner
+
+
+def share_of(work: Work | None, owner: Caller, edge: Edge) -> Share | None:
+    """Whose share of the database a call takes; `work` says it where there is no credential."""
+    match owner:
+        case PartnerEnvironment():
+            return Work.PARTNER, owner.id
+        case Credential():
+            return Work.PARTNER, owner.owner.id
+        case Operator():
+            return Work.OPERATOR, owner.key_id
+    return None if work is None else (work, subscriber(edge.address))
 
 
 def _origin(scope: Scope) -> str | None:

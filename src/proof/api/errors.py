@@ -9,11 +9,13 @@ import structlog
 from proof.api.http import Headers, Reply
 from proof.api.notices import rate_headers
 from proof.core.errors import (
+    BusyError,
     CallerError,
     ConflictError,
     InvalidInputError,
     NotFoundError,
     NotYetError,
+    OtherSideError,
     ProofError,
     QuotaExceededError,
     TooLargeError,
@@ -70,12 +72,25 @@ def error_reply(error: Exception, request_id: str) -> Reply:
                     message_reply(status, error.message), headers=error_headers(status, error)
                 )
     if isinstance(error, UnavailableError):
-        return replace(message_reply(503, error.message), headers=error_headers(503, error))
-    if isinstance(error, ProofError):
+        # A caller that is refused its own flood would flood the log as well.
+        if not isinstance(error, BusyError):
+            _log.warning(
+                "request.unavailable", request_id=request_id, code=error.code, error=error.message
+            )
+        reply = message_reply(503, unavailable_message(error))
+        return replace(reply, headers=error_headers(503, error))
+    if isinstance(error, OtherSideError):
         _log.error("request.failed", request_id=request_id, code=error.code, error=error.message)
     else:
         _log.error("request.failed", request_id=request_id, exc_info=error)
     return message_reply(500, f"something failed on our side; it is logged as {request_id}")
+
+
+def unavailable_message(error: UnavailableError) -> str:
+    """What the caller is told; how our database fares is the operator's to know."""
+    if isinstance(error, BusyError):
+        return error.message
+    return f"the database is away for a moment; try again in {error.retry_after_s} s"
 
 
 def message_reply(status: int, message: str) -> Reply:

@@ -42,7 +42,7 @@ def text_error_reply(error: Exception, request_id: str) -> Reply:
 _BY_PATH: dict[str, Form] = {
     **dict.fromkeys(("widget", "ws", "providers", "simulate", "clock"), ramp_error_reply),
     **dict.fromkeys(("events", "whoami"), ramp_error_reply),
-    **dict.fromkeys(("operator", "metrics"), coded_error_reply),
+    **dict.fromkeys(("operator", "metrics", "statusz"), coded_error_reply),
     **dict.fromkeys(("digest", "timestamp"), text_error_reply),
 }
 

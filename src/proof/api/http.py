@@ -17,6 +17,8 @@ from proof.partners.operators import Operator
 from proof.partners.types import Environment, PartnerEnvironment
 
 JSON = b"application/json"
+# What we say a body is, it is: a browser that guesses makes pages of what others sent us.
+NOSNIFF = (b"x-content-type-options", b"nosniff")
 Headers = tuple[tuple[bytes, bytes], ...]
 # Who calls; None where anybody may.
 Caller = PartnerEnvironment | Credential | Operator | None
@@ -84,6 +86,7 @@ async def send_reply(
                 (b"content-type", reply.content_type),
                 (b"content-length", b"%d" % len(reply.body)),
                 (b"x-request-id", request_id.encode()),
+                NOSNIFF,
                 *reply.headers,
                 *notices,
             ],

@@ -184,10 +184,11 @@ def _error_content(
 
 
 def _refused(operation: Operation) -> list[int]:
+    answered = set(operation.answers)
     gated = operation.credential or operation.any_kind or operation.operator_scope
     gate = (401, 403) if gated else ()
     identified = (401,) if operation.identifies else ()
-    return sorted({*operation.refuses, *gate, *identified, 400, 405, 500})
+    return sorted({*operation.refuses, *gate, *identified, 400, 405, 500, 503} - answered)
 
 
 def _answer(answer: Answer, references: dict[type, Any]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import msgspec
 from starlette.types import Scope
 
 from proof.api.http import Call, Reply
+from proof.db.shares import Work
 from proof.partners.operators import OperatorScope
 from proof.partners.rates import CallClass
 from proof.partners.types import CredentialKind
@@ -49,6 +50,8 @@ class Operation:
     `own_credential` gives what its handler checks in place of the gate (a session's token, an account's
     id): whoever succeeded with it is no stranger, whose calls are counted. `vital`: a load balancer asks,
     so strangers together cannot use up its answers.
+    `work` is whose share of the database it takes where no credential says so, None for the process's own.
+    `in_turn`: each caller's are handled one after the other, since they wait for each other's locks.
     `raw_body` is the media type of a body that the handler gets as the bytes it came in.
     `in_sandbox` False: the route exists without prefix only, `in_production` False: below the sandbox's
     only. `refuses` lists the statuses of errors it can answer with, beside those of the gate;
@@ -66,6 +69,8 @@ class Operation:
     any_kind: bool = False
     identifies: bool = False
     call_class: CallClass | None = None
+    work: Work | None = Work.ANONYMOUS
+    in_turn: bool = False
     operator_scope: OperatorScope | None = None
     body: type[msgspec.Struct] | None = None
     raw_body: str | None = None

@@ -3,23 +3,32 @@
 from dataclasses import replace
 from typing import Annotated
 
+import asyncpg
 import msgspec
 import structlog
 from msgspec import Meta, Struct
 
-from proof.api.errors import MethodNotAllowedError, error_headers, error_reply
+from proof.api.errors import (
+    MethodNotAllowedError,
+    error_headers,
+    error_reply,
+    unavailable_message,
+)
 from proof.api.http import Headers, Reply
 from proof.core.errors import (
     BusyError,
     CallerError,
     ConflictError,
+    DatabaseUnavailableError,
     InvalidInputError,
     NotAnObjectError,
     NotFoundError,
     ProofError,
     QuotaExceededError,
     TooLargeError,
+    UnavailableError,
 )
+from proof.core.secrets import SealError
 from proof.partners.errors import (
     AddressNotAllowedError,
     BrowserError,
@@ -57,6 +66,7 @@ RAMP_STATUSES: tuple[tuple[type[ProofError], int, str], ...] = (
     (WalletNotSupportedError, 400, "wallet_not_supported"),
     (InvalidInputError, 400, "invalid_request"),
     (CallerError, 400, "invalid_request"),
+    (DatabaseUnavailableError, 503, "unavailable"),
     (BusyError, 503, "unavailable"),
     (ProviderUnavailableError, 502, "upstream_unavailable"),
     (ProviderAnswerError, 502, "upstream_unavailable"),
@@ -64,8 +74,6 @@ RAMP_STATUSES: tuple[tuple[type[ProofError], int, str], ...] = (
 )
 
 _CODES: dict[type[ProofError], str] = {NotAnObjectError: "decode_error"}
-# The codes of our own failures that the contract names; every other is `internal_error`.
-_OURS = {"db_error", "token_error"}
 
 _log = structlog.get_logger()
 
@@ -85,6 +93,9 @@ def ramp_error_reply(error: Exception, request_id: str) -> Reply:
     if found is None or not isinstance(error, ProofError):
         return _ours(error, request_id)
     _, status, slug = found
+    if isinstance(error, UnavailableError):
+        base = error_reply(error, request_id)
+        return replace(base, body=_body(slug, error.code, unavailable_message(error)))
     if status == 502:
         _log.warning("provider.failed", request_id=request_id, code=error.code, error=error.message)
     code = _CODES.get(type(error), error.code)
@@ -99,8 +110,13 @@ def ramp_reply(status: int, slug: str, code: str, message: str, headers: Headers
 def _ours(error: Exception, request_id: str) -> Reply:
     reply = error_reply(error, request_id)
     message: str = msgspec.json.decode(reply.body)["message"]
-    code = error.code if isinstance(error, ProofError) and error.code in _OURS else ProofError.code
-    return replace(reply, body=_body(ProofError.code, code, message))
+    return replace(reply, body=_body(ProofError.code, _our_code(error), message))
+
+
+def _our_code(error: Exception) -> str:
+    if isinstance(error, asyncpg.PostgresError):
+        return "db_error"
+    return "token_error" if isinstance(error, SealError) else ProofError.code
 
 
 def _body(slug: str, code: str, message: str) -> bytes:

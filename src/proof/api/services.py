@@ -17,6 +17,7 @@ from proof.ramp.providers.receiving import CallbackReceiver
 from proof.ramp.providers.registry import Providers
 from proof.ramp.sessions.service import Sessions
 from proof.ramp.sessions.widget import Widgets
+from proof.timestamps.anchors.health import Part
 from proof.timestamps.calendar.service import Calendar
 from proof.timestamps.proofs.service import Proofs
 from proof.timestamps.submissions.service import Submissions
@@ -46,6 +47,7 @@ class Services:
     base_urls: Mapping[Environment, str]
     webhook_secrets: Callable[[Connection, int], Awaitable[Sequence[bytes]]]
     readiness: Callable[[], Awaitable[Sequence[str]]]
+    parts: Callable[[], Awaitable[Sequence[Part]]]
     anonymous: AnonymousRates
     tsa: TimeStampingAuthority | None
     calendar: Calendar | None

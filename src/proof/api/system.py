@@ -4,12 +4,18 @@ import os
 from collections.abc import Sequence
 
 import msgspec
-from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    REGISTRY,
+    CollectorRegistry,
+    Gauge,
+    generate_latest,
+)
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from proof.api.http import Call, Reply
 from proof.api.services import Services
-from proof.api.wire import Health
+from proof.api.wire import Health, PartStatus, StatusAnswer
 from proof.core.coalescing import Coalesced
 
 # Set by whoever starts several processes, before they import the library.
@@ -39,13 +45,33 @@ class SystemHandlers:
     async def _read_problems(self) -> Sequence[str]:
         return await self._services.readiness()
 
+    async def statusz(self, _call: Call) -> Reply:
+        """GET /statusz: what is stopped behind the processes that answer."""
+        found = await self._services.parts()
+        parts = [PartStatus(one.name, one.reason is None, one.reason) for one in found]
+        ok = all(part.ok for part in parts)
+        return Reply(200 if ok else 503, msgspec.json.encode(StatusAnswer(ok, parts)))
+
     async def metrics(self, _call: Call) -> Reply:
-        """GET /metrics: the counters of all HTTP processes of this machine."""
+        """GET /metrics: the counters of all HTTP processes of this machine, and a gauge for each part."""
         registry = REGISTRY
         if _MULTIPROCESS in os.environ:
             registry = CollectorRegistry()
             MultiProcessCollector(registry)  # type: ignore[no-untyped-call] # untyped in the library
-        return Reply(200, generate_latest(registry), CONTENT_TYPE_LATEST.encode())
+        body = generate_latest(registry) + generate_latest(await self._gauges())
+        return Reply(200, body, CONTENT_TYPE_LATEST.encode())
+
+    async def _gauges(self) -> CollectorRegistry:
+        registry = CollectorRegistry()
+        gauge = Gauge(
+            "proof_part_works",
+            "1 while a part of the installation works",
+            ["part"],
+            registry=registry,
+        )
+        for part in await self._services.parts():
+            gauge.labels(part.name).set(part.reason is None)
+        return registry
 
     async def openapi(self, _call: Call) -> Reply:
         """GET /openapi.json."""

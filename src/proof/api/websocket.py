@@ -9,11 +9,12 @@ from uuid import UUID
 from starlette.types import Message, Receive, Scope, Send
 
 from proof.api.endpoint import presented_token, query_fields
-from proof.api.http import Call, Edge, Headers, Reply, refusing, send_reply
+from proof.api.http import NOSNIFF, Call, Edge, Headers, Reply, refusing, send_reply
 from proof.api.notices import ending_headers, rate_headers
 from proof.api.ramp_errors import ramp_error_reply, ramp_reply
 from proof.api.services import Services
 from proof.api.watches import OVER, Ending, Watch
+from proof.db.shares import Work, working_for
 from proof.partners.rates import CallClass
 from proof.partners.types import CredentialKind
 from proof.ramp.sessions.errors import ParameterError
@@ -57,7 +58,7 @@ class WebSocketEndpoint:
             return
         try:
             await receive()
-            headers = [(b"x-request-id", edge.request_id.encode()), *notices]
+            headers = [(b"x-request-id", edge.request_id.encode()), NOSNIFF, *notices]
             await send({"type": "websocket.accept", "headers": headers})
             # An idle connection holds what it is, not how it came about.
             scope.clear()
@@ -80,7 +81,8 @@ class WebSocketEndpoint:
         if standing is not None:
             notices += rate_headers(standing)
         transaction_id = _transaction_id(query_fields(scope["query_string"]))
-        return await self._watches.open(credential, edge.address, transaction_id)
+        with working_for((Work.PARTNER, credential.owner.id)):
+            return await self._watches.open(credential, edge.address, transaction_id)
 
 
 async def _converse(watch: Watch, receive: Receive, send: Send) -> None:

@@ -137,3 +137,16 @@ class ProofPayload(_Answer):
 
 class Health(_Answer):
     status: str
+
+
+class PartStatus(_Answer):
+    part: str
+    ok: bool
+    reason: str | None
+
+
+class StatusAnswer(_Answer):
+    """What works and what is stopped, part by part."""
+
+    ok: bool
+    parts: list[PartStatus]

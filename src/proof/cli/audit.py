@@ -162,10 +162,7 @@ def _bound(option: str, text: str | None) -> datetime | None:
 
 async def _export(database: Database, since: datetime | None) -> bool:
     """Whether the reader took everything; one that has enough, as `head`, is no failure of the database."""
-    async with (
-        database.connection() as connection,
-        connection.transaction(isolation="repeatable_read", readonly=True),
-    ):
+    async with database.snapshot() as connection:
         first = 1
         if since is not None:
             first = await audit_chain.first_position_since(connection, since) or sys.maxsize

@@ -43,7 +43,10 @@ def register(partner: typer.Typer, open_installation: Opener) -> None:
         webhook: Annotated[str, typer.Option(help="https URL for transaction events.")] = "",
         sandbox_webhook: Annotated[str, typer.Option(help="The same in the sandbox.")] = "",
         widget_origin: Annotated[
-            Repeated, typer.Option(help="Site that may frame the widget. Repeat.")
+            Repeated,
+            typer.Option(
+                help="Site that may frame the widget, in the sandbox alone if it is http. Repeat."
+            ),
         ] = None,
         link: Annotated[
             bool,
@@ -66,15 +69,21 @@ def register(partner: typer.Typer, open_installation: Opener) -> None:
         """
         common: dict[str, Any] = {
             "timestamp_ips": tuple(timestamps_ip or ()),
-            "widget_origins": tuple(widget_origin or ()),
             "off_ramp": off_ramp,
         }
+        origins = tuple(widget_origin or ())
+        secure = tuple(one for one in origins if not one.startswith("http://"))
         wanted = PartnerChange(
             name=name,
             contact_email=email,
-            production=EnvironmentChange(ips=tuple(ip), webhook=webhook, **common),
+            production=EnvironmentChange(
+                ips=tuple(ip), webhook=webhook, widget_origins=secure, **common
+            ),
             sandbox=EnvironmentChange(
-                ips=tuple(sandbox_ip or ()), webhook=sandbox_webhook, **common
+                ips=tuple(sandbox_ip or ()),
+                webhook=sandbox_webhook,
+                widget_origins=origins,
+                **common,
             ),
         )
         with stated_errors():

@@ -30,7 +30,8 @@ def register(app: typer.Typer, open_installation: Opener) -> None:
         env: Env,
         call_class: Annotated[CallClass, typer.Option("--class", help="What is limited.")],
         calls: Annotated[
-            str, typer.Option(help="How many calls in --per on average; `unlimited` sets no limit.")
+            str,
+            typer.Option(help="How many calls in --per on average; `unlimited` for the default."),
         ],
         per: Annotated[str, typer.Option(help="Seconds, minutes or hours: 1s, 60s, 1h.")] = "60s",
         burst: Annotated[
@@ -59,10 +60,9 @@ def register(app: typer.Typer, open_installation: Opener) -> None:
 
     @rate.command()
     def show(partner: Partner, data: Data = None, as_json: Json = False) -> None:
-        """The limits of both environments; a class that is not limited is not shown.
+        """The limits of both environments: those set, and the defaults.
 
-        Examples of webhooks have a limit of their own where none is set.
-        `proof rate set` with --calls unlimited takes a limit away.
+        `proof rate set` with --calls unlimited goes back to the default.
 
         Example: proof rate show ptr_3mF8…
         """
@@ -90,7 +90,7 @@ def register(app: typer.Typer, open_installation: Opener) -> None:
 
 
 def _rate(calls: str, per: str, burst: int | None) -> Rate | None:
-    if calls == "unlimited":
+    if calls == "the default":
         return None
     if not calls.isascii() or not calls.isdigit() or len(calls) > len(str(rate_limits.CALLS_MAX)):
         raise InvalidInputError(f"--calls: {calls!r} is neither a number nor `unlimited`")
@@ -104,5 +104,5 @@ def _json(rate: Rate) -> dict[str, Any]:
 
 def _text(rate: Rate | None) -> str:
     if rate is None:
-        return "unlimited"
+        return "the default"
     return f"{rate.calls} calls in {rate.window_s} s, {rate.burst} at once"

@@ -14,7 +14,7 @@ from proof.cli.installation import Opener, ServerOptions
 from proof.cli.output import Json, out, stated_errors
 from proof.cli.server import Data
 from proof.cli.terminal import printable
-from proof.core.errors import DatabaseUnavailableError
+from proof.core.errors import UnavailableError
 from proof.db import Database
 from proof.ramp.transactions.updates import Update, Updates
 
@@ -56,7 +56,7 @@ async def _watch(database: Database, transaction: UUID, show: Show) -> None:
                 break
     finally:
         running.cancel()
-        with suppress(asyncio.CancelledError, DatabaseUnavailableError):
+        with suppress(asyncio.CancelledError, UnavailableError):
             await running
 
 

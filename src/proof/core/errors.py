@@ -76,13 +76,13 @@ class UnavailableError(OtherSideError):
     retry_after_s = 1
 
 
+class DatabaseUnavailableError(UnavailableError):
+    """PostgreSQL did not answer, or ended the connection."""
+
+    code = "database_unavailable"
+
+
 class BusyError(UnavailableError):
     """Others are at what this needs, or before it in the queue; nothing was done."""
 
     code = "busy"
-
-
-class DatabaseUnavailableError(OtherSideError):
-    """PostgreSQL did not answer, or ended the connection."""
-
-    code = "db_error"

@@ -7,15 +7,20 @@ while another waits for the disk.
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any, Generic, Protocol, TypeVar
 
 import asyncpg
 import structlog
 
-from proof.core.errors import DatabaseUnavailableError
-from proof.db.pool import UNAVAILABLE, Connection, Database
+from proof.core.errors import DatabaseUnavailableError, UnavailableError
+from proof.db.outages import outage
+from proof.db.pool import Database
+from proof.db.types import Connection
 
 _log = structlog.get_logger()
+
+_CLOSE_S = 5.0
 
 
 class Waiting(Protocol):
@@ -79,16 +84,25 @@ class Lanes(Generic[Item]):
                 if connection is None or connection.is_closed():
                     connection = await self._database.dedicated()
                 await self._commit(connection, batch)
-            except (*UNAVAILABLE, DatabaseUnavailableError) as error:
-                _log.warning(f"{self._name}_failed", error=repr(error), batch=len(batch))
-                _fail(
-                    batch, DatabaseUnavailableError("the database did not confirm; send it again")
-                )
             except Exception as error:  # noqa: BLE001 - handed to those who wait, and logged
-                _log.exception(f"{self._name}_broken", batch=len(batch))
-                _fail(batch, error)
+                self._report(batch, error, connection)
         if connection is not None:
-            await connection.close()
+            with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+                await connection.close(timeout=_CLOSE_S)
+
+    def _report(
+        self,
+        batch: list[Item],
+        error: Exception,
+        connection: "asyncpg.Connection[asyncpg.Record] | None",
+    ) -> None:
+        stated = error if connection is None else outage(error, connection)
+        if isinstance(stated, UnavailableError):
+            _log.warning(f"{self._name}_failed", error=stated.message, batch=len(batch))
+            error = DatabaseUnavailableError("the database did not confirm; send it again")
+        else:
+            _log.error(f"{self._name}_broken", batch=len(batch), exc_info=error)
+        _fail(batch, error)
 
     async def _take(self) -> list[Item]:
         while not self._queue and not self._closing:

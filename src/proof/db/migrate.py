@@ -6,14 +6,23 @@ from typing import Any
 import asyncpg
 
 from proof.core.errors import DatabaseUnavailableError
-from proof.db.pool import UNAVAILABLE
+from proof.db.outages import CANNOT_CONNECT
 
 # Any number nobody else locks: two starting processes migrate one after the other.
 _VERSIONS = Path(__file__).parent / "migrations" / "versions"
 _MIGRATION_LOCK = 0x50_52_4F_4F_46
 
 # Tables the application only appends to: not even it may rewrite what it once said.
-_APPEND_ONLY = ("audit_log", "audit_chain", "audit_heads")
+_APPEND_ONLY = (
+    "audit_log",
+    "audit_chain",
+    "audit_heads",
+    "submissions",
+    "round_tiles",
+    "tree_tiles",
+    "log_entries",
+    "log_checkpoints",
+)
 
 
 def newest_revision() -> str:
@@ -29,7 +38,7 @@ async def migrate(owner: dict[str, Any], application_user: str) -> None:
     """
     try:
         lock = await asyncpg.connect(**owner)
-    except UNAVAILABLE as error:
+    except CANNOT_CONNECT as error:
         raise DatabaseUnavailableError(f"PostgreSQL cannot be reached: {error}") from None
     try:
         await lock.execute("SELECT pg_advisory_lock($1)", _MIGRATION_LOCK)
@@ -85,6 +94,8 @@ async def _grant(connection: "asyncpg.Connection[asyncpg.Record]", user: str) ->
         GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA public TO {role};
         GRANT EXECUTE ON FUNCTION keep_refusals TO {role};
         REVOKE INSERT, UPDATE, DELETE ON alembic_version FROM {role};
+        REVOKE UPDATE, DELETE ON log_tiles FROM {role};
+        GRANT UPDATE (hashes) ON log_tiles TO {role};
         """
         + "".join(f"REVOKE UPDATE, DELETE ON {table} FROM {role};" for table in _APPEND_ONLY)
     )

@@ -1,31 +1,20 @@
 """A pool of connections and the unit of work over it."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, Self, TypeAlias
+from contextlib import asynccontextmanager, suppress
+from typing import Any, Self
 
 import asyncpg
-from asyncpg.pool import PoolConnectionProxy
 
 from proof.core.errors import DatabaseUnavailableError
+from proof.db.outages import CANNOT_CONNECT, outage
+from proof.db.session import OF_COMMANDS, Patience, connect_arguments, prepare
+from proof.db.shares import Bounds, Turns, current_share
+from proof.db.types import Connection
 
-if TYPE_CHECKING:
-    Connection: TypeAlias = asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]
-else:
-    # asyncpg's classes are generic for type checkers only.
-    Connection = asyncpg.Connection | PoolConnectionProxy
-
-# What a lost, stopping, restarting or overfull server raises; the caller may try again.
-UNAVAILABLE = (
-    OSError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.InterfaceError,
-    asyncpg.TooManyConnectionsError,
-    asyncpg.AdminShutdownError,
-    asyncpg.CrashShutdownError,
-    asyncpg.CannotConnectNowError,
-    asyncpg.IdleInTransactionSessionTimeoutError,
-)
+# How long work waits for one of the pool's connections; who serves requests has them wait elsewhere.
+_ACQUIRE_S = 10.0
+_RELEASE_S = 5.0
 
 
 async def _leave_as_is(_connection: object) -> None:
@@ -36,27 +25,47 @@ async def _leave_as_is(_connection: object) -> None:
 class Database:
     """A PostgreSQL server, reached as the application role."""
 
-    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]", arguments: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        pool: "asyncpg.Pool[asyncpg.Record]",
+        arguments: dict[str, Any],
+        patience: Patience = OF_COMMANDS,
+        turns: Turns | None = None,
+    ) -> None:
+        """`turns` shares the pool out among those whom requests work for."""
         self._pool = pool
         self._arguments = arguments
+        self._patience = patience
+        self._turns = turns
 
     @classmethod
-    async def open(cls, arguments: dict[str, Any], max_connections: int = 10) -> Self:
+    async def open(
+        cls,
+        arguments: dict[str, Any],
+        max_connections: int = 10,
+        patience: Patience = OF_COMMANDS,
+        shares: Bounds | None = None,
+    ) -> Self:
         """Connect with asyncpg's connection arguments (`dsn`, or `host`, `user`, …).
 
         Raises DatabaseUnavailableError when the server cannot be reached.
         """
+        arguments = connect_arguments(arguments, patience)
+
+        async def ready(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+            await prepare(connection, patience)
+
         try:
             pool = await asyncpg.create_pool(
                 **arguments,
                 min_size=1,
                 max_size=max_connections,
-                command_timeout=60,
+                init=ready,
                 reset=_leave_as_is,
             )
-        except UNAVAILABLE as error:
+        except CANNOT_CONNECT as error:
             raise DatabaseUnavailableError(f"PostgreSQL cannot be reached: {error}") from None
-        return cls(pool, arguments)
+        return cls(pool, arguments, patience, None if shares is None else Turns(shares))
 
     async def close(self) -> None:
         await self._pool.close()
@@ -67,21 +76,67 @@ class Database:
             connection: asyncpg.Connection[asyncpg.Record] = await asyncpg.connect(
                 **self._arguments
             )
-        except UNAVAILABLE as error:
+            return await prepare(connection, self._patience)
+        except CANNOT_CONNECT as error:
             raise DatabaseUnavailableError(f"PostgreSQL cannot be reached: {error}") from None
-        return connection
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
-        """A pooled connection, each statement its own transaction."""
-        try:
-            async with self._pool.acquire(timeout=10) as connection:
+        """A pooled connection, each statement its own transaction.
+
+        Raises UnavailableError for what PostgreSQL did; what the body itself raises stays as it is.
+        BusyError when all connections of the share it is taken for are in use for too long.
+        """
+        share = current_share()
+        if share is None or self._turns is None:
+            async with self._acquired() as connection:
                 yield connection
-        except (*UNAVAILABLE, TimeoutError) as error:
-            raise DatabaseUnavailableError(f"PostgreSQL did not answer: {error!r}") from error
+        else:
+            async with self._turns.turn(share), self._acquired() as connection:
+                yield connection
+
+    @asynccontextmanager
+    async def _acquired(self) -> AsyncIterator[Connection]:
+        try:
+            connection = await self._pool.acquire(timeout=_ACQUIRE_S)
+        except CANNOT_CONNECT as error:
+            raise DatabaseUnavailableError(f"PostgreSQL cannot be reached: {error!r}") from error
+        try:
+            yield connection
+        except Exception as error:
+            stated = outage(error, connection)
+            if stated is None or stated is error:
+                raise
+            raise stated from error
+        finally:
+            # What the body did stands, whatever becomes of the connection.
+            with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+                await self._pool.release(connection, timeout=_RELEASE_S)
+
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[Connection]:
+        """A pooled connection that sees the database as it is now until the end, and changes nothing.
+
+        It locks nothing that anybody waits for, so it may be idle while what was read is worked on.
+        """
+        async with (
+            self.connection() as connection,
+            connection.transaction(isolation="repeatable_read", readonly=True),
+        ):
+            await connection.execute("SET LOCAL idle_in_transaction_session_timeout = '1h'")
+            yield connection
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
         """A pooled connection in one transaction: all of it is durable at the end, or none."""
-        async with self.connection() as connection, connection.transaction():
-            yield connection
+        async with self.connection() as connection:
+            tx = connection.transaction()
+            await tx.start()
+            try:
+                yield connection
+            except BaseException:
+                # A server that is gone has rolled back as well; the body's own error is the one to tell.
+                with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+                    await tx.rollback()
+                raise
+            await tx.commit()

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from proof.core.secrets import SealError, Vault
-from proof.db.pool import Connection, Database
+from proof.db.pool import Database
+from proof.db.types import Connection
 
 # A batch is one transaction; others wait for at most this many records.
 BATCH = 100
@@ -99,10 +100,7 @@ async def census(
     uses: Counter[tuple[str, str]] = Counter()
     problems: list[str] = []
     # One snapshot, so that a rewrap going on meanwhile neither hides a record nor shows one twice.
-    async with (
-        database.connection() as connection,
-        connection.transaction(isolation="repeatable_read", readonly=True),
-    ):
+    async with database.snapshot() as connection:
         for column in columns:
             async for rows in _pages(connection, column):
                 for row in rows:

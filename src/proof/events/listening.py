@@ -7,7 +7,7 @@ from contextlib import suppress
 from proof.core.errors import DatabaseUnavailableError
 from proof.core.loop import Loop
 from proof.db import Connection, Database
-from proof.db.pool import UNAVAILABLE
+from proof.db.outages import outage
 
 # A connection whose other end is gone without a word looks like a quiet one.
 _PROBE_EVERY_S = 5.0
@@ -48,8 +48,11 @@ class Listener:
             self._heard()
             while not gone.is_set():
                 await self._probe(connection, gone)
-        except (*UNAVAILABLE, TimeoutError) as error:
-            raise DatabaseUnavailableError(f"the listening connection: {error!r}") from error
+        except Exception as error:
+            stated = outage(error, connection)
+            if stated is None:
+                raise
+            raise stated from error
         finally:
             self._lost()
             connection.terminate()

@@ -12,6 +12,7 @@ from proof.cli import (
     fetching,
     fsck,
     headers,
+    health,
     keys,
     operator,
     ots,
@@ -64,6 +65,7 @@ def application(open_installation: Opener) -> typer.Typer:
     for calling in (stamping, fetching, verifying, headers, ots):
         calling.register(app)
     fsck.register(app, open_installation)
+    health.register(app, open_installation)
     chains.register(app, open_installation)
     for keeping in (audit, keys, secrets):
         keeping.register(app, open_installation)

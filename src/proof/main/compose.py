@@ -3,7 +3,7 @@
 import asyncio
 import gc
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 
@@ -17,9 +17,12 @@ from proof.api.services import Services
 from proof.api.watches import Watches
 from proof.config import Settings
 from proof.core.clock import SystemClock
-from proof.core.errors import DatabaseUnavailableError
+from proof.core.errors import UnavailableError
+from proof.core.loop import Loop
 from proof.core.secrets import Vault
 from proof.db import Connection, Database
+from proof.db.session import OF_REQUESTS, OF_THE_WORKER
+from proof.db.shares import Bounds, Work
 from proof.main import database as databases
 from proof.main.chains import enabled_chains, opened_chains, paces, require_calendar_chain
 from proof.main.documentation import pages
@@ -37,7 +40,7 @@ from proof.partners.gate import Gate
 from proof.partners.operators import Operators
 from proof.partners.secret_ring import webhook_secrets
 from proof.partners.service import announce_base_urls, base_urls
-from proof.partners.signing import ensure_key
+from proof.partners.signing import ensure_key, unusable_rings
 from proof.partners.types import Environment
 from proof.ramp.providers.protocols import Reach
 from proof.ramp.providers.receiving import CallbackReceiver
@@ -47,6 +50,7 @@ from proof.ramp.sessions.service import Sessions
 from proof.ramp.sessions.widget import Widgets
 from proof.ramp.transactions.mailing import AlertMail
 from proof.ramp.transactions.updates import Updates
+from proof.timestamps.anchors.health import Part, parts
 from proof.timestamps.anchors.log.service import LogWriter, ensure_log
 from proof.timestamps.anchors.log.witness import HighWaterMark
 from proof.timestamps.calendar.service import Calendar
@@ -75,6 +79,12 @@ _EXAMPLES_EACH = 2
 _PROVIDER_CALLS_EACH = 8
 _GC_THRESHOLD = 50_000
 _AT_START = Actor("start")
+# Two of the pool's ten connections are always left for the gate and the process itself.
+_SHARES = Bounds(
+    places=8,
+    each=3,
+    kinds={Work.OPERATOR: 3, Work.WIDGET: 4, Work.CALLBACK: 3, Work.ANONYMOUS: 3},
+)
 # Every attempt of a transaction with all its legs.
 _PROVIDER_ANSWER_BYTES = 256 * 1024
 
@@ -99,7 +109,7 @@ def asgi(settings: Settings) -> ASGIApp:
     @asynccontextmanager
     async def open_services() -> AsyncIterator[Services]:
         async with (
-            databases.opened(settings) as database,
+            databases.opened(settings, patience=OF_REQUESTS, shares=_SHARES) as database,
             _services(settings, database) as services,
         ):
             yield services
@@ -144,7 +154,7 @@ async def run_worker(settings: Settings, stop: asyncio.Event) -> None:
     sandbox_url = settings.base_url(Environment.SANDBOX)
     own = OutboundClient(OwnAddressPolicy(base_url=sandbox_url))
     try:
-        async with databases.opened(settings) as database:
+        async with databases.opened(settings, patience=OF_THE_WORKER) as database:
             # After the database: a mistyped folder has none, and must not get keys.
             vault = open_vault(settings)
             mailer = open_mailer(settings)
@@ -227,7 +237,15 @@ async def _services(settings: Settings, database: Database) -> AsyncIterator[Ser
     )
 
     async def readiness() -> Sequence[str]:
-        return await databases.readiness(database)
+        problems = await databases.readiness(database, settings)
+        if problems:
+            return problems
+        async with database.connection() as connection:
+            unusable = await unusable_rings(connection, vault, clock.now())
+        return [*await directory.problems(), *unusable]
+
+    async def stopped_parts() -> Sequence[Part]:
+        return await parts(database)
 
     committer.start()
     callbacks.start()
@@ -235,7 +253,7 @@ async def _services(settings: Settings, database: Database) -> AsyncIterator[Ser
         asyncio.create_task(directory.run()),
         asyncio.create_task(gate.run()),
         asyncio.create_task(watches.run()),
-        asyncio.create_task(_flush_usage(meter)),
+        asyncio.create_task(Loop("usage", _flushing(meter), _FLUSH_USAGE_S).run()),
     ]
     try:
         yield Services(
@@ -257,6 +275,7 @@ async def _services(settings: Settings, database: Database) -> AsyncIterator[Ser
             base_urls={each: settings.base_url(each) for each in Environment},
             webhook_secrets=_secret_ring(vault),
             readiness=readiness,
+            parts=stopped_parts,
             anonymous=AnonymousRates(
                 settings.anonymous_calls_per_minute, settings.anonymous_calls_per_second
             ),
@@ -274,20 +293,18 @@ async def _services(settings: Settings, database: Database) -> AsyncIterator[Ser
             with suppress(asyncio.CancelledError):
                 await task
         await gate.close()
-        with suppress(DatabaseUnavailableError):
+        with suppress(UnavailableError):
             await meter.flush()
         for one in (trying, asking):
             await one.aclose()
 
 
-async def _flush_usage(meter: Meter) -> None:
-    log = structlog.get_logger()
-    while True:
-        await asyncio.sleep(_FLUSH_USAGE_S)
-        try:
-            await meter.flush()
-        except Exception as error:  # noqa: BLE001 - tried again in a second
-            log.warning("usage.flush_failed", error=repr(error))
+def _flushing(meter: Meter) -> Callable[[], Awaitable[bool]]:
+    async def step() -> bool:
+        await meter.flush()
+        return False
+
+    return step
 
 
 class _SecretRing:

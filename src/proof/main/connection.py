@@ -203,6 +203,7 @@ class BoundedConnection(HttpToolsProtocol):
         body = msgspec.json.encode({"message": self._refusal})
         self.transport.write(
             b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\nconnection: close\r\n"
+            b"x-content-type-options: nosniff\r\n"
             b"content-length: %d\r\n\r\n%s" % (len(body), body)
         )
         self.transport.close()

@@ -3,25 +3,37 @@
 import asyncio
 import errno
 import os
+import shutil
 import stat
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import asdict
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import asyncpg
+import structlog
 
 from proof.config import Settings, SettingsError
-from proof.core.errors import DatabaseUnavailableError
+from proof.core.errors import DatabaseUnavailableError, UnavailableError
 from proof.db import Database
 from proof.db.embedded import EmbeddedCluster, KeysMissingError, RunningCluster
 from proof.db.migrate import current_revision, migrate, newest_revision
+from proof.db.session import OF_COMMANDS, Patience
+from proof.db.shares import Bounds
 from proof.main.folder import usable_folder
 
 # How long a command waits for an embedded server that another process is just starting.
 _STARTING_S = 10.0
+_CONNECTIONS = 10
+# A checkpoint's worth of the write-ahead log: with less PostgreSQL stops in the middle of a commit.
+_DISK_BYTES = 256 << 20
+# How often a process that waits for the database asks, and says so.
+_ASK_AGAIN_S = 0.2
+_TELL_AGAIN_S = 5.0
+
+_log = structlog.get_logger()
 
 
 def arguments(settings: Settings, role: str) -> dict[str, Any]:
@@ -95,9 +107,11 @@ def require_folder(settings: Settings) -> None:
 
 
 @asynccontextmanager
-async def opened(settings: Settings, max_connections: int = 10) -> AsyncIterator[Database]:
+async def opened(
+    settings: Settings, patience: Patience = OF_COMMANDS, shares: Bounds | None = None
+) -> AsyncIterator[Database]:
     """The database as the application role, at the revision this program expects."""
-    database = await _connect(settings, max_connections)
+    database = await _connect(settings, patience, shares)
     try:
         await require_revision(database)
         yield database
@@ -126,24 +140,47 @@ async def require_revision(database: Database) -> None:
         )
 
 
-async def readiness(database: Database) -> list[str]:
+async def await_database(settings: Settings, stopped: Callable[[], bool] = lambda: False) -> bool:
+    """Return once the server named in the settings takes connections, however long that takes; False
+    when it was `stopped` before.
+
+    It may be starting like us, or handing over to another; what is waited for stands in the log.
+    """
+    told_at = float("-inf")
+    while settings.database_url and not stopped():
+        try:
+            await (await Database.open(arguments(settings, "app"), 1)).close()
+        except DatabaseUnavailableError as error:
+            if time.monotonic() - told_at >= _TELL_AGAIN_S:
+                told_at = time.monotonic()
+                _log.warning("database.waiting", error=error.message)
+            await asyncio.sleep(_ASK_AGAIN_S)
+        else:
+            return True
+    return not stopped()
+
+
+async def readiness(database: Database, settings: Settings) -> list[str]:
     """What keeps this process from serving, in words; empty when nothing does."""
     try:
         async with database.connection() as connection:
             commit = await connection.fetchval("SHOW synchronous_commit")
-    except DatabaseUnavailableError as error:
+    except UnavailableError as error:
         return [error.message]
+    free = shutil.disk_usage(settings.data_dir).free
+    if not settings.database_url and free < _DISK_BYTES:
+        return [f"the disk of {settings.data_dir} has {free >> 20} MiB left"]
     # Weaker settings acknowledge what a crash can still lose.
     if commit not in {"on", "remote_apply"}:
         return [f"synchronous_commit is {commit}; acknowledged hashes would not be durable"]
     return []
 
 
-async def _connect(settings: Settings, max_connections: int) -> Database:
+async def _connect(settings: Settings, patience: Patience, shares: Bounds | None) -> Database:
     deadline = time.monotonic() + _STARTING_S
     while True:
         try:
-            return await Database.open(arguments(settings, "app"), max_connections)
+            return await Database.open(arguments(settings, "app"), _CONNECTIONS, patience, shares)
         except (DatabaseUnavailableError, SettingsError):
             if settings.database_url or time.monotonic() > deadline:
                 raise

@@ -10,6 +10,7 @@ from starlette.types import ASGIApp
 from proof.config import Settings
 from proof.main.compose import asgi, configure_logging, run_worker
 from proof.main.connection import BoundedConnection
+from proof.main.database import await_database
 from proof.main.supervise import end_with_supervisor, listening_socket
 from proof.main.websocket import (
     MAX_MESSAGE_BYTES,
@@ -30,6 +31,7 @@ def run_api(settings: Settings) -> None:
     # uvicorn shuts down in order and then raises the signal again, for whoever had a handler before.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _end)
+    asyncio.run(await_database(settings))
     listening = listening_socket(settings.host, settings.port)
     uvicorn.Server(server_config(asgi(settings))).run(sockets=[listening])
 
@@ -83,4 +85,5 @@ async def _work(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    await run_worker(settings, stop)
+    if await await_database(settings, stop.is_set):
+        await run_worker(settings, stop)

@@ -26,7 +26,7 @@ from proof.config import Settings, SettingsError
 from proof.config.settings import default_processes
 from proof.db.embedded import RunningCluster
 from proof.main.compose import configure_logging, prepare
-from proof.main.database import started
+from proof.main.database import await_database, started
 from proof.main.keys import key_variable
 from proof.partners.types import Environment
 
@@ -62,7 +62,8 @@ class Supervisor:
             signal.signal(number, self._stop)
         with reserved_port(self._settings) as port, started(self._settings) as cluster:
             settings = msgspec.structs.replace(self._settings, port=port)
-            asyncio.run(prepare(settings))
+            if not asyncio.run(self._prepare(settings)):
+                return 0
             environment = _environment(settings)
             count = settings.processes or default_processes()
             self._children = [_start(name, environment) for name in ["api"] * count + ["worker"]]
@@ -72,6 +73,12 @@ class Supervisor:
             finally:
                 self._stop_children("api")
                 self._stop_children("worker")
+
+    async def _prepare(self, settings: Settings) -> bool:
+        if not await await_database(settings, lambda: self._stopping):
+            return False
+        await prepare(settings)
+        return True
 
     def _watch(self, cluster: RunningCluster | None, environment: dict[str, str]) -> int:
         while not self._stopping:

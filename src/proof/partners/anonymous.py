@@ -113,3 +113,10 @@ class _Buckets:
         if len(self._buckets) > _ADDRESSES_KEPT:
             self._buckets.popitem(last=False)
         return 0 if allowed else max(1, ceil((calls - tokens) / per_second))
+
+
+def subscriber(address: Address) -> Hashable:
+    """What tells one subscriber from another: an address, of IPv6 its /64."""
+    if isinstance(address, IPv6Address):
+        return "IPv6", int(address) >> 128 - _IPV6_SUBSCRIBER
+    return int(address)

@@ -11,7 +11,7 @@ from typing import Any
 from proof.db import Connection
 from proof.partners.buckets import Rate
 from proof.partners.networks import Allowlist, AllowlistMode
-from proof.partners.rates import DEFAULT_RATES, CallClass, Rates
+from proof.partners.rates import LEASED_RATES, CallClass, Rates
 from proof.partners.types import (
     CredentialKind,
     Environment,
@@ -178,7 +178,7 @@ def _allowlists(
 
 
 def _rates(owners: dict[int, PartnerEnvironment], rows: list[Any]) -> Mapping[int, Rates]:
-    found: dict[int, dict[CallClass, Rate]] = {identity: dict(DEFAULT_RATES) for identity in owners}
+    found: dict[int, dict[CallClass, Rate]] = {identity: dict(LEASED_RATES) for identity in owners}
     for row in rows:
         rate = Rate(row["calls"], row["window_s"], row["burst"])
         found[row["partner_environment_id"]][CallClass(row["call_class"])] = rate

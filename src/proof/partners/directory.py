@@ -8,9 +8,9 @@ partner can call immediately. When the version cannot be read for a second, noth
 import asyncio
 import time
 from collections.abc import Iterable
-from contextlib import suppress
 
-from proof.core.errors import DatabaseUnavailableError
+from proof.core.errors import UnavailableError
+from proof.core.loop import Loop
 from proof.db import Connection, Database
 from proof.partners import credentials
 from proof.partners.credentials import Credential, EndedCredential
@@ -79,13 +79,21 @@ class Directory:
         if time.monotonic() - self._checked_at > MISS_POLL_S:
             await self._check(MISS_POLL_S)
 
+    async def problems(self) -> list[str]:
+        """Why no credential is trusted, in words; empty while they are."""
+        try:
+            await self.find("")
+        except DirectoryStaleError as error:
+            return [error.message]
+        return []
+
     async def run(self) -> None:
-        """Keep the directory fresh until cancelled."""
-        while True:
-            # `find` refuses by itself once the last good look is too old.
-            with suppress(DirectoryStaleError):
-                await self._check(0)
-            await asyncio.sleep(POLL_S)
+        """Keep the directory fresh until cancelled; `find` refuses by itself once it is not."""
+        await Loop("directory", self._look, POLL_S).run()
+
+    async def _look(self) -> bool:
+        await self._check(0)
+        return False
 
     async def _check(self, older_than_s: float) -> None:
         async with self._checking:
@@ -95,7 +103,7 @@ class Directory:
             try:
                 async with self._database.connection() as connection:
                     await self._reload(connection)
-            except DatabaseUnavailableError as error:
+            except UnavailableError as error:
                 raise DirectoryStaleError("credentials cannot be checked at the moment") from error
             self._recent.clear()
             self._checked_at = started

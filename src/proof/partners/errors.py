@@ -1,6 +1,6 @@
 """Why the gate refuses."""
 
-from proof.core.errors import CallerError, OtherSideError
+from proof.core.errors import CallerError, DatabaseUnavailableError
 
 
 class MissingTokenError(CallerError):
@@ -41,7 +41,5 @@ class AddressNotAllowedError(CallerError):
     code = "ip_not_allowed"
 
 
-class DirectoryStaleError(OtherSideError):
+class DirectoryStaleError(DatabaseUnavailableError):
     """Credentials could not be re-read in time, so none is trusted."""
-
-    code = "token_error"

@@ -11,10 +11,9 @@ from contextlib import suppress
 from prometheus_client import Counter
 
 from proof.core.clock import Clock
-from proof.core.errors import DatabaseUnavailableError
+from proof.core.errors import UnavailableError
 from proof.core.loop import Loop
 from proof.db import Database
-from proof.partners.buckets import Rate
 from proof.partners.credentials import Credential
 from proof.partners.directory import Directory
 from proof.partners.errors import (
@@ -112,11 +111,8 @@ class Gate:
         if not is_allowed(credential, address):
             self._off_the_list(credential, address)
         standing = None
-        rate = credential.rates.get(call_class) if call_class is not None else None
-        if rate is not None and call_class is not None:
-            standing = self._limiter.spend(credential.owner.id, call_class, rate)
-            if standing is None:
-                standing = await self._taken(credential, address, call_class, rate)
+        if call_class is not None:
+            standing = await self._within_rate(credential, address, call_class)
         self._uses.note(credential, address)
         return standing
 
@@ -137,7 +133,7 @@ class Gate:
 
     async def close(self) -> None:
         """Write what is not written yet, if the database is there."""
-        with suppress(DatabaseUnavailableError):
+        with suppress(UnavailableError):
             await self._write()
             await self._limiter.give_back(older_than_s=0)
 
@@ -155,11 +151,17 @@ class Gate:
             self._directory.remember(token, found)
         return found
 
-    async def _taken(
-        self, credential: Credential, address: Address, call_class: CallClass, rate: Rate
-    ) -> Standing:
+    async def _within_rate(
+        self, credential: Credential, address: Address, call_class: CallClass
+    ) -> Standing | None:
+        owner_id, rate = credential.owner.id, credential.rates.get(call_class)
         try:
-            return await self._limiter.take(credential.owner.id, call_class, rate)
+            if rate is None:
+                self._limiter.count(owner_id, call_class)
+                return None
+            return self._limiter.spend(owner_id, call_class, rate) or await self._limiter.take(
+                owner_id, call_class, rate
+            )
         except RateExceededError:
             self._refused(credential, Reason.RATE, address)
             raise

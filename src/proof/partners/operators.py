@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from proof.core.errors import DatabaseUnavailableError, InvalidInputError, NotFoundError
+from proof.core.errors import InvalidInputError, NotFoundError, UnavailableError
 from proof.core.ids import base62_width, checksum, random_base62
 from proof.db import Connection, Database
 from proof.partners.audit import Actor, record
@@ -164,7 +164,7 @@ class Operators:
             try:
                 async with self._database.connection() as connection:
                     operators = await list_operators(connection)
-            except DatabaseUnavailableError as error:
+            except UnavailableError as error:
                 raise DirectoryStaleError("credentials cannot be checked at the moment") from error
             self._known = {one.key_id: one for one in operators if one.revoked_at is None}
             self._read_at = started

@@ -1,5 +1,4 @@
-"""Setting how fast a partner environment may call. Without a setting DEFAULT_RATES hold, and what is not
-among them may be called as fast as one likes."""
+"""Setting how fast a partner environment may call. Without a setting DEFAULT_RATES hold."""
 
 from proof.core.errors import InvalidInputError
 from proof.db import Connection

@@ -52,6 +52,7 @@ class CallClass(StrEnum):
     SETTINGS = "settings"
     SESSION = "session"
     EXAMPLE = "example"
+    SANDBOX = "sandbox"
 
     # Enum's own is written in Python, and every request looks one of these up several times.
     __hash__ = str.__hash__
@@ -59,9 +60,23 @@ class CallClass(StrEnum):
 
 Rates = Mapping[CallClass, Rate]
 
-# What holds where nothing is set. An example makes us post to an address of the caller's choice at once: as
-# often as somebody who tries out a receiver by hand.
-DEFAULT_RATES: Rates = {CallClass.EXAMPLE: Rate(30, 60, 30)}
+# What holds where nothing is set, counted over all processes. An example makes us post to an address of
+# the caller's choice at once: as often as somebody who tries out a receiver by hand. Changes of settings
+# stay in the audit log for ever.
+LEASED_RATES: Rates = {
+    CallClass.SETTINGS: Rate(60, 60, 30),
+    CallClass.EXAMPLE: Rate(30, 60, 30),
+    CallClass.SANDBOX: Rate(600, 60, 200),
+}
+# What holds there for the classes whose calls are many, in each process: far above what a partner needs,
+# and low enough that one does not keep a process to itself. No call waits for a lease.
+PROCESS_RATES: Rates = {
+    CallClass.SUBMIT: Rate(120_000, 60, 20_000),
+    CallClass.READ: Rate(120_000, 60, 20_000),
+    CallClass.PROOF: Rate(30_000, 60, 5_000),
+    CallClass.SESSION: Rate(60_000, 60, 10_000),
+}
+DEFAULT_RATES: Rates = {**PROCESS_RATES, **LEASED_RATES}
 
 
 class Standing(Struct, frozen=True, gc=False):
@@ -96,6 +111,22 @@ class Limiter:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._holdings: dict[tuple[int, CallClass], _Holding] = {}
+        # Tokens, and when there were so many.
+        self._counted: dict[tuple[int, CallClass], tuple[float, float]] = {}
+
+    def count(self, owner_id: int, call_class: CallClass) -> None:
+        """Count one call of a class without a rate of its own. Raises RateExceededError."""
+        rate = PROCESS_RATES.get(call_class)
+        if rate is None:
+            return
+        now = time.monotonic()
+        tokens, at = self._counted.get((owner_id, call_class), (float(rate.burst), now))
+        tokens = min(float(rate.burst), tokens + (now - at) * rate.per_second)
+        if tokens < 1:
+            wait_s = ceil((1 - tokens) / rate.per_second)
+            full_s = ceil((rate.burst - tokens) / rate.per_second)
+            raise RateExceededError(Standing(call_class, rate, 0, full_s), wait_s)
+        self._counted[owner_id, call_class] = tokens - 1, now
 
     def spend(self, owner_id: int, call_class: CallClass, rate: Rate) -> Standing | None:
         """Count one call if this process holds a token for it; None: it has to `take` one."""

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from uuid import UUID, uuid4
 
 from proof.core.errors import InvalidInputError
-from proof.core.secrets import Vault
+from proof.core.secrets import SealError, Vault
 from proof.db import Connection
 from proof.partners.audit import Actor, record
 from proof.partners.types import Environment
@@ -107,6 +107,17 @@ async def open_ring(
         tuple(vault.open(row["sealed"], IDENTITY.format_map(dict(row))) for row in rows),
         tuple(row["id"] for row in rows),
     )
+
+
+async def unusable_rings(connection: Connection, vault: Vault, now: datetime) -> list[str]:
+    """Why sessions cannot be signed, in words; empty when they can."""
+    problems = []
+    for environment in Environment:
+        try:
+            await open_ring(connection, vault, environment, now)
+        except (NoSigningKeyError, SealError) as error:
+            problems.append(str(error))
+    return problems
 
 
 async def sign(

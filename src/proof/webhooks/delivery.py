@@ -19,7 +19,7 @@ import asyncio
 from datetime import timedelta
 
 from proof.core.clock import Clock
-from proof.core.errors import DatabaseUnavailableError
+from proof.core.errors import UnavailableError
 from proof.core.loop import Loop
 from proof.db import Database
 from proof.events import relay
@@ -78,6 +78,11 @@ class Deliverer:
         self._claiming = Loop("claim deliveries", self._claim_more, self._limits.idle_s)
         self._recording = Loop("record deliveries", self._record, self._limits.idle_s)
         self._abandoning = Loop("abandon deliveries", self.abandon, _ABANDON_EVERY_S)
+
+    @property
+    def loops(self) -> tuple[Loop, ...]:
+        """What `run` repeats, for whoever watches whether it fails."""
+        return self._relaying, self._claiming, self._recording
 
     def wake(self) -> None:
         """Events were committed: look now instead of at the next interval."""
@@ -195,7 +200,7 @@ class Deliverer:
         """None when nothing was sent, for want of the database."""
         try:
             ring = await self._rings.of(delivery.partner_environment_id)
-        except DatabaseUnavailableError:
+        except UnavailableError:
             return None
         return await attempt(self._client, self._clock, delivery, ring)
 

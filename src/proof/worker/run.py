@@ -3,14 +3,18 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from uuid import uuid4
 
+from proof.core.errors import UnavailableError
 from proof.core.loop import Loop
 from proof.db import Database
+from proof.db.heartbeats import stop_beating
 from proof.events import PUBLISHED, Listener
 from proof.timestamps.anchors.log.service import LogWriter
 from proof.timestamps.submissions.rounds import ROUND_AGE_S
 from proof.timestamps.trees.sealing import close_due, seal_next
 from proof.webhooks.delivery import Deliverer
+from proof.worker.heartbeat import heartbeat_loop
 
 # How long a due round or an unsigned head may go unnoticed.
 _LOOK_S = 0.1
@@ -31,12 +35,17 @@ class Worker:
         self._deliverer = deliverer
         self._others = others
         # A log that refuses to sign holds up neither sealing nor the other environment's log.
-        self._logs = [Loop("log", _log_step(writer), _LOOK_S) for writer in writers]
+        self._logs = [
+            Loop(f"{writer.environment} log", _log_step(writer), _LOOK_S) for writer in writers
+        ]
         self._sealing = Loop("sealing", self._seal, _LOOK_S)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop`; what is under way is finished."""
         loops = [self._sealing, *self._logs, *self._others]
+        identity = uuid4()
+        speaking = [*loops, *self._deliverer.loops]
+        loops.append(heartbeat_loop(self._database, identity, speaking))
         tasks = [asyncio.create_task(loop.run()) for loop in loops]
         delivering = asyncio.create_task(self._deliverer.run(stop))
         listener = Listener(self._database, PUBLISHED, self._deliverer.wake)
@@ -48,6 +57,9 @@ class Worker:
         await asyncio.gather(*tasks, delivering)
         with suppress(asyncio.CancelledError):
             await listening
+        with suppress(UnavailableError):
+            async with self._database.transaction() as tx:
+                await stop_beating(tx, identity)
 
     async def _seal(self) -> bool:
         await close_due(self._database, ROUND_AGE_S)

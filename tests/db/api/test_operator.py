@@ -52,6 +52,8 @@ LIST = f"{PARTNERS}/{{id}}/production/allowlists/client_token"
 RATES = f"{PARTNERS}/{{partner_id}}/{{environment}}/rates"
 TABLE = {
     "GET /metrics": Entry("/metrics"),
+    # No worker is alive here.
+    "GET /statusz": Entry("/statusz", 503),
     f"POST {PARTNERS}": Entry(PARTNERS, 201, NEW),
     f"GET {PARTNERS}": Entry(f"{PARTNERS}?limit=2"),
     f"GET {PARTNERS}/{{partner_id}}": Entry(f"{PARTNERS}/{{id}}"),

@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from asyncpg import UniqueViolationError
 from tests.support.application import Answer, Platform, staged
 from tests.support.sessions import open_session, ramp_partner
 
 from proof.api.services import Services
-from proof.core.errors import DatabaseUnavailableError
+from proof.core.errors import BusyError, DatabaseUnavailableError
+from proof.core.secrets import SealError
 from proof.db.embedded import EmbeddedCluster
 from proof.partners.errors import DirectoryStaleError
 from proof.ramp.errors import ProviderAnswerError, ProviderError, ProviderUnavailableError
@@ -59,8 +61,11 @@ def answers(
 @pytest.mark.parametrize(
     ("error", "status", "slug", "code"),
     [
-        (DatabaseUnavailableError("s3cret"), 500, "internal_error", "db_error"),
-        (DirectoryStaleError("s3cret"), 500, "internal_error", "token_error"),
+        (DatabaseUnavailableError("s3cret"), 503, "unavailable", "database_unavailable"),
+        (DirectoryStaleError("s3cret"), 503, "unavailable", "database_unavailable"),
+        (BusyError("others are before you"), 503, "unavailable", "busy"),
+        (UniqueViolationError("s3cret"), 500, "internal_error", "db_error"),
+        (SealError("s3cret"), 500, "internal_error", "token_error"),
         (RuntimeError("s3cret"), 500, "internal_error", "internal_error"),
         (ProviderError("it said no"), 502, "upstream_error", "provider_error"),
         (
@@ -89,5 +94,8 @@ def test_what_is_not_the_callers_fault(
         # Ours are told by the request id they are logged under.
         assert "s3cret" not in answer.json["message"]
         assert answer.headers["x-request-id"] in answer.json["message"]
+    elif status == 503:
+        assert "s3cret" not in answer.json["message"]
+        assert answer.headers["retry-after"] == "1"
     else:
         assert answer.json["message"] == str(error)

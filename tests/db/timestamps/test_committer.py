@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from hashlib import sha256
 from typing import Any
 
+import asyncpg
 import pytest
 from tests.support.application import Platform
 from tests.support.partners import owner_of
@@ -272,7 +273,7 @@ def test_after_an_unknown_outcome_sending_again_is_safe(
     async def failing(connection: Connection, *arguments: Any) -> list[Any]:
         if applied:
             await real(connection, *arguments)
-        raise ConnectionResetError("the server went away")
+        raise asyncpg.ConnectionDoesNotExistError("the server went away")
 
     async def scene() -> None:
         owner, hashes = await newcomer(platform), digests(5, f"unknown {applied}")

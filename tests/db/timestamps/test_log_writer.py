@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from tests.support import signer
 from tests.support.application import Platform, Stage
-from tests.support.partners import execute, issued
+from tests.support.partners import execute, issued, tamper
 
 from proof.partners.types import Environment
 from proof.timestamps.anchors.log.keys import verifier_keys
@@ -117,14 +117,13 @@ def test_two_writers_at_once_make_one_log(alone: Stage) -> None:
 
 async def roll_back(platform: Platform, size: int) -> None:
     """The database as an older backup has it; the mark is not in it."""
-    for statement in (
-        "DELETE FROM log_checkpoints WHERE size > $1",
-        "DELETE FROM log_entries WHERE position >= $1",
-    ):
-        await execute(platform.database, statement, size)
-    await execute(platform.database, "DELETE FROM log_tiles")
+    await tamper(
+        platform.database,
+        f"DELETE FROM log_checkpoints WHERE size > {size}",
+        "DELETE FROM log_entries",
+        "DELETE FROM log_tiles",
+    )
     await execute(platform.database, "UPDATE log_heads SET size = 0, root = sha256('')")
-    await execute(platform.database, "DELETE FROM log_entries")
     await execute(platform.database, "UPDATE rounds SET logged = false WHERE id <= $1", size)
     await execute(platform.database, "DELETE FROM rounds WHERE id > $1", size)
     await platform.writers[PRODUCTION].append()
@@ -139,7 +138,7 @@ def test_a_restored_backup_signs_nothing_and_says_why(alone: Stage) -> None:
         await writer.append()
         await writer.publish()
         await roll_back(platform, 6)
-        await execute(platform.database, "DELETE FROM log_checkpoints")
+        await tamper(platform.database, "DELETE FROM log_checkpoints")
         with pytest.raises(LogRolledBackError) as caught:
             await platform.writer(PRODUCTION).publish()
         assert "holds 6 entries, but 10 were signed" in caught.value.message

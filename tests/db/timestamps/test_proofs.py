@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 import pytest
 from tests.support import signer
 from tests.support.application import Platform
-from tests.support.partners import execute, issued, owner_of
+from tests.support.partners import issued, owner_of, tamper
 
 from proof.partners.types import Environment, OnboardedPartner, PartnerEnvironment
 from proof.timestamps.anchors.log.keys import verifier_keys
@@ -209,7 +209,7 @@ def test_an_unsound_proof_is_never_given_out(run: Run, platform: Platform, damag
             hashes[4],
         )
         await proofs.proof(owner, hashes[4], Currency.LOG)
-        await execute(platform.database, SPOILING[damage], row["round_id"])
+        await tamper(platform.database, SPOILING[damage].replace("$1", str(row["round_id"])))
         with pytest.raises(UnsoundProofError):
             await proofs.proof(owner, hashes[4], Currency.LOG)
         with pytest.raises(UnsoundProofError):

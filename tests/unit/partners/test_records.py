@@ -77,6 +77,10 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
         {"wallets": [{"currency": "USDT", "network": "TRC20", "address": TRON}] * 2},
         r"production.wallets\[1\]: there is another",
     ),
+    "insecure origin": (
+        {"widget_origins": ["http://shop.example"]},
+        r"production.widget_origins\[0\]",
+    ),
     "origin": ({"widget_origins": ["https://a.example/x"]}, r"production.widget_origins\[0\]"),
     "sell without off-ramp": (
         {"off_ramp": False, "widget_config": {"type": "sell"}},

@@ -28,6 +28,7 @@ from proof.api.widget import (
     WidgetHandlers,
 )
 from proof.core.errors import NotFoundError
+from proof.db.shares import Work
 from proof.partners.rates import CallClass
 from proof.partners.types import CredentialKind
 from proof.ramp.sessions.state import State
@@ -107,7 +108,8 @@ def _sandbox_routes(services: Services) -> list[Operation]:
         "credential": _TOKEN,
         "ramp": True,
         "in_production": False,
-        "call_class": CallClass.SESSION,
+        "call_class": CallClass.SANDBOX,
+        "in_turn": True,
     }
     return [
         Operation(
@@ -131,7 +133,7 @@ def _provider_routes(services: Services) -> list[Operation]:
         Operation(
             "POST", "/providers/{name}/{account_id}/callback", ProviderHandlers(services).callback,
             "Tell of a transaction", {200: Answer("it is durable")},
-            tag="ramp", ramp=True, listed=False, raw_body="application/json",
+            tag="ramp", ramp=True, listed=False, raw_body="application/json", work=Work.CALLBACK,
             refuses=(400, 404, 413, 429), own_credential=_account,
         ),
     ]  # fmt: skip
@@ -155,6 +157,7 @@ def _page_routes(services: Services) -> list[Operation]:
         "tag": "ramp",
         "ramp": True,
         "listed": False,
+        "work": Work.WIDGET,
         "body_limit": _PAGE_BODY,
         "refuses": (400, 401, 403, 404, 409, 413, 429, 502, 503),
     }

@@ -4,7 +4,7 @@ from proof.api.http import JSON
 from proof.api.operations import Answer, Operation
 from proof.api.services import Services
 from proof.api.system import SystemHandlers
-from proof.api.wire import Health
+from proof.api.wire import Health, StatusAnswer
 from proof.partners.operators import OperatorScope
 
 _TEXT = "text/plain"
@@ -19,9 +19,15 @@ def system_routes(services: Services, openapi: bytes) -> list[Operation]:
             {200: Answer("it does", Health)}, tag="system", in_sandbox=False, vital=True,
         ),
         Operation(
-            "GET", "/readyz", system.readyz, "Everything it needs is there",
+            "GET", "/readyz", system.readyz, "Calls are accepted",
             {200: Answer("ready", Health), 503: Answer("what is missing", Health)},
-            tag="system", in_sandbox=False, vital=True,
+            tag="system", in_sandbox=False, vital=True, work=None,
+        ),
+        Operation(
+            "GET", "/statusz", system.statusz, "What is stopped behind the processes that answer",
+            {200: Answer("everything works", StatusAnswer),
+             503: Answer("what is stopped, and why", StatusAnswer)},
+            tag="system", operator_scope=OperatorScope.READ, in_sandbox=False,
         ),
         Operation(
             "GET", "/metrics", system.metrics, "Counters of this machine's HTTP processes",

@@ -108,7 +108,7 @@ def _setting_routes(services: Services) -> list[Operation]:
         Operation(
             "PATCH", "/v1/api-key/setting", settings.patch, "Change where notices go",
             {200: Answer("the whole setting", SettingAnswer)},
-            tag="settings", credential=_KEY, call_class=CallClass.SETTINGS,
+            tag="settings", credential=_KEY, call_class=CallClass.SETTINGS, in_turn=True,
             body=SettingRequest, refuses=(400, 413, 429),
         ),
         Operation(

@@ -106,7 +106,7 @@ def _environment(record: EnvironmentRecord, environment: Environment) -> Environ
         networks=_each("networks", record.networks, _chain_network),
         wallets=_wallets(record.wallets, environment),
         amounts=_amounts(record.amounts),
-        widget_origins=_each("widget_origins", record.widget_origins, _origin),
+        widget_origins=_each("widget_origins", record.widget_origins, _ORIGINS[environment]),
     )
     with field("widget_config"):
         _check_widget_config(result.widget_config, result)
@@ -246,6 +246,17 @@ def _origin(text: str) -> str:
     if not _ORIGIN.fullmatch(text) or not _has_host(text):
         raise InvalidInputError(f"{text!r} is not an origin like https://shop.example")
     return text
+
+
+def _secure_origin(text: str) -> str:
+    if not _origin(text).startswith("https://"):
+        raise InvalidInputError(
+            f"{text!r} is not https; in production the widget is embedded by https pages alone"
+        )
+    return text
+
+
+_ORIGINS = {Environment.PRODUCTION: _secure_origin, Environment.SANDBOX: _origin}
 
 
 def _has_plain_host(url: str) -> bool:

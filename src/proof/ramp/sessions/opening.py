@@ -9,8 +9,9 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from proof.core.clock import Clock
-from proof.core.errors import DatabaseUnavailableError
+from proof.core.errors import UnavailableError
 from proof.db import Database
+from proof.db.shares import working_for
 from proof.ramp.sessions import queries
 from proof.ramp.sessions.queries import NewSession, Written
 
@@ -45,7 +46,9 @@ class Opener:
         item = _Item(new, asyncio.get_running_loop().create_future())
         self._queue.append(item)
         if len(self._lanes) < _LANES:
-            lane = asyncio.create_task(self._run())
+            # It writes everybody's sessions, so it is nobody's share.
+            with working_for(None):
+                lane = asyncio.create_task(self._run())
             self._lanes.add(lane)
             lane.add_done_callback(self._lanes.discard)
         return await item.done
@@ -54,7 +57,7 @@ class Opener:
         while batch := self._take():
             try:
                 written = await self._written(batch)
-            except DatabaseUnavailableError as error:
+            except UnavailableError as error:
                 _fail(batch, error)
             except Exception as error:  # noqa: BLE001 - handed to who waits
                 await self._one_by_one(batch, error)

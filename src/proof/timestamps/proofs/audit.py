@@ -52,10 +52,7 @@ async def fsck(database: Database, progress: Progress) -> Audit:
     """
     findings: list[Finding] = []
     # One snapshot, so that work going on meanwhile is not taken for damage.
-    async with (
-        database.connection() as connection,
-        connection.transaction(isolation="repeatable_read", readonly=True),
-    ):
+    async with database.snapshot() as connection:
         rounds, leaves = await _rounds(connection, findings, progress)
         environments = [
             row["environment"]

@@ -116,10 +116,7 @@ async def verify_log(
 
     Not checked: the timestamp log itself; `proof fsck` does.
     """
-    async with (
-        database.connection() as connection,
-        connection.transaction(isolation="repeatable_read", readonly=True),
-    ):
+    async with database.snapshot() as connection:
         chain = await verify_chain(connection, progress)
         findings, heads = list(chain.findings), 0
         async for digests in _submitted(connection):

@@ -59,7 +59,7 @@ async def seal_next(
     if len(found["leaves"]) == HASH_BYTES:
         await queries.discard(tx, tree_id)
         return True
-    tree = await build_aside(found["leaves"])
+    tree = await build_aside(tx, found["leaves"])
     counts = tree.leaf_count, found["hashes"], newest.size
     await queries.store(tx, tree_id, tree.root, tree.tiles(), counts)
     return True

@@ -13,6 +13,7 @@ from typing import Any
 
 from proof.core.errors import ProofError
 from proof.db import Connection, Database
+from proof.db.session import kept_open
 from proof.timestamps.trees import queries
 from proof.timestamps.trees.merkle import HASH_BYTES, RoundTree, Step, build, tile_path
 from proof.timestamps.types import Currency
@@ -41,7 +42,7 @@ async def seal_next(database: Database) -> bool:
         if len(leaves) == HASH_BYTES:
             await queries.discard(tx, claimed["id"], Currency.LOG)
         else:
-            tree = await build_aside(leaves)
+            tree = await build_aside(tx, leaves)
             await queries.store_tree(tx, claimed["id"], tree.root, tree.leaf_count, tree.tiles())
     return True
 
@@ -66,11 +67,11 @@ def steps_over(rows: Sequence[Any], leaf: bytes) -> list[Step] | None:
     return steps
 
 
-async def build_aside(leaves: bytes) -> RoundTree:
-    """`build`, off the event loop when it takes long."""
+async def build_aside(tx: Connection, leaves: bytes) -> RoundTree:
+    """`build`, off the event loop when it takes long; the transaction stays open meanwhile."""
     if len(leaves) < _THREAD_FROM_LEAVES * HASH_BYTES:
         return build(leaves)
-    return await asyncio.to_thread(build, leaves)
+    return await kept_open(tx, asyncio.to_thread(build, leaves))
 
 
 def _position(tile: bytes, leaf: bytes) -> int | None:

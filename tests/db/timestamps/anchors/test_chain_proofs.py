@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from tests.support.anchors import BLOCK, BLOCKS, SCHEDULE, Anchorage, digest_of, tree_of
 from tests.support.fake_chain import FakeChain, FakeNetwork
+from tests.support.partners import tamper
 from tests.support.pipeline import lost, owner, work
 
 from proof.timestamps.proofs.audit import fsck
@@ -149,7 +150,7 @@ def test_fsck_names_the_tree_that_differs(
         digest = digest_of(damage)
         receipt = await anchorage.anchored(digest, network)
         assert await lost(anchorage.database, {digest}) == []
-        await anchorage.fetch(statement)
+        await tamper(anchorage.database, statement)
         found = await fsck(anchorage.database, lambda *_: None)
         (finding,) = [each for each in found.findings if each.where.startswith("tree ")]
         assert finding.where == f"tree {tree_of(receipt, BTC)}"

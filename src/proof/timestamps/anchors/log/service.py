@@ -62,6 +62,11 @@ class LogWriter:
         self._mark = mark
         self._signer: keys.CheckpointSigner | None = None
 
+    @property
+    def environment(self) -> str:
+        """Whose log this writes."""
+        return self._environment
+
     async def append(self) -> int:
         """Append sealed rounds to the log; answers how many."""
         async with self._database.transaction() as tx:

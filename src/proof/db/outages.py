@@ -1,0 +1,81 @@
+"""Telling what PostgreSQL did from faults of ours.
+
+An error in the middle of a transaction may be anybody's: only what the server said or did, or a connection
+that is gone, makes it one that passes.
+"""
+
+from contextlib import suppress
+
+import asyncpg
+
+from proof.core.errors import BusyError, DatabaseUnavailableError, UnavailableError
+from proof.db.types import Connection
+
+# Of a server that stops, restarts, hands over to another, is overfull, or ends what takes too long.
+_STATED = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.IdleInTransactionSessionTimeoutError,
+    asyncpg.TransactionTimeoutError,
+    asyncpg.ReadOnlySQLTransactionError,
+    # The driver lost its place: a server that ended in the middle of an answer leaves it there.
+    asyncpg.InternalClientError,
+)
+# Another holds what this needs; nothing was done.
+_HELD = (
+    asyncpg.LockNotAvailableError,
+    asyncpg.DeadlockDetectedError,
+    asyncpg.SerializationError,
+)
+
+# What connecting raises while there is no server to connect to; TimeoutError is an OSError.
+CANNOT_CONNECT = (
+    OSError,
+    *_STATED,
+    asyncpg.InterfaceError,
+)
+
+
+def outage(error: BaseException, connection: Connection) -> UnavailableError | None:
+    """What PostgreSQL did that ended the use of a connection with this error; None when it did nothing.
+
+    A connection whose server does not answer, or takes no writes any more, is ended with it.
+    """
+    if isinstance(error, UnavailableError):
+        return error
+    if isinstance(error, _HELD):
+        return BusyError("others are changing the same thing")
+    if isinstance(error, _STATED):
+        # A server that was made a replica would refuse every later write as well.
+        _end(connection)
+        return DatabaseUnavailableError(f"PostgreSQL: {error!r}")
+    if isinstance(error, TimeoutError) and _raised_by_driver(error):
+        _end(connection)
+        return DatabaseUnavailableError("PostgreSQL did not answer in time")
+    # The driver's own word for a connection that is gone, and for our misuse of one that is not.
+    if isinstance(error, asyncpg.InterfaceError) and _is_gone(connection):
+        return DatabaseUnavailableError(f"the connection to PostgreSQL is gone: {error}")
+    return None
+
+
+def _is_gone(connection: Connection) -> bool:
+    try:
+        return connection.is_closed()
+    except asyncpg.InterfaceError:
+        # A pooled connection that is lost has left its pool already, and answers nothing.
+        return True
+
+
+def _end(connection: Connection) -> None:
+    with suppress(asyncpg.InterfaceError):
+        connection.terminate()
+
+
+def _raised_by_driver(error: BaseException) -> bool:
+    """A statement's timeout has a plain TimeoutError's type; only where it was raised tells it apart."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    name = "" if trace is None else str(trace.tb_frame.f_globals.get("__name__"))
+    return name.partition(".")[0] == asyncpg.__name__

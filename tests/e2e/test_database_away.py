@@ -1,0 +1,179 @@
+"""A database that starts late, is restarted and is killed under load: 503 and `Retry-After`, and then
+everything works again; what was acknowledged is there."""
+
+import asyncio
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import quote
+
+import aiohttp
+import pytest
+from tests.support.served import Server
+
+from proof.db import Database
+from proof.db.embedded import EmbeddedCluster
+
+PATIENCE_S = 120.0
+CALLERS = 20
+
+
+@dataclass
+class Standalone:
+    """A PostgreSQL apart from the server that uses it, to be started, ended and started again."""
+
+    folder: Path
+    _running: ExitStack = field(default_factory=ExitStack)
+    _pid: int = 0
+
+    def start(self) -> None:
+        running = self._running.enter_context(EmbeddedCluster(self.folder).start())
+        self._pid = running.process.pid
+
+    def stop(self) -> None:
+        """In order, as a restart does: sessions end with `terminating connection`."""
+        self._running.close()
+
+    def kill(self) -> None:
+        os.kill(self._pid, signal.SIGKILL)
+        self._running.close()
+
+    def url(self, role: Literal["owner", "app"]) -> str:
+        found = EmbeddedCluster(self.folder).connection(role)
+        host = quote(found.host, safe="")
+        return (
+            f"postgresql://{found.user}:{quote(found.password)}@/{found.database}"
+            f"?host={host}&port={found.port}"
+        )
+
+    def arguments(self) -> dict[str, Any]:
+        return asdict(EmbeddedCluster(self.folder).connection("app"))
+
+
+@pytest.fixture
+def scene() -> Iterator[tuple[Standalone, Server]]:
+    folder = Path(tempfile.mkdtemp(prefix="pf-", dir="/tmp"))
+    database = Standalone(folder / "pg")
+    (folder / "pg").mkdir()
+    database.start()
+    urls = {
+        "PROOF_DATABASE_URL": database.url("app"),
+        "PROOF_DATABASE_OWNER_URL": database.url("owner"),
+        "PROOF_PROCESSES": "1",
+    }
+    server = Server(folder, urls)
+    (folder / "d").mkdir()
+    try:
+        yield database, server
+    finally:
+        if hasattr(server, "process"):
+            server.stop()
+        database.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@dataclass
+class Load:
+    """Answers by what they were, and the hashes that were acknowledged."""
+
+    answers: Counter[str] = field(default_factory=Counter)
+    acknowledged: set[str] = field(default_factory=set)
+
+    async def press(self, session: aiohttp.ClientSession, url: str, over: asyncio.Event) -> None:
+        while not over.is_set():
+            digests = [secrets.token_hex(32)]
+            async with session.post(f"{url}/v1/timestamp", json={"sha256": digests}) as reply:
+                await reply.read()
+                if reply.status == 200:
+                    self.acknowledged.update(digests)
+                    self.answers["taken"] += 1
+                elif reply.status == 503 and reply.headers.get("retry-after") == "1":
+                    self.answers["later"] += 1
+                    await asyncio.sleep(0.01)
+                else:
+                    self.answers[f"{reply.status} {await reply.text()}"] += 1
+
+    async def until_more(self, name: str) -> None:
+        """Until there are more answers of that kind than now."""
+        before, deadline = self.answers[name], time.monotonic() + PATIENCE_S
+        while self.answers[name] < before + CALLERS:
+            assert time.monotonic() < deadline, self.answers
+            await asyncio.sleep(0.01)
+
+
+@pytest.mark.timeout(600)
+def test_the_database_is_away_and_comes_back(scene: tuple[Standalone, Server]) -> None:
+    database, server = scene
+    database.stop()
+    waiting = subprocess.Popen(
+        [sys.executable, "-m", "proof", "serve"],
+        env=server.environment,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert waiting.stderr is not None
+    assert "database.waiting" in waiting.stderr.readline()
+    waiting.terminate()
+    assert waiting.wait(PATIENCE_S) == 0
+    waiting.stderr.close()
+    database.start()
+    server.start()
+    partner = server.add_partner()["production"]
+    load = Load()
+
+    async def pressed() -> None:
+        over = asyncio.Event()
+        headers = {"x-api-key": partner["api_key"]}
+        timeout = aiohttp.ClientTimeout(total=PATIENCE_S)
+        async with aiohttp.ClientSession(headers=headers, timeout=timeout) as session:
+            callers = [
+                asyncio.create_task(load.press(session, partner["base_url"], over))
+                for _ in range(CALLERS)
+            ]
+            for end in (database.stop, database.kill):
+                await load.until_more("taken")
+                await asyncio.to_thread(end)
+                await load.until_more("later")
+                await asyncio.to_thread(database.start)
+                await load.until_more("taken")
+            over.set()
+            await asyncio.gather(*callers)
+            await proved(session, partner["base_url"], min(load.acknowledged))
+            # The server ends with the thread that started it, so this cannot wait for the loop's end.
+            assert await stored(database) >= load.acknowledged
+
+    asyncio.run(pressed())
+    faults = [line for line in server.log().splitlines() if '"request.failed"' in line]
+    assert (set(load.answers), faults) == ({"taken", "later"}, [])
+    assert '"exception"' not in server.log()
+
+
+async def proved(session: aiohttp.ClientSession, url: str, digest: str) -> None:
+    """The worker works again: a hash from before has its proof."""
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        async with session.get(f"{url}/v1/proof/{digest}") as reply:
+            if reply.status == 200:
+                return
+            assert reply.status in {425, 503}, await reply.text()
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.1)
+
+
+async def stored(database: Standalone) -> set[str]:
+    opened = await Database.open(database.arguments())
+    async with opened.connection() as connection:
+        rows = await connection.fetch("SELECT encode(digest, 'hex') AS digest FROM submissions")
+    await opened.close()
+    return {row["digest"] for row in rows}
