@@ -49,7 +49,7 @@ from proof.web.contents import ENTRIES, PAGES_FOLDER
 from proof.web.site import documentation, render
 from proof.webhooks.schedule import Schedule
 from proof.webhooks.signing import secret_text, webhook_headers, x_signature
-from proof.webhooks.types import TEST_EVENT
+from proof.webhooks.types import TEST_EVENT, Waiting
 
 ROOT = Path(__file__).parent.parent.parent
 BASE = "https://stamps.test/proof"
@@ -192,6 +192,7 @@ def test_every_command_speaks_to_programs() -> None:
         ("operating", Alert),
         ("operating", NoReply),
         ("operating", OperatorScope),
+        ("operating", Waiting),
     ],
 )
 def test_every_word_that_an_operator_is_shown_is_explained(

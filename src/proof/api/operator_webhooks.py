@@ -33,7 +33,7 @@ from proof.webhooks.acts import (
 )
 from proof.webhooks.inspection import PAGE_MAX, Search, search_deliveries
 from proof.webhooks.signing import webhook_id
-from proof.webhooks.types import Ordering, State
+from proof.webhooks.types import Ordering, State, Waiting
 from proof.webhooks.view import DeliveryView, EndpointView, delivery_view, endpoint_views
 
 PAGE_DEFAULT = 100
@@ -87,10 +87,27 @@ class ReplayRequest(Struct, forbid_unknown_fields=True):
     endpoint_id: Annotated[UUID, Meta(description="one endpoint's only")] | None = None
 
 
+class WaitingBody(Struct):
+    """Deliveries of one endpoint that are pending for one reason."""
+
+    endpoint_id: UUID
+    waiting: Annotated[
+        Waiting,
+        Meta(
+            description="`endpoint_disabled`: until it is enabled; `breaker_open`: until a probe is"
+            " answered; `earlier_event`: of the same object; `next_attempt`: of its schedule;"
+            " `under_way`: being sent; `worker`: due now"
+        ),
+    ]
+    count: int
+    next_at: Annotated[datetime | None, Meta(description="of the next probe or attempt")]
+
+
 class ReplayAnswer(Struct):
-    """How many deliveries are due again."""
+    """How many deliveries are pending again, and what of all that was named is pending, and why."""
 
     replayed: int
+    pending: list[WaitingBody]
 
 
 class SentTest(Struct):
@@ -174,10 +191,14 @@ class OperatorWebhookHandlers:
         body: ReplayRequest = call.body
         wanted = Replay(body.delivery, body.since, body.until, body.failed, body.endpoint_id)
         services = self._services
-        count = await replay_webhooks(
+        done = await replay_webhooks(
             services.database, _place(call), wanted, _actor(call), services.clock.now()
         )
-        return Reply(200, _encode(ReplayAnswer(count)))
+        pending = [
+            WaitingBody(one.endpoint_id, one.waiting, one.count, one.next_at)
+            for one in done.pending
+        ]
+        return Reply(200, _encode(ReplayAnswer(done.count, pending)))
 
     async def test(self, call: Call) -> Reply:
         """POST …/webhooks/{endpoint_id}/test."""

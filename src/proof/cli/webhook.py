@@ -1,6 +1,6 @@
 """proof webhook: endpoints, deliveries, sending again, trying out; the secrets have a file of their own."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -24,14 +24,26 @@ from proof.webhooks.acts import (
     EndpointChange,
     Place,
     Replay,
+    Replayed,
     change_endpoint,
     replay_webhooks,
 )
 from proof.webhooks.inspection import PAGE_MAX, Search, search_deliveries
-from proof.webhooks.types import Ordering, State
+from proof.webhooks.replay import Standing
+from proof.webhooks.types import Ordering, State, Waiting
 from proof.webhooks.view import DeliveryView, EndpointView, delivery_view, endpoint_views
 
 _ID_MAX = 2**53 - 1
+
+_WAITING = {
+    Waiting.DISABLED: "wait: the endpoint is disabled; to call it again: proof webhook change {1} --enable",
+    Waiting.BREAKER: "wait until a probe of the endpoint is answered{0}; proof webhook endpoints says why;"
+    " to call it at once: proof webhook change {1} --enable",
+    Waiting.ORDER: "wait for an earlier event of the same object",
+    Waiting.SCHEDULE: "wait for their next attempt{0}; to make it now: proof webhook change {1} --enable",
+    Waiting.UNDER_WAY: "are being sent",
+    Waiting.WORKER: "are due now; a worker sends them",
+}
 
 OfPartner = Annotated[str | None, typer.Option("--partner", help="One partner's only.")]
 InEnv = Annotated[Environment | None, typer.Option("--env", help="One environment's only.")]
@@ -175,21 +187,33 @@ def _register_replay(webhook: typer.Typer, open_installation: Opener) -> None:
     ) -> None:
         """Send again, with the same webhook-id: one delivery, a range of time, or what failed.
 
+        What is pending is left as it is, and counted with what it waits for.
+
         Example: proof webhook replay ptr_3mF8… --env production --failed --since 24h
         """
 
-        async def act(database: Database) -> int:
+        async def act(database: Database) -> Replayed:
             now, place = SystemClock().now(), Place(partner, env)
             return await replay_webhooks(database, place, wanted, invoker(), now)
 
         with stated_errors():
             start, end = _moment("--since", since), _moment("--until", until)
             wanted = Replay(delivery, start, end, failed, endpoint)
-            count = open_installation(ServerOptions(data)).with_database(act)
+            found = open_installation(ServerOptions(data)).with_database(act)
         if as_json:
-            print_json({"replayed": count})
-        else:
-            out.print(f"{count} due again", markup=False)
+            pending = [msgspec.to_builtins(one) for one in found.pending]
+            print_json({"replayed": found.count, "pending": pending})
+            return
+        out.print(f"{found.count} pending again", markup=False)
+        for one in found.pending:
+            out.print(
+                _pending(one, f"{partner} --env {env} --endpoint {one.endpoint_id}"), markup=False
+            )
+
+
+def _pending(one: Standing, endpoint: str) -> str:
+    next_at = "" if one.next_at is None else f", {_second(one.next_at)}"
+    return f"{one.count} at {one.endpoint_id} {_WAITING[one.waiting].format(next_at, endpoint)}"
 
 
 async def _endpoints(
@@ -214,7 +238,7 @@ def _print_deliveries(found: list[DeliveryView]) -> None:
     rows = [
         [
             *_cells(one.id, one.partner_id, one.environment, one.type, one.subject),
-            one.happened_at.isoformat(timespec="seconds").replace("+00:00", "Z"),
+            _second(one.happened_at),
             *_cells(one.state, one.attempts, one.last_outcome, one.last_body),
         ]
         for one in found
@@ -225,6 +249,10 @@ def _print_deliveries(found: list[DeliveryView]) -> None:
 def _cells(*values: Any) -> list[str]:
     """Without anything a terminal would obey: much of it is a receiver's words."""
     return ["" if one is None else printable(str(one)) for one in values]
+
+
+def _second(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def _moment(option: str, text: str | None) -> datetime | None:

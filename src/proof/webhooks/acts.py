@@ -10,7 +10,7 @@ from proof.db import Connection, Database
 from proof.partners.audit import Actor, record
 from proof.partners.environments import environment_id
 from proof.partners.types import Environment
-from proof.webhooks.replay import Selection, replay, replay_delivery
+from proof.webhooks.replay import Selection, Standing, replay, replay_delivery, standing
 from proof.webhooks.service import (
     enable_endpoint,
     endpoint,
@@ -48,6 +48,14 @@ class Replay:
 
 
 @dataclass(frozen=True, slots=True)
+class Replayed:
+    """How many deliveries are pending again, and what all that are pending wait for."""
+
+    count: int
+    pending: list[Standing]
+
+
+@dataclass(frozen=True, slots=True)
 class EndpointChange:
     """What is to be different at an endpoint; None leaves it. `enable` closes its breaker."""
 
@@ -64,8 +72,8 @@ async def endpoints_of(connection: Connection, place: Place) -> list[Endpoint]:
 
 async def replay_webhooks(
     database: Database, place: Place, wanted: Replay, actor: Actor, now: datetime
-) -> int:
-    """Make deliveries due at `now`; how many, a pending one included that was named itself.
+) -> Replayed:
+    """Make deliveries due at `now` that have ended; how many, and what of all that was meant is pending.
 
     A range is done in batches: the entry in the audit log is there before the first of them. Raises
     InvalidInputError for a selection that is none or cannot be sent again, NotFoundError, and
@@ -79,13 +87,15 @@ async def replay_webhooks(
             await _require_own(tx, owner, wanted.endpoint_id)
         await record(tx, actor, "webhook.replay", place.partner_id, after=entry)
         if wanted.delivery is not None:
-            await replay_delivery(tx, owner, wanted.delivery, now)
-            return 1
+            count = await replay_delivery(tx, owner, wanted.delivery, now)
     if wanted.failed:
         selection = Selection(owner, wanted.endpoint_id, failed_since=wanted.since or _BEGINNING)
     else:
         selection = Selection(owner, wanted.endpoint_id, wanted.since, wanted.until)
-    return await replay(database, selection, now)
+    if wanted.delivery is None:
+        count = await replay(database, selection, now)
+    async with database.connection() as connection:
+        return Replayed(count, await standing(connection, selection, now, wanted.delivery))
 
 
 async def send_test(tx: Connection, place: Place, endpoint_id: UUID, actor: Actor) -> UUID:

@@ -19,6 +19,7 @@ INSERT INTO webhook_endpoints (id, partner_environment_id, purpose, url) VALUES 
 ON CONFLICT (partner_environment_id, purpose) WHERE removed_at IS NULL
 DO UPDATE SET url = excluded.url, {_CLOSED}
 WHERE webhook_endpoints.url <> excluded.url OR webhook_endpoints.breaker <> 'closed'
+RETURNING id
 """
 
 _REMOVE_ENDPOINT = """
@@ -122,10 +123,28 @@ WITH changed AS (
 {_TOLD}
 """
 
+# What waits for the endpoint alone; an object's later events wait for the one before them. The attempt is
+# none of the delivery's schedule: an endpoint that answers a probe and fails again, ever anew, would use up
+# in minutes what is meant for days. The bound keeps such a one from counting past the column.
+_LET_OUT = """
+UPDATE webhook_deliveries SET due_at = {now}, next_attempt_at = {now},
+    attempts_before = attempts_before + CASE WHEN attempts > attempts_before THEN 1 ELSE 0 END
+WHERE id IN (SELECT id FROM webhook_deliveries
+             WHERE endpoint_id {endpoint} AND state = 'pending' AND attempts < 1000
+               AND due_at > {now} AND due_at < 'infinity'
+             ORDER BY id FOR UPDATE)
+"""
+_LET_OUT_NOW = _LET_OUT.format(now="now()", endpoint="= $1")
+
 _RECOVER = f"""
-UPDATE webhook_endpoints SET {_CLOSED}
-WHERE id = $1 AND url = $2 AND breaker = 'open' AND removed_at IS NULL
-RETURNING partner_environment_id, purpose, breaker, reason, true AS moved
+WITH changed AS (
+    UPDATE webhook_endpoints SET {_CLOSED}
+    WHERE id = $1 AND url = $2 AND breaker = 'open' AND removed_at IS NULL
+    RETURNING id, partner_environment_id, purpose, breaker, reason
+), let_out AS (
+    {_LET_OUT.format(now="$3::timestamptz", endpoint="IN (SELECT id FROM changed)")}
+)
+SELECT partner_environment_id, purpose, breaker, reason, true AS moved FROM changed
 """
 
 _ANSWERED = """
@@ -137,8 +156,10 @@ WHERE id = $1 AND url = $2 AND failures > 0 AND breaker = 'closed' AND removed_a
 async def put_endpoint(
     tx: Connection, endpoint_id: UUID, partner_environment_id: int, purpose: str, url: str
 ) -> None:
-    """Create the purpose's endpoint, or give it another URL, which pending deliveries then use."""
-    await tx.execute(_PUT_ENDPOINT, endpoint_id, partner_environment_id, purpose, url)
+    """Create the purpose's endpoint, or give it another URL, which pending deliveries then use at once."""
+    put = await tx.fetchval(_PUT_ENDPOINT, endpoint_id, partner_environment_id, purpose, url)
+    if put is not None:
+        await tx.execute(_LET_OUT_NOW, put)
 
 
 async def remove_endpoint(tx: Connection, partner_environment_id: int, purpose: str) -> None:
@@ -195,14 +216,14 @@ async def set_ed25519(tx: Connection, endpoint_id: UUID, ed25519: bool) -> int |
 
 
 async def close_breaker(tx: Connection, endpoint_id: UUID) -> bool:
-    """Call the endpoint again; whether there was such an endpoint."""
-    return bool(
-        await tx.fetchval(
-            f"UPDATE webhook_endpoints SET {_CLOSED} WHERE id = $1 AND removed_at IS NULL"
-            " RETURNING true",
-            endpoint_id,
-        )
+    """Call the endpoint again, with all that waits for it; whether there was such an endpoint."""
+    closed = await tx.fetchval(
+        f"UPDATE webhook_endpoints SET {_CLOSED} WHERE id = $1 AND removed_at IS NULL RETURNING true",
+        endpoint_id,
     )
+    if closed:
+        await tx.execute(_LET_OUT_NOW, endpoint_id)
+    return bool(closed)
 
 
 async def judge(
@@ -221,7 +242,7 @@ def _statement(verdict: Verdict) -> tuple[Any, ...]:
         case Change.OPENED:
             return _OPEN, *told, verdict.probe_at
         case Change.RECOVERED:
-            return _RECOVER, *where
+            return _RECOVER, *where, verdict.at
         case Change.DISABLED:
             return _DISABLE, *told
         case Finding.ANSWERED:

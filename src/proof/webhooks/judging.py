@@ -30,14 +30,15 @@ class Judge:
         """What is recorded of an attempt that ends now.
 
         A probe that failed is none of its delivery's attempts: while a breaker is open nothing is
-        used up. A receiver's Retry-After puts the next attempt off, and never brings it forward.
+        used up, and the delivery waits for the breaker alone, behind the others. A receiver's
+        Retry-After puts the next attempt off, and never brings it forward.
         """
         now = self._clock.now()
         state, at, uncounted = State.FAILED, now, 0
         if result.delivered:
             state = State.DELIVERED
         elif delivery.failed_probes is not None:
-            state, at, uncounted = State.PENDING, now + self._probe_delay(delivery, result), 1
+            state, uncounted = State.PENDING, 1
         else:
             delay_s = self._schedule.delay_s(delivery.attempt - delivery.attempts_before)
             if delay_s is not None:

@@ -13,7 +13,7 @@ from uuid import UUID
 from proof.core.errors import InvalidInputError, NotFoundError
 from proof.db import Connection, Database
 from proof.webhooks import queries
-from proof.webhooks.types import State
+from proof.webhooks.types import State, Waiting
 
 _BATCH = 500
 
@@ -42,6 +42,32 @@ WHERE endpoint_id = ANY($1::uuid[]) AND event_cursor > $2 AND event_cursor <= $3
 ORDER BY event_cursor LIMIT $4
 """
 
+# The breaker first: while it is open, nothing else lets a delivery out.
+_STANDING = """
+SELECT endpoint_id, waiting, count(*), min(next_at) FROM (
+    SELECT endpoint.id AS endpoint_id,
+           CASE WHEN endpoint.breaker = 'disabled' THEN 'endpoint_disabled'
+                WHEN endpoint.breaker = 'open' THEN 'breaker_open'
+                WHEN delivery.due_at = 'infinity' THEN 'earlier_event'
+                WHEN delivery.due_at > $2 THEN 'next_attempt'
+                WHEN delivery.next_attempt_at > $2 THEN 'under_way'
+                ELSE 'worker' END AS waiting,
+           CASE WHEN endpoint.breaker = 'open' THEN endpoint.probe_at
+                WHEN endpoint.breaker = 'closed' AND delivery.due_at > $2
+                     AND delivery.due_at < 'infinity' THEN delivery.due_at END AS next_at
+    FROM webhook_deliveries delivery
+    JOIN webhook_endpoints endpoint ON endpoint.id = delivery.endpoint_id
+    JOIN outbox event ON event.cursor = delivery.event_cursor
+    WHERE endpoint.removed_at IS NULL AND endpoint.partner_environment_id = $1
+      AND delivery.state = 'pending'
+      AND ($3::uuid IS NULL OR endpoint.id = $3)
+      AND ($4::timestamptz IS NULL OR event.created_at >= $4)
+      AND ($5::timestamptz IS NULL OR event.created_at < $5)
+      AND ($6::timestamptz IS NULL OR delivery.last_attempt_at >= $6)
+      AND ($7::bigint IS NULL OR delivery.id = $7)
+) AS pending GROUP BY endpoint_id, waiting ORDER BY endpoint_id, waiting
+"""
+
 _RESET = """
 UPDATE webhook_deliveries
 SET state = 'pending', attempts_before = attempts,
@@ -67,10 +93,38 @@ class Selection:
     failed_since: datetime | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How many deliveries of an endpoint wait, and for what; `next_at` is the next probe or attempt, where
+    one is due at a time."""
+
+    endpoint_id: UUID
+    waiting: Waiting
+    count: int
+    next_at: datetime | None
+
+
+async def standing(
+    connection: Connection, selection: Selection, now: datetime, delivery_id: int | None = None
+) -> list[Standing]:
+    """What is pending of a selection, or of it the one delivery, and why."""
+    rows = await connection.fetch(
+        _STANDING,
+        selection.partner_environment_id,
+        now,
+        selection.endpoint_id,
+        selection.since,
+        selection.until,
+        selection.failed_since,
+        delivery_id,
+    )
+    return [Standing(to, Waiting(why), count, next_at) for to, why, count, next_at in rows]
+
+
 async def replay_delivery(
     tx: Connection, partner_environment_id: int, delivery_id: int, now: datetime
-) -> None:
-    """Make one delivery due at `now`, whatever became of it; a pending one is left as it is.
+) -> int:
+    """Make one delivery due at `now`, whatever became of it; a pending one is left as it is. How many.
 
     Raises NotFoundError for one that is not this partner environment's, InvalidInputError when its
     endpoint was removed or its payload pruned.
@@ -94,7 +148,7 @@ async def replay_delivery(
     )
     if not held["kept"]:
         raise InvalidInputError(f"the payload of delivery {delivery_id} is no longer kept")
-    await _reset(tx, [(delivery_id, row["endpoint_id"], held["ordered_subject"])], now)
+    return await _reset(tx, [(delivery_id, row["endpoint_id"], held["ordered_subject"])], now)
 
 
 async def replay(database: Database, selection: Selection, now: datetime) -> int:

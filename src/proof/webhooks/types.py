@@ -19,6 +19,17 @@ class State(StrEnum):
     FAILED = "failed"
 
 
+class Waiting(StrEnum):
+    """What a pending delivery waits for."""
+
+    DISABLED = "endpoint_disabled"
+    BREAKER = "breaker_open"
+    ORDER = "earlier_event"
+    SCHEDULE = "next_attempt"
+    UNDER_WAY = "under_way"
+    WORKER = "worker"
+
+
 class Ordering(StrEnum):
     """Whether an endpoint gets an object's next event only after the one before it has ended."""
 

@@ -110,16 +110,43 @@ def test_replay_sends_again_what_was_named(proof: Proof, local: Local) -> None:
     local.rows("UPDATE webhook_deliveries SET state = 'failed' RETURNING id")
     first, *_ = output(proof, "deliveries")
     where = (partner_id, "--env", "production")
-    assert output(proof, "replay", *where, "--delivery", str(first["id"])) == {"replayed": 1}
-    assert output(proof, "replay", *where, "--failed") == {"replayed": 2}
+    pending = {"endpoint_id": first["endpoint_id"], "waiting": "worker", "next_at": None}
+    assert output(proof, "replay", *where, "--delivery", str(first["id"])) == {
+        "replayed": 1,
+        "pending": [pending | {"count": 1}],
+    }
+    assert output(proof, "replay", *where, "--failed") == {
+        "replayed": 2,
+        "pending": [pending | {"count": 3}],
+    }
     assert done(proof("webhook", "replay", *where, "--since", "1h", "--until", "1m")) == (
-        "0 due again\n"
+        "0 pending again\n"
     )
     assert {row["state"] for row in output(proof, "deliveries")} == {"pending"}
     assert audited(local) == [("webhook.replay", invoker().name)] * 3
     for wrong in ((), ("--until", "1h"), ("--failed", "--delivery", "1"), ("--delivery", "99999")):
         assert proof("webhook", "replay", *where, *wrong).exit_code == 2
     assert len(audited(local)) == 3
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("breaker = 'disabled'", "the endpoint is disabled"),
+        ("breaker = 'open', probe_at = '2026-11-21 10:00Z'", "answered, 2026-11-21T10:00:00Z;"),
+        ("breaker = 'closed'", "are due now; a worker sends them"),
+    ],
+)
+def test_replay_says_what_it_waits_for(proof: Proof, local: Local, change: str, said: str) -> None:
+    partner_id = partner_of(proof)
+    attempted(local, environment_of(local, partner_id), 2)
+    local.rows("UPDATE webhook_deliveries SET due_at = now(), next_attempt_at = now() RETURNING id")
+    local.rows(f"UPDATE webhook_endpoints SET {change} RETURNING id")
+    text = done(proof("webhook", "replay", partner_id, "--env", "production", "--since", "1h"))
+    first, second = text.splitlines()
+    assert first == "0 pending again"
+    assert second.startswith("2 at ")
+    assert said in second
 
 
 def test_a_test_event_is_sent(proof: Proof, local: Local) -> None:

@@ -29,12 +29,13 @@ from tests.db.webhooks.scene import (
 from proof.core.errors import NotFoundError
 from proof.db import Database
 from proof.outbound import OutboundError, OutboundReply, Reason
-from proof.webhooks import BreakerPolicy, Change, set_endpoint
+from proof.webhooks import BreakerPolicy, Change, Schedule, set_endpoint
 from proof.webhooks.service import enable_endpoint
 from proof.webhooks.types import Breaker
 
 Run = Callable[[Any], Any]
 BREAKER = BreakerPolicy(least=4, first_probe_s=30, probes=3, disable_after=timedelta(hours=1))
+RARE = Schedule((0, 86_400, 86_400), random=lambda: 0.5)
 DEAD = OutboundError("one.example", Reason.TIMEOUT)
 
 
@@ -44,16 +45,27 @@ async def opened(
     client: FakeClient,
     notifier: FakeNotifier,
     count: int = 6,
+    **how: Any,
 ) -> Any:
     """A deliverer whose only endpoint's breaker has just opened."""
     client.answers["one.example"] = DEAD
     await endpoint(database, "https://one.example/hook?token=secret")
     await happen(database, count)
     await relay_all(database)
-    one = deliverer(database, client, clock, breaker=BREAKER, notifier=notifier)
+    one = deliverer(database, client, clock, breaker=BREAKER, notifier=notifier, **how)
     await one.run_once()
     assert (await seen(database)).breaker is Breaker.OPEN
     return one
+
+
+async def recovered(database: Database, clock: TurnedClock, client: FakeClient, one: Any) -> None:
+    """A new event has probed the endpoint with success."""
+    await happen(database)
+    await relay_all(database)
+    clock.turn(30)
+    client.answers["one.example"] = 204
+    assert await one.run_once() == 1
+    assert (await seen(database)).breaker is Breaker.CLOSED
 
 
 def test_it_opens_waits_is_probed_and_recovers(run: Run, database: Database) -> None:
@@ -78,6 +90,73 @@ def test_it_opens_waits_is_probed_and_recovers(run: Run, database: Database) -> 
         assert await states(database) == {"delivered": 6}
         assert len(client.sent) == sent + 2 + 5
         assert notifier.changes == [Change.OPENED, Change.RECOVERED]
+
+    run(scene())
+
+
+def test_what_waited_goes_out_when_it_closes_however_late_its_next_attempt_was(
+    run: Run, database: Database
+) -> None:
+    async def scene() -> None:
+        client, clock = FakeClient(), TurnedClock()
+        one = await opened(database, clock, client, FakeNotifier(), schedule=RARE)
+        await recovered(database, clock, client, one)
+        assert await one.run_once() == 6
+        assert await states(database) == {"delivered": 7}
+
+    run(scene())
+
+
+def test_an_endpoint_that_closes_and_fails_again_uses_up_no_schedule(
+    run: Run, database: Database
+) -> None:
+    async def scene() -> None:
+        client, clock = FakeClient(), TurnedClock()
+        one = await opened(database, clock, client, FakeNotifier(), schedule=RARE)
+        for _ in range(3):
+            await recovered(database, clock, client, one)
+            client.answers["one.example"] = DEAD
+            while await one.run_once():
+                pass
+            assert (await seen(database)).breaker is Breaker.OPEN
+        rows = [row for row in await deliveries(database) if row["state"] != "delivered"]
+        assert [row["state"] for row in rows] == ["pending"] * 6
+        assert {row["due_at"] - clock.now() for row in rows} == {timedelta(days=1)}
+        assert {row["attempts"] for row in rows} == {4}
+
+    run(scene())
+
+
+@pytest.mark.parametrize("how", ["enabled", "another URL"])
+def test_whoever_says_that_it_works_now_gets_all_at_once(
+    run: Run, database: Database, how: str
+) -> None:
+    async def scene() -> None:
+        client, clock = FakeClient(), TurnedClock()
+        one = await opened(database, clock, client, FakeNotifier(), schedule=RARE)
+        clock.turn(30)
+        client.answers.clear()
+        async with database.transaction() as tx:
+            if how == "enabled":
+                await enable_endpoint(tx, await endpoint_id(database))
+            else:
+                await set_endpoint(tx, POLICY, 1, "timestamp.proof", "https://two.example/")
+        assert await one.run_once() == 6
+        assert await states(database) == {"delivered": 6}
+
+    run(scene())
+
+
+def test_a_delivery_that_probed_in_vain_waits_for_the_breaker_alone(
+    run: Run, database: Database
+) -> None:
+    async def scene() -> None:
+        client, clock = FakeClient(), TurnedClock()
+        one = await opened(database, clock, client, FakeNotifier())
+        clock.turn(30)
+        assert await one.run_once() == 1
+        assert {row["due_at"] <= clock.now() for row in await deliveries(database)} == {True}
+        assert await one.run_once() == 0
 
     run(scene())
 

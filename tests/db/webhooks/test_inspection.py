@@ -120,7 +120,7 @@ def test_one_delivery_is_sent_again_with_its_id(run: Run, database: Database, va
         await attempted(database, client, clock)
         one, _ = await found(database, owner)
         wanted = Replay(delivery=one.record.id)
-        assert await replay_webhooks(database, place, wanted, ACTOR, clock.now()) == 1
+        assert (await replay_webhooks(database, place, wanted, ACTOR, clock.now())).count == 1
         await attempted(database, client, clock)
         sent = [headers["webhook-id"] for _, _, headers in client.sent]
         assert len(sent) == 3
@@ -144,7 +144,7 @@ def test_a_range_and_what_failed_are_sent_again(run: Run, database: Database, va
             await tx.execute("UPDATE webhook_deliveries SET state = 'delivered' WHERE id % 2 = 1")
 
         async def again(**wanted: Any) -> int:
-            return await replay_webhooks(database, place, Replay(**wanted), ACTOR, clock.now())
+            return (await replay_webhooks(database, place, Replay(**wanted), ACTOR, clock.now())).count
 
         ahead = clock.now() + timedelta(days=1)
         assert await again(failed=True, since=ahead) == 0

@@ -23,9 +23,9 @@ from proof.db import Database
 from proof.events import Event, publish
 from proof.webhooks import BreakerPolicy, queries
 from proof.webhooks.pruning import prune_batch
-from proof.webhooks.replay import Selection, replay, replay_delivery
+from proof.webhooks.replay import Selection, Standing, replay, replay_delivery, standing
 from proof.webhooks.service import send_test_event, set_ordering
-from proof.webhooks.types import Ordering, Outcome, State
+from proof.webhooks.types import Ordering, Outcome, State, Waiting
 
 Run = Callable[[Any], Any]
 # Schedules are looked at here, not whether an endpoint is dead by the end of one.
@@ -105,6 +105,46 @@ def test_a_late_outcome_from_before_does_not_end_the_replay(run: Run, database: 
         async with database.connection() as connection:
             await queries.record(connection, [late])
         assert await states(database) == {"pending": 1}
+
+    run(scene())
+
+
+@pytest.mark.parametrize(
+    ("endpoint_is", "delivery_is", "expected"),
+    [
+        ("breaker = 'closed'", "due_at = $1, next_attempt_at = $1", Waiting.WORKER),
+        ("breaker = 'closed'", "due_at = $1, next_attempt_at = $1 + interval '9 s'", "under_way"),
+        ("breaker = 'closed'", "due_at = $1 + interval '9 s'", Waiting.SCHEDULE),
+        ("breaker = 'closed'", "due_at = 'infinity', attempts = $2", Waiting.ORDER),
+        ("breaker = 'open'", "due_at = 'infinity', attempts = $2", Waiting.BREAKER),
+        ("breaker = 'disabled'", "due_at = $1, next_attempt_at = $1", Waiting.DISABLED),
+    ],
+)
+def test_what_is_pending_is_counted_with_what_it_waits_for(
+    run: Run, database: Database, endpoint_is: str, delivery_is: str, expected: str
+) -> None:
+    async def scene() -> None:
+        client, clock = FakeClient(answers={"one.example": 500}), TurnedClock()
+        await delivered(database, client, clock, 2)
+        now = clock.now()
+        async with database.transaction() as tx:
+            to = await tx.fetchval(
+                f"UPDATE webhook_endpoints SET {endpoint_is}, probe_at = $1 RETURNING id", now
+            )
+            await tx.execute(
+                f"UPDATE webhook_deliveries SET {delivery_is}"
+                " WHERE $1::timestamptz IS NOT NULL AND $2::smallint = 1",
+                now,
+                1,
+            )
+            found = await standing(tx, Selection(1), now)
+            (one, *_) = await deliveries(database)
+            (alone,) = await standing(tx, Selection(1), now, one["id"])
+            assert await standing(tx, Selection(2), now) == []
+        times = {Waiting.SCHEDULE: now + timedelta(seconds=9), Waiting.BREAKER: now}
+        waiting = Waiting(expected)
+        assert found == [Standing(to, waiting, 2, times.get(waiting))]
+        assert alone == Standing(to, waiting, 1, times.get(waiting))
 
     run(scene())
 

@@ -19,7 +19,7 @@ from typer.main import get_command
 
 import proof
 from proof.api.events import _FAMILIES
-from proof.cli import chains, fetching, ots, refusals
+from proof.cli import chains, fetching, ots, refusals, webhook
 from proof.cli.ots_upgrading import CalendarFailure, Failure, Upgraded
 from proof.main.commands import application
 from proof.partners.gate import _WITH_ARTICLE
@@ -32,7 +32,7 @@ from proof.timestamps.tsa.request import Failure as TsaFailure
 from proof.timestamps.types import SubmitStatus
 from proof.webhooks import mailing, recording
 from proof.webhooks.notices import Change
-from proof.webhooks.types import Breaker
+from proof.webhooks.types import Breaker, Waiting
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 # Parts of our own machinery, of which nobody is told.
@@ -75,6 +75,7 @@ WORDS: dict[str, tuple[Callable[[Any], Any], list[Any]]] = {
     "a time-stamping authority's refusal": (_FAILURES.__getitem__, list(TsaFailure)),
     # A recovery is told to the log alone.
     "mail about an endpoint": (_notice, [Change.OPENED, Change.DISABLED]),
+    "proof webhook replay": (webhook._WAITING.__getitem__, list(Waiting)),
     "a notice of an endpoint": (recording._CHANGES.__getitem__, list(Breaker)),
 }
 
