@@ -25,6 +25,7 @@ from proof.core.clock import Clock, SystemClock
 from proof.core.secrets import Vault
 from proof.db import Connection, Database
 from proof.db.embedded import EmbeddedCluster
+from proof.mail import Sender
 from proof.main.handover import handover_page
 from proof.main.widget import widget_pages
 from proof.outbound import OutboundClient, OutboundPolicy, Places
@@ -184,6 +185,7 @@ class Platform:
     clock: Clock = field(default_factory=SystemClock)
     altered: Altered = lambda services: services
     proxies: tuple[Any, ...] = ()
+    mailer: Sender | None = None
 
     async def start(self) -> None:
         for environment in Environment:
@@ -300,6 +302,7 @@ class Platform:
             tsa=development_authority(self.clock),
             calendar=Calendar(CALENDAR_URL, submissions, proofs),
             watches=watches,
+            mailer=self.mailer,
         )
         try:
             yield self.altered(services)

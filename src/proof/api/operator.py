@@ -1,6 +1,7 @@
 """/operator/v1: partners as the operator sees them."""
 
 import msgspec
+import structlog
 
 from proof.api.http import Call, Reply
 from proof.api.operator_wire import (
@@ -14,9 +15,12 @@ from proof.api.operator_wire import (
 from proof.api.services import Services
 from proof.core.errors import InvalidInputError
 from proof.db import Connection
+from proof.mail import MailError
 from proof.partners.audit import Actor
 from proof.partners.handover.credentials import PartnerCredentials, credentials
 from proof.partners.handover.links import HandoverLink, make_link
+from proof.partners.handover.mailing import mail_link
+from proof.partners.handover.opening import tokens_of
 from proof.partners.handover.renewal import renew_credentials
 from proof.partners.handover.sheet import integration_sheet
 from proof.partners.records.service import (
@@ -39,6 +43,7 @@ _DIGITS = 6
 # An answer with secrets, or a link to them, is kept by nobody on the way.
 _NOT_KEPT = ((b"cache-control", b"no-store"),)
 _encode = msgspec.json.Encoder().encode
+_log = structlog.get_logger()
 
 
 class OperatorHandlers:
@@ -65,6 +70,7 @@ class OperatorHandlers:
             answer.credentials = credentials(onboarded, services.base_urls)
         else:
             answer.handover_url, answer.expires_at = link.url, link.expires_at.isoformat()
+            answer.mailed_to = await self._mailed(record, link)
         return Reply(201, _encode(answer), headers=_NOT_KEPT)
 
     async def list(self, call: Call) -> Reply:
@@ -104,7 +110,10 @@ class OperatorHandlers:
 
     async def handover(self, call: Call) -> Reply:
         """GET /operator/v1/partners/{partner_id}/handover."""
-        sheet = integration_sheet(await self._find(call), self._services.base_urls)
+        record = await self._find(call)
+        async with self._services.database.connection() as connection:
+            lacking = await lacking_provider(connection, record.partner_id)
+        sheet = integration_sheet(record, self._services.base_urls, lacking=lacking)
         return Reply(200, sheet.encode(), b"text/markdown; charset=utf-8")
 
     async def renew(self, call: Call) -> Reply:
@@ -116,7 +125,11 @@ class OperatorHandlers:
                 tx, services.vault, record, services.base_urls, actor, now
             )
             link = await self._link(tx, record, secrets, actor)
-        answer = HandoverAnswer(handover_url=link.url, expires_at=link.expires_at.isoformat())
+        answer = HandoverAnswer(
+            handover_url=link.url,
+            expires_at=link.expires_at.isoformat(),
+            mailed_to=await self._mailed(record, link),
+        )
         return Reply(201, _encode(answer), headers=_NOT_KEPT)
 
     async def _set_status(self, call: Call, status: Status) -> Reply:
@@ -135,16 +148,26 @@ class OperatorHandlers:
     ) -> HandoverLink:
         services = self._services
         urls = services.base_urls
-        sheet = integration_sheet(record, urls, secrets)
         return await make_link(
             tx,
             services.vault,
             record.partner_id,
-            sheet,
+            tokens_of(secrets),
             urls[Environment.PRODUCTION],
             services.clock.now(),
             actor,
         )
+
+    async def _mailed(self, record: PartnerRecord, link: HandoverLink) -> str | None:
+        """The address, when there is a relay and it took the link."""
+        mailer = self._services.mailer
+        if mailer is None:
+            return None
+        try:
+            return await mail_link(mailer, record, link)
+        except MailError as error:
+            _log.warning("handover link not mailed", partner=record.partner_id, error=error.message)
+            return None
 
     async def _view(self, record: PartnerRecord) -> PartnerView:
         async with self._services.database.connection() as connection:

@@ -35,6 +35,11 @@ class EditRequest(PartnerChange, frozen=True, kw_only=True):
     force: _Force = False
 
 
+_MAILED = Meta(
+    description="the contact's address, when a mail relay took the link; null: hand it over yourself"
+)
+
+
 class NewPartnerAnswer(Struct, kw_only=True):
     """Either the secrets or the link to them."""
 
@@ -42,6 +47,7 @@ class NewPartnerAnswer(Struct, kw_only=True):
     credentials: PartnerCredentials | msgspec.UnsetType = msgspec.UNSET
     handover_url: str | msgspec.UnsetType = msgspec.UNSET
     expires_at: str | msgspec.UnsetType = msgspec.UNSET
+    mailed_to: Annotated[str | msgspec.UnsetType | None, _MAILED] = msgspec.UNSET
 
 
 class HandoverAnswer(Struct, kw_only=True):
@@ -49,6 +55,7 @@ class HandoverAnswer(Struct, kw_only=True):
 
     handover_url: str
     expires_at: str
+    mailed_to: Annotated[str | None, _MAILED]
 
 
 class EditAnswer(Struct, kw_only=True):

@@ -7,6 +7,7 @@ from proof.api.watches import Watches
 from proof.core.clock import Clock
 from proof.core.secrets import Vault
 from proof.db import Connection, Database
+from proof.mail import Sender
 from proof.outbound import OutboundClient, OutboundPolicy
 from proof.partners.anonymous import AnonymousRates
 from proof.partners.directory import Directory
@@ -52,3 +53,4 @@ class Services:
     tsa: TimeStampingAuthority | None
     calendar: Calendar | None
     watches: Watches
+    mailer: Sender | None

@@ -13,6 +13,8 @@ from proof.core.clock import SystemClock
 from proof.db import Database
 from proof.mail import MailError
 from proof.partners.handover.links import HandoverLink, make_link
+from proof.partners.handover.mailing import mail_link
+from proof.partners.handover.opening import tokens_of
 from proof.partners.handover.renewal import renew_credentials
 from proof.partners.handover.sheet import integration_sheet
 from proof.partners.records.service import find_partner
@@ -20,6 +22,7 @@ from proof.partners.records.types import PartnerRecord
 from proof.partners.records.webhooks import TRANSACTION_EVENT
 from proof.partners.service import base_urls
 from proof.partners.types import Environment
+from proof.ramp.providers.lacking import lacking_provider
 from proof.webhooks.target import Target
 
 
@@ -66,7 +69,9 @@ class _Handing:
         async with database.connection() as connection:
             record = await find_partner(connection, self._target, self._partner_id)
             urls = self.installation.base_urls(await base_urls(connection))
-        return {"partner_id": self._partner_id, "markdown": integration_sheet(record, urls)}
+            lacking = await lacking_provider(connection, self._partner_id)
+        sheet = integration_sheet(record, urls, lacking=lacking)
+        return {"partner_id": self._partner_id, "markdown": sheet}
 
     async def linked(self, database: Database) -> dict[str, Any]:
         now, vault = SystemClock().now(), self.installation.vault()
@@ -74,9 +79,9 @@ class _Handing:
             record = await find_partner(tx, self._target, self._partner_id)
             urls = self.installation.base_urls(await base_urls(tx))
             secrets = await renew_credentials(tx, vault, record, urls, invoker(), now)
-            sheet = integration_sheet(record, urls, secrets)
+            held = tokens_of(secrets)
             link = await make_link(
-                tx, vault, self._partner_id, sheet, urls[Environment.PRODUCTION], now, invoker()
+                tx, vault, self._partner_id, held, urls[Environment.PRODUCTION], now, invoker()
             )
         return await handed_over(self.installation, record, link)
 
@@ -110,14 +115,8 @@ async def _mailed(
     mailer = installation.mailer()
     if mailer is None:
         return None
-    text = (
-        f"Your credentials for {record.name} are ready:\n\n{link.url}\n\n"
-        f"The page shows them one time, until {link.expires_at:%Y-%m-%d %H:%M} UTC."
-        " Open it where you can store them in a safe place.\n"
-    )
     try:
-        await mailer.send(record.contact_email, "Your credentials, shown once", text)
+        return await mail_link(mailer, record, link)
     except MailError as error:
         err.print(f"proof: {error.message}; send the link yourself", markup=False, style="red")
         return None
-    return record.contact_email

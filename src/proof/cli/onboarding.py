@@ -14,7 +14,7 @@ from proof.core.clock import SystemClock
 from proof.db import Connection, Database
 from proof.partners.handover.credentials import credentials
 from proof.partners.handover.links import HandoverLink, make_link
-from proof.partners.handover.sheet import integration_sheet
+from proof.partners.handover.opening import tokens_of
 from proof.partners.records.changes import EnvironmentChange, PartnerChange
 from proof.partners.records.service import find_partner
 from proof.partners.records.types import PartnerRecord
@@ -140,7 +140,7 @@ class _Onboarding:
             tx,
             self._installation.vault(),
             record.partner_id,
-            integration_sheet(record, urls, credentials(onboarded, urls)),
+            tokens_of(credentials(onboarded, urls)),
             urls[Environment.PRODUCTION],
             SystemClock().now(),
             invoker(),

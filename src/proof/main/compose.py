@@ -284,6 +284,7 @@ async def _services(settings: Settings, database: Database) -> AsyncIterator[Ser
             if settings.calendar_url
             else None,
             watches=watches,
+            mailer=open_mailer(settings),
         )
     finally:
         await committer.close()

@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import ip_network
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,9 +23,12 @@ from tests.db.api.operators import (
 from tests.db.api.table import OPERATOR_OPERATIONS, PREFIX
 from tests.db.partners.processes import key_id
 from tests.db.webhooks.scene import endpoint, endpoint_id
-from tests.support.application import CALLER, Answer, Platform
+from tests.support.application import CALLER, Answer, Platform, staged
 from tests.support.partners import issued
+from tests.support.relay import relay
 
+from proof.db.embedded import EmbeddedCluster
+from proof.mail import Mailer, Security
 from proof.main.compose import configure_logging
 from proof.partners.allowlists import Place, add
 from proof.partners.audit import Actor
@@ -199,7 +203,8 @@ def test_secrets_behind_a_link_are_seen_once(run: Run, platform: Platform) -> No
     async def scene() -> None:
         token = (await operator(platform)).token
         answer = await platform.call("POST", PARTNERS, NEW | {"link": True}, token=token)
-        assert list(answer.json) == ["partner", "handover_url", "expires_at"]
+        assert list(answer.json) == ["partner", "handover_url", "expires_at", "mailed_to"]
+        assert answer.json["mailed_to"] is None
         assert b"proof_live_" not in answer.body
         url, _, secret = answer.json["handover_url"].partition("#")
         assert url == "https://proof.example/handover"
@@ -225,7 +230,7 @@ def test_a_link_brings_new_tokens_and_the_old_ones_go_on_for_a_while(
         token, partner = (await operator(platform)).token, await platform.onboard()
         path = f"{PARTNERS}/{partner.partner_id}/handover"
         answer = await platform.call("POST", path, token=token)
-        assert list(answer.json) == ["handover_url", "expires_at"]
+        assert list(answer.json) == ["handover_url", "expires_at", "mailed_to"]
         assert answer.headers["cache-control"] == "no-store"
         secret = answer.json["handover_url"].partition("#")[2]
         sheet = (await platform.call("POST", "/handover", secret.encode())).body.decode()
@@ -310,6 +315,34 @@ def test_the_sheet_is_markdown_without_secrets(run: Run, platform: Platform) -> 
         assert b"proof_live_" not in answer.body
 
     run(scene())
+
+
+@pytest.mark.parametrize("refuse", ["", "RCPT"])
+def test_a_link_is_mailed_where_there_is_a_relay(
+    cluster: EmbeddedCluster, tmp_path: Path, refuse: str
+) -> None:
+    with relay(refuse) as found:
+        mailer = Mailer("127.0.0.1", found.port, Security.NONE, "proof@proof.example")
+        with staged(cluster, tmp_path, mailer=mailer) as stage:
+
+            async def scene() -> None:
+                platform = stage.platform
+                token = (await operator(platform)).token
+                added = await platform.call("POST", PARTNERS, NEW | {"link": True}, token=token)
+                path = f"{PARTNERS}/{added.json['partner']['partner_id']}/handover"
+                again = await platform.call("POST", path, token=token)
+                for answer in (added, again):
+                    assert answer.status == 201
+                    assert answer.json["mailed_to"] == (None if refuse else NEW["contact_email"])
+                    mailed = found.text.replace("=\n", "").replace("=3D", "=")
+                    assert (answer.json["handover_url"] in mailed) is not bool(refuse)
+                    secret = answer.json["handover_url"].partition("#")[2]
+                    opened = await platform.call("POST", "/handover", secret.encode())
+                    assert b"proof_live_" in opened.body
+                plain = await platform.call("POST", PARTNERS, NEW, token=token)
+                assert "mailed_to" not in plain.json
+
+            stage.run(scene())
 
 
 def test_no_secret_reaches_the_log_when_something_breaks(

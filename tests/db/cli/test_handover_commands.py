@@ -5,14 +5,16 @@ import re
 
 import pytest
 from tests.db.cli.commands import ADD, SECRET, Proof, added, done
-from tests.db.cli.conftest import Local
+from tests.db.cli.conftest import BASE_URLS, Local
+from tests.support.partners import WEBHOOKS
 from tests.support.relay import relay
 
 from proof.core.clock import SystemClock
 from proof.db import Database
 from proof.mail import Mailer, Security
 from proof.partners.audit import Actor
-from proof.partners.handover.links import open_link
+from proof.partners.handover.opening import open_sheet
+from proof.ramp.providers.lacking import lacking_provider
 
 
 def test_the_integration_sheet_has_no_secret(proof: Proof) -> None:
@@ -27,7 +29,8 @@ def opened(local: Local, url: str) -> str:
     async def run(database: Database) -> str:
         async with database.transaction() as tx:
             now = SystemClock().now()
-            return await open_link(tx, local.vault(), url.partition("#")[2], now, Actor("test"))
+            how = (WEBHOOKS, lacking_provider, BASE_URLS, url.partition("#")[2], now, Actor("test"))
+            return await open_sheet(tx, local.vault(), *how)
 
     return local.with_database(run)
 

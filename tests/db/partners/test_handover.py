@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from tests.db.webhooks.scene import until
 from tests.support.application import Platform, Stage
-from tests.support.partners import WEBHOOKS, issued, onboard
+from tests.support.partners import WEBHOOKS, issued, onboard, suspend
 
 from proof.partners.audit import Actor
 from proof.partners.handover.credentials import credentials
@@ -24,9 +24,14 @@ from proof.partners.handover.links import (
     make_link,
     open_link,
 )
+from proof.partners.handover.opening import open_sheet, tokens_of
 from proof.partners.handover.sheet import integration_sheet
-from proof.partners.records.service import find_partner
-from proof.partners.types import Environment, OnboardedPartner
+from proof.partners.records.changes import EnvironmentChange, PartnerChange
+from proof.partners.records.service import edit_partner, find_partner
+from proof.partners.rotation import rotate
+from proof.partners.secret_ring import rotate_webhook_secret
+from proof.partners.types import CredentialKind, Environment, OnboardedPartner
+from proof.ramp.providers.lacking import lacking_provider
 from proof.worker.handovers import handover_loop
 
 Run = Callable[[Any], Any]
@@ -55,7 +60,14 @@ def token_of(link: HandoverLink) -> str:
 
 async def opened(platform: Platform, token: str, now: datetime = NOW) -> str:
     async with platform.database.transaction() as tx:
-        return await open_link(tx, platform.vault, token, now, VISITOR)
+        return (await open_link(tx, platform.vault, token, now, VISITOR)).secrets
+
+
+async def sheet_behind(platform: Platform, link: HandoverLink, now: datetime = NOW) -> str:
+    async with platform.database.transaction() as tx:
+        return await open_sheet(
+            tx, platform.vault, WEBHOOKS, lacking_provider, URLS, token_of(link), now, VISITOR
+        )
 
 
 async def held(platform: Platform, link: HandoverLink) -> bytes | None:
@@ -199,6 +211,47 @@ def test_it_is_sealed_for_its_own_row(run: Run, platform: Platform) -> None:
         sealed = await held(platform, link)
         assert sealed is not None
         assert platform.vault.open(sealed, IDENTITY.format(token_sha256=digest)) == b"mine"
+
+    run(scene())
+
+
+def test_the_sheet_shows_what_is_so_when_the_link_is_opened(run: Run, platform: Platform) -> None:
+    async def scene() -> None:
+        partner = await onboard(platform.database, platform.vault)
+        link = await link_to(platform, partner, tokens_of(credentials(partner, URLS)))
+        production, sandbox = (issued(partner, each) for each in Environment)
+        changed = PartnerChange(production=EnvironmentChange(ips=("198.51.100.9",), off_ramp=True))
+        how = (Environment.PRODUCTION, CredentialKind.API_KEY, Actor("cli"), NOW)
+        async with platform.database.transaction() as tx:
+            await edit_partner(tx, WEBHOOKS, partner.partner_id, changed, Actor("cli"))
+            replaced = await rotate(tx, partner.partner_id, *how, timedelta(0))
+            (secret, *_) = await rotate_webhook_secret(
+                tx, platform.vault, partner.partner_id, Environment.SANDBOX, Actor("cli"), NOW
+            )
+        sheet = await sheet_behind(platform, link, NOW + SECOND)
+        assert "`198.51.100.9/32`" in sheet
+        assert "203.0.113.0/24" not in sheet.partition("## Sandbox")[0]
+        assert "- provider: no account\n" in sheet
+        for still in (production.client_token, sandbox.client_token, sandbox.api_key):
+            assert still in sheet
+        assert "api_key        (ended since this link was made; ask the operator" in sheet
+        assert production.api_key not in sheet
+        assert replaced.token not in sheet, "whoever replaced it was shown the new one"
+        assert production.webhook_secret in sheet
+        assert secret.text
+        assert secret.text in sheet
+        assert sandbox.webhook_secret not in sheet
+        assert "Suspended" not in sheet
+
+    run(scene())
+
+
+def test_the_sheet_of_a_suspended_partner_says_so(run: Run, platform: Platform) -> None:
+    async def scene() -> None:
+        partner = await onboard(platform.database, platform.vault)
+        link = await link_to(platform, partner, tokens_of(credentials(partner, URLS)))
+        await suspend(platform.database, partner)
+        assert "**Suspended:** every call is refused" in await sheet_behind(platform, link)
 
     run(scene())
 

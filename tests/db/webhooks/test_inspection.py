@@ -144,7 +144,9 @@ def test_a_range_and_what_failed_are_sent_again(run: Run, database: Database, va
             await tx.execute("UPDATE webhook_deliveries SET state = 'delivered' WHERE id % 2 = 1")
 
         async def again(**wanted: Any) -> int:
-            return (await replay_webhooks(database, place, Replay(**wanted), ACTOR, clock.now())).count
+            return (
+                await replay_webhooks(database, place, Replay(**wanted), ACTOR, clock.now())
+            ).count
 
         ahead = clock.now() + timedelta(days=1)
         assert await again(failed=True, since=ahead) == 0

@@ -1,4 +1,4 @@
-"""Links that show a sheet with its secrets one time, within a day.
+"""Links that show secrets one time, within a day.
 
 The token stands in the link's fragment, which no browser sends: not in a request line, not in a
 Referer, so in no log. Opening the link changes nothing; only the page's button sends the token, as a
@@ -16,7 +16,7 @@ from proof.db import Connection
 from proof.partners.audit import Actor, record
 
 PATH = "/handover"
-# What a sheet is sealed for.
+# What the secrets are sealed for.
 IDENTITY = "handover {token_sha256}"
 LIFE = timedelta(hours=24)
 _TOKEN_BITS = 256
@@ -51,16 +51,26 @@ class HandoverLink(NamedTuple):
         return f"HandoverLink(expires_at={self.expires_at!r})"
 
 
+class OpenedLink(NamedTuple):
+    """Whose it was, and what it held."""
+
+    partner_id: str
+    secrets: str
+
+    def __repr__(self) -> str:
+        return f"OpenedLink(partner_id={self.partner_id!r})"
+
+
 async def make_link(
     tx: Connection,
     vault: Vault,
     partner_id: str,
-    sheet: str,
+    secrets: str,
     base_url: str,
     now: datetime,
     actor: Actor,
 ) -> HandoverLink:
-    """Seal the sheet until its link is opened or a day has passed; then it is erased.
+    """Seal the secrets until their link is opened or a day has passed; then it is erased.
 
     `base_url` is production's.
     """
@@ -72,7 +82,7 @@ async def make_link(
         " VALUES ($1, $2, $3, $4, $5)",
         sha256,
         partner_id,
-        vault.seal(sheet.encode(), _identity(sha256)),
+        vault.seal(secrets.encode(), _identity(sha256)),
         now,
         expires_at,
     )
@@ -82,8 +92,10 @@ async def make_link(
     return HandoverLink(f"{base_url}{PATH}#{token}", expires_at)
 
 
-async def open_link(tx: Connection, vault: Vault, token: str, now: datetime, actor: Actor) -> str:
-    """The sheet, which nobody can read again once this transaction is committed.
+async def open_link(
+    tx: Connection, vault: Vault, token: str, now: datetime, actor: Actor
+) -> OpenedLink:
+    """What the link holds, which nobody can read again once this transaction is committed.
 
     Of two that open it at once, one gets it. Raises HandoverGoneError.
     """
@@ -94,7 +106,7 @@ async def open_link(tx: Connection, vault: Vault, token: str, now: datetime, act
     await record(
         tx, actor, "handover.view", row["partner_id"], after={"viewed_at": now.isoformat()}
     )
-    return vault.open(row["sealed"], _identity(sha256)).decode()
+    return OpenedLink(row["partner_id"], vault.open(row["sealed"], _identity(sha256)).decode())
 
 
 async def require_link(connection: Connection, token: str, now: datetime) -> None:

@@ -1,12 +1,14 @@
 """The integration sheet: one page of Markdown for a partner's developers."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 
 from proof.partners.handover.credentials import EnvironmentCredentials, PartnerCredentials
 from proof.partners.records.types import EnvironmentRecord, PartnerRecord
 from proof.partners.records.view import missing
 from proof.partners.types import Environment
 
+_NOTHING: Mapping[Environment, Sequence[str]] = MappingProxyType({})
 _SECRETS = ("client_token", "api_key", "webhook_secret")
 
 _WHERE_FROM = (
@@ -24,21 +26,31 @@ def integration_sheet(
     record: PartnerRecord,
     urls: Mapping[Environment, str],
     secrets: PartnerCredentials | None = None,
+    lacking: Mapping[Environment, Sequence[str]] = _NOTHING,
 ) -> str:
-    """Markdown. Without `secrets` it holds none and may travel in the open."""
+    """Markdown. Without `secrets` it holds none and may travel in the open. `lacking` is what is missing
+    beside the record."""
     lines = [
         f"# {_escaped(record.name)}: integration sheet",
         "",
         f"Partner id `{record.partner_id}`",
     ]
+    if record.status == "suspended":
+        lines += ["", "**Suspended:** every call is refused until the operator ends that."]
     for environment in Environment:
         part = getattr(secrets, environment) if secrets else None
-        lines += _environment(environment, record.environment(environment), urls[environment], part)
+        found = record.environment(environment)
+        lacks = (*missing(found), *lacking.get(environment, ()))
+        lines += _environment(environment, found, urls[environment], part, lacks)
     return "\n".join([*lines, *_calls(urls)]) + "\n"
 
 
 def _environment(
-    name: Environment, record: EnvironmentRecord, url: str, secrets: EnvironmentCredentials | None
+    name: Environment,
+    record: EnvironmentRecord,
+    url: str,
+    secrets: EnvironmentCredentials | None,
+    lacks: Sequence[str],
 ) -> Iterator[str]:
     yield from ("", f"## {name.capitalize()}", "", "| | |", "| --- | --- |")
     rows = {
@@ -59,9 +71,10 @@ def _environment(
         yield from ("", "Secrets, shown this once:", "", "```")
         yield from (f"{secret:15}{getattr(secrets, secret)}" for secret in _SECRETS)
         yield "```"
-    if lacking := missing(record):
+    if lacks:
         yield from ("", "Not ready yet:", "")
-        yield from (f"- {_escaped(one)}" for one in lacking)
+        # What follows is for the operator, who knows the commands.
+        yield from (f"- {_escaped(one.partition(';')[0])}" for one in lacks)
 
 
 def _calls(urls: Mapping[Environment, str]) -> Iterator[str]:
