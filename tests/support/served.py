@@ -37,13 +37,14 @@ class Server:
             "PROOF_PORT": str(self._port),
             **settings,
         }
+        self.options: tuple[str, ...] = ()
         self.process: subprocess.Popen[bytes]
 
     def start(self) -> None:
         """Start and wait until /readyz says so. Raises RuntimeError with the log otherwise."""
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "proof", "serve"],
+                [sys.executable, "-m", "proof", "serve", *self.options],
                 env=self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -46,13 +46,17 @@ class Application:
         pages: Callable[[Services], Sequence[Route]] = lambda _services: (),
         widget: Callable[[Services], Sequence[Route]] = lambda _services: (),
     ) -> None:
-        """`pages` are served without a prefix only, `widget` in both environments."""
+        """`pages` are served without a prefix only, `widget` in both environments.
+
+        `failure` is why it did not start.
+        """
         self._open_services = open_services
         self._base_urls = base_urls
         self._proxies = proxies
         self._pages = pages
         self._widget = widget
         self._edge: ASGIApp | None = None
+        self.failure: ProofError | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -62,6 +66,16 @@ class Application:
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
+        try:
+            await self._serve(receive, send)
+        except ProofError as error:
+            if self._edge is not None:
+                raise
+            # Told in words by whoever runs the server; its library would show where it was raised.
+            self.failure = error
+            await send({"type": "lifespan.startup.failed"})
+
+    async def _serve(self, receive: Receive, send: Send) -> None:
         async with self._open_services() as services:
             self._edge = self._edge_app(services)
             gc.collect()

@@ -3,7 +3,9 @@
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
+
+from msgspec import Struct
 
 from proof.core.secrets import Vault
 from proof.db import Database
@@ -27,6 +29,14 @@ class ServerOptions:
     host: str | None = None
     port: int | None = None
     processes: int | None = None
+
+
+class Finding(Struct, frozen=True):
+    """One thing that was looked at."""
+
+    subject: str
+    level: Literal["ok", "warning", "problem"]
+    text: str
 
 
 class Installation(Protocol):
@@ -80,6 +90,10 @@ class Installation(Protocol):
 
     def report(self) -> list[dict[str, Any]]:
         """Every setting in force: name, value, variable, and whether it was set."""
+        ...
+
+    def findings(self, *, production: bool) -> list[Finding]:
+        """All that the settings name, opened; `production` demands what real partners need."""
         ...
 
     def warnings(self) -> list[str]:

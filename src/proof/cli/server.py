@@ -3,11 +3,12 @@
 from pathlib import Path
 from typing import Annotated
 
+import msgspec
 import typer
 
 from proof.cli.columns import print_columns
-from proof.cli.installation import Opener, ServerOptions
-from proof.cli.output import Json, err, out, print_json, stated_errors
+from proof.cli.installation import Finding, Opener, ServerOptions
+from proof.cli.output import USAGE, Json, err, out, print_json, stated_errors
 from proof.cli.terminal import printable
 
 Data = Annotated[
@@ -68,18 +69,45 @@ def register(app: typer.Typer, open_installation: Opener) -> None:
     app.add_typer(config, name="config")
 
     @config.command()
-    def check(data: Data = None, as_json: Json = False) -> None:
-        """Check the settings and print what is in force, secrets left out.
+    def check(
+        production: Annotated[
+            bool, typer.Option("--production", help="Demand what real partners need.")
+        ] = False,
+        host: Host = None,
+        port: Port = None,
+        data: Data = None,
+        as_json: Json = False,
+    ) -> None:
+        """Print the settings in force, secrets left out, and open all that they name.
 
-        Exits 2 naming the setting when one is wrong.
+        Folders and key files with their modes, the port, chains, mail relay, public URLs, the database as
+        both roles and its schema: whatever would stop serve, api or worker. Exits 2 when one is wrong.
+
+        Example: proof config check --production
         """
         with stated_errors():
-            installation = open_installation(ServerOptions(data))
-            rows = installation.report()
-        for warning in installation.warnings():
+            installation = open_installation(ServerOptions(data, host, port))
+            rows, found = installation.report(), installation.findings(production=production)
+            warnings = installation.warnings()
+        for warning in warnings:
             err.print(f"proof: {warning}", markup=False, style="yellow")
         if as_json:
-            print_json(rows)
-            return
-        cells = [(row["name"], printable(str(row["value"])), row["source"]) for row in rows]
-        print_columns(("setting", "value", "from"), cells)
+            checks = [msgspec.to_builtins(one) for one in found]
+            print_json({"settings": rows, "checks": checks, "warnings": warnings})
+        else:
+            cells = [(row["name"], printable(str(row["value"])), row["source"]) for row in rows]
+            print_columns(("setting", "value", "from"), cells)
+            out.print()
+            _print_findings(found)
+        if any(one.level == "problem" for one in found):
+            raise typer.Exit(USAGE)
+
+
+_STYLES = {"ok": None, "warning": "yellow", "problem": "red"}
+
+
+def _print_findings(found: list[Finding]) -> None:
+    width = max(len(one.subject) for one in found)
+    for one in found:
+        text = f"{one.level:7}  {one.subject:{width}}  {printable(one.text)}"
+        out.print(text, markup=False, style=_STYLES[one.level])

@@ -51,9 +51,23 @@ class Mailer:
             # smtplib blocks; a message is rare enough for a thread of its own.
             await asyncio.to_thread(self._send, self._message(recipient, subject, text))
         except (OSError, smtplib.SMTPException, ValueError) as error:
-            # The text of an SMTP error may quote what was sent to the relay, so only its kind is told.
-            kind = type(error).__name__
-            raise MailError(f"the mail relay {self.host}:{self.port} failed: {kind}") from None
+            raise self._failed(error) from None
+
+    async def greet(self) -> None:
+        """Connect and log in as for a message, and send none. Raises MailError."""
+        try:
+            await asyncio.to_thread(self._greet)
+        except (OSError, smtplib.SMTPException, ValueError) as error:
+            raise self._failed(error) from None
+
+    def _failed(self, error: Exception) -> MailError:
+        # The text of an SMTP error may quote what was sent to the relay, so only its kind is told.
+        return MailError(f"the mail relay {self.host}:{self.port} failed: {type(error).__name__}")
+
+    def _greet(self) -> None:
+        with self._connection() as relay:
+            self._enter(relay)
+            relay.noop()
 
     def _message(self, recipient: str, subject: str, text: str) -> EmailMessage:
         message = EmailMessage()
@@ -67,11 +81,14 @@ class Mailer:
 
     def _send(self, message: EmailMessage) -> None:
         with self._connection() as relay:
-            if self.security is Security.STARTTLS:
-                relay.starttls(context=ssl.create_default_context())
-            if self.user:
-                relay.login(self.user, self.password)
+            self._enter(relay)
             relay.send_message(message)
+
+    def _enter(self, relay: smtplib.SMTP) -> None:
+        if self.security is Security.STARTTLS:
+            relay.starttls(context=ssl.create_default_context())
+        if self.user:
+            relay.login(self.user, self.password)
 
     def _connection(self) -> smtplib.SMTP:
         if self.security is Security.TLS:

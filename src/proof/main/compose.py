@@ -8,7 +8,6 @@ from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 
 import structlog
-from starlette.types import ASGIApp
 from structlog.tracebacks import ExceptionDictTransformer
 
 from proof.api.app import Application
@@ -103,7 +102,7 @@ def configure_logging() -> None:
     )
 
 
-def asgi(settings: Settings) -> ASGIApp:
+def asgi(settings: Settings) -> Application:
     """The HTTP application of one process."""
 
     @asynccontextmanager

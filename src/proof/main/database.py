@@ -20,7 +20,8 @@ from proof.core.errors import DatabaseUnavailableError, UnavailableError
 from proof.db import Database
 from proof.db.embedded import EmbeddedCluster, KeysMissingError, RunningCluster
 from proof.db.migrate import current_revision, migrate, newest_revision
-from proof.db.session import OF_COMMANDS, Patience
+from proof.db.outages import CANNOT_CONNECT
+from proof.db.session import OF_COMMANDS, Patience, connect_arguments
 from proof.db.shares import Bounds
 from proof.main.folder import usable_folder
 
@@ -32,6 +33,15 @@ _DISK_BYTES = 256 << 20
 # How often a process that waits for the database asks, and says so.
 _ASK_AGAIN_S = 0.2
 _TELL_AGAIN_S = 5.0
+
+# Nothing that waiting would mend: the role, its password, the database, or a right.
+_REFUSED = (
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InvalidCatalogNameError,
+    asyncpg.InsufficientPrivilegeError,
+    ValueError,
+)
+_INSUFFICIENT_PRIVILEGE = "42501"
 
 _log = structlog.get_logger()
 
@@ -62,8 +72,7 @@ def started(settings: Settings) -> Iterator[RunningCluster | None]:
         return
     with usable_folder(settings.data_dir):
         settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if not os.access(settings.data_dir, os.W_OK | os.X_OK):
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    require_writable(settings)
     with EmbeddedCluster(settings.data_dir).start() as running:
         yield running
 
@@ -76,7 +85,7 @@ def available(settings: Settings, *, create: bool = False) -> Iterator[None]:
     """
     if not create:
         require_cluster(settings)
-    if settings.database_url or _is_running(settings):
+    if settings.database_url or is_running(settings):
         yield
         return
     with started(settings):
@@ -85,7 +94,7 @@ def available(settings: Settings, *, create: bool = False) -> Iterator[None]:
 
 def require_cluster(settings: Settings) -> None:
     """Raises SettingsError when the data folder should hold a Proof and does not. Creates nothing."""
-    if settings.database_url or _is_running(settings):
+    if settings.database_url or is_running(settings):
         return
     with usable_folder(settings.data_dir):
         made = EmbeddedCluster(settings.data_dir).exists()
@@ -106,6 +115,16 @@ def require_folder(settings: Settings) -> None:
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
 
 
+def require_writable(settings: Settings) -> None:
+    """Raises SettingsError unless files can be made in the data folder, or in what it would be made in."""
+    place = settings.data_dir
+    with usable_folder(settings.data_dir):
+        while not place.exists():
+            place = place.parent
+        if not os.access(place, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+
 @asynccontextmanager
 async def opened(
     settings: Settings, patience: Patience = OF_COMMANDS, shares: Bounds | None = None
@@ -120,8 +139,38 @@ async def opened(
 
 
 async def upgrade(settings: Settings) -> None:
-    """Migrate to the newest revision and grant the application role its rights."""
-    await migrate(arguments(settings, "owner"), _user(arguments(settings, "app")))
+    """Migrate to the newest revision and grant the application role its rights. Raises SettingsError when
+    a role may not."""
+    from sqlalchemy.exc import DBAPIError
+
+    try:
+        await migrate(arguments(settings, "owner"), _user(arguments(settings, "app")))
+    except _REFUSED as error:
+        raise _refused("owner", error) from None
+    except DBAPIError as error:
+        # A fault of a migration is ours, and shown whole.
+        if error.orig is None or getattr(error.orig, "sqlstate", "") != _INSUFFICIENT_PRIVILEGE:
+            raise
+        raise _refused("owner", error.orig) from None
+
+
+async def connect(settings: Settings, role: str) -> "asyncpg.Connection[asyncpg.Record]":
+    """A connection outside any pool. Raises SettingsError when PostgreSQL does not let the role in,
+    DatabaseUnavailableError."""
+    try:
+        found: asyncpg.Connection[asyncpg.Record] = await asyncpg.connect(
+            **connect_arguments(arguments(settings, role), OF_COMMANDS)
+        )
+    except _REFUSED as error:
+        raise _refused(role, error) from None
+    except CANNOT_CONNECT as error:
+        raise DatabaseUnavailableError(f"PostgreSQL cannot be reached: {error}") from None
+    return found
+
+
+def _refused(role: str, error: BaseException) -> SettingsError:
+    name = "PROOF_DATABASE_OWNER_URL" if role == "owner" else "PROOF_DATABASE_URL"
+    return SettingsError(f"PostgreSQL does not accept the role of {name}: {error}")
 
 
 async def require_revision(database: Database) -> None:
@@ -150,6 +199,8 @@ async def await_database(settings: Settings, stopped: Callable[[], bool] = lambd
     while settings.database_url and not stopped():
         try:
             await (await Database.open(arguments(settings, "app"), 1)).close()
+        except _REFUSED as error:
+            raise _refused("app", error) from None
         except DatabaseUnavailableError as error:
             if time.monotonic() - told_at >= _TELL_AGAIN_S:
                 told_at = time.monotonic()
@@ -170,10 +221,15 @@ async def readiness(database: Database, settings: Settings) -> list[str]:
     free = shutil.disk_usage(settings.data_dir).free
     if not settings.database_url and free < _DISK_BYTES:
         return [f"the disk of {settings.data_dir} has {free >> 20} MiB left"]
-    # Weaker settings acknowledge what a crash can still lose.
-    if commit not in {"on", "remote_apply"}:
-        return [f"synchronous_commit is {commit}; acknowledged hashes would not be durable"]
-    return []
+    wrong = undurable(commit)
+    return [wrong] if wrong else []
+
+
+def undurable(synchronous_commit: str) -> str:
+    """Why a setting acknowledges what a crash can still lose; empty when it does not."""
+    if synchronous_commit in {"on", "remote_apply"}:
+        return ""
+    return f"synchronous_commit is {synchronous_commit}; acknowledged hashes would not be durable"
 
 
 async def _connect(settings: Settings, patience: Patience, shares: Bounds | None) -> Database:
@@ -181,13 +237,16 @@ async def _connect(settings: Settings, patience: Patience, shares: Bounds | None
     while True:
         try:
             return await Database.open(arguments(settings, "app"), _CONNECTIONS, patience, shares)
+        except _REFUSED as error:
+            raise _refused("app", error) from None
         except (DatabaseUnavailableError, SettingsError):
             if settings.database_url or time.monotonic() > deadline:
                 raise
             await asyncio.sleep(0.1)
 
 
-def _is_running(settings: Settings) -> bool:
+def is_running(settings: Settings) -> bool:
+    """Whether a Proof holds the data folder."""
     with usable_folder(settings.data_dir):
         return EmbeddedCluster(settings.data_dir).is_running()
 

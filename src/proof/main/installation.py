@@ -3,13 +3,16 @@
 import asyncio
 import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import ExitStack
+from shlex import quote
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from proof.cli.installation import ServerOptions
+from proof.cli.installation import Finding, ServerOptions
 from proof.cli.invoker import invoker
 from proof.cli.output import err
-from proof.config import Settings, load_settings
+from proof.config import Settings, SettingsError, load_settings
 from proof.config.chains import load_chain_tables
+from proof.core.errors import ProofError
 from proof.core.secrets import Vault
 from proof.db import Database
 from proof.db.migrate import newest_revision
@@ -19,6 +22,7 @@ from proof.main import database as databases
 from proof.main.keys import forget_key_variable, open_vault
 from proof.main.mail import open_mailer
 from proof.main.report import settings_report, unknown_variables
+from proof.main.running import another
 from proof.outbound import OutboundPolicy
 from proof.partners.types import Environment
 
@@ -33,6 +37,8 @@ class LocalInstallation:
     """The installation that the settings describe."""
 
     def __init__(self, options: ServerOptions) -> None:
+        self._options = options
+        self._told = False
         self._settings = load_settings(
             os.environ,
             data_dir=options.data_dir,
@@ -41,28 +47,33 @@ class LocalInstallation:
             processes=options.processes,
         )
         forget_key_variable(os.environ)
-        load_chain_tables(self._settings.chains_file)
 
     def serve(self) -> int:
         from proof.main.supervise import Supervisor
 
-        return Supervisor(self._settings, _announce).run()
+        load_chain_tables(self._settings.chains_file)
+        return Supervisor(self._settings, self._announce).run()
 
     def api(self) -> None:
         from proof.main.processes import run_api
 
+        load_chain_tables(self._settings.chains_file)
+        self._tell_of_another()
         databases.require_folder(self._settings)
         run_api(self._settings)
 
     def worker(self) -> None:
         from proof.main.processes import run_worker_process
 
+        load_chain_tables(self._settings.chains_file)
+        self._tell_of_another()
         databases.require_folder(self._settings)
         run_worker_process(self._settings)
 
     def migrate(self) -> str:
         from proof.main.compose import prepare
 
+        self._tell_of_another()
         # The defaults here may not be the address that the server is run with.
         announce = bool(self._settings.public_url)
         with databases.available(self._settings, create=True):
@@ -74,6 +85,7 @@ class LocalInstallation:
             async with databases.opened(self._settings) as database:
                 return await action(database)
 
+        self._tell_of_another()
         # Outside any event loop: the embedded server is started from this thread and has its own.
         with databases.available(self._settings):
             return asyncio.run(run())
@@ -90,6 +102,7 @@ class LocalInstallation:
         return self.with_database(run)
 
     def vault(self) -> Vault:
+        self._tell_of_another()
         # A key of our own making would be made in the folder.
         if not self._settings.key_sources():
             databases.require_cluster(self._settings)
@@ -113,15 +126,42 @@ class LocalInstallation:
     def report(self) -> list[dict[str, Any]]:
         return settings_report(self._settings, os.environ)
 
+    def findings(self, *, production: bool) -> list[Finding]:
+        from proof.main.findings import findings
+
+        with ExitStack() as running:
+            broken = self._start_database(running)
+            return [*asyncio.run(findings(self._settings, production=production)), *broken]
+
     def warnings(self) -> list[str]:
-        return unknown_variables(os.environ)
+        found = another(self._settings)
+        return [*unknown_variables(os.environ), *([found] if found else [])]
 
+    def _start_database(self, running: ExitStack) -> list[Finding]:
+        try:
+            if not self._settings.database_url:
+                databases.require_cluster(self._settings)
+            running.enter_context(databases.available(self._settings))
+        except SettingsError:
+            # There is none yet, or the folder cannot be one, which is looked at by itself.
+            return []
+        except ProofError as error:
+            return [Finding("database", "problem", error.message)]
+        return []
 
-def _announce(settings: Settings) -> None:
-    if settings.mode == "development":
-        err.print(
-            "Proof runs in development mode, with keys of its own making: not for real partners."
-        )
-    err.print(f"production  {settings.base_url(Environment.PRODUCTION)}", markup=False)
-    err.print(f"sandbox     {settings.base_url(Environment.SANDBOX)}", markup=False)
-    err.print(f"data        {settings.data_dir}", markup=False)
+    def _tell_of_another(self) -> None:
+        if not self._told and (found := another(self._settings)):
+            err.print(f"proof: {found}", markup=False, style="yellow")
+        self._told = True
+
+    def _announce(self, settings: Settings) -> None:
+        if settings.mode == "development":
+            err.print(
+                "Proof runs in development mode, with keys of its own making: not for real partners."
+            )
+        err.print(f"production  {settings.base_url(Environment.PRODUCTION)}", markup=False)
+        err.print(f"sandbox     {settings.base_url(Environment.SANDBOX)}", markup=False)
+        err.print(f"data        {settings.data_dir}", markup=False)
+        if self._options.data_dir is not None or self._options.port is not None:
+            places = f"PROOF_DATA_DIR={quote(str(settings.data_dir))} PROOF_PORT={settings.port}"
+            err.print(f"commands    reach it after: export {places}", markup=False)

@@ -14,6 +14,8 @@ from proof.core.secrets import KEY_BYTES, Vault, parse_key
 from proof.main.folder import usable_folder
 
 KEY_VARIABLE = "PROOF_KEY_ENCRYPTION_KEY"
+# Development's own, in the data folder.
+GENERATED_KEY = Path("keys") / "key-encryption-key"
 _MODE_PRIVATE = 0o600
 _FOLDER_PRIVATE = 0o700
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
@@ -41,7 +43,7 @@ def open_vault(settings: Settings) -> Vault:
 
 
 def _present_key(settings: Settings) -> bytes:
-    generated = settings.data_dir / "keys" / "key-encryption-key"
+    generated = settings.data_dir / GENERATED_KEY
     if settings.key_encryption_key_file:
         key = _read(Path(settings.key_encryption_key_file))
     elif settings.key_encryption_key:

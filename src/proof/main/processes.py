@@ -24,7 +24,7 @@ _KEEP_ALIVE_S = 75
 
 
 def run_api(settings: Settings) -> None:
-    """Serve HTTP; on SIGTERM, finish the requests under way."""
+    """Serve HTTP; on SIGTERM, finish the requests under way. Raises ProofError when it cannot start."""
     end_with_supervisor()
     configure_logging()
     _allow_files()
@@ -33,7 +33,14 @@ def run_api(settings: Settings) -> None:
         signal.signal(number, _end)
     asyncio.run(await_database(settings))
     listening = listening_socket(settings.host, settings.port)
-    uvicorn.Server(server_config(asgi(settings))).run(sockets=[listening])
+    app = asgi(settings)
+    try:
+        uvicorn.Server(server_config(app)).run(sockets=[listening])
+    except SystemExit:
+        if app.failure is None:
+            raise
+    if app.failure is not None:
+        raise app.failure
 
 
 def _allow_files() -> None:

@@ -7,6 +7,7 @@ killed, the kernel ends the others.
 
 import asyncio
 import ctypes
+import errno
 import os
 import shutil
 import signal
@@ -138,22 +139,31 @@ def reserved_port(settings: Settings) -> Iterator[int]:
         try:
             probe.bind((settings.host, port))
         except OSError as error:
-            raise SettingsError(
-                f"cannot listen on {settings.host} port {port}: {error.strerror};"
-                " choose another with --port"
-            ) from None
+            raise _not_ours(settings.host, port, error) from None
         port = probe.getsockname()[1]
     with listening_socket(settings.host, port) as reserved:
         yield reserved.getsockname()[1]
 
 
 def listening_socket(host: str, port: int) -> socket.socket:
-    """A bound socket that shares its port with our other processes; the kernel spreads the callers."""
+    """A bound socket that shares its port with our other processes; the kernel spreads the callers.
+
+    Raises SettingsError when somebody else listens there.
+    """
     bound = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    bound.bind((host, port))
+    try:
+        bound.bind((host, port))
+    except OSError as error:
+        bound.close()
+        raise _not_ours(host, port, error) from None
     return bound
+
+
+def _not_ours(host: str, port: int, error: OSError) -> SettingsError:
+    other = "another with --port" if error.errno in {errno.EADDRINUSE, errno.EACCES} else "--host"
+    return SettingsError(f"cannot listen on {host} port {port}: {error.strerror}; choose {other}")
 
 
 def _environment(settings: Settings) -> dict[str, str]:

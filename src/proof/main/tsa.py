@@ -19,12 +19,20 @@ def prepare_tsa(settings: Settings) -> None:
         return
     chain, key = _files(settings)
     if not settings.tsa_certificate_file and not chain.exists():
+        keys_folder(settings)
         made = generate(SystemClock().now())
         key.touch(0o600)
         key.write_bytes(made.key)
         # The chain is what says that both are there.
         chain.write_bytes(made.chain)
     _authority(settings)
+
+
+def require_tsa(settings: Settings) -> None:
+    """Raises SettingsError for files that cannot be used. Makes none."""
+    chain, _ = _files(settings)
+    if settings.tsa_certificate_file or chain.exists():
+        _authority(settings)
 
 
 def time_stamping_authority(settings: Settings) -> TimeStampingAuthority | None:
@@ -38,7 +46,7 @@ def time_stamping_authority(settings: Settings) -> TimeStampingAuthority | None:
 def _files(settings: Settings) -> tuple[Path, Path]:
     if settings.tsa_certificate_file:
         return Path(settings.tsa_certificate_file), Path(settings.tsa_key_file)
-    folder = keys_folder(settings)
+    folder = settings.data_dir / "keys"
     return folder / "tsa-chain.pem", folder / "tsa-key.pem"
 
 

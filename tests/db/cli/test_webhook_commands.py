@@ -132,8 +132,14 @@ def test_replay_sends_again_what_was_named(proof: Proof, local: Local) -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ("breaker = 'disabled'", "the endpoint is disabled"),
-        ("breaker = 'open', probe_at = '2026-11-21 10:00Z'", "answered, 2026-11-21T10:00:00Z;"),
+        (
+            "breaker = 'disabled', reason = 'gone', disabled_at = now()",
+            "the endpoint is disabled",
+        ),
+        (
+            "breaker = 'open', reason = 'x', opened_at = now(), probe_at = '2026-11-21 10:00Z'",
+            "answered, 2026-11-21T10:00:00Z;",
+        ),
         ("breaker = 'closed'", "are due now; a worker sends them"),
     ],
 )

@@ -29,6 +29,8 @@ from proof.webhooks.types import Ordering, Outcome, State, Waiting
 
 Run = Callable[[Any], Any]
 # Schedules are looked at here, not whether an endpoint is dead by the end of one.
+OPEN = "breaker = 'open', reason = 'timeout', opened_at = $1, probe_at = $1"
+DISABLED = "breaker = 'disabled', reason = 'gone', disabled_at = $1"
 PATIENT = BreakerPolicy(in_a_row=1_000_000)
 
 
@@ -116,8 +118,8 @@ def test_a_late_outcome_from_before_does_not_end_the_replay(run: Run, database: 
         ("breaker = 'closed'", "due_at = $1, next_attempt_at = $1 + interval '9 s'", "under_way"),
         ("breaker = 'closed'", "due_at = $1 + interval '9 s'", Waiting.SCHEDULE),
         ("breaker = 'closed'", "due_at = 'infinity', attempts = $2", Waiting.ORDER),
-        ("breaker = 'open'", "due_at = 'infinity', attempts = $2", Waiting.BREAKER),
-        ("breaker = 'disabled'", "due_at = $1, next_attempt_at = $1", Waiting.DISABLED),
+        (OPEN, "due_at = 'infinity', attempts = $2", Waiting.BREAKER),
+        (DISABLED, "due_at = $1, next_attempt_at = $1", Waiting.DISABLED),
     ],
 )
 def test_what_is_pending_is_counted_with_what_it_waits_for(
@@ -129,7 +131,9 @@ def test_what_is_pending_is_counted_with_what_it_waits_for(
         now = clock.now()
         async with database.transaction() as tx:
             to = await tx.fetchval(
-                f"UPDATE webhook_endpoints SET {endpoint_is}, probe_at = $1 RETURNING id", now
+                f"UPDATE webhook_endpoints SET {endpoint_is} WHERE $1::timestamptz IS NOT NULL"
+                " RETURNING id",
+                now,
             )
             await tx.execute(
                 f"UPDATE webhook_deliveries SET {delivery_is}"

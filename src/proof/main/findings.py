@@ -1,0 +1,216 @@
+"""`proof config check`: everything that the settings name, opened.
+
+Nothing is made or changed. What would stop `proof serve`, `proof api` or `proof worker` is a problem, in
+the words they would say it with; what only looks like a mistake is a warning.
+"""
+
+import asyncio
+import urllib.request
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from urllib.error import HTTPError, URLError
+
+from proof.cli.installation import Finding
+from proof.config import Settings
+from proof.core.errors import ProofError
+from proof.db.embedded import EmbeddedCluster
+from proof.mail import MailError
+from proof.main import database as databases
+from proof.main.chains import opened_chains, require_calendar_chain
+from proof.main.database_findings import database_findings
+from proof.main.keys import GENERATED_KEY, open_vault, require_private
+from proof.main.mail import open_mailer
+from proof.main.supervise import reserved_port
+from proof.main.tsa import require_tsa
+from proof.partners.types import Environment
+
+_ANSWER_S = 5.0
+
+_NO_PROXIES = (
+    "trusted_proxies is empty, so every partner seems to come from the proxy in front;"
+    " name its address in PROOF_TRUSTED_PROXIES"
+)
+_ONE_ROLE = (
+    "database_owner_url is not set, so Proof works as the owner of its tables; give it a role of its own in"
+    " PROOF_DATABASE_URL, and the owner's in PROOF_DATABASE_OWNER_URL"
+)
+_KEY_INSIDE = (
+    "the key-encryption key lies in the data folder, where every copy of the database takes it along;"
+    " keep it elsewhere and name it in PROOF_KEY_ENCRYPTION_KEY_FILE"
+)
+
+
+async def findings(settings: Settings, *, production: bool) -> list[Finding]:
+    """All there is to say, in the order a start meets it. `production` demands what real partners need."""
+    found = [*_local(settings)]
+    found += [each async for each in _reached(settings)]
+    if production:
+        found += _demands(settings)
+    return found + await _database(settings, production=production)
+
+
+def _local(settings: Settings) -> Iterator[Finding]:
+    yield _tried("data folder", lambda: _data_folder(settings))
+    yield _tried("key-encryption key", lambda: _key(settings))
+    yield _tried("calendar", lambda: _calendar(settings))
+    yield _tried("time-stamping authority", lambda: _authority(settings))
+    yield _tried("listening", lambda: _port(settings))
+
+
+async def _reached(settings: Settings) -> AsyncIterator[Finding]:
+    yield await _chains(settings)
+    yield await _mail(settings)
+    for environment in Environment:
+        yield await asyncio.to_thread(_url, settings, environment)
+
+
+def _tried(subject: str, look: Callable[[], str]) -> Finding:
+    try:
+        return Finding(subject, "ok", look())
+    except ProofError as error:
+        return Finding(subject, "problem", error.message)
+    except OSError as error:
+        return Finding(subject, "problem", f"{error.filename or subject}: {error.strerror}")
+
+
+def _data_folder(settings: Settings) -> str:
+    databases.require_folder(settings)
+    databases.require_writable(settings)
+    if not settings.data_dir.exists():
+        return f"{settings.data_dir} is made at the first start"
+    keys = settings.data_dir / "keys"
+    if not keys.exists():
+        return f"{settings.data_dir} can be written, and holds no keys yet"
+    for path in (keys, *keys.iterdir()):
+        require_private(path)
+    return f"{settings.data_dir} can be written, its keys are private"
+
+
+def _key(settings: Settings) -> str:
+    if not settings.key_sources() and not (settings.data_dir / GENERATED_KEY).exists():
+        return "development makes one in the data folder at the first start"
+    open_vault(settings)
+    source = ", ".join(settings.key_sources()) or str(settings.data_dir / GENERATED_KEY)
+    return f"from {source}"
+
+
+def _calendar(settings: Settings) -> str:
+    require_calendar_chain(settings)
+    return settings.calendar_url or "off"
+
+
+def _authority(settings: Settings) -> str:
+    if not settings.tsa_enabled:
+        return "off"
+    require_tsa(settings)
+    return settings.tsa_certificate_file or "development's own certificates"
+
+
+def _port(settings: Settings) -> str:
+    place = f"{settings.host} port {settings.port}"
+    if settings.port and _is_proof(f"http://{_host(settings)}:{settings.port}"):
+        return f"a Proof answers on {place}"
+    with reserved_port(settings):
+        return f"{place} is free"
+
+
+def _host(settings: Settings) -> str:
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104
+    return f"[{host}]" if ":" in host else host
+
+
+async def _chains(settings: Settings) -> Finding:
+    try:
+        async with opened_chains(settings) as chains:
+            names = [f"{one.environment} {one.chain.currency.name}" for one in chains]
+    except (ProofError, OSError) as error:
+        said = (
+            error.message
+            if isinstance(error, ProofError)
+            else f"{error.filename}: {error.strerror}"
+        )
+        return Finding("chains file", "problem", said)
+    return Finding("chains file", "ok", ", ".join(names) or "the log alone")
+
+
+async def _mail(settings: Settings) -> Finding:
+    if not settings.smtp_host:
+        return Finding("mail relay", "ok", "none: links are printed, notices are logged")
+    try:
+        mailer = open_mailer(settings)
+        if mailer is not None:
+            await mailer.greet()
+    except MailError as error:
+        return Finding("mail relay", "warning", error.message)
+    except ProofError as error:
+        return Finding("mail relay", "problem", error.message)
+    return Finding("mail relay", "ok", f"{settings.smtp_host}:{settings.smtp_port} lets us in")
+
+
+def _url(settings: Settings, environment: Environment) -> Finding:
+    """A proxy may be started after Proof, so what does not answer is no problem yet."""
+    subject, url = f"{environment} URL", settings.base_url(environment)
+    # Health is told without a prefix only; whoever asks without a token is refused in both.
+    path, expected = (
+        ("/healthz", 200) if environment is Environment.PRODUCTION else ("/whoami", 401)
+    )
+    try:
+        status = _get(url + path)[0]
+    except (OSError, ValueError) as error:
+        reason = error.reason if isinstance(error, URLError) else error
+        if not settings.public_url:
+            return Finding(subject, "ok", f"{url}, once Proof runs")
+        return Finding(subject, "warning", f"{url} does not answer: {reason}")
+    if status == expected:
+        return Finding(subject, "ok", f"{url} leads to a Proof")
+    said = f"{url}{path} answers {status}: it does not lead to Proof; is the proxy's target right?"
+    return Finding(subject, "warning", said)
+
+
+def _get(url: str) -> tuple[int, bytes]:
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(url, timeout=_ANSWER_S) as answer:
+            return answer.status, answer.read(1024)
+    except HTTPError as error:
+        with error:
+            return error.code, b""
+
+
+def _is_proof(url: str) -> bool:
+    with suppress(OSError, ValueError):
+        return _get(f"{url}/healthz") == (200, b'{"status":"ok"}')
+    return False
+
+
+def _demands(settings: Settings) -> Iterator[Finding]:
+    """What development may do without."""
+    key_file = Path(settings.key_encryption_key_file).expanduser().absolute()
+    inside = bool(settings.key_encryption_key_file) and key_file.is_relative_to(settings.data_dir)
+    demands = {
+        "mode is development; set PROOF_MODE=live": settings.mode == "live",
+        "public_url is not set; name it in PROOF_PUBLIC_URL": bool(settings.public_url),
+        _NO_PROXIES: bool(settings.trusted_proxies),
+        _ONE_ROLE: bool(settings.database_owner_url) or not settings.database_url,
+        _KEY_INSIDE: bool(settings.key_sources()) and not inside,
+    }
+    for said, met in demands.items():
+        if not met:
+            yield Finding("production", "problem", said)
+
+
+async def _database(settings: Settings, *, production: bool) -> list[Finding]:
+    subject = "database"
+    try:
+        if not settings.database_url and not EmbeddedCluster(settings.data_dir).exists():
+            return [Finding(subject, "ok", "the embedded one is made at the first start")]
+        if not settings.database_url and not databases.is_running(settings):
+            said = (
+                "the embedded one does not run now; start Proof and check again for what is in it"
+            )
+            return [Finding(subject, "warning", said)]
+        found = await database_findings(settings, production=production)
+    except ProofError as error:
+        return [Finding(subject, "problem", error.message)]
+    return [Finding(subject, level, text) for level, text in found]

@@ -1,0 +1,148 @@
+"""`proof config check` opens the database as both roles, and says what a start would refuse."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.conftest import Run
+from tests.db.cli.test_migrate_command import url_of
+from tests.support.ports import free_port
+from typer.testing import CliRunner, Result
+
+from proof.db import Database
+from proof.main.commands import application
+from proof.main.database_findings import _application
+from proof.main.installation import LocalInstallation
+
+Given = dict[str, str]
+KEY = "ab" * 32
+
+
+@pytest.fixture
+def given(
+    owner_arguments: dict[str, Any], database_arguments: dict[str, Any], tmp_path: Path
+) -> Given:
+    return {
+        "PROOF_DATABASE_URL": url_of(database_arguments),
+        "PROOF_DATABASE_OWNER_URL": url_of(owner_arguments),
+        "PROOF_DATA_DIR": str(tmp_path / "data"),
+        "PROOF_PORT": str(free_port()),
+        "PROOF_KEY_ENCRYPTION_KEY": KEY,
+    }
+
+
+def proof(given: Given, *arguments: str) -> Result:
+    result = CliRunner().invoke(application(LocalInstallation), arguments, env=given)
+    assert result.exception is None or isinstance(result.exception, SystemExit)
+    return result
+
+
+def said(given: Given, level: str, *options: str) -> list[str]:
+    result = proof(given, "config", "check", "--json", *options)
+    checks = json.loads(result.stdout)["checks"]
+    assert (result.exit_code == 2) is any(one["level"] == "problem" for one in checks)
+    return [one["text"] for one in checks if one["level"] == level]
+
+
+def test_the_database_is_opened_as_both_roles(given: Given) -> None:
+    assert proof(given, "db", "migrate").exit_code == 0
+    assert said(given, "problem") == []
+    fine = said(given, "ok")
+    assert any("owns the tables" in text for text in fine)
+    assert any("the schema is at revision" in text for text in fine)
+    assert "the key-encryption key opens its secrets" in fine
+    other = said(given | {"PROOF_KEY_ENCRYPTION_KEY": "cd" * 32}, "problem")
+    assert len(other) == 1, "what another key sealed stays closed"
+
+
+def _at(revision: str) -> Callable[[Database], Any]:
+    async def change(database: Database) -> None:
+        async with database.transaction() as tx:
+            await tx.execute("UPDATE alembic_version SET version_num = $1", revision)
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("revision", "next_step"), [("0001", "proof db migrate"), ("9999", "install the newer version")]
+)
+def test_another_schema_is_found_and_refused(
+    given: Given,
+    owner_arguments: dict[str, Any],
+    run: Run[Any],
+    revision: str,
+    next_step: str,
+) -> None:
+    async def scene() -> None:
+        owner = await Database.open(owner_arguments)
+        await _at(revision)(owner)
+        await owner.close()
+
+    run(scene())
+    (problem,) = said(given, "problem")
+    assert f"revision {revision}" in problem
+    assert next_step in problem
+    started = proof(given, "worker")
+    assert started.exit_code == 2
+    assert f"revision {revision}" in started.stderr
+
+
+@pytest.mark.parametrize("variable", ["PROOF_DATABASE_URL", "PROOF_DATABASE_OWNER_URL"])
+@pytest.mark.parametrize("wrong", ["password", "database"])
+def test_a_role_that_is_not_let_in_is_named(given: Given, variable: str, wrong: str) -> None:
+    url = given[variable]
+    if wrong == "password":
+        login, _, rest = url.rpartition("@")
+        bad = f"{login.rpartition(':')[0]}:wrong@{rest}"
+    else:
+        bad = url.replace("/test_", "/none_")
+    given = given | {variable: bad}
+    (problem,) = said(given, "problem")
+    assert f"the role of {variable}" in problem
+    assert "wrong" not in problem
+    command = ("db", "migrate") if "OWNER" in variable else ("worker",)
+    started = proof(given, *command)
+    assert started.exit_code == 2
+    assert f"the role of {variable}" in started.stderr
+
+
+def test_one_role_for_everything_is_a_problem_in_production(given: Given) -> None:
+    owner = given["PROOF_DATABASE_OWNER_URL"]
+    same = given | {"PROOF_DATABASE_URL": owner, "PROOF_DATABASE_OWNER_URL": ""}
+    assert any("can change the audit log" in text for text in said(same, "warning"))
+    problems = said(same, "problem", "--production")
+    assert any("can change the audit log" in text for text in problems)
+    assert any("database_owner_url is not set" in text for text in problems)
+
+
+def test_the_application_role_is_no_owner(given: Given) -> None:
+    swapped = given | {"PROOF_DATABASE_OWNER_URL": given["PROOF_DATABASE_URL"]}
+    (problem,) = said(swapped, "problem")
+    assert "name their owner in PROOF_DATABASE_OWNER_URL" in problem
+
+
+def test_a_commit_that_is_not_durable_is_a_problem(
+    given: Given, owner_arguments: dict[str, Any], run: Run[Any]
+) -> None:
+    async def scene() -> None:
+        owner = await Database.open(owner_arguments)
+        async with owner.connection() as connection:
+            name = owner_arguments["database"]
+            await connection.execute(f'ALTER DATABASE "{name}" SET synchronous_commit = off')
+        await owner.close()
+
+    run(scene())
+    assert any(text.startswith("synchronous_commit is off") for text in said(given, "problem"))
+
+
+@pytest.mark.parametrize(("production", "level"), [(False, "warning"), (True, "problem")])
+def test_a_pooler_that_drops_our_timeout_is_found(production: bool, level: str) -> None:
+    row = {
+        "role": "proof_app", "superuser": False, "owns": False, "rewrites": False, "idle_timeout": "0",
+    }  # fmt: skip
+    ((found, text),) = _application(row, production=production)
+    assert found == level
+    assert text.startswith("idle_in_transaction_session_timeout is off")
+    assert list(_application(row | {"idle_timeout": "4s"}, production=production)) == []
