@@ -125,14 +125,15 @@ WITH changed AS (
 
 # What waits for the endpoint alone; an object's later events wait for the one before them. The attempt is
 # none of the delivery's schedule: an endpoint that answers a probe and fails again, ever anew, would use up
-# in minutes what is meant for days. The bound keeps such a one from counting past the column.
+# in minutes what is meant for days; the bound keeps such a one from counting past the column. The limit is
+# some tenths of a second, in which the endpoint's row is held.
 _LET_OUT = """
 UPDATE webhook_deliveries SET due_at = {now}, next_attempt_at = {now},
     attempts_before = attempts_before + CASE WHEN attempts > attempts_before THEN 1 ELSE 0 END
 WHERE id IN (SELECT id FROM webhook_deliveries
              WHERE endpoint_id {endpoint} AND state = 'pending' AND attempts < 1000
                AND due_at > {now} AND due_at < 'infinity'
-             ORDER BY id FOR UPDATE)
+             ORDER BY id LIMIT 10000 FOR UPDATE)
 """
 _LET_OUT_NOW = _LET_OUT.format(now="now()", endpoint="= $1")
 
