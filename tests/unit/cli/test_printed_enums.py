@@ -36,7 +36,7 @@ from proof.webhooks.types import Breaker, Waiting
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 # Parts of our own machinery, of which nobody is told.
-_UNTOLD = {"_Upgrade", "TargetRule"}
+_UNTOLD = {"_Upgrade", "TargetRule", "Work"}
 
 
 def _refusal(reason: Reason, kind: CredentialKind, network: Network | None) -> Refusal:
