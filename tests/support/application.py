@@ -4,7 +4,7 @@ import asyncio
 import gc
 import json
 import secrets
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from ipaddress import ip_network
@@ -60,7 +60,6 @@ BASE_URLS = {
     Environment.PRODUCTION: "https://proof.example",
     Environment.SANDBOX: "https://proof.example/sandbox",
 }
-_URLS = BaseUrls(*BASE_URLS.values())
 _GIVE_UP_S = 120.0
 _COUNTED = (
     "submissions",
@@ -186,6 +185,7 @@ class Platform:
     altered: Altered = lambda services: services
     proxies: tuple[Any, ...] = ()
     mailer: Sender | None = None
+    base_urls: Mapping[Environment, str] = field(default_factory=lambda: BASE_URLS)
 
     async def start(self) -> None:
         for environment in Environment:
@@ -194,9 +194,9 @@ class Platform:
             async with self.database.transaction() as tx:
                 await ensure_key(tx, self.vault, environment, Actor("start"), self.clock.now())
         self.writers = {environment: self.writer(environment) for environment in Environment}
-        app = Application(
+        self.app = app = Application(
             self._opened,
-            _URLS,
+            BaseUrls(*self.base_urls.values()),
             self.proxies,
             lambda services: [handover_page(services)],
             widget_pages,
@@ -294,7 +294,7 @@ class Platform:
             outbound=outbound,
             policy=POLICY,
             vault=self.vault,
-            base_urls=BASE_URLS,
+            base_urls=self.base_urls,
             webhook_secrets=self._webhook_secrets,
             readiness=_ready,
             parts=self._parts,

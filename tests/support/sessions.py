@@ -84,13 +84,14 @@ async def ramp_partner(
     ips: Sequence[str] = (f"{CALLER}/32",),
     *,
     provider: bool = True,
+    name: str = "Shop",
     **terms: Any,
 ) -> Shop:
     """A new partner with a wallet in both environments; `terms` are fields of EnvironmentChange. Without a
     `provider` its production has none."""
     change = EnvironmentChange(ips=tuple(ips), **{**_TERMS, **terms})
     wanted = PartnerChange(
-        name="Shop", contact_email="dev@shop.example", production=change, sandbox=change
+        name=name, contact_email="dev@shop.example", production=change, sandbox=change
     )
     async with platform.database.transaction() as tx:
         partner = await add_partner(

@@ -24,6 +24,13 @@ class Status(StrEnum):
         """Whether it never changes again."""
         return self not in {Status.PENDING, Status.PROCESSING}
 
+    def captured(self, event_count: int) -> bool:
+        """Whether a transaction with this status after so many changes was ever processing: a failure then
+        was its second change."""
+        if self is Status.FAILED:
+            return event_count > 1
+        return self in {Status.PROCESSING, Status.COMPLETED}
+
 
 class KycStatus(StrEnum):
     """What is known of a user's identity."""

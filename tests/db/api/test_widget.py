@@ -115,6 +115,8 @@ def test_the_widget_is_opened_with_what_the_backend_was_answered(
             "type": "buy",
             "status": "pending",
             "step": "kyc",
+            "paid": False,
+            "end": None,
             "provider": "sandbox",
             "currency": "USDT",
             "network": "TRC20",
@@ -371,6 +373,20 @@ def test_a_sell_shows_where_its_coins_go(run: Run, platform: Platform) -> None:
         assert deposit["id"] == page.session["merchant_transaction_id"]
         assert shown["address"] == WALLET
         assert (await page.act("deposit"))["deposit"] == deposit
+
+    run(scene())
+
+
+@pytest.mark.parametrize("kind", ["buy", "sell"])
+def test_what_a_user_cancels_is_over_and_unpaid_before_the_record_says_so(
+    run: Run, platform: Platform, kind: str
+) -> None:
+    async def scene() -> None:
+        page = await page_of(platform, type=kind)
+        await page.open()
+        over = await page.act("cancel")
+        told = {name: over[name] for name in ("status", "step", "end", "paid")}
+        assert told == {"status": "pending", "step": "done", "end": "cancelled", "paid": False}
 
     run(scene())
 

@@ -1,7 +1,9 @@
-"""A browser, the hosted page with a stand-in behind it, and a partner's page that frames it."""
+"""A browser, the hosted page of a real Proof, what goes wrong between the two, and a partner's page that
+frames it."""
 
 import json
 import os
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -15,24 +17,36 @@ from playwright.sync_api import (
     ConsoleMessage,
     FrameLocator,
     Page,
+    Route,
     ViewportSize,
     expect,
     sync_playwright,
 )
 from starlette.requests import Request
+from tests.support.sites import http_served, site
 from tests.support.tools.chromium import ARGUMENTS, chromium, library_path
-from tests.support.widget_api import WIDGET_ID, WidgetApi, http_served, partner_site, widget_served
+from tests.support.widgets import SANDBOX, WidgetPartner, WidgetServer, widget_served
+
+from proof.db.embedded import EmbeddedCluster
 
 PHONE: ViewportSize = {"width": 390, "height": 844}
 DESKTOP: ViewportSize = {"width": 1280, "height": 860}
-_CALLBACKS = ("onLoad", "onReady", "onStatusChange", "onPaymentFinished", "onSellTransferEnabled")
+_CALLBACKS = (
+    "onLoad",
+    "onReady",
+    "onStatusChange",
+    "onPaymentFinished",
+    "onSellTransferEnabled",
+    "onError",
+    "onClose",
+)
 _PATIENCE_MS = 60_000
 
 expect.set_options(timeout=_PATIENCE_MS)
 
 _PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>A shop</title>
 <button id="buy">Buy</button><div id="host"></div>
-<script src="{base}/sandbox/widget.2.0.js"></script>
+<script src="{base}/widget.2.0.js"></script>
 <script>
 window.calls = [];
 window.options = {options};
@@ -47,7 +61,7 @@ def camel(name: str) -> str:
 
 
 def run_options(answer: dict[str, Any], **changes: Any) -> dict[str, Any]:
-    """What a shop makes of the session answer."""
+    """What a partner's page makes of the session answer."""
     return {camel(name): value for name, value in answer.items()} | {"host": "#host"} | changes
 
 
@@ -56,7 +70,6 @@ class Shop:
     """A partner's page at an origin of its own."""
 
     url: str
-    api: WidgetApi
     options: dict[str, Any] = field(default_factory=dict)
     said: list[str] = field(default_factory=list)
 
@@ -70,6 +83,52 @@ class Shop:
 
     def _hear(self, message: ConsoleMessage) -> None:
         self.said.append(message.text)
+
+
+@dataclass
+class Line:
+    """What is between the page and its server: it records every call, and loses, delays or doubles some.
+
+    `faults` maps a call's name to what happens to its next ones, one entry each: "lost" (it never reaches
+    the server), "unanswered" (done, but the answer is lost), "doubled" (it reaches the server twice), or a
+    status that a machine between the two answers instead of it. "held" calls wait for `release`.
+    """
+
+    sent: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    faults: dict[str, list[str | int]] = field(default_factory=lambda: defaultdict(list))
+    held: list[Route] = field(default_factory=list)
+
+    def names(self) -> list[str]:
+        return [name for name, _ in self.sent]
+
+    def bodies(self, wanted: str) -> list[dict[str, Any]]:
+        """What was sent with the calls of that name."""
+        return [body for name, body in self.sent if name == wanted]
+
+    def release(self) -> None:
+        while self.held:
+            self.held.pop(0).continue_()
+
+    def pass_on(self, route: Route) -> None:
+        request = route.request
+        name = request.url.rpartition("/")[2]
+        self.sent.append((name, request.post_data_json or {}))
+        waiting = self.faults[name]
+        match waiting.pop(0) if waiting else None:
+            case None:
+                route.continue_()
+            case "lost":
+                route.abort()
+            case "unanswered":
+                route.fetch()
+                route.abort()
+            case "doubled":
+                route.fetch()
+                route.continue_()
+            case "held":
+                self.held.append(route)
+            case status:
+                route.fulfill(status=int(status), body="<h1>Bad Gateway</h1>")
 
 
 def calls(page: Page, name: str) -> list[Any]:
@@ -97,7 +156,7 @@ def stop_the_clock(page: Page) -> None:
     page.clock.pause_at(datetime.now(UTC) + timedelta(seconds=1))
 
 
-def redirect_url(api: WidgetApi, answer: dict[str, Any], **changes: Any) -> str:
+def redirect_url(server: WidgetServer, answer: dict[str, Any], **changes: Any) -> str:
     """Where the loader sends a browser in redirect mode."""
     handed = {
         "version": 1,
@@ -108,7 +167,8 @@ def redirect_url(api: WidgetApi, answer: dict[str, Any], **changes: Any) -> str:
         "origin": "https://shop.example",
         "mode": "redirect",
     } | changes
-    return f"{api.base}/sandbox/w/{WIDGET_ID}#{quote(json.dumps(handed))}"
+    base = server.base_url(changes.pop("environment", SANDBOX))
+    return f"{base}/w/{answer['widget_id']}#{quote(json.dumps(handed))}"
 
 
 @pytest.fixture(scope="module")
@@ -124,10 +184,17 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def context(browser: Browser) -> Iterator[BrowserContext]:
+def line() -> Line:
+    return Line()
+
+
+@pytest.fixture
+def context(browser: Browser, line: Line) -> Iterator[BrowserContext]:
     opened = browser.new_context(viewport=PHONE, locale="en-GB")
     opened.set_default_timeout(_PATIENCE_MS)
+    opened.route("**/w/api/*", line.pass_on)
     yield opened
+    opened.unroute_all(behavior="ignoreErrors")
     opened.close()
 
 
@@ -137,33 +204,38 @@ def page(context: BrowserContext) -> Page:
 
 
 @pytest.fixture(scope="module")
-def _served() -> Iterator[tuple[WidgetApi, Shop]]:
-    with widget_served() as api:
-        shop = Shop("", api)
+def server(
+    cluster: EmbeddedCluster, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[WidgetServer]:
+    """Started before the browser: a loop of this thread's copies its database."""
+    with widget_served(cluster, tmp_path_factory.mktemp("widget")) as found:
+        yield found
 
-        async def written(_request: Request) -> str:
-            return _PAGE.format(
-                base=api.base, options=json.dumps(shop.options), callbacks=json.dumps(_CALLBACKS)
-            )
 
-        with http_served(partner_site(written)) as url:
-            shop.url = url
-            yield api, shop
+@pytest.fixture(scope="module")
+def _site(server: WidgetServer) -> Iterator[Shop]:
+    shop = Shop("")
+
+    async def written(_request: Request) -> str:
+        return _PAGE.format(
+            base=server.base_url(),
+            options=json.dumps(shop.options),
+            callbacks=json.dumps(_CALLBACKS),
+        )
+
+    with http_served(site(written)) as url:
+        shop.url = url
+        yield shop
 
 
 @pytest.fixture
-def api(_served: tuple[WidgetApi, Shop]) -> WidgetApi:
-    """Without anything of an earlier test; the shop may frame the page."""
-    found, shop = _served
-    found.sessions.clear()
-    found.bodies.clear()
-    found.faults.clear()
-    found.origins, found.provider, found.ahead = (shop.url,), None, timedelta()
-    return found
+def shop(_site: Shop) -> Shop:
+    """The page of the partner's; it may frame the widget."""
+    _site.said.clear()
+    return _site
 
 
-@pytest.fixture
-def shop(api: WidgetApi, _served: tuple[WidgetApi, Shop]) -> Shop:
-    found = _served[1]
-    found.said.clear()
-    return found
+@pytest.fixture(scope="module")
+def partner(server: WidgetServer, _site: Shop) -> WidgetPartner:
+    """A partner for the tests of a module, each with sessions and users of its own."""
+    return server.partner(widget_origins=(_site.url,))

@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.sync_api import Browser, Page, expect
 from tests.e2e.widget.test_people import shown
-from tests.support.widget_api import WidgetApi
+from tests.support.widgets import WidgetServer
 
 
 @pytest.mark.parametrize(
@@ -19,9 +19,9 @@ from tests.support.widget_api import WidgetApi
     ],
 )
 def test_an_expiry_date_is_read_as_people_write_it(
-    page: Page, api: WidgetApi, typed: str, read: str
+    page: Page, server: WidgetServer, typed: str, read: str
 ) -> None:
-    shown(page, api, "payment")
+    shown(page, server, "payment")
     field = page.get_by_label("Expiry date")
     field.press_sequentially(typed)
     expect(field).to_have_value(read)
@@ -29,27 +29,27 @@ def test_an_expiry_date_is_read_as_people_write_it(
     expect(field).to_have_value(read)
 
 
-def test_a_card_number_is_typed_on_an_arabic_keyboard(page: Page, api: WidgetApi) -> None:
-    shown(page, api, "payment")
+def test_a_card_number_is_typed_on_an_arabic_keyboard(page: Page, server: WidgetServer) -> None:
+    shown(page, server, "payment")
     field = page.get_by_label("Card number")
     field.press_sequentially("٤٢٤٢٤٢٤٢٤٢٤٢٤٢٤٢")
     expect(field).to_have_value("4242 4242 4242 4242")
 
 
-def test_a_field_being_mended_is_wrong_no_longer(page: Page, api: WidgetApi) -> None:
-    shown(page, api, "payment")
+def test_a_field_being_mended_is_wrong_no_longer(page: Page, server: WidgetServer) -> None:
+    shown(page, server, "payment")
     page.get_by_role("button", name=re.compile("^Pay")).click()
     field = page.get_by_label("Card number")
     expect(field).to_be_focused()
-    expect(field).to_have_accessible_description(re.compile("Check the card number"))
+    expect(field).to_have_accessible_description(re.compile("Enter the card number"))
     field.press_sequentially("4")
     expect(field).not_to_have_attribute("aria-invalid", "true")
-    expect(page.get_by_text("Check the card number")).to_have_count(0)
+    expect(page.get_by_text("Enter the card number")).to_have_count(0)
 
 
-def test_fields_side_by_side_stay_in_line(browser: Browser, api: WidgetApi) -> None:
+def test_fields_side_by_side_stay_in_line(browser: Browser, server: WidgetServer) -> None:
     page = browser.new_page(viewport={"width": 320, "height": 568})
-    shown(page, api, "payment", lang="tr")  # "Son kullanma tarihi" takes two lines
+    shown(page, server, "payment", lang="tr")  # "Son kullanma tarihi" takes two lines
     tops = page.evaluate(
         "[...document.querySelectorAll('.pair input')].map(i => i.getBoundingClientRect().top)"
     )

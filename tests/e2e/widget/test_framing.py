@@ -1,14 +1,19 @@
 """The border between the partner's page and ours: who may frame, who is heard, what is kept secret."""
 
 import json
+import re
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, Page, Request, expect
+from playwright.sync_api import Browser, Page, Request, Route, expect
 from starlette.requests import Request as Asked
-from tests.e2e.widget.conftest import Shop, heard, redirect_url, run_options
-from tests.support.widget_api import WidgetApi, http_served, partner_site
+from tests.e2e.widget.conftest import Line, Shop, heard, redirect_url, run_options
+from tests.e2e.widget.driving import heading, identify, tab_call
+from tests.support.mercuryo import PARTNER_TOKEN, SECRET, SIGN_KEY, Mercuryo
+from tests.support.sites import http_served, site
+from tests.support.widget_truth import hosted
+from tests.support.widgets import PRODUCTION, WidgetPartner, WidgetServer
 
 _FIRST_PAINT_BYTES = 60_000
 
@@ -25,89 +30,90 @@ def requests(page: Page) -> list[Request]:
 
 
 def test_no_address_but_a_fragment_holds_a_secret(
-    page: Page, shop: Shop, api: WidgetApi, requests: list[Request]
+    page: Page, shop: Shop, server: WidgetServer, partner: WidgetPartner, requests: list[Request]
 ) -> None:
-    answer = api.create()
+    answer = partner.open()
     frame = shop.visit(page, run_options(answer))
     expect(frame.get_by_role("heading", name="Payment")).to_be_visible()
-    session = api.sessions[answer["merchant_transaction_id"]]
+    token = hosted(page).evaluate("JSON.parse(Object.values(sessionStorage)[0]).token")
     for request in requests:
         sent = urlsplit(request.url)
         assert not sent.query
-        for secret in (answer["init_token"], session.token, answer["signature"], answer["address"]):
+        for secret in (answer["init_token"], token, answer["signature"], answer["address"]):
             assert secret not in sent.path
         assert request.headers.get("referer", "") in {"", f"{shop.url}/"}
 
 
 def test_the_first_paint_is_small_and_asks_nobody_else(
-    page: Page, api: WidgetApi, requests: list[Request]
+    page: Page, server: WidgetServer, partner: WidgetPartner, requests: list[Request]
 ) -> None:
-    page.goto(redirect_url(api, api.create()))
+    page.goto(redirect_url(server, partner.open()))
     expect(page.get_by_role("heading", name="Payment")).to_be_visible()
-    assert {urlsplit(one.url).netloc for one in requests} == {urlsplit(api.base).netloc}
+    assert {urlsplit(one.url).netloc for one in requests} == {urlsplit(server.url).netloc}
     sizes = [one.sizes() for one in requests]
     total = sum(one["responseBodySize"] + one["responseHeadersSize"] for one in sizes)
     assert 0 < total < _FIRST_PAINT_BYTES, total
 
 
-def test_the_page_breaks_no_rule_of_its_own(page: Page, api: WidgetApi) -> None:
+def test_the_page_breaks_no_rule_of_its_own(
+    page: Page, server: WidgetServer, partner: WidgetPartner
+) -> None:
     said: list[str] = []
     page.on("console", lambda message: said.append(message.text))
-    page.goto(redirect_url(api, api.create(kyc="not_started")))
-    page.get_by_role("button", name="Continue").click()
-    page.get_by_role("button", name="Start the check").click()
+    page.goto(redirect_url(server, partner.open(verified=False)))
+    identify(page)
     expect(page.get_by_role("heading", name="Checking your identity")).to_be_visible()
     assert said == []
 
 
 @pytest.mark.parametrize("allowed", [(), ("https://other.example",)])
 def test_a_site_that_may_not_frame_it_gets_the_whole_window(
-    page: Page, shop: Shop, api: WidgetApi, allowed: tuple[str, ...]
+    page: Page, shop: Shop, server: WidgetServer, allowed: tuple[str, ...]
 ) -> None:
-    api.origins = allowed
+    partner = server.partner(widget_origins=allowed)
     page.clock.install()
-    shop.visit(page, run_options(api.create()))
+    shop.visit(page, run_options(partner.open()))
     page.wait_for_timeout(500)
     page.clock.run_for(5_000)
-    page.wait_for_url(f"{api.base}/sandbox/w/**")
+    page.wait_for_url(f"{server.base_url()}/w/**")
     expect(page.get_by_role("heading", name="Payment")).to_be_visible()
 
 
 def test_redirect_mode_opens_the_whole_window_at_once(
-    page: Page, shop: Shop, api: WidgetApi
+    page: Page, shop: Shop, server: WidgetServer
 ) -> None:
-    api.origins = ()
-    shop.visit(page, run_options(api.create(), mode="redirect", host=None))
-    page.wait_for_url(f"{api.base}/sandbox/w/**")
+    partner = server.partner()
+    shop.visit(page, run_options(partner.open(), mode="redirect", host=None))
+    page.wait_for_url(f"{server.base_url()}/w/**")
     expect(page.get_by_role("heading", name="Payment")).to_be_visible()
 
 
 def test_a_frame_that_may_not_store_gets_the_whole_window(
-    page: Page, shop: Shop, api: WidgetApi
+    page: Page, shop: Shop, server: WidgetServer, partner: WidgetPartner
 ) -> None:
     page.add_init_script(
         "if (parent !== window) Object.defineProperty(window, 'sessionStorage',"
         " { get() { throw new DOMException('blocked', 'SecurityError'); } })"
     )
-    answer = api.create()
+    answer = partner.open()
     shop.visit(page, run_options(answer))
-    page.wait_for_url(f"{api.base}/sandbox/w/**")
+    page.wait_for_url(f"{server.base_url()}/w/**")
     expect(page.get_by_role("heading", name="Payment")).to_be_visible()
 
 
 @pytest.fixture
-def stranger(api: WidgetApi) -> Iterator[str]:
+def stranger() -> Iterator[str]:
     async def page(_request: Asked) -> str:
         return "<!doctype html><title>Elsewhere</title><p>Nothing to see"
 
-    with http_served(partner_site(page)) as url:
+    with http_served(site(page)) as url:
         yield url
 
 
 def test_messages_of_anybody_else_are_not_heard(
-    page: Page, shop: Shop, api: WidgetApi, stranger: str
+    page: Page, shop: Shop, server: WidgetServer, partner: WidgetPartner, stranger: str
 ) -> None:
-    frame = shop.visit(page, run_options(api.create()))
+    frame = shop.visit(page, run_options(partner.open()))
     expect(frame.get_by_role("heading", name="Payment")).to_be_visible()
     before = page.evaluate("calls.length")
     forged = {
@@ -139,10 +145,10 @@ def test_messages_of_anybody_else_are_not_heard(
 
 
 def test_the_page_tells_nothing_to_a_site_that_is_not_on_the_list(
-    page: Page, shop: Shop, api: WidgetApi, stranger: str
+    page: Page, shop: Shop, server: WidgetServer, partner: WidgetPartner, line: Line, stranger: str
 ) -> None:
-    answer = api.create()
-    handed = redirect_url(api, answer, origin=stranger, mode="frame")
+    answer = partner.open()
+    handed = redirect_url(server, answer, origin=stranger, mode="frame")
     page.goto(shop.url)
     page.evaluate(
         """url => {
@@ -157,7 +163,7 @@ def test_the_page_tells_nothing_to_a_site_that_is_not_on_the_list(
     frame = page.frame_locator("iframe")
     expect(frame.get_by_role("heading", name="This site may not show")).to_be_visible()
     assert page.evaluate("heard") == []
-    assert api.bodies == []
+    assert line.sent == []
 
 
 @pytest.mark.parametrize(
@@ -171,9 +177,14 @@ def test_the_page_tells_nothing_to_a_site_that_is_not_on_the_list(
     ],
 )
 def test_wrong_options_are_named_in_the_console_and_in_place(
-    page: Page, shop: Shop, api: WidgetApi, change: dict[str, object], said: str
+    page: Page,
+    shop: Shop,
+    server: WidgetServer,
+    partner: WidgetPartner,
+    change: dict[str, object],
+    said: str,
 ) -> None:
-    shop.visit(page, run_options(api.create()) | change)
+    shop.visit(page, run_options(partner.open()) | change)
     expect(page.locator("#host").get_by_role("alert")).to_contain_text(said)
     assert any(said in line for line in shop.said)
     page.evaluate("handle.close()")
@@ -181,18 +192,18 @@ def test_wrong_options_are_named_in_the_console_and_in_place(
 
 
 def test_a_host_that_is_not_there_is_named_in_the_console(
-    page: Page, shop: Shop, api: WidgetApi
+    page: Page, shop: Shop, server: WidgetServer, partner: WidgetPartner
 ) -> None:
-    shop.visit(page, run_options(api.create(), host="#nowhere"))
+    shop.visit(page, run_options(partner.open(), host="#nowhere"))
     page.wait_for_function("window.handle")
     assert any("host must be an element" in line for line in shop.said)
 
 
 def test_close_takes_the_frame_away_and_gives_the_focus_back(
-    page: Page, shop: Shop, api: WidgetApi
+    page: Page, shop: Shop, server: WidgetServer, partner: WidgetPartner
 ) -> None:
     page.goto(shop.url)
-    frame = shop.visit(page, run_options(api.create()))
+    frame = shop.visit(page, run_options(partner.open()))
     expect(frame.get_by_role("heading", name="Payment", exact=True)).to_be_focused()
     assert len(heard(page, "onReady")) == 1
     page.evaluate("handle.close()")
@@ -200,48 +211,244 @@ def test_close_takes_the_frame_away_and_gives_the_focus_back(
     expect(page.locator("#buy")).to_be_focused()
 
 
+def _opened_elsewhere(browser: Browser, url: str) -> None:
+    other = browser.new_page()
+    other.goto(url)
+    heading(other, "Payment")
+    other.close()
+
+
 @pytest.mark.parametrize(
-    ("fault", "said"),
+    ("fault", "code", "said", "todo"),
     [
-        ("used", "This payment was opened before"),
-        ("expired", "This payment link has expired"),
-        ("signature", "This payment cannot be trusted"),
-        ("options", "This payment does not match the shop"),
-        ("unknown", "This payment session is over"),
-        ("fragment", "There is no payment here"),
+        ("used", "init_token_used", "opened before", "Go on in the tab where it is open"),
+        ("expired", "init_token_expired", "link has expired", "good for one hour"),
+        ("signature", "signature_invalid", "cannot be trusted", "start again"),
+        ("options", "options_differ", "not as it was agreed", "start again"),
+        ("unknown", "invalid_token", "session is over", "start again"),
+        ("suspended", "partner_suspended", "Payments are stopped here", "ask for help there"),
     ],
 )
-def test_a_session_that_cannot_be_opened_says_why(
-    browser: Browser, api: WidgetApi, fault: str, said: str
+def test_a_session_that_cannot_be_opened_says_why_and_what_to_do(
+    page: Page,
+    shop: Shop,
+    server: WidgetServer,
+    browser: Browser,
+    fault: str,
+    code: str,
+    said: str,
+    todo: str,
 ) -> None:
-    answer = api.create()
-    session = api.sessions[answer["merchant_transaction_id"]]
-    session.opened, session.expired = fault == "used", fault == "expired"
-    changes: dict[str, dict[str, object]] = {
-        "signature": {"signature": "v2:00"},
-        "options": {"options": {"amount": "99"}},
-        "unknown": {"init_token": "x"},
+    partner = server.partner(widget_origins=(shop.url,))
+    answer = partner.open()
+    options = run_options(answer)
+    match fault:
+        case "used":
+            _opened_elsewhere(browser, redirect_url(server, answer))
+        case "expired":
+            partner.later(3601)
+        case "signature":
+            options["signature"] = "v2:" + "ab" * 64
+        case "options":
+            options["amount"] = "99"
+        case "unknown":
+            options["initToken"] = "x"
+        case "suspended":
+            partner.suspend()
+    frame = shop.visit(page, options)
+    expect(frame.get_by_role("heading", level=1)).to_contain_text(said)
+    expect(frame.get_by_text(todo)).to_be_visible()
+    expect(frame.get_by_role("button", name="Try again")).to_have_count(0)
+    (told,) = heard(page, "onError")
+    assert set(told) == {"code", "message"}
+    assert told["code"] == code
+    assert any(code in line for line in shop.said)
+    frame.get_by_role("button", name="Done").click()
+    assert heard(page, "onClose") == [{"reason": "error"}]
+    expect(page.locator("iframe")).to_have_count(0)
+
+
+@pytest.mark.parametrize(
+    ("fragment", "said"),
+    [("", "There is no payment here"), ("#tx=77d7cd9c", "This payment was opened before")],
+)
+def test_an_address_without_a_session_says_where_it_is(
+    page: Page, server: WidgetServer, partner: WidgetPartner, fragment: str, said: str
+) -> None:
+    """As in a second tab, or after the first one was closed."""
+    page.goto(f"{server.base_url()}/w/{partner.widget_id}{fragment}")
+    heading(page, said)
+
+
+def test_an_environment_without_a_provider_says_so_and_is_not_tried_again(
+    page: Page, server: WidgetServer
+) -> None:
+    partner = server.partner()
+    partner.environment = PRODUCTION
+    with Mercuryo() as mercuryo:
+        partner.give_provider("mercuryo", _credentials(mercuryo))
+        answer = partner.open()
+        partner.remove_provider()
+        page.goto(redirect_url(server, answer, environment=PRODUCTION))
+        heading(page, "Payments cannot be made here at present")
+    expect(page.get_by_text("ask for help there")).to_be_visible()
+    expect(page.get_by_role("button", name="Try again")).to_have_count(0)
+    page.get_by_role("button", name="Done").click()
+    heading(page, "You can close this page.")
+
+
+def test_what_may_pass_is_tried_again_but_not_for_ever(
+    page: Page, shop: Shop, partner: WidgetPartner, line: Line
+) -> None:
+    line.faults["open"] = ["lost", 502, "lost"]
+    frame = shop.visit(page, run_options(partner.open()))
+    heading(frame, "The payment server cannot be reached")
+    again = frame.get_by_role("button", name="Try again")
+    again.click()
+    expect(frame.get_by_text("Check your connection")).to_be_visible()
+    again.click()
+    expect(frame.get_by_text("It still does not work")).to_be_visible()
+    again.click()
+    heading(frame, "Payment")
+    assert [one["code"] for one in heard(page, "onError", 3)] == ["network"] * 3
+
+
+def test_a_reload_after_a_failure_still_has_the_session(
+    page: Page, server: WidgetServer, partner: WidgetPartner, line: Line
+) -> None:
+    line.faults["open"] = ["lost"]
+    page.goto(redirect_url(server, partner.open()))
+    heading(page, "The payment server cannot be reached")
+    page.reload()
+    heading(page, "Payment")
+
+
+def test_words_that_do_not_load_are_asked_for_again(
+    page: Page, server: WidgetServer, partner: WidgetPartner
+) -> None:
+    page.route("**/i18n/*.json", lambda route: route.abort())
+    page.goto(redirect_url(server, partner.open()))
+    heading(page, "The payment server cannot be reached")
+    page.unroute("**/i18n/*.json")
+    page.get_by_role("button", name="Try again").click()
+    heading(page, "Payment")
+
+
+def test_a_part_of_the_page_that_does_not_load_is_fetched_at_the_next_look(
+    page: Page, server: WidgetServer, partner: WidgetPartner
+) -> None:
+    refused: list[str] = []
+
+    def lose_once(route: Route) -> None:
+        if len(refused) < 2:
+            refused.append(route.request.url)
+            route.abort()
+        else:
+            route.continue_()
+
+    page.route("**/step/outcome.js", lose_once)
+    page.goto(redirect_url(server, partner.open()))
+    heading(page, "Payment")
+    tab_call(page, "cancel")
+    heading(page, "Payment cancelled")
+    assert len(refused) == 2
+
+
+def test_a_session_that_is_over_says_so(page: Page, shop: Shop, server: WidgetServer) -> None:
+    """As who comes back after a day."""
+    partner = server.partner(widget_origins=(shop.url,))
+    frame = shop.visit(page, run_options(partner.open()))
+    heading(frame, "Payment")
+    partner.later(24 * 3600 + 60)
+    heading(frame, re.compile("This payment session is over|Payment failed"))
+
+
+def test_a_partner_that_is_stopped_stops_the_page(
+    page: Page, shop: Shop, server: WidgetServer
+) -> None:
+    partner = server.partner(widget_origins=(shop.url,))
+    frame = shop.visit(page, run_options(partner.open()))
+    heading(frame, "Payment")
+    partner.suspend()
+    heading(frame, "Payments are stopped here")
+    assert [one["code"] for one in heard(page, "onError")] == ["partner_suspended"]
+
+
+@pytest.mark.parametrize(
+    ("end", "reason"), [("cancel", "cancelled"), ("kyc", "failed"), ("pay", "completed")]
+)
+def test_without_a_page_to_return_to_an_end_is_left_by_its_button(
+    page: Page, shop: Shop, server: WidgetServer, end: str, reason: str
+) -> None:
+    partner = server.partner(widget_origins=(shop.url,))
+    email = "user+kyc_failed@acme.example" if end == "kyc" else "user@acme.example"
+    frame = shop.visit(page, run_options(partner.open(user_email=email)))
+    expect(frame.get_by_role("heading", level=1)).to_be_visible()
+    bodies: dict[str, dict[str, object]] = {
+        "kyc": {"document": "passport", "liveness": True},
+        "pay": {"attempt_id": ATTEMPT, "method": "card", "outcome": "success"},
     }
-    url = redirect_url(api, answer, **changes.get(fault, {}))
-    page = browser.new_page()
-    page.goto(url.partition("#")[0] if fault == "fragment" else url)
-    expect(page.get_by_role("heading", level=1)).to_contain_text(said)
-    page.close()
+    tab_call(hosted(page), end, **bodies.get(end, {}))
+    partner.later(60)
+    done = frame.get_by_role("button", name="Done")
+    expect(frame.get_by_role("heading", name=_ENDS[reason])).to_be_visible()
+    done.click()
+    assert heard(page, "onClose") == [{"reason": reason}]
+    expect(page.locator("iframe")).to_have_count(0)
+    expect(page.locator("#buy")).to_be_focused()
 
 
-def test_a_session_that_ends_while_the_page_is_open_says_so(page: Page, api: WidgetApi) -> None:
-    answer = api.create()
-    page.goto(redirect_url(api, answer))
-    expect(page.get_by_role("heading", name="Payment")).to_be_visible()
-    api.sessions[answer["merchant_transaction_id"]].expired = True
-    expect(page.get_by_role("heading", name="This payment session is over")).to_be_visible()
+ATTEMPT = "7d0a9c60-58b4-4b0e-9d0a-2a51f3d05b6c"
+_ENDS = {
+    "cancelled": "Payment cancelled",
+    "failed": "Identity not confirmed",
+    "completed": "Payment complete",
+}
 
 
-def test_another_provider_takes_over_with_its_parameters(page: Page, api: WidgetApi) -> None:
-    api.provider = "mercuryo"
-    script = "https://widget.mercuryo.io/embed.2.1.js"
+def test_who_leaves_while_the_payment_goes_on_is_told_apart(
+    page: Page, shop: Shop, partner: WidgetPartner
+) -> None:
+    frame = shop.visit(page, run_options(partner.open()))
+    heading(frame, "Payment")
+    tab_call(hosted(page), "pay", attempt_id=ATTEMPT, method="card", outcome="callback_late")
+    heading(frame, "Your coins are on their way")
+    frame.get_by_role("button", name="Done").click()
+    assert heard(page, "onClose") == [{"reason": "processing"}]
+
+
+def test_close_is_told_of_once(page: Page, shop: Shop, partner: WidgetPartner) -> None:
+    frame = shop.visit(page, run_options(partner.open()))
+    heading(frame, "Payment")
+    page.evaluate("handle.close(); handle.close()")
+    assert heard(page, "onClose") == [{"reason": "closed"}]
+
+
+def test_wrong_options_are_an_error_too(page: Page, shop: Shop, partner: WidgetPartner) -> None:
+    shop.visit(page, run_options(partner.open()) | {"widgetId": 7})
+    (told,) = heard(page, "onError")
+    assert told["code"] == "invalid_options"
+    assert "widgetId must be a text" in told["message"]
+
+
+def _credentials(mercuryo: Mercuryo) -> dict[str, str]:
+    return {
+        "widget_id": "w-1",
+        "widget_secret": SECRET,
+        "sign_key": SIGN_KEY,
+        "sdk_partner_token": PARTNER_TOKEN,
+        "api_url": mercuryo.url,
+        "widget_url": _SCRIPT,
+    }
+
+
+_SCRIPT = "https://widget.mercuryo.io/embed.2.1.js"
+
+
+def test_another_provider_takes_over_with_its_parameters(page: Page, server: WidgetServer) -> None:
+    """Mercuryo's script is not ours: here it writes down what it was run with."""
     page.route(
-        script,
+        _SCRIPT,
         lambda route: route.fulfill(
             content_type="text/javascript",
             body="""window.mercuryoWidget = { run(options) {
@@ -250,12 +457,16 @@ def test_another_provider_takes_over_with_its_parameters(page: Page, api: Widget
             } };""",
         ),
     )
-    parameters = {"widgetId": "w", "merchantTransactionId": "m", "fixAmount": True}
-    handover = {"script": script, "parameters": parameters}
-    answer = api.create(step="handover", provider="mercuryo", handover=handover, quote=None)
-    page.goto(redirect_url(api, answer))
-    shown = page.locator(".handover")
-    expect(shown).to_contain_text("merchantTransactionId")
-    assert json.loads(shown.inner_text()) == parameters
-    page.reload()
-    expect(shown).to_contain_text("merchantTransactionId")
+    partner = server.partner()
+    partner.environment = PRODUCTION
+    with Mercuryo() as mercuryo:
+        partner.give_provider("mercuryo", _credentials(mercuryo))
+        answer = partner.open()
+        page.goto(redirect_url(server, answer, environment=PRODUCTION))
+        shown = page.locator(".handover")
+        for _ in range(2):
+            expect(shown).to_contain_text(answer["merchant_transaction_id"])
+            run = json.loads(shown.inner_text())
+            assert run["merchantTransactionId"] == answer["merchant_transaction_id"]
+            assert run["initToken"] == "0a25dd714163a9006"
+            page.reload()

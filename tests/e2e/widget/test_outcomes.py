@@ -16,6 +16,7 @@ import pytest
 from playwright.sync_api import Browser, FrameLocator, Page, expect
 from tests.e2e.widget.conftest import DESKTOP, PHONE
 from tests.support.served import served
+from tests.support.widget_truth import record, require_truth
 
 from proof.ramp.providers.sandbox.outcomes import OUTCOMES, Name
 
@@ -99,6 +100,7 @@ def page(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Page]:
     size = getattr(request, "param", PHONE)
     context = browser.new_context(viewport=size, locale="en-GB")
     context.set_default_timeout(_SHOWN_MS)
+    record(context)
     yield context.new_page()
     context.close()
 
@@ -137,6 +139,7 @@ def test_a_new_user_is_identified_pays_with_a_challenge_and_gets_the_coins(
     expect_heading(frame, "Confirm with your bank")
     frame.get_by_role("button", name="Confirm payment").click()
     expect_heading(frame, "Payment complete")
+    assert claimed(page) <= {"asks", "paid", "complete"}
     transaction = page.locator("#id").inner_text()
     assert market.settled(transaction, "completed")["webhooks"] == ["processing", "completed"]
     expect(page.locator("#widget")).to_have_text("completed")
@@ -170,6 +173,11 @@ def agreed(page: Page, market: Market, status: str) -> None:
     assert set(market.settled(transaction, status)["webhooks"]) <= {"processing", status}
 
 
+def claimed(page: Page) -> set[str]:
+    """What the page claimed in any of its frames, each of which was true."""
+    return set().union(*require_truth(page))
+
+
 def alternating(cases: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
     return [((PHONE, DESKTOP)[position % 2], *case) for position, case in enumerate(cases)]
 
@@ -179,7 +187,7 @@ def alternating(cases: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
     alternating(
         [
             (Name.SUCCESS, "completed", "Payment complete"),
-            (Name.DELIVERY_FAILED, "processing", "Your coins are on their way"),
+            (Name.DELIVERY_FAILED, "processing", "The delivery is delayed"),
             (Name.USER_CANCELS, "cancelled", "Payment cancelled"),
             (Name.CALLBACK_LOST, "completed", "Payment complete"),
             (Name.CALLBACK_TWICE, "completed", "Payment complete"),
@@ -197,6 +205,12 @@ def test_a_purchase_ends_as_its_card_says(
     use_card(frame, outcome)
     agreed(page, market, status)
     expect_heading(frame, heading)
+    allowed = {
+        "completed": {"paid", "complete"},
+        "processing": {"paid", "delayed"},
+        "cancelled": {"cancelled", "free"},
+    }
+    assert claimed(page) <= {"asks"} | allowed[status]
 
 
 def test_declined_once_then_paid(page: Page, market: Market) -> None:
@@ -206,6 +220,7 @@ def test_declined_once_then_paid(page: Page, market: Market) -> None:
     expect(frame.get_by_text("The payment was declined")).to_be_visible()
     use_card(frame, Name.SUCCESS)
     agreed(page, market, "completed")
+    assert claimed(page) == {"asks", "free", "paid", "complete"}
 
 
 def test_declined_until_the_provider_closes_the_purchase(page: Page, market: Market) -> None:
@@ -217,6 +232,7 @@ def test_declined_until_the_provider_closes_the_purchase(page: Page, market: Mar
             expect(frame.get_by_text("The payment was declined")).to_be_visible()
     agreed(page, market, "failed")
     expect_heading(frame, "Payment failed")
+    assert claimed(page) == {"asks", "free", "failed"}
 
 
 @pytest.mark.parametrize("offer", ["Buy", "Sell"])
@@ -225,6 +241,8 @@ def test_an_identity_that_is_not_accepted_ends_it(page: Page, market: Market, of
     expect_heading(frame, "Confirm your identity")
     identify(frame)
     agreed(page, market, "failed")
+    expect_heading(frame, "Identity not confirmed")
+    assert claimed(page) == {"free", "failed"}
 
 
 def test_an_identity_that_takes_long_is_waited_for(page: Page, market: Market) -> None:
@@ -239,7 +257,7 @@ def test_an_identity_that_takes_long_is_waited_for(page: Page, market: Market) -
     alternating(
         [
             (Name.SUCCESS, "completed", "Sale complete"),
-            (Name.DELIVERY_FAILED, "failed", "Sale failed"),
+            (Name.DELIVERY_FAILED, "failed", "Payout failed"),
             (Name.USER_CANCELS, "cancelled", "Sale cancelled"),
             (Name.DEPOSIT_NEVER_ARRIVES, "failed", "Sale failed"),
             (Name.CALLBACK_LOST, "completed", "Sale complete"),
@@ -262,3 +280,9 @@ def test_a_sale_ends_as_the_users_address_says(
         market.later(_WINDOW_S)
     agreed(page, market, status)
     expect_heading(frame, heading)
+    allowed = {
+        "completed": {"paid", "complete"},
+        "failed": {"failed", "paid"} if outcome is Name.DELIVERY_FAILED else {"failed"},
+        "cancelled": {"cancelled"},
+    }
+    assert claimed(page) <= {"asks"} | allowed[status]

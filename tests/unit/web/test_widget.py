@@ -3,8 +3,10 @@
 import asyncio
 import gzip
 import json
+import posixpath
 import re
 from base64 import b64encode
+from graphlib import TopologicalSorter
 from hashlib import sha384
 from importlib.resources import files
 from types import SimpleNamespace
@@ -15,6 +17,7 @@ import pytest
 from starlette.routing import Router
 
 from proof.partners.types import Environment
+from proof.ramp.providers.sandbox.outcomes import cards
 from proof.web.widget.assets import loader, loader_path, release, static
 from proof.web.widget.serving import FoundWidget, widget_routes
 
@@ -35,6 +38,7 @@ LANGUAGES = {
     if name.startswith("i18n/")
 }
 SCRIPTS = "".join(asset.body.decode() for name, asset in static().items() if name.endswith(".js"))
+REASONS = ("completed", "failed", "cancelled", "processing", "error", "closed")
 STYLE = static()["widget.css"].body.decode()
 
 
@@ -185,6 +189,54 @@ def test_every_text_the_scripts_ask_for_is_there() -> None:
     asked -= {name for name in asked if name.endswith((".js", ".json"))} | {"proof.widget"}
     assert len(asked) > 60
     assert asked <= LANGUAGES["en"].keys()
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_no_partner_is_called_a_shop(language: str) -> None:
+    shops = re.compile(r"shop|boutique|tienda|loja|ma[gğ]aza|متجر|merchant site|magasin", re.I)
+    assert not [key for key, text in LANGUAGES[language].items() if shops.search(text)]
+    assert not shops.search(get("/w/unknown")[2].decode())
+    assert not shops.search(re.sub(r"(?s)/\*.*?\*/|//[^\n]*", "", SCRIPTS))
+
+
+def test_every_outcome_that_a_card_brings_has_plain_words() -> None:
+    chosen = {f"test.{one.name}" for one in cards()}
+    assert chosen == {key for key in LANGUAGES["en"] if key.startswith("test.")}
+    documented = {one.description for one in cards()}
+    assert not documented & set(LANGUAGES["en"].values())
+
+
+def test_every_failure_says_what_to_do() -> None:
+    failures = {key for key in LANGUAGES["en"] if key.startswith("failure.")}
+    plain = {key for key in failures if not key.endswith(".todo")}
+    assert failures - plain == {f"{key}.todo" for key in plain} | {"failure.lasting.todo"}
+    listed = static()["failure.js"].body.decode()
+    named = re.findall(r'"(\w+)"', listed[: listed.index("const PATIENCE")])
+    assert {f"failure.{name}" for name in named} == plain
+
+
+def test_the_codes_and_reasons_of_the_callbacks_are_documented() -> None:
+    page = files("proof.web").joinpath("pages", "widget.md").read_text()
+    told = {key.removeprefix("failure.") for key in LANGUAGES["en"] if key.startswith("failure.")}
+    codes = {code for code in told if not code.endswith(".todo")} | {"invalid_options"}
+    # A page that may not speak to the site around it tells it nothing.
+    section = page[page.index("`onError`") : page.index("## Frame or whole window")]
+    for word in {*codes - {"wrong_origin"}, *REASONS}:
+        assert f"`{word}`" in section, word
+
+
+def test_no_script_imports_itself_by_way_of_others() -> None:
+    imports = {
+        name: {
+            posixpath.normpath(posixpath.join(posixpath.dirname(name), found))
+            for found in re.findall(r'(?:from|import)\s*\(?"(\.[^"]+)"', asset.body.decode())
+        }
+        for name, asset in static().items()
+        if name.endswith(".js")
+    }
+    assert imports["steps.js"]
+    assert set().union(*imports.values()) <= imports.keys()
+    TopologicalSorter(imports).prepare()
 
 
 def test_text_never_becomes_markup() -> None:

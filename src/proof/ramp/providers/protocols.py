@@ -181,14 +181,19 @@ class Deposit:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a user is with one transaction, as the page shows it. `closed`: nothing the user does moves
-    it any more; the transaction itself moves by callbacks and polls alone."""
+    """How far a user is with one transaction, as the page shows it.
+
+    `paid`: the provider has taken the money, or the coins of a sell. `end`: what it said last, once that is
+    final. After either nothing the user does moves it any more; the transaction itself moves by callbacks
+    and polls alone.
+    """
 
     kyc: KycStatus
     outcome: str
     attempt: Attempt | None = None
     deposit: Deposit | None = None
-    closed: bool = False
+    paid: bool = False
+    end: Verdict | None = None
 
 
 class OnBehalf(NamedTuple):

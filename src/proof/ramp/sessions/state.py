@@ -16,6 +16,7 @@ from proof.ramp.providers.protocols import (
     PaymentMethod,
     Progress,
     Quote,
+    Verdict,
 )
 from proof.ramp.providers.sandbox.outcomes import cards
 from proof.ramp.sessions.widget_queries import Held
@@ -23,15 +24,24 @@ from proof.ramp.types import FailureReason, KycStatus, Status, TransactionType
 from proof.ramp.wire import moment_text
 
 _SHOWN_ENDS = (6, 4)
+_BAD_ENDS: Mapping[Verdict, Status] = {
+    Verdict.FAILED: Status.FAILED,
+    Verdict.CANCELLED: Status.CANCELLED,
+}
 
 
 class Step(StrEnum):
-    """What the user is to do, or to wait for."""
+    """What the user is to do, or to wait for.
+
+    `processing`: paid, and what goes out is on its way; `review`: paid, but it cannot be sent, and a person
+    decides; `done`: it is over, and `State.end` says how.
+    """
 
     KYC = "kyc"
     PAY = "pay"
     CHALLENGE = "challenge"
     PROCESSING = "processing"
+    REVIEW = "review"
     DEPOSIT = "deposit"
     DONE = "done"
     HANDOVER = "handover"
@@ -58,9 +68,10 @@ class AttemptView(Struct, frozen=True):
 
 
 class TestCard(Struct, frozen=True):
+    """A card number and the name of the outcome it brings; the page has its own words for that."""
+
     number: str
     outcome: str
-    description: str
 
 
 class DepositView(Struct, frozen=True):
@@ -78,9 +89,15 @@ class HandoverView(Struct, frozen=True):
 
 
 class State(Struct, frozen=True, kw_only=True):
-    """Everything the page draws from. `now` is the environment's own time, which a sandbox's partner may
-    have moved: the page's countdowns follow it, not the clock of the user's device. From `crypto_amount` to
-    `occurred_at` it is what the partner's backend is told, the quote is what may still be."""
+    """Everything the page draws from.
+
+    `status` is that of the record, which callbacks and polls move. `paid` and `end` may know more: `paid`
+    once the provider has taken the money or the coins, `end` once the transaction is terminal, or its
+    provider has cancelled or refused it. Good news is never ahead of the record: what was delivered ends
+    with the status. `now` is the environment's own time, which a sandbox's partner may have moved: the
+    page's countdowns follow it, not the clock of the user's device. From `crypto_amount` to `occurred_at`
+    it is what the partner's backend is told, the quote is what may still be.
+    """
 
     merchant_transaction_id: str
     widget_id: str
@@ -89,6 +106,8 @@ class State(Struct, frozen=True, kw_only=True):
     type: TransactionType
     status: Status
     step: Step
+    paid: bool
+    end: Status | None
     provider: str
     currency: str
     network: str
@@ -134,6 +153,8 @@ class Seen(Struct, frozen=True, kw_only=True):
 def state_of(held: Held, owner: WidgetOwner, seen: Seen) -> State:
     """The state as the page gets it; a wallet that coins are bought to is shown by its ends alone."""
     progress = seen.progress
+    end = end_of(held.status, progress)
+    paid = held.captured or (progress is not None and progress.paid)
     buying = held.type is TransactionType.BUY
     simulated = progress is not None and owner.environment is Environment.SANDBOX
     parameters = held.parameters
@@ -145,7 +166,9 @@ def state_of(held: Held, owner: WidgetOwner, seen: Seen) -> State:
         partner_name=owner.partner_name,
         type=held.type,
         status=held.status,
-        step=step_of(held.status, held.type, progress),
+        step=_step(held, progress, end, paid=paid),
+        paid=paid,
+        end=end,
         provider=seen.provider,
         currency=held.currency,
         network=held.network,
@@ -169,16 +192,24 @@ def state_of(held: Held, owner: WidgetOwner, seen: Seen) -> State:
     )
 
 
-def step_of(status: Status, kind: TransactionType, progress: Progress | None) -> Step:
-    """Where the user stands; `progress` None means that the provider's own widget knows."""
+def end_of(status: Status, progress: Progress | None) -> Status | None:
+    """How it ended, None while it goes on."""
     if status.terminal:
+        return status
+    return _BAD_ENDS.get(progress.end) if progress is not None and progress.end else None
+
+
+def _step(held: Held, progress: Progress | None, end: Status | None, *, paid: bool) -> Step:
+    if end is not None:
         return Step.DONE
-    if status is Status.PROCESSING:
-        return Step.PROCESSING
-    if progress is None:
-        return Step.HANDOVER
-    if progress.closed:
-        return Step.PROCESSING
+    if paid:
+        stuck = progress is not None and progress.end is Verdict.UNDELIVERABLE
+        return Step.REVIEW if stuck or held.undeliverable else Step.PROCESSING
+    return Step.HANDOVER if progress is None else _own_step(held.type, progress)
+
+
+def _own_step(kind: TransactionType, progress: Progress) -> Step:
+    """What the user of our own page is to do."""
     if progress.kyc is not KycStatus.VERIFIED:
         return Step.KYC
     if kind is TransactionType.SELL:
@@ -214,7 +245,7 @@ def _attempt(attempt: Attempt | None) -> AttemptView:
 
 
 def _test_cards() -> tuple[TestCard, ...]:
-    return tuple(TestCard(one.card, one.name, one.description) for one in cards())
+    return tuple(TestCard(one.card, one.name) for one in cards())
 
 
 def _deposit(held: Held, progress: Progress | None) -> DepositView | None:

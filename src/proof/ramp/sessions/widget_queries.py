@@ -9,7 +9,7 @@ from uuid import UUID
 import msgspec
 
 from proof.db import Connection
-from proof.ramp.providers.protocols import Subject
+from proof.ramp.providers.protocols import Subject, Verdict
 from proof.ramp.sessions.types import StoredParameters
 from proof.ramp.types import KycStatus, Status, TransactionType
 from proof.ramp.wire import MoneyFields, money_fields
@@ -17,9 +17,9 @@ from proof.ramp.wire import MoneyFields, money_fields
 _SESSION = """
 SELECT s.id, s.signing_key_id, s.parameters, s.init_expires_at, s.exchanged_at, s.token_sha256,
        s.expires_at, s.over_at, s.fiat_currency, t.id AS transaction_id, t.partner_environment_id, t.type,
-       t.status, t.currency, t.network, t.crypto_amount, t.payment_method, t.updated_at,
-       t.provider_account_id, t.provider_reference, t.fiat_currency AS settled_currency, t.fiat_amount,
-       t.fiat_fee, t.rate, t.failure_reason, t.chain_transaction, t.chain_transaction_url,
+       t.status, t.event_count, t.alert, t.currency, t.network, t.crypto_amount, t.payment_method,
+       t.updated_at, t.provider_account_id, t.provider_reference, t.fiat_currency AS settled_currency,
+       t.fiat_amount, t.fiat_fee, t.rate, t.failure_reason, t.chain_transaction, t.chain_transaction_url,
        u.partner_user_id, u.kyc,
        coalesce(c.offset_s, 0) AS offset_s
 FROM ramp_sessions s JOIN ramp_transactions t ON t.id = s.transaction_id
@@ -51,7 +51,8 @@ FROM exchanged WHERE t.id = exchanged.transaction_id AND t.status = 'pending' RE
 class Held:
     """A session with its transaction, as it is now. `offset` is how far its environment is ahead of the
     clock; `fiat_currency` is the one chosen in the widget, or else the one it was opened with; `money` is
-    what partners are told that the transaction came to."""
+    what partners are told that the transaction came to. `captured`: the transaction was processing at some
+    time; `undeliverable`: the operator was told that what was paid for does not arrive."""
 
     id: bytes = field(repr=False)
     signing_key_id: UUID
@@ -66,6 +67,8 @@ class Held:
     partner_environment_id: int
     type: TransactionType
     status: Status
+    captured: bool
+    undeliverable: bool
     currency: str
     network: str
     crypto_amount: Decimal
@@ -145,6 +148,7 @@ def _held(row: Any) -> Held | None:
     if row is None:
         return None
     parameters = msgspec.json.decode(row["parameters"], type=StoredParameters)
+    status = Status(row["status"])
     return Held(
         id=row["id"],
         signing_key_id=row["signing_key_id"],
@@ -158,7 +162,9 @@ def _held(row: Any) -> Held | None:
         transaction_id=row["transaction_id"],
         partner_environment_id=row["partner_environment_id"],
         type=TransactionType(row["type"]),
-        status=Status(row["status"]),
+        status=status,
+        captured=status.captured(row["event_count"]),
+        undeliverable=row["alert"] == Verdict.UNDELIVERABLE,
         currency=row["currency"],
         network=row["network"],
         crypto_amount=row["crypto_amount"],

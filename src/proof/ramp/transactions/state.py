@@ -12,7 +12,6 @@ from proof.ramp.providers.protocols import Observation
 from proof.ramp.transactions.transitions import Alert, move
 from proof.ramp.types import FailureReason, Status, TransactionType
 
-_PROCESSED = frozenset({Status.PROCESSING, Status.COMPLETED})
 # What databases and the wire tell apart.
 _TICK = timedelta(microseconds=1)
 _CHAIN_TRANSACTION = re.compile(r"[0-9A-Za-z]{1,128}")
@@ -39,8 +38,8 @@ class State:
 
     @property
     def captured(self) -> bool:
-        """Whether it was ever processing: a failure then was its second event."""
-        return self.status in _PROCESSED or (self.status is Status.FAILED and self.event_count > 1)
+        """Whether it was ever processing."""
+        return self.status.captured(self.event_count)
 
 
 class Step(NamedTuple):

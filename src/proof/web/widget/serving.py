@@ -21,7 +21,16 @@ _HTML = "text/html; charset=utf-8"
 _SOON = "public, max-age=300"
 _NONCE_BYTES = 18
 # Loaded with the page; the others when a step needs them.
-_PRELOADED = ("dom.js", "words.js", "session.js", "partner.js", "summary.js", "steps.js")
+_PRELOADED = (
+    "dom.js",
+    "words.js",
+    "session.js",
+    "partner.js",
+    "summary.js",
+    "steps.js",
+    "failure.js",
+    "leave.js",
+)
 
 
 @dataclass(frozen=True, slots=True)

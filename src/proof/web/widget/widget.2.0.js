@@ -4,7 +4,9 @@
 
   const VERSION = "2.0";
   const CHANNEL = "proof.widget";
-  const CALLBACKS = ["onLoad", "onReady", "onStatusChange", "onPaymentFinished", "onSellTransferEnabled"];
+  const CALLBACKS = [
+    "onLoad", "onReady", "onStatusChange", "onPaymentFinished", "onSellTransferEnabled", "onError", "onClose",
+  ];
   const TEXT = "a text";
   const REQUIRED = { widgetId: TEXT, initToken: TEXT, merchantTransactionId: TEXT, signature: TEXT };
   // The rest of the session answer. Its values stay what the partner's backend was told; the page
@@ -92,9 +94,20 @@
     return url.href;
   }
 
-  function refuse(host, found) {
+  /** A callback that fails is the partner's to see, and no reason to stop a payment. */
+  function call(options, name, ...values) {
+    if (typeof options[name] !== "function") return;
+    try {
+      options[name](...values);
+    } catch (error) {
+      setTimeout(() => { throw error; });
+    }
+  }
+
+  function refuse(options, host, found) {
     const said = "proofWidget.run: " + found.join("; ");
     console.error(said);
+    call(options, "onError", { code: "invalid_options", message: said });
     if (!host) return { close() {} };
     const box = document.createElement("div");
     box.setAttribute("role", "alert");
@@ -128,18 +141,10 @@
     let spoke = false;
     let closed = false;
 
-    const call = (name, ...values) => {
-      try {
-        options[name]?.(...values);
-      } catch (error) {
-        // A callback that fails is the partner's to see, and no reason to stop a payment.
-        setTimeout(() => { throw error; });
-      }
-    };
-    const once = (name) => {
+    const once = (name, ...values) => {
       if (!called.has(name)) {
         called.add(name);
-        call(name);
+        call(options, name, ...values);
       }
     };
     const tell = (type) => {
@@ -149,7 +154,7 @@
     /** Where a frame cannot work, the same page takes the whole window. */
     function leave() {
       if (spoke || closed) return;
-      close();
+      remove();
       location.assign(address(options, "redirect"));
     }
 
@@ -178,11 +183,18 @@
           frame.style.height = Math.min(Math.ceil(height), HEIGHT_MAX_PX) + "px";
         }
       },
-      status: ({ data }) => call("onStatusChange", data),
-      payment_finished: ({ data }) => call("onPaymentFinished", data),
-      sell_transfer_enabled: ({ data }) => call("onSellTransferEnabled", data),
-      error: ({ code, message }) => console.error(`proofWidget: ${code}: ${message}`),
-      redirect({ url }) {
+      status: ({ data }) => call(options, "onStatusChange", data),
+      payment_finished: ({ data }) => call(options, "onPaymentFinished", data),
+      sell_transfer_enabled: ({ data }) => call(options, "onSellTransferEnabled", data),
+      error({ code, message }) {
+        console.error(`proofWidget: ${code}: ${message}`);
+        call(options, "onError", { code, message });
+      },
+      close: ({ reason }) => close(reason),
+      // The page's own link leads away; the frame stays until it has.
+      leave: ({ reason }) => once("onClose", { reason }),
+      redirect({ url, reason }) {
+        once("onClose", { reason });
         if (/^https?:/i.test(url)) location.assign(url);
       },
     };
@@ -194,8 +206,13 @@
       if (Object.hasOwn(heard, message.type)) heard[message.type](message);
     }
 
-    function close() {
+    function close(reason) {
       if (closed) return;
+      remove();
+      once("onClose", { reason });
+    }
+
+    function remove() {
       closed = true;
       clearTimeout(silence);
       removeEventListener("message", listen);
@@ -213,7 +230,7 @@
     });
     frame.src = address(options, "frame");
     host.replaceChildren(frame);
-    return { close };
+    return { close: () => close("closed") };
   }
 
   /**
@@ -228,7 +245,7 @@
     const given = options && typeof options === "object" ? options : {};
     const host = hostOf(given);
     const found = options === given ? faults(given, host) : ["options must be an object"];
-    if (found.length) return refuse(host, found);
+    if (found.length) return refuse(given, host, found);
     for (const name of Object.keys(given)) {
       if (!KNOWN.includes(name)) console.warn(`proofWidget.run: ${name} is not an option; it is ignored`);
     }

@@ -1,59 +1,42 @@
-"""Where a user stands, and what is shown of an address."""
+"""What the page is told of where a user stands, and what is shown of an address."""
 
-from uuid import UUID
-
+import msgspec
 import pytest
+from tests.support.widget_states import Answerable, answerable
+from tests.support.widget_truth import facts_of
 
-from proof.ramp.providers.protocols import Attempt, AttemptResult, PaymentMethod, Progress
-from proof.ramp.sessions.state import Step, masked, step_of
-from proof.ramp.types import KycStatus, Status, TransactionType
+from proof.ramp.providers.protocols import Progress, Verdict
+from proof.ramp.sessions.state import Step, end_of, masked
+from proof.ramp.types import KycStatus, Status
 
-BUY, SELL = TransactionType.BUY, TransactionType.SELL
-VERIFIED = KycStatus.VERIFIED
-
-
-def progress(
-    kyc: KycStatus = VERIFIED, result: AttemptResult | None = None, *, closed: bool = False
-) -> Progress:
-    attempt = None if result is None else Attempt(UUID(int=1), PaymentMethod.CARD, result)
-    return Progress(kyc, "success", attempt, closed=closed)
+ANSWERS = answerable()
 
 
-@pytest.mark.parametrize("kind", TransactionType)
-@pytest.mark.parametrize("seen", [None, progress(), progress(KycStatus.FAILED)])
-def test_the_status_comes_before_what_the_provider_shows(
-    kind: TransactionType, seen: Progress | None
-) -> None:
-    for status in Status:
-        step = step_of(status, kind, seen)
-        assert (step is Step.DONE) == status.terminal
-        assert (step is Step.PROCESSING) == (status is Status.PROCESSING)
+@pytest.mark.parametrize("one", ANSWERS.values(), ids=ANSWERS)
+def test_an_answer_tells_what_has_happened(one: Answerable) -> None:
+    told = facts_of(msgspec.to_builtins(one.state))
+    assert (told.allowed, told.required) == (one.facts.allowed, one.facts.required)
 
 
-@pytest.mark.parametrize(
-    ("kind", "seen", "step"),
-    [
-        (BUY, None, Step.HANDOVER),
-        (SELL, None, Step.HANDOVER),
-        *[
-            (kind, progress(kyc), Step.KYC)
-            for kind in TransactionType
-            for kyc in KycStatus
-            if kyc is not VERIFIED
-        ],
-        (BUY, progress(), Step.PAY),
-        (BUY, progress(result=AttemptResult.DECLINED), Step.PAY),
-        (BUY, progress(result=AttemptResult.CHALLENGE), Step.CHALLENGE),
-        (BUY, progress(result=AttemptResult.CAPTURED, closed=True), Step.PROCESSING),
-        (SELL, progress(), Step.DEPOSIT),
-        (SELL, progress(closed=True), Step.PROCESSING),
-        (BUY, progress(KycStatus.FAILED, closed=True), Step.PROCESSING),
-    ],
-)
-def test_a_pending_user_is_where_the_provider_has_him(
-    kind: TransactionType, seen: Progress | None, step: Step
-) -> None:
-    assert step_of(Status.PENDING, kind, seen) is step
+@pytest.mark.parametrize("one", ANSWERS.values(), ids=ANSWERS)
+def test_a_step_is_what_the_facts_leave_to_do(one: Answerable) -> None:
+    state, facts = one
+    assert (state.step is Step.DONE) == bool(facts.required & {"complete", "cancelled", "failed"})
+    assert (state.step is Step.REVIEW) == ("delayed" in facts.required)
+    assert (state.step is Step.PROCESSING) == ("paid" in facts.required)
+    if state.status.terminal:
+        assert state.end is state.status
+
+
+def test_every_step_is_answered_but_the_hand_over_of_a_session_in_progress() -> None:
+    assert {one.state.step for one in ANSWERS.values()} == set(Step) - {Step.HANDOVER}
+
+
+@pytest.mark.parametrize("verdict", Verdict)
+def test_only_bad_news_is_ahead_of_the_record(verdict: Verdict) -> None:
+    progress = Progress(KycStatus.VERIFIED, "success", end=verdict)
+    expected = {Verdict.FAILED: Status.FAILED, Verdict.CANCELLED: Status.CANCELLED}.get(verdict)
+    assert end_of(Status.PENDING, progress) is expected
 
 
 def test_an_address_is_shown_by_its_ends() -> None:

@@ -214,4 +214,6 @@ def _progress(operation: Operation, subject: Subject) -> Progress:
         address = _DEPOSITS.get(subject.network, f"sandbox-{subject.network.lower()}-deposit")
         shown_at = operation.deposit_shown_at
         deposit = Deposit(address, shown_at, shown_at + DEPOSIT_WINDOW)
-    return Progress(operation.kyc, operation.outcome, attempt, deposit, operation.closed)
+    return Progress(
+        operation.kyc, operation.outcome, attempt, deposit, operation.paid, operation.end
+    )

@@ -69,11 +69,21 @@ class Operation(Struct, frozen=True, kw_only=True):
         return bool(self.attempts) or self.deposit_shown_at is not None
 
     @property
+    def paid(self) -> bool:
+        """Whether the money was captured, or the coins of a sell were received."""
+        captured = any(one.result is AttemptResult.CAPTURED for one in self.attempts)
+        return captured or any(one.status == "received" for one in self.said)
+
+    @property
+    def end(self) -> Verdict | None:
+        """What was said last that is final."""
+        verdicts = [VERDICTS[one.leg, one.status] for one in self.said]
+        return next((one for one in reversed(verdicts) if one in _FINAL), None)
+
+    @property
     def closed(self) -> bool:
         """Whether nothing the user does makes a difference: something final was said, or it was paid."""
-        paid = any(one.result is AttemptResult.CAPTURED for one in self.attempts)
-        received = any(one.status == "received" for one in self.said)
-        return paid or received or any(_is_final(one) for one in self.said)
+        return self.paid or self.end is not None
 
     @property
     def due_at(self) -> datetime | None:

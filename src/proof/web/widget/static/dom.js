@@ -63,6 +63,16 @@ export async function atWork(made, work) {
   }
 }
 
+/** A form whose button works once at a time. */
+export function form(submit, work, ...children) {
+  const made = h("form", { novalidate: true }, ...children, submit);
+  made.addEventListener("submit", (event) => {
+    event.preventDefault();
+    atWork(submit, work);
+  });
+  return made;
+}
+
 function fill(element, properties, children) {
   for (const [name, value] of Object.entries(properties)) {
     if (value === null || value === undefined || value === false) continue;

@@ -1,6 +1,6 @@
 /** The hosted page: takes what the loader handed over, opens or resumes the session, shows each step. */
 
-import { Failure } from "./failure.js";
+import { Failure, codeOf, isFinal } from "./failure.js";
 import { Partner, statusOf } from "./partner.js";
 import { Session, ApiError, canStore } from "./session.js";
 import { Stage } from "./steps.js";
@@ -54,9 +54,12 @@ class Page {
     this.handed = handed;
     this.session = session;
     this.partner = partner;
+    this.root = root;
     this.state = null;
+    this.drawn = null;
     this.told = {};
     this.quiet = 0;
+    this.tries = 0;
   }
 
   async start() {
@@ -68,6 +71,7 @@ class Page {
       const state = await this.session.begin(this.handed);
       await texts;
       if (state.lang && choose([state.lang]).language !== this.words.language) await this.speak([state.lang]);
+      if (!this.words.whole) throw new ApiError("network", "the page's texts did not load");
       useTheme(state.theme);
       this.stage = new Stage(root, this);
       await this.show(state);
@@ -81,6 +85,7 @@ class Page {
     document.addEventListener("visibilitychange", () => this.wake());
     addEventListener("pageshow", (event) => event.persisted && this.wake());
     addEventListener("online", () => this.wake());
+    this.stage.prepare();
   }
 
   async speak(wanted) {
@@ -93,11 +98,26 @@ class Page {
     const changed = meaning(state) !== meaning(this.state);
     this.state = state;
     this.quiet = changed ? 0 : this.quiet + 1;
-    if (changed) {
-      this.tell(state);
-      await this.stage.show(state);
-    }
+    if (changed) this.tell(state);
+    await this.draw();
     this.poll();
+  }
+
+  /** Draws the state unless that is done. A part of the page that does not load is fetched at the next look. */
+  async draw() {
+    const { state } = this;
+    if (meaning(this.drawn) === meaning(state)) {
+      this.stage.connected(true);
+      return;
+    }
+    try {
+      await this.stage.show(state);
+      if (state === this.state) this.drawn = state;
+    } catch (error) {
+      if (!this.stage.built) throw new ApiError("network", error.message);
+      console.error(error);
+      this.stage.connected(false);
+    }
   }
 
   tell(state) {
@@ -123,19 +143,28 @@ class Page {
   async act(name, values) {
     clearTimeout(this.timer);
     this.quiet = 0;
+    let state;
     try {
-      await this.show(await this.session.act(name, values));
+      state = await this.session.act(name, values);
     } catch (error) {
+      if (isOver(error)) {
+        this.fail(error);
+        return;
+      }
       this.poll();
-      if (!(error instanceof ApiError)) throw error;
-      if (error.status === 401) this.fail(error);
-      else throw error;
+      throw error;
     }
+    await this.show(state);
+  }
+
+  /** Whether the transaction's record is at its end too, after which nothing changes, and that is drawn. */
+  get settled() {
+    return this.state.status === this.state.end && meaning(this.drawn) === meaning(this.state);
   }
 
   poll() {
     clearTimeout(this.timer);
-    if (this.state.step === "done" || document.hidden) return;
+    if (this.failed || this.settled || document.hidden) return;
     const pause = Math.min(POLL_MS * POLL_SLOWER ** this.quiet, POLL_SLOWEST_MS);
     this.timer = setTimeout(() => this.look(), pause);
   }
@@ -143,32 +172,46 @@ class Page {
   /** Asks how it stands, now. */
   async look() {
     clearTimeout(this.timer);
+    let state;
     try {
-      const state = await this.session.state();
-      this.stage.connected(true);
-      await this.show(state);
+      state = await this.session.state();
     } catch (error) {
-      if (error.status === 401) {
+      if (isOver(error)) {
         this.fail(error);
         return;
       }
       this.stage.connected(false);
       this.quiet += 1;
       this.poll();
+      return;
     }
+    await this.show(state);
   }
 
   wake() {
-    if (!document.hidden && this.state && this.state.step !== "done") this.look();
+    if (!document.hidden && !this.failed && !this.settled) this.look();
   }
 
   fail(error) {
     clearTimeout(this.timer);
     if (!(error instanceof ApiError)) console.error(error);
-    const code = error.code ?? "internal_error";
+    const code = this.words.whole ? codeOf(error) : "network";
+    this.failed = isFinal(code);
     this.partner.tell("error", { code, message: error.message });
-    new Failure(root, this.words).show(code, error.message, () => location.reload());
+    // Tried again in place: the init token is still here, and in the address no longer.
+    const again = async () => {
+      this.tries += 1;
+      root.setAttribute("aria-busy", "true");
+      await this.start();
+      root.removeAttribute("aria-busy");
+    };
+    new Failure(root, this.words, this.partner).show(code, error.message, again, this.tries);
   }
+}
+
+/** Whether the session cannot go on after this error: it is over, gone, stopped, or without a provider. */
+function isOver(error) {
+  return [401, 403, 404].includes(error.status) || error.code === "provider_error";
 }
 
 async function begin() {
@@ -190,7 +233,9 @@ async function begin() {
   }
   const words = await load(choose([]));
   words.apply();
-  new Failure(root, words).show(handed ? "wrong_origin" : "not_started", "", null);
+  const code = !words.whole ? "network" : handed ? "wrong_origin" : "not_started";
+  partner.tell("error", { code, message: "the page was opened without a session" });
+  new Failure(root, words, partner).show(code, "", () => location.reload());
 }
 
 // Another payment's link, opened in this very tab, differs in its fragment alone.

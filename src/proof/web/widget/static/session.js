@@ -49,14 +49,21 @@ export class Session {
         this.keep({ token: null, attempt: null });
       }
     }
-    if (!handed.init_token) throw new ApiError("not_started", "the page was opened without a session");
-    const { init_token, merchant_transaction_id, signature, options } = handed;
-    const opening = { widget_id: this.widgetId, init_token, merchant_transaction_id, signature, options };
+    const opening = this.opening(handed);
+    if (!opening) throw new ApiError("init_token_used", "this tab has not opened the session");
+    // Kept until it is answered: a reload after a failure finds it, the address has it no longer.
+    this.keep({ opening });
     // Sent once: an answer that is lost has used the token up, and a second try would say so anyway.
     const opened = await this.call("open", opening, []);
     // A provider's own widget is opened by parameters that only an opening gives, after a reload again.
     this.keep({ token: opened.session_token, opening: opened.state.handover ? opening : null });
     return opened.state;
+  }
+
+  /** What opens the session: as handed over, or as kept by this tab. */
+  opening({ init_token, merchant_transaction_id, signature, options }) {
+    if (!init_token) return this.kept.opening ?? null;
+    return { widget_id: this.widgetId, init_token, merchant_transaction_id, signature, options };
   }
 
   async resumed() {

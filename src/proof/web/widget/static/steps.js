@@ -1,15 +1,17 @@
 /** The frame around the steps: header, progress, summary, the step itself, footer. */
 
-import { atWork, button, h, icon, own } from "./dom.js";
+import { button, h, icon, own } from "./dom.js";
 import { Summary } from "./summary.js";
 
 const ORDER = { buy: ["identity", "payment", "delivery"], sell: ["identity", "deposit", "payout"] };
-const PLACE = { kyc: 0, pay: 1, challenge: 1, deposit: 1, handover: 1, processing: 2, done: 3 };
+const PLACE = { kyc: 0, pay: 1, challenge: 1, deposit: 1, handover: 1, processing: 2, review: 2, done: 3 };
+const CANCELLED_AT = ["kyc", "pay", "deposit"];
 const MODULES = {
   kyc: () => import("./step/kyc.js"),
   pay: () => import("./step/pay.js"),
   challenge: () => import("./step/challenge.js"),
   processing: () => import("./step/processing.js"),
+  review: () => import("./step/processing.js"),
   deposit: () => import("./step/deposit.js"),
   done: () => import("./step/outcome.js"),
   handover: () => import("./step/handover.js"),
@@ -30,21 +32,28 @@ export class Stage {
     this.shown = null;
   }
 
+  /** Draws the whole of a state at once, so that no frame has one part of it beside another's. */
   async show(state) {
-    if (!this.built) this.build(state);
-    this.mark(state);
-    this.summary.show(state);
-    this.cancel.hidden = !(state.status === "pending" && ["kyc", "pay", "deposit"].includes(stepOf(state)));
-    // What cannot be cancelled any more is not asked about.
-    if (this.cancel.hidden) this.dialog?.close();
-    const step = stepOf(state);
+    const { step } = state;
     const { view } = await MODULES[step]();
     // A later state may have come while the step's module was on its way.
     if (state !== this.page.state) return;
+    if (!this.built) this.build(state);
+    this.connected(true);
+    this.mark(state);
+    this.summary.show(state);
+    this.cancel.hidden = !CANCELLED_AT.includes(step);
+    // What cannot be cancelled any more is not asked about.
+    if (this.cancel.hidden) this.dialog?.close();
     const made = view(this.page, state, this.shown?.step === step ? this.shown : null);
     if (made === this.shown) return;
     made.step = step;
     this.replace(made, state);
+  }
+
+  /** Fetches what later steps need, while there is a connection. */
+  prepare() {
+    return Promise.allSettled(Object.values(MODULES).map((load) => load()));
   }
 
   focus() {
@@ -78,9 +87,8 @@ export class Stage {
   }
 
   mark(state) {
-    const over = state.step === "done";
-    this.progress.hidden = over || state.step === "handover";
-    const place = PLACE[stepOf(state)];
+    this.progress.hidden = state.step === "done" || state.step === "handover";
+    const place = PLACE[state.step];
     this.steps.replaceChildren(
       ...ORDER[state.type].map((name, position) => {
         const done = position < place;
@@ -95,7 +103,9 @@ export class Stage {
   replace(made, state) {
     const first = this.shown === null;
     const active = document.activeElement;
-    const inside = this.main.contains(active) || active === document.body || (active === this.cancel && active.hidden);
+    // A browser takes the focus off what is out of sight only with the next frame.
+    const gone = (active === this.cancel && active.hidden) || active?.closest("dialog")?.open === false;
+    const inside = this.main.contains(active) || active === document.body || gone;
     this.shown?.stop?.();
     this.shown = made;
     made.heading.setAttribute("tabindex", "-1");
@@ -105,7 +115,7 @@ export class Stage {
     if (!first && inside && document.hasFocus()) made.heading.focus({ preventScroll: true });
     else if (first && !this.page.partner.framed) made.heading.focus({ preventScroll: true });
     else this.said.textContent = made.heading.textContent;
-    // Below the summary where that is above; and a shop's page, with its reader elsewhere, stays where it is.
+    // Below the summary where that is above; and a partner's page, with its reader elsewhere, stays where it is.
     if (!first && (!this.page.partner.framed || document.hasFocus())) this.work.scrollIntoView({ block: "start" });
   }
 
@@ -122,11 +132,12 @@ export class Stage {
         await page.act("cancel");
         dialog.close();
       } catch (error) {
-        problem.textContent = words.say(error.code === "network" ? "offline" : "refused");
+        problem.textContent = words.say(error.code === "network" ? "lost" : "refused");
       }
     });
-    dialog.append(title, h("p", {}, words.say("cancel.text")), problem, h("div", { class: "buttons" }, go, stay));
-    // It is at the frame's foot, and a shop's page may give the frame its height only after this.
+    const text = words.say(page.state.type === "buy" ? "cancel.text" : "cancel.sell.text");
+    dialog.append(title, h("p", {}, text), problem, h("div", { class: "buttons" }, go, stay));
+    // It is at the frame's foot, and a partner's page may give the frame its height only after this.
     const show = () => dialog.scrollIntoView({ block: "nearest" });
     addEventListener("resize", show);
     dialog.addEventListener("close", () => {
@@ -139,19 +150,4 @@ export class Stage {
     dialog.showModal();
     show();
   }
-}
-
-/** What to show: a payment taken is one under way, even before the provider has told of it. */
-function stepOf(state) {
-  return state.step === "pay" && state.attempt?.result === "captured" ? "processing" : state.step;
-}
-
-/** A form whose button works once at a time. */
-export function form(submit, work, ...children) {
-  const made = h("form", { novalidate: true }, ...children, submit);
-  made.addEventListener("submit", (event) => {
-    event.preventDefault();
-    atWork(submit, work);
-  });
-  return made;
 }

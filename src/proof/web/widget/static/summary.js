@@ -29,15 +29,15 @@ export class Summary {
       h("div", { class: className }, h("dt", {}, words.say(name)), h("dd", {}, own(value)));
     const found = [row("summary.network", state.network)];
     if (buy && state.address) found.push(row("summary.wallet", state.address, "address"));
-    const { quote } = state;
-    // What came to nothing cost nothing.
-    if (quote && state.status !== "failed" && state.status !== "cancelled") {
-      const money = (amount) => words.money(amount, quote.fiat_currency);
-      found.push(row("summary.price", money(quote.price)));
-      found.push(row("summary.fee", money(quote.fiat_fee)));
-      const total = buy ? (state.status === "pending" ? "summary.pay" : "summary.paid") : "summary.get";
-      found.push(row(total, money(quote.fiat_amount), "total"));
-    }
+    const price = priceOf(state);
+    // A buy that was not paid cost nothing; of a sale that failed nothing is got.
+    if (!price || (state.end && state.end !== "completed" && !(buy && state.paid))) return found;
+    const money = (amount) => words.money(amount, price.currency);
+    if (price.rate) found.push(row("summary.rate", words.rate(price.rate, price.currency, state.currency)));
+    if (price.price) found.push(row("summary.price", money(price.price)));
+    if (price.fee) found.push(row("summary.fee", money(price.fee)));
+    const total = !buy ? "summary.get" : state.paid ? "summary.paid" : "summary.pay";
+    found.push(row(total, money(price.total), "total"));
     return found;
   }
 
@@ -91,4 +91,11 @@ export class Summary {
     };
     this.timer = setTimeout(again, Math.min(Math.max(left, 5000), 2 ** 31 - 1));
   }
+}
+
+/** What was paid, once the record has it, or else what is offered. What is not known is "". */
+function priceOf({ quote, fiat_amount, fiat_currency, fiat_fee, rate }) {
+  if (fiat_amount) return { currency: fiat_currency, total: fiat_amount, fee: fiat_fee, rate, price: "" };
+  if (!quote) return null;
+  return { currency: quote.fiat_currency, total: quote.fiat_amount, fee: quote.fiat_fee, rate: quote.rate, price: quote.price };
 }

@@ -2,6 +2,12 @@
 
 export const LANGUAGES = ["en", "de", "fr", "es", "pt", "tr", "ar"];
 const RIGHT_TO_LEFT = ["ar"];
+const PAUSES_MS = [400, 1200, 3000];
+const WITHOUT_NETWORK = {
+  again: "Try again",
+  "failure.network": "The payment server cannot be reached",
+  "failure.network.todo": "Check your connection and try again. A payment already made is not lost.",
+};
 // Isolates keep "0.5 BTC" whole inside a sentence of the other direction (Unicode TR9).
 const isolated = (text) => `\u2068${text}\u2069`;
 
@@ -14,11 +20,19 @@ export function choose(wanted) {
   return { language: "en", locale: "en" };
 }
 
-/** The words of one language, fetched. */
+/** The words of one language, fetched; after some tries the few that the page has without the network. */
 export async function load({ language, locale }) {
-  const reply = await fetch(new URL(`i18n/${language}.json`, import.meta.url));
-  if (!reply.ok) throw new Error(`the texts for ${language} answered ${reply.status}`);
-  return new Words(language, locale, await reply.json());
+  const address = new URL(`i18n/${language}.json`, import.meta.url);
+  for (const pause of PAUSES_MS) {
+    try {
+      const reply = await fetch(address);
+      if (reply.ok) return new Words(language, locale, await reply.json());
+    } catch {
+      // As an answer that is none.
+    }
+    await new Promise((resolve) => setTimeout(resolve, pause));
+  }
+  return new Words("en", "en", WITHOUT_NETWORK);
 }
 
 class Words {
@@ -41,8 +55,9 @@ class Words {
     return text.replace(/\{(\w+)\}/g, (_, name) => isolated(values[name]));
   }
 
-  has(key) {
-    return Object.hasOwn(this.texts, key);
+  /** Whether these are the words of a language, and not the few without the network. */
+  get whole() {
+    return this.texts !== WITHOUT_NETWORK;
   }
 
   /** "0.5 BTC": all the digits of a decimal string, none invented. */
@@ -62,6 +77,16 @@ class Words {
       return new Intl.NumberFormat(this.locale, style).format(amount);
     } catch {
       return this.crypto(amount, currency);
+    }
+  }
+
+  /** "1 BTC = €54,000.00": what one coin costs, with every digit that the price needs. */
+  rate(amount, fiat, currency) {
+    const style = { style: "currency", currency: fiat, maximumFractionDigits: 18 };
+    try {
+      return `1\u00a0${currency} = ${new Intl.NumberFormat(this.locale, style).format(amount)}`;
+    } catch {
+      return `1\u00a0${currency} = ${this.crypto(amount, fiat)}`;
     }
   }
 

@@ -84,7 +84,7 @@ export class CardForm {
     const rows = this.cards.map((card) => {
       const fill = h("button", { type: "button", class: "sample", onclick: () => this.use(card) },
         own(card.number.replace(/(.{4})(?=.)/g, "$1 "), "number"),
-        h("span", { lang: "en", dir: "auto" }, card.description));
+        h("span", {}, words.say(`test.${card.outcome}`)));
       return h("li", {}, fill);
     });
     const list = h("details", { class: "samples" }, h("summary", {}, words.say("card.samples")), h("ul", {}, ...rows));
@@ -112,7 +112,8 @@ export class CardForm {
       name: !this.name.input.value.trim(),
     };
     for (const [name, bad] of Object.entries(wrong)) {
-      this[name].error.textContent = bad ? this.words.say(`card.${name}.wrong`) : "";
+      const how = this[name].input.value.trim() ? "wrong" : "empty";
+      this[name].error.textContent = bad ? this.words.say(`card.${name}.${how}`) : "";
       if (bad) this[name].input.setAttribute("aria-invalid", "true");
       else this[name].input.removeAttribute("aria-invalid");
     }

@@ -12,7 +12,7 @@ export function view(page, state, shown) {
     try {
       await page.act("challenge", { attempt_id: state.attempt.id, passed });
     } catch (error) {
-      const text = words.say(error.code === "network" ? "offline" : "refused");
+      const text = words.say(error.code === "network" ? "lost" : "refused");
       problem.replaceChildren(note("caution", text));
       if (error.code !== "network") await page.look();
     }

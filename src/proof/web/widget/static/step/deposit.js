@@ -22,7 +22,7 @@ function offer(page, state) {
     try {
       await page.act("deposit");
     } catch (error) {
-      problem.replaceChildren(note("caution", words.say(error.code === "network" ? "offline" : "refused")));
+      problem.replaceChildren(note("caution", words.say(error.code === "network" ? "lost" : "refused")));
     }
   });
   const points = ["deposit.exactly", "deposit.network", "deposit.window"].map((key) =>

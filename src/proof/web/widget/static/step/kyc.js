@@ -1,7 +1,6 @@
 /** Who the user is: a document, then a look at the face. Simulated; the camera stays off. */
 
-import { button, h, icon, note } from "../dom.js";
-import { form } from "../steps.js";
+import { button, form, h, icon, note } from "../dom.js";
 
 const DOCUMENTS = ["passport", "id_card", "driving_licence"];
 
@@ -28,9 +27,7 @@ function chooser(page, state) {
     body.querySelector("h2").focus();
   };
   first();
-  const failed = state.kyc === "failed" ? note("danger", words.say("kyc.failed"), "alert") : null;
-  const nodes = [heading, h("p", { class: "lead" }, words.say("kyc.text")), failed, body];
-  return { kyc: state.kyc, heading, nodes: nodes.filter(Boolean) };
+  return { kyc: state.kyc, heading, nodes: [heading, h("p", { class: "lead" }, words.say("kyc.text")), body] };
 }
 
 function documentForm({ words, state }, chosen, next) {
@@ -57,7 +54,7 @@ function liveness(page, chosen, back) {
     try {
       await page.act("kyc", { document: chosen.document, liveness: true });
     } catch (error) {
-      problem.textContent = words.say(error.code === "network" ? "offline" : "refused");
+      problem.textContent = words.say(error.code === "network" ? "lost" : "refused");
     } finally {
       oval.classList.remove("looking");
     }

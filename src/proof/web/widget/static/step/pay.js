@@ -1,7 +1,6 @@
 /** Card, Apple Pay or Google Pay. What is typed here stays here: the server gets a method and an outcome. */
 
-import { h, note } from "../dom.js";
-import { form } from "../steps.js";
+import { form, h, note } from "../dom.js";
 import { CardForm } from "./card.js";
 
 export function view(page, state, shown) {
@@ -60,8 +59,8 @@ class Payment {
   /** A wallet without a wallet: in the sandbox the tester says how it ends. */
   wallet(name) {
     const { state } = this.page;
-    const options = state.test_cards.map((one) => h("option", { value: one.outcome }, one.description));
-    this.ending = h("select", { id: "ending", lang: "en" }, ...options);
+    const options = state.test_cards.map((one) => h("option", { value: one.outcome }, this.words.say(`test.${one.outcome}`)));
+    this.ending = h("select", { id: "ending" }, ...options);
     const text = h("p", {}, this.words.say("pay.wallet", { method: this.words.say(`method.${name}`) }));
     if (!options.length) return h("div", { class: "stack" }, text);
     const field = h("div", { class: "field" }, h("label", { for: "ending" }, this.words.say("pay.ending")), h("span", { class: "pick" }, this.ending));

@@ -1,0 +1,276 @@
+"""A Proof with its simulator for the hosted page: the real application over real HTTP on real PostgreSQL,
+with the worker's loops beside it, and partners whose sandbox's time a test lets pass."""
+
+import asyncio
+import secrets
+import threading
+from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+from uuid import UUID
+
+from tests.support.application import CALLER, POLICY, Answer, Platform
+from tests.support.copying import copied
+from tests.support.partners import suspend
+from tests.support.sessions import Shop, open_session, ramp_partner
+from tests.support.sites import listening_socket, server_of
+
+from proof.core.clock import SystemClock
+from proof.core.secrets import Vault
+from proof.db import Database
+from proof.db.embedded import EmbeddedCluster
+from proof.outbound import OutboundClient
+from proof.partners.audit import Actor
+from proof.partners.records.types import Wallet, WidgetConfig
+from proof.partners.types import Environment
+from proof.ramp.providers.accounts import add_account, remove_account
+from proof.ramp.providers.protocols import Reach
+from proof.ramp.providers.registry import Providers
+from proof.ramp.providers.sandbox import operations
+from proof.ramp.providers.sandbox.play import Operation
+from proof.ramp.providers.sandbox.simulator import OwnAddressPolicy, Simulator
+from proof.worker.ramp import ramp_loops
+from proof.worker.simulator import simulator_loop
+
+T = TypeVar("T")
+
+SANDBOX, PRODUCTION = Environment.SANDBOX, Environment.PRODUCTION
+# Where the bought coins go, and where a sell's come back to.
+WALLETS = {
+    "ERC20": "0x742d35Cc6634C0532925a3b844Bc454e4438f44e",
+    "TRC20": "TNXcYBwoZdPsAkAExZTfKFP6shBeh4W4Rf",
+    "BTC": "bc1qar0srrr7xfkvy5l643lydnw9re59gtzzwf5mdq",
+}
+_CURRENCIES = {"ERC20": "USDT", "TRC20": "USDT", "BTC": "BTC"}
+_GIVE_UP_S = 120.0
+_VERIFIED = """
+UPDATE ramp_users SET kyc = 'verified' WHERE partner_environment_id = $1 AND partner_user_id = $2
+"""
+
+
+@dataclass
+class WidgetServer:
+    """Proof, serving at `url`, on the loop of another thread."""
+
+    platform: Platform
+    url: str
+    loop: asyncio.AbstractEventLoop
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine on the server's loop to its end."""
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result(_GIVE_UP_S)
+
+    def base_url(self, environment: Environment = SANDBOX) -> str:
+        return self.platform.base_urls[environment]
+
+    def partner(self, *, config: Mapping[str, Any] | None = None, **terms: Any) -> "WidgetPartner":
+        """A new partner named Acme Exchange that buys and sells; `config` are fields of WidgetConfig,
+        `terms` of EnvironmentChange."""
+        wanted = {"fiat_currency": "EUR", "fiat_currencies": ("EUR", "USD"), **(config or {})}
+        found = self.run(
+            ramp_partner(
+                self.platform,
+                name="Acme Exchange",
+                provider=False,
+                off_ramp=True,
+                currencies=("USDT", "BTC"),
+                networks=tuple(WALLETS),
+                wallets=tuple(
+                    Wallet(_CURRENCIES[network], network, address)
+                    for network, address in WALLETS.items()
+                ),
+                widget_config=WidgetConfig(**wanted),
+                **terms,
+            )
+        )
+        return WidgetPartner(self, found)
+
+
+@dataclass
+class WidgetPartner:
+    """A partner's backend, and its operator."""
+
+    server: WidgetServer
+    shop: Shop
+    environment: Environment = SANDBOX
+    users: int = field(default=0)
+
+    @property
+    def widget_id(self) -> str:
+        return self.shop.widget_id(self.environment)
+
+    def open(self, *, verified: bool = True, **changes: Any) -> dict[str, Any]:
+        """The answer of POST /widget/session; each has a user of its own, whose identity is known already
+        unless it is not to be `verified`."""
+        self.users += 1
+        body = {
+            "partner_user_id": f"user {self.users}",
+            "currency": "BTC",
+            "network": "BTC",
+            "amount": "0.015",
+            **changes,
+        }
+        answer = self.server.run(
+            open_session(self.server.platform, self.shop, self.environment, body)
+        )
+        assert answer.status == 200, answer.body
+        if verified:
+            self.execute(_VERIFIED, self.owner, body["partner_user_id"])
+        found: dict[str, Any] = answer.json
+        return found
+
+    @property
+    def owner(self) -> int:
+        return next(
+            one.partner_environment_id
+            for one in self.shop.partner.environments
+            if one.environment is self.environment
+        )
+
+    def call(self, method: str, path: str, body: Any = None) -> Answer:
+        """One call of its backend's."""
+        return self.server.run(
+            self.shop.call(
+                self.server.platform, self.environment, method, path, body, address=CALLER
+            )
+        )
+
+    def later(self, seconds: int) -> None:
+        """Let the sandbox's time pass."""
+        assert self.call("POST", "/clock/advance", {"seconds": seconds}).status == 200
+
+    def transaction(self, answer: Mapping[str, Any]) -> dict[str, Any]:
+        """What its backend is answered about a transaction."""
+        name = answer["merchant_transaction_id"]
+        found: dict[str, Any] = self.call("GET", f"/widget/transactions/{name}").json
+        return found
+
+    def execute(self, statement: str, *values: Any) -> None:
+        """One statement of the operator's."""
+
+        async def executed() -> None:
+            async with self.server.platform.database.connection() as connection:
+                await connection.execute(statement, *values)
+
+        self.server.run(executed())
+
+    def attempts(self, answer: Mapping[str, Any]) -> list[str]:
+        """What the simulator has made of each attempt to pay."""
+
+        async def read() -> Operation | None:
+            async with self.server.platform.database.connection() as connection:
+                return await operations.read(connection, UUID(answer["merchant_transaction_id"]))
+
+        found = self.server.run(read())
+        assert found is not None
+        return [str(one.result) for one in found.attempts]
+
+    def suspend(self) -> None:
+        self.server.run(suspend(self.server.platform.database, self.shop.partner))
+
+    def remove_provider(self) -> None:
+        """What `proof provider remove` does."""
+        at = self.server.platform
+
+        async def removed() -> None:
+            async with at.database.transaction() as tx:
+                await remove_account(
+                    tx, self.shop.partner.partner_id, self.environment, Actor("operator")
+                )
+
+        self.server.run(removed())
+
+    def give_provider(self, provider: str, credentials: Mapping[str, str]) -> None:
+        """What `proof provider add` does."""
+        at = self.server.platform
+
+        async def given() -> None:
+            async with at.database.transaction() as tx:
+                await add_account(
+                    tx,
+                    at.vault,
+                    self.shop.partner.partner_id,
+                    self.environment,
+                    provider,
+                    credentials,
+                    Actor("operator"),
+                )
+
+        self.server.run(given())
+
+
+@contextmanager
+def widget_served(cluster: EmbeddedCluster, folder: Path) -> Iterator[WidgetServer]:
+    """A Proof on a database of its own while the block lasts; nothing of it is on this thread's loop."""
+    serving = _Serving(cluster, folder)
+    thread = threading.Thread(target=serving.run)
+    thread.start()
+    serving.ready.wait(_GIVE_UP_S)
+    try:
+        yield serving.server
+    finally:
+        serving.stop()
+        thread.join(_GIVE_UP_S)
+
+
+class _Serving:
+    """The thread that serves: `server` is there once it is `ready`."""
+
+    server: WidgetServer
+
+    def __init__(self, cluster: EmbeddedCluster, folder: Path) -> None:
+        self._cluster = cluster
+        self._folder = folder
+        self.ready = threading.Event()
+        self._stopped = asyncio.Event()
+
+    def run(self) -> None:
+        try:
+            with copied(self._cluster, f"widget_{secrets.token_hex(6)}") as arguments:
+                asyncio.run(self._serve(arguments))
+        finally:
+            self.ready.set()
+
+    def stop(self) -> None:
+        if hasattr(self, "server"):
+            self.server.loop.call_soon_threadsafe(self._stopped.set)
+
+    async def _serve(self, arguments: dict[str, Any]) -> None:
+        bound, url = listening_socket()
+        urls = {PRODUCTION: url, SANDBOX: f"{url}/sandbox"}
+        database = await Database.open(arguments)
+        platform = Platform(database, Vault([bytes(range(32))]), self._folder, base_urls=urls)
+        await platform.start()
+        server = server_of(platform.app)
+        serving = asyncio.create_task(server.serve(sockets=[bound]))
+        async with _working(platform, urls[SANDBOX]):
+            self.server = WidgetServer(platform, url, asyncio.get_running_loop())
+            self.ready.set()
+            await self._stopped.wait()
+        server.should_exit = True
+        await serving
+        await platform.stop()
+        await database.close()
+
+
+@asynccontextmanager
+async def _working(platform: Platform, sandbox_url: str) -> AsyncIterator[None]:
+    """The worker's loops of the ramp."""
+    at, clock = platform, SystemClock()
+    asking, own = OutboundClient(POLICY), OutboundClient(OwnAddressPolicy(base_url=sandbox_url))
+    providers = Providers(Reach(asking, at.database, clock))
+    loops = [
+        *ramp_loops(at.database, at.vault, providers, clock),
+        simulator_loop(Simulator(at.database, at.vault, clock, own, sandbox_url)),
+    ]
+    tasks = [asyncio.create_task(loop.run()) for loop in loops]
+    try:
+        yield
+    finally:
+        for loop in loops:
+            loop.stop()
+        await asyncio.gather(*tasks)
+        for client in (asking, own):
+            await client.aclose()
