@@ -53,7 +53,9 @@ async def lost(database: Database, digests: set[bytes]) -> list[str]:
     told: dict[str, tuple[int, int]] = {}
     audit = await fsck(database, lambda what, done, total: told.__setitem__(what, (done, total)))
     problems += [f"{finding.where}: {finding.what}" for finding in audit.findings]
-    if (audit.leaves, told["rounds"]) != (len(sealed), (audit.rounds, audit.rounds)):
+    # Each round has a blinding leaf beside the digests.
+    leaves = len(sealed) + audit.rounds
+    if (audit.leaves, told["rounds"]) != (leaves, (audit.rounds, audit.rounds)):
         problems.append(f"{audit} and {told} are not of {len(sealed)} digests")
     proofs = Proofs(database, SystemClock())
     for digest in digests:

@@ -191,10 +191,8 @@ def test_a_setting_refused_in_part_changes_nothing(run: Run, platform: Platform)
         for tree in ({"target": "http://x.example/"}, {"target": NOWHERE, "currencyIds": [0]}):
             body = {"notification": {"proof": {"target": "https://one.example/"}, "tree": tree}}
             answer = await platform.call("PATCH", "/v1/api-key/setting", body, token=token)
-            read = await platform.call("GET", "/v1/api-key/setting", token=token)
-            assert (read.status, read.json) == (200, answer.json)
             assert answer.status == 400
-        kept = await platform.call("PATCH", "/v1/api-key/setting", {}, token=token)
+        kept = await platform.call("GET", "/v1/api-key/setting", token=token)
         assert kept.json["notification"] == {
             "proof": {"target": ""},
             "tree": {"target": "", "currencyIds": []},
