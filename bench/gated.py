@@ -82,7 +82,10 @@ async def _opened() -> AsyncIterator[dict[str, ASGIApp]]:
         gate = Gate(database, directory, SystemClock())
         background = [asyncio.create_task(one) for one in (directory.run(), gate.run())]
         try:
-            yield {one.path: _edge(one, gate, Operators(database)) for one in (_EMPTY, _GATED)}
+            yield {
+                one.path: _edge(one, gate, Operators(database, SystemClock()))
+                for one in (_EMPTY, _GATED)
+            }
         finally:
             for task in background:
                 task.cancel()

@@ -282,7 +282,7 @@ class Platform:
             database=self.database,
             clock=self.clock,
             gate=gate,
-            operators=Operators(self.database),
+            operators=Operators(self.database, self.clock),
             directory=directory,
             submissions=submissions,
             sessions=Sessions(self.database, self.vault, self.clock),

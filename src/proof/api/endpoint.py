@@ -22,7 +22,7 @@ from proof.partners.anonymous import AnonymousRates, subscriber
 from proof.partners.credentials import Credential
 from proof.partners.errors import InvalidTokenError
 from proof.partners.gate import Gate
-from proof.partners.operators import Operator, Operators
+from proof.partners.operators import Operator, Operators, OperatorScope
 from proof.partners.types import CredentialKind, PartnerEnvironment
 
 _requests = Counter("proof_requests", "Answered requests", ["path", "method", "status"])
@@ -144,8 +144,7 @@ class Endpoint:
     async def _admit(self, scope: Scope, edge: Edge, operation: Operation, terms: _Terms) -> Caller:
         """Who calls. `terms` gets what any answer to this caller has."""
         if operation.operator_scope is not None:
-            token = presented_token(scope["headers"])
-            return await self._operators.admit(token, operation.operator_scope)
+            return await self._admit_operator(scope, edge, operation.operator_scope)
         if not operation.gated:
             return None
         token = presented_token(scope["headers"])
@@ -164,6 +163,14 @@ class Endpoint:
         if standing is not None:
             terms.notices += rate_headers(standing)
         return credential if operation.any_kind else credential.owner
+
+    async def _admit_operator(self, scope: Scope, edge: Edge, needed: OperatorScope) -> Operator:
+        try:
+            token = presented_token(scope["headers"])
+        except InvalidTokenError:
+            self._operators.several_tokens(edge.address, edge.request_id)
+            raise
+        return await self._operators.admit(token, needed, edge.address, edge.request_id)
 
 
 def share_of(work: Work | None, owner: Caller, edge: Edge) -> Share | None:

@@ -1,5 +1,6 @@
 """proof operator: who may use the operator API."""
 
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
@@ -10,7 +11,10 @@ from proof.cli.output import Json, out, print_json, stated_errors
 from proof.cli.server import Data
 from proof.cli.terminal import printable
 from proof.db import Database
+from proof.partners.networks import parse_network
 from proof.partners.operators import (
+    DEFAULT_DAYS,
+    MOST_DAYS,
     IssuedOperator,
     Operator,
     OperatorScope,
@@ -34,25 +38,41 @@ def _register_add(operator: typer.Typer, open_installation: Opener) -> None:
     def add(
         name: Annotated[str, typer.Option(help="A person or program.")],
         scope: Annotated[OperatorScope, typer.Option(help="read looks; write changes as well.")],
+        days: Annotated[
+            int, typer.Option(help=f"How long it is good for: 1 to {MOST_DAYS} days.")
+        ] = DEFAULT_DAYS,
+        ip: Annotated[
+            list[str] | None,
+            typer.Option(
+                help="An address or CIDR network it may be used from; repeatable. None: any address."
+            ),
+        ] = None,
         data: Data = None,
         as_json: Json = False,
     ) -> None:
         """Issue an operator's token and print it, once.
 
-        Example: proof operator add --name billing --scope read
+        Example: proof operator add --name billing --scope read --days 90 --ip 203.0.113.7
         """
 
         async def issue(database: Database) -> IssuedOperator:
+            networks = [parse_network(one) for one in ip or ()]
             async with database.transaction() as tx:
-                return await add_operator(tx, name, scope, invoker())
+                return await add_operator(tx, name, scope, invoker(), days=days, networks=networks)
 
         with stated_errors():
             issued = open_installation(ServerOptions(data)).with_database(issue)
-        shown = {"key_id": issued.key_id, "name": name, "scope": scope, "token": issued.token}
         if as_json:
-            print_json(shown)
+            print_json(_issued_document(issued))
             return
-        for label, value in shown.items():
+        for label, value in (
+            ("key_id", issued.key_id),
+            ("name", name),
+            ("scope", scope),
+            ("expires", f"{issued.expires_at:%Y-%m-%d %H:%M} UTC"),
+            ("ips", _ips(issued) or "any address"),
+            ("token", issued.token),
+        ):
             out.print(f"{label:8}{printable(value)}", markup=False)
         out.print("\nThe token is shown this once.", style="yellow")
 
@@ -60,7 +80,7 @@ def _register_add(operator: typer.Typer, open_installation: Opener) -> None:
 def _register_list(operator: typer.Typer, open_installation: Opener) -> None:
     @operator.command("list")
     def list_all(data: Data = None, as_json: Json = False) -> None:
-        """List operators, also those revoked. Tokens are not kept and not shown."""
+        """List operators, also those expired or revoked. Tokens are not kept and not shown."""
 
         async def read(database: Database) -> list[Operator]:
             async with database.connection() as connection:
@@ -71,9 +91,10 @@ def _register_list(operator: typer.Typer, open_installation: Opener) -> None:
         if as_json:
             print_json([_document(one) for one in found])
             return
+        now = datetime.now(UTC)
         for one in found:
-            state = f"revoked {one.revoked_at:%Y-%m-%d %H:%M}" if one.revoked_at else "active"
-            out.print(f"{one.key_id}  {one.scope:5}  {state}  {printable(one.name)}", markup=False)
+            line = f"{one.key_id}  {one.scope:5}  {_state(one, now)}  {printable(one.name)}"
+            out.print(f"{line}  from {_ips(one)}" if one.networks else line, markup=False)
 
 
 def _register_revoke(operator: typer.Typer, open_installation: Opener) -> None:
@@ -106,5 +127,29 @@ def _document(one: Operator) -> dict[str, Any]:
         "name": one.name,
         "scope": one.scope,
         "created_at": one.created_at.isoformat(),
+        "expires_at": one.expires_at.isoformat(),
         "revoked_at": one.revoked_at.isoformat() if one.revoked_at else None,
+        "ips": [str(network) for network in one.networks],
     }
+
+
+def _issued_document(issued: IssuedOperator) -> dict[str, Any]:
+    return {
+        "key_id": issued.key_id,
+        "name": issued.name,
+        "scope": issued.scope,
+        "expires_at": issued.expires_at.isoformat(),
+        "ips": [str(network) for network in issued.networks],
+        "token": issued.token,
+    }
+
+
+def _ips(one: Operator | IssuedOperator) -> str:
+    return ", ".join(str(network) for network in one.networks)
+
+
+def _state(one: Operator, now: datetime) -> str:
+    if one.revoked_at is not None:
+        return f"revoked {one.revoked_at:%Y-%m-%d %H:%M}"
+    word = "expired" if one.expires_at <= now else "expires"
+    return f"{word} {one.expires_at:%Y-%m-%d %H:%M}"

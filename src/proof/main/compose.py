@@ -227,7 +227,7 @@ async def _services(settings: Settings, database: Database) -> AsyncIterator[Ser
     asking = OutboundClient(policy, places=Places(most=64, each=_PROVIDER_CALLS_EACH))
     providers = Providers(Reach(asking, database, clock))
     callbacks = CallbackReceiver(database, vault, providers, clock)
-    gate = Gate(database, directory, clock)
+    gate, operators = Gate(database, directory, clock), Operators(database, clock)
     watches = Watches(gate, Updates(database), websocket_places())
 
     submissions, proofs = (
@@ -259,7 +259,7 @@ async def _services(settings: Settings, database: Database) -> AsyncIterator[Ser
             database=database,
             clock=clock,
             gate=gate,
-            operators=Operators(database),
+            operators=operators,
             directory=directory,
             submissions=submissions,
             sessions=Sessions(database, vault, clock),
@@ -293,6 +293,7 @@ async def _services(settings: Settings, database: Database) -> AsyncIterator[Ser
             with suppress(asyncio.CancelledError):
                 await task
         await gate.close()
+        operators.close()
         with suppress(UnavailableError):
             await meter.flush()
         for one in (trying, asking):

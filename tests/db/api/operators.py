@@ -1,5 +1,6 @@
 """Operators of the tests, and what a refusal of theirs looks like."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from tests.support.application import Answer, Platform
@@ -11,6 +12,7 @@ from proof.partners.operators import (
     add_operator,
     revoke_operator,
 )
+from proof.partners.types import Network
 
 READ, WRITE = OperatorScope.READ, OperatorScope.WRITE
 PARTNERS = "/operator/v1/partners"
@@ -21,9 +23,11 @@ NEW = {
 }
 
 
-async def operator(platform: Platform, scope: OperatorScope = WRITE) -> IssuedOperator:
+async def operator(
+    platform: Platform, scope: OperatorScope = WRITE, *, networks: Sequence[Network] = ()
+) -> IssuedOperator:
     async with platform.database.transaction() as tx:
-        return await add_operator(tx, f"of scope {scope}", scope, Actor("cli"))
+        return await add_operator(tx, f"of scope {scope}", scope, Actor("cli"), networks=networks)
 
 
 async def gone(platform: Platform) -> IssuedOperator:

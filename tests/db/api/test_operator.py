@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import structlog
+from structlog.testing import capture_logs
 from tests.db.api.operators import (
     NEW,
     PARTNERS,
@@ -158,6 +159,19 @@ def _wrong(
     ]
     mistyped = writer.token[:-1] + ("0" if writer.token[-1] != "0" else "1")
     return [*partners, revoked.token, mistyped, "secret", writer.token + "\x00", writer.token * 50]
+
+
+def test_a_reader_that_would_write_is_in_the_log(run: Run, platform: Platform) -> None:
+    async def scene() -> None:
+        reader = await operator(platform, READ)
+        with capture_logs() as logs:
+            answer = await platform.call("POST", PARTNERS, NEW, token=reader.token)
+        assert refusal(answer) == (403, "scope_missing", 0)
+        assert [(one["reason"], one["key_id"]) for one in logs] == [
+            ("scope_missing", reader.key_id)
+        ]
+
+    run(scene())
 
 
 def test_an_operators_token_opens_nothing_of_a_partners(run: Run, platform: Platform) -> None:

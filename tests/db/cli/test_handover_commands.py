@@ -2,6 +2,7 @@
 
 import json
 import re
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from tests.db.cli.commands import ADD, SECRET, Proof, added, done
@@ -82,15 +83,40 @@ def test_operators_come_and_go(proof: Proof, local: Local) -> None:
     ]
     assert "is revoked" in done(proof("operator", "revoke", issued["key_id"]))
     text = done(proof("operator", "list"))
+    assert re.search(r"  write  expires \d{4}-\d\d-\d\d \d\d:\d\d  Two$", text, re.MULTILINE)
     assert re.search(rf"{issued['key_id']}  read   revoked \d{{4}}-", text)
     assert not SECRET.search(text + json.dumps(listed))
     actions = [row["action"] for row in local.rows("SELECT action FROM audit_log ORDER BY id")]
     assert actions == ["operator.add", "operator.add", "operator.revoke"]
 
 
+def test_an_operators_end_and_addresses_are_set_and_shown(proof: Proof, local: Local) -> None:
+    add = ("operator", "add", "--name", "Back", "--scope", "read", "--days", "90", "--ip",
+           "192.0.2.0/28", "--ip", "2001:db8::1")  # fmt: skip
+    issued = json.loads(done(proof(*add, "--json")))
+    assert issued["ips"] == ["192.0.2.0/28", "2001:db8::1/128"]
+    days = datetime.fromisoformat(issued["expires_at"]) - datetime.now(UTC)
+    assert timedelta(days=89) < days < timedelta(days=91)
+    (listed,) = json.loads(done(proof("operator", "list", "--json")))
+    assert {name: listed[name] for name in ("expires_at", "ips")} == {
+        name: issued[name] for name in ("expires_at", "ips")
+    }
+    assert "Back  from 192.0.2.0/28, 2001:db8::1/128\n" in done(proof("operator", "list"))
+    (row,) = local.rows("SELECT after FROM audit_log")
+    after = json.loads(row["after"])
+    assert (after["expires_at"], after["ips"]) == (issued["expires_at"], issued["ips"])
+    local.rows("UPDATE operators SET expires_at = now()")
+    assert "  expired 20" in done(proof("operator", "list"))
+    text = done(proof("operator", "add", "--name", "Any", "--scope", "read"))
+    assert "ips     any address\n" in text
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
+        ("operator", "add", "--name", "x", "--scope", "read", "--days", "0"),
+        ("operator", "add", "--name", "x", "--scope", "read", "--ip", "192.0.2.1/24"),
+        ("operator", "add", "--name", "x", "--scope", "read", "--ip", "::/0"),
         ("operator", "add", "--name", "x", "--scope", "all"),
         ("operator", "add", "--name", "", "--scope", "read"),
         ("operator", "revoke", "nobody"),

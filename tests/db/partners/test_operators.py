@@ -3,25 +3,33 @@
 import asyncio
 from collections.abc import Callable
 from contextlib import asynccontextmanager
+from datetime import timedelta
+from ipaddress import ip_address, ip_network
 from typing import Any
 
 import pytest
+from tests.db.ramp.transactions.scene import TurnedClock
 from tests.support.application import Platform
 from tests.support.partners import issued, onboard
 
+from proof.core.clock import SystemClock
 from proof.core.errors import DatabaseUnavailableError, InvalidInputError, NotFoundError
 from proof.core.ids import checksum
 from proof.db import Database
 from proof.partners import operators as module
 from proof.partners.audit import Actor
 from proof.partners.errors import (
+    AddressNotAllowedError,
     DirectoryStaleError,
     InvalidTokenError,
     MissingTokenError,
     ScopeError,
 )
 from proof.partners.operators import (
+    DEFAULT_DAYS,
+    MOST_DAYS,
     IssuedOperator,
+    Operator,
     Operators,
     OperatorScope,
     add_operator,
@@ -32,22 +40,31 @@ from proof.partners.tokens import parse_token
 
 Run = Callable[[Any], Any]
 READ, WRITE = OperatorScope.READ, OperatorScope.WRITE
+HOME = "203.0.113.9"
 
 
-async def new(platform: Platform, scope: OperatorScope, name: str = "Ops") -> IssuedOperator:
+async def new(
+    platform: Platform, scope: OperatorScope, name: str = "Ops", **terms: Any
+) -> IssuedOperator:
     async with platform.database.transaction() as tx:
-        return await add_operator(tx, name, scope, Actor("cli"))
+        return await add_operator(tx, name, scope, Actor("cli"), **terms)
+
+
+async def admitted(
+    known: Operators, token: str | None, scope: OperatorScope, address: str = HOME
+) -> Operator:
+    return await known.admit(token, scope, ip_address(address), "req_1")
 
 
 def test_a_token_opens_what_its_scope_says(run: Run, platform: Platform) -> None:
     async def scene() -> None:
         reader, writer = await new(platform, READ), await new(platform, WRITE)
-        known = Operators(platform.database)
-        assert (await known.admit(reader.token, READ)).key_id == reader.key_id
-        assert (await known.admit(writer.token, READ)).key_id == writer.key_id
-        assert (await known.admit(writer.token, WRITE)).key_id == writer.key_id
+        known = Operators(platform.database, SystemClock())
+        assert (await admitted(known, reader.token, READ)).key_id == reader.key_id
+        assert (await admitted(known, writer.token, READ)).key_id == writer.key_id
+        assert (await admitted(known, writer.token, WRITE)).key_id == writer.key_id
         with pytest.raises(ScopeError, match="scope write"):
-            await known.admit(reader.token, WRITE)
+            await admitted(known, reader.token, WRITE)
 
     run(scene())
 
@@ -60,7 +77,7 @@ def test_whatever_is_not_a_live_operators_token_gets_one_answer(
             await new(platform, WRITE),
             await onboard(platform.database, platform.vault),
         )
-        known = Operators(platform.database)
+        known = Operators(platform.database, SystemClock())
         head = operator.token.rpartition("_")[0]
         forged = head[:-1] + ("0" if head[-1] != "0" else "1")
         for token in (
@@ -69,10 +86,10 @@ def test_whatever_is_not_a_live_operators_token_gets_one_answer(
             operator.token.replace("proof_ops_", "proof_live_"), operator.token + "\x00", "ü",
         ):  # fmt: skip
             with pytest.raises(InvalidTokenError, match=r"^the credential is not valid here$"):
-                await known.admit(token, READ)
+                await admitted(known, token, READ)
         for nothing in (None, ""):
             with pytest.raises(MissingTokenError):
-                await known.admit(nothing, READ)
+                await admitted(known, nothing, READ)
         assert parse_token(operator.token) is None, "no partner's gate takes it for a token"
 
     run(scene())
@@ -83,16 +100,16 @@ def test_a_revoked_operator_is_out_in_every_process_and_for_good(
 ) -> None:
     async def scene() -> None:
         operator = await new(platform, WRITE)
-        processes = [Operators(platform.database) for _ in range(2)]
+        processes = [Operators(platform.database, SystemClock()) for _ in range(2)]
         for one in processes:
-            await one.admit(operator.token, WRITE)
+            await admitted(one, operator.token, WRITE)
         async with platform.database.transaction() as tx:
             await revoke_operator(tx, operator.key_id, Actor("cli"))
             await revoke_operator(tx, operator.key_id, Actor("cli"))
         monkeypatch.setattr(module, "TRUST_S", 0.0)
         for one in processes:
             with pytest.raises(InvalidTokenError):
-                await one.admit(operator.token, WRITE)
+                await admitted(one, operator.token, WRITE)
         rows = await platform.fetch(
             "SELECT action, before::text, after::text FROM audit_log WHERE $1 IN"
             " (before->>'key_id', after->>'key_id') ORDER BY id",
@@ -120,14 +137,14 @@ def test_a_new_operator_is_known_at_once_and_a_flood_shares_a_read(
 ) -> None:
     async def scene() -> None:
         counted = _Counted(platform.database)
-        known = Operators(counted)  # type: ignore[arg-type]
+        known = Operators(counted, SystemClock())  # type: ignore[arg-type]
         for _ in range(3):
-            await known.admit((await new(platform, READ)).token, READ)
+            await admitted(known, (await new(platform, READ)).token, READ)
         reads = counted.reads
         head = (await new(platform, READ)).token.rpartition("_")[0]
         unknown = f"{head[:10]}{'0' * 13}{head[23:]}"
         token = f"{unknown}_{checksum(unknown)}"
-        flood = [known.admit(token, READ) for _ in range(100)]
+        flood = [admitted(known, token, READ) for _ in range(100)]
         results = await asyncio.gather(*flood, return_exceptions=True)
         assert all(isinstance(one, InvalidTokenError) for one in results)
         assert counted.reads == reads + 1
@@ -138,14 +155,14 @@ def test_a_new_operator_is_known_at_once_and_a_flood_shares_a_read(
 def test_a_wrong_secret_goes_the_way_of_an_unknown_key_id(run: Run, platform: Platform) -> None:
     async def scene() -> None:
         counted = _Counted(platform.database)
-        known = Operators(counted)  # type: ignore[arg-type]
+        known = Operators(counted, SystemClock())  # type: ignore[arg-type]
         right = (await new(platform, READ)).token.rpartition("_")[0]
-        await known.admit(f"{right}_{checksum(right)}", READ)
+        await admitted(known, f"{right}_{checksum(right)}", READ)
         secret = right[:-1] + ("0" if right[-1] != "0" else "1")
         for head in (secret, f"{right[:10]}{'0' * 13}{right[23:]}"):
             reads = counted.reads
             with pytest.raises(InvalidTokenError):
-                await known.admit(f"{head}_{checksum(head)}", READ)
+                await admitted(known, f"{head}_{checksum(head)}", READ)
             assert counted.reads == reads + 1
 
     run(scene())
@@ -155,8 +172,8 @@ def test_many_calls_at_once_share_one_read(run: Run, platform: Platform) -> None
     async def scene() -> None:
         operator = await new(platform, READ)
         counted = _Counted(platform.database)
-        known = Operators(counted)  # type: ignore[arg-type]
-        await asyncio.gather(*(known.admit(operator.token, READ) for _ in range(20)))
+        known = Operators(counted, SystemClock())  # type: ignore[arg-type]
+        await asyncio.gather(*(admitted(known, operator.token, READ) for _ in range(20)))
         assert counted.reads == 1
 
     run(scene())
@@ -168,12 +185,69 @@ def test_nobody_is_trusted_while_the_database_does_not_answer(
     async def scene() -> None:
         operator = await new(platform, READ)
         counted = _Counted(platform.database)
-        known = Operators(counted)  # type: ignore[arg-type]
-        await known.admit(operator.token, READ)
+        known = Operators(counted, SystemClock())  # type: ignore[arg-type]
+        await admitted(known, operator.token, READ)
         counted.broken = True
         monkeypatch.setattr(module, "TRUST_S", 0.0)
         with pytest.raises(DirectoryStaleError):
-            await known.admit(operator.token, READ)
+            await admitted(known, operator.token, READ)
+
+    run(scene())
+
+
+def test_a_token_ends_on_its_day_and_answers_as_if_there_were_none(
+    run: Run, platform: Platform
+) -> None:
+    async def scene() -> None:
+        clock = TurnedClock()
+        known = Operators(platform.database, clock)
+        short, usual = await new(platform, READ, days=1), await new(platform, READ)
+        clock.moment = short.expires_at - timedelta(microseconds=1)
+        await admitted(known, short.token, READ)
+        clock.moment = short.expires_at
+        with pytest.raises(InvalidTokenError, match=r"^the credential is not valid here$"):
+            await admitted(known, short.token, READ)
+        assert usual.expires_at - short.expires_at > timedelta(days=DEFAULT_DAYS - 1, minutes=-5)
+        clock.moment = usual.expires_at - timedelta(microseconds=1)
+        await admitted(known, usual.token, READ)
+
+    run(scene())
+
+
+def test_a_token_with_an_allowlist_is_good_from_there_alone(run: Run, platform: Platform) -> None:
+    async def scene() -> None:
+        networks = [ip_network("192.0.2.0/28"), ip_network("2001:db8::/48")]
+        bound = await new(platform, WRITE, networks=[*networks, networks[0]])
+        assert bound.networks == tuple(networks)
+        known = Operators(platform.database, SystemClock())
+        for address in ("192.0.2.15", "2001:db8::1"):
+            found = await admitted(known, bound.token, WRITE, address)
+            assert found.networks == tuple(networks)
+        for address in ("192.0.2.16", "2001:db9::1", HOME):
+            with pytest.raises(AddressNotAllowedError, match=address):
+                await admitted(known, bound.token, WRITE, address)
+        anywhere = await new(platform, WRITE)
+        await admitted(known, anywhere.token, WRITE, "2001:db9::1")
+
+    run(scene())
+
+
+@pytest.mark.parametrize(
+    ("terms", "said"),
+    [
+        ({"days": 0}, r"^days: 1 to 3650 are possible, not 0$"),
+        ({"days": MOST_DAYS + 1}, "^days: "),
+        ({"days": 10**12}, "^days: "),
+        ({"networks": [ip_network("10.0.0.0/8"), ip_network("0.0.0.0/0")]}, r"^ips: 0\.0\.0\.0/0 "),
+        ({"networks": [ip_network("2001::/16")]}, "^ips: 2001::/16 "),
+    ],
+)
+def test_terms_out_of_bounds_are_refused(
+    run: Run, platform: Platform, terms: dict[str, Any], said: str
+) -> None:
+    async def scene() -> None:
+        with pytest.raises(InvalidInputError, match=said):
+            await new(platform, READ, **terms)
 
     run(scene())
 
