@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 from tests.support.application import CALLER, Answer, Platform
 from tests.support.partners import WEBHOOKS, issued
 
@@ -85,13 +86,15 @@ async def ramp_partner(
     *,
     provider: bool = True,
     name: str = "Shop",
+    sandbox: Mapping[str, Any] | None = None,
     **terms: Any,
 ) -> Shop:
-    """A new partner with a wallet in both environments; `terms` are fields of EnvironmentChange. Without a
-    `provider` its production has none."""
+    """A new partner with a wallet in both environments; `terms` are fields of EnvironmentChange, `sandbox`
+    those that its sandbox has besides. Without a `provider` its production has none."""
     change = EnvironmentChange(ips=tuple(ips), **{**_TERMS, **terms})
+    own = msgspec.structs.replace(change, **(sandbox or {}))
     wanted = PartnerChange(
-        name=name, contact_email="dev@shop.example", production=change, sandbox=change
+        name=name, contact_email="dev@shop.example", production=change, sandbox=own
     )
     async with platform.database.transaction() as tx:
         partner = await add_partner(

@@ -65,9 +65,11 @@ class WidgetServer:
     def base_url(self, environment: Environment = SANDBOX) -> str:
         return self.platform.base_urls[environment]
 
-    def partner(self, *, config: Mapping[str, Any] | None = None, **terms: Any) -> "WidgetPartner":
-        """A new partner named Acme Exchange that buys and sells; `config` are fields of WidgetConfig,
-        `terms` of EnvironmentChange."""
+    def partner(
+        self, *, config: Mapping[str, Any] | None = None, widget_origins: tuple[str, ...] = ()
+    ) -> "WidgetPartner":
+        """A new partner named Acme Exchange that buys and sells; `config` are fields of WidgetConfig, the
+        origins those of its sandbox."""
         wanted = {"fiat_currency": "EUR", "fiat_currencies": ("EUR", "USD"), **(config or {})}
         found = self.run(
             ramp_partner(
@@ -82,7 +84,7 @@ class WidgetServer:
                     for network, address in WALLETS.items()
                 ),
                 widget_config=WidgetConfig(**wanted),
-                **terms,
+                sandbox={"widget_origins": widget_origins},
             )
         )
         return WidgetPartner(self, found)
