@@ -10,6 +10,8 @@ from tests.support.application import CALLER, Answer, Platform
 from tests.support.partners import issued
 from tests.support.rates import stopped_clocks
 
+from proof.partners.rates import DEFAULT_RATES
+
 Run = Callable[[Any], Any]
 USAGE = ("POST", "/v1/api-key/usage", {"year": 2026})
 ELSEWHERE = "198.51.100.7"
@@ -161,7 +163,8 @@ def test_rates_are_set_kept_and_lifted(run: Run, platform: Platform) -> None:
     async def scene() -> None:
         desk = await office(platform)
         token, path = issued(desk.partner).api_key, "production/rates"
-        default = {"example": {"calls": 30, "window_s": 60, "burst": 30}}
+        default = {str(call_class): rate._asdict() for call_class, rate in DEFAULT_RATES.items()}
+        assert default["example"] == {"calls": 30, "window_s": 60, "burst": 30}
         assert (await desk("GET", path)).json == {"rates": default}
         two = {"calls": 2, "window_s": 3600, "burst": 2}
         put = await desk("PUT", f"{path}/settings", two)
@@ -170,7 +173,8 @@ def test_rates_are_set_kept_and_lifted(run: Run, platform: Platform) -> None:
         assert statuses == [200, 200, 429]
         lifted = await desk("DELETE", f"{path}/settings")
         assert lifted.json == {"rates": default}
-        assert (await desk.used(token)).status == 200
+        policy = (await desk.used(token)).headers["ratelimit-policy"]
+        assert policy == '"settings";q=60;w=60', "what holds where nothing is set"
         zero = await desk("PUT", f"{path}/settings", two | {"calls": 0})
         assert refusal(zero)[:2] == (400, "validation_error")
         assert (await desk("PUT", f"{path}/everything", two)).status == 404
