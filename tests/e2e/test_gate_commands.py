@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from tests.support.served import Server, served
 
+from proof.partners.rates import DEFAULT_RATES
+
 WITHIN_S = 1.0
 # What the machine may be late by while it runs other things.
 SLACK_S = 60.0
@@ -24,10 +26,9 @@ def server() -> Iterator[Server]:
         yield running
 
 
-def called(server: Server, token: str, path: str = "/v1/api-key/usage") -> tuple[int, Any]:
+def called(server: Server, token: str, path: str = "/events") -> tuple[int, Any]:
     """Status and headers; each call is a connection of its own, so the processes take turns."""
-    body = b'{"year":2026}' if path.startswith("/v1") else None
-    request = urllib.request.Request(server.url + path, body, {"x-api-key": token})
+    request = urllib.request.Request(server.url + path, headers={"x-api-key": token})
     try:
         with urllib.request.urlopen(request, timeout=60) as answer:
             return answer.status, answer.headers
@@ -114,7 +115,7 @@ def test_a_refused_caller_is_found_and_let_in(server: Server) -> None:
 def test_a_rate_holds_over_both_processes(server: Server) -> None:
     partner = server.add_partner(name="Fast")
     identity, token = partner["partner_id"], partner["production"]["api_key"]
-    limit = ("--class", "settings", "--calls", "40", "--per", "24h")
+    limit = ("--class", "read", "--calls", "40", "--per", "24h")
     assert "40 calls in 86400 s" in done(server, "rate", "set", identity, *ENV, *limit)
     deadline = time.monotonic() + WITHIN_S + SLACK_S
 
@@ -122,7 +123,7 @@ def test_a_rate_holds_over_both_processes(server: Server) -> None:
         # A process that has not run since the rate was set may still answer by what it knew.
         while True:
             status, headers = called(server, token)
-            if headers["ratelimit-policy"] == '"settings";q=40;w=86400':
+            if headers["ratelimit-policy"] == '"read";q=40;w=86400':
                 return status, headers
             assert time.monotonic() < deadline
 
@@ -137,12 +138,12 @@ def test_a_rate_holds_over_both_processes(server: Server) -> None:
     # What a process held and did not spend within a second is lost: how much is the machine's to say.
     assert 0 < let_in <= 40
     shown = done(server, "rate", "show", identity, "--json")
-    by_default = {"example": {"calls": 30, "window_s": 60, "burst": 30}}
+    by_default = {str(call_class): rate._asdict() for call_class, rate in DEFAULT_RATES.items()}
     assert shown == {
-        "production": {**by_default, "settings": {"calls": 40, "window_s": 86400, "burst": 40}},
+        "production": {**by_default, "read": {"calls": 40, "window_s": 86400, "burst": 40}},
         "sandbox": by_default,
     }
-    done(server, "rate", "set", identity, *ENV, "--class", "settings", "--calls", "unlimited")
+    done(server, "rate", "set", identity, *ENV, "--class", "read", "--calls", "unlimited")
     require_soon(lambda: called(server, token)[0] == 200)
 
 

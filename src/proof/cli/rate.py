@@ -18,6 +18,9 @@ from proof.partners.buckets import Rate
 from proof.partners.rates import CallClass
 from proof.partners.types import Environment
 
+# Typed in place of a number, for the default.
+_DEFAULT = "unlimited"
+
 
 def register(app: typer.Typer, open_installation: Opener) -> None:
     """Add the commands."""
@@ -90,10 +93,10 @@ def register(app: typer.Typer, open_installation: Opener) -> None:
 
 
 def _rate(calls: str, per: str, burst: int | None) -> Rate | None:
-    if calls == "the default":
+    if calls == _DEFAULT:
         return None
     if not calls.isascii() or not calls.isdigit() or len(calls) > len(str(rate_limits.CALLS_MAX)):
-        raise InvalidInputError(f"--calls: {calls!r} is neither a number nor `unlimited`")
+        raise InvalidInputError(f"--calls: {calls!r} is neither a number nor `{_DEFAULT}`")
     window_s = int(parse_duration("--per", per).total_seconds())
     return Rate(int(calls), window_s, int(calls) if burst is None else burst)
 
