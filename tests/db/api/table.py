@@ -11,6 +11,9 @@ from tests.support.partners import issued
 from proof.api.operations import Operation
 from proof.api.routes import routes
 from proof.api.services import Services
+from proof.partners.audit import Actor
+from proof.partners.buckets import Rate
+from proof.partners.rate_limits import set_rate
 from proof.partners.types import Environment, OnboardedPartner
 
 _ALL: dict[str, Operation] = {
@@ -129,3 +132,16 @@ async def stamp(
     assert answer.status == 200, answer
     await platform.seal()
     return Stamped(sha256, answer.json["trees"][0]["treeId"])
+
+
+async def unhurried(platform: Platform, name: str) -> str:
+    """The key of a partner that may call as often as it likes."""
+    partner, call_class = await platform.onboard(), OPERATIONS[name].call_class
+    assert call_class is not None
+    rate = Rate(1_000_000, 1, 1_000_000)
+    async with platform.database.transaction() as tx:
+        await set_rate(
+            tx, partner.partner_id, Environment.PRODUCTION, call_class, rate, Actor("operator")
+        )
+    await platform.look()
+    return issued(partner).api_key

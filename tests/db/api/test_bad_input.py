@@ -15,6 +15,7 @@ from tests.db.api.table import (
     TABLE,
     WITH_BODY,
     Stamped,
+    unhurried,
 )
 from tests.db.api.test_operator import TABLE as OPERATOR_TABLE
 from tests.support.application import Answer, Platform
@@ -151,7 +152,7 @@ async def caller(platform: Platform) -> str:
 async def require_refused(
     platform: Platform, name: str, bodies: Iterator[tuple[bytes, str]]
 ) -> None:
-    token, before = await caller(platform), await platform.counts()
+    token, before = await unhurried(platform, name), await platform.counts()
     used = await platform.fetch("SELECT sum(used) FROM timestamp_usage WHERE kind = 'timestamps'")
     method, path = name.split()
     for body, expected in bodies:

@@ -8,14 +8,9 @@ from urllib.parse import quote
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.db.api.table import OPERATIONS, TABLE, WITH_BODY, Stamped
+from tests.db.api.table import OPERATIONS, TABLE, WITH_BODY, Stamped, unhurried
 from tests.support.application import Platform
 from tests.support.partners import issued
-
-from proof.partners.audit import Actor
-from proof.partners.buckets import Rate
-from proof.partners.rate_limits import set_rate
-from proof.partners.types import Environment
 
 Run = Callable[[Any], Any]
 
@@ -48,19 +43,6 @@ def bodies(name: str) -> st.SearchStrategy[bytes]:
     encoded = shaped.map(lambda value: json.dumps(value).encode("utf-8", "surrogatepass"))
     cut = st.tuples(encoded, st.integers(0, 60)).map(lambda pair: pair[0][: pair[1]])
     return encoded | cut | st.binary(max_size=200)
-
-
-async def unhurried(platform: Platform, name: str) -> str:
-    """The key of a partner that may call as often as it likes."""
-    partner, call_class = await platform.onboard(), OPERATIONS[name].call_class
-    assert call_class is not None
-    rate = Rate(1_000_000, 1, 1_000_000)
-    async with platform.database.transaction() as tx:
-        await set_rate(
-            tx, partner.partner_id, Environment.PRODUCTION, call_class, rate, Actor("operator")
-        )
-    await platform.look()
-    return issued(partner).api_key
 
 
 @pytest.mark.parametrize("name", WITH_BODY)

@@ -224,7 +224,9 @@ def test_no_secret_is_read_with_the_scope_read(run: Run, platform: Platform) -> 
             target = target.replace("{environment}", Environment.PRODUCTION)
             target = target.replace("{endpoint_id}", str(where)).replace("{kind}", "api_key")
             answer = await platform.call(operation.method, target, {}, token=reader)
-            assert answer.status == (403 if operation.operator_scope is WRITE else 200), target
+            # Nothing works behind this process, which is what /statusz says.
+            read = 503 if operation.path == "/statusz" else 200
+            assert answer.status == (403 if operation.operator_scope is WRITE else read), target
             assert NOT_PUBLIC not in answer.body.decode()
             answered += answer.status == 200
         assert answered > 0

@@ -10,7 +10,9 @@ from proof.ramp.providers.sandbox.outcomes import OUTCOMES, Name
 NUMBERS = {one.name: one.card for one in OUTCOMES}
 
 _CALL = """async ([name, body]) => {
-  const [key] = Object.keys(sessionStorage).filter((key) => key.startsWith("proof-widget:"));
+  // A tab that opened several sessions keeps the token of each.
+  const ours = `proof-widget:${location.pathname.split("/").pop()}:`;
+  const [key] = Object.keys(sessionStorage).filter((key) => key.startsWith(ours));
   const { token } = JSON.parse(sessionStorage.getItem(key));
   const headers = { authorization: `Bearer ${token}`, "content-type": "application/json" };
   const reply = await fetch(`api/${name}`, { method: "POST", headers, body: JSON.stringify(body) });
