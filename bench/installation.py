@@ -18,12 +18,19 @@ from proof.config import Settings, load_settings
 from proof.db.embedded.passwords import read_passwords
 from proof.db.embedded.provision import SUPERUSER
 from proof.main.compose import prepare
-from proof.main.database import arguments, started
+from proof.main.database import arguments, opened, started
+from proof.partners.audit import Actor
+from proof.partners.buckets import Rate
+from proof.partners.rate_limits import set_rate
+from proof.partners.rates import CallClass
+from proof.partners.types import Environment
 
 HOST = "127.0.0.1"
 _START_S = 60.0
 _STOP_S = 60.0
 _LOG_TAIL_CHARS = 2_000
+# More than any machine answers.
+_ANY_RATE = Rate(1_000_000, 1, 1_000_000)
 
 
 class NotStartedError(Exception):
@@ -84,7 +91,7 @@ def proof(processes: int, *, within: Sequence[str] = (), **variables: str) -> It
         stack.callback(_stop, server)
         _await_port(port, server, Path(folder) / "log")
         settings = load_settings({}, data_dir=data, host=HOST, port=port)
-        handed = _handed(environment)
+        handed = _handed(settings)
         yield Served(
             port,
             handed["production"]["api_key"],
@@ -143,7 +150,7 @@ def superuser(settings: Settings) -> dict[str, Any]:
 
 def partner(settings: Settings) -> dict[str, Any]:
     """What a new partner of a running installation is handed."""
-    return _handed({**os.environ, "PROOF_DATA_DIR": str(settings.data_dir)})
+    return _handed(settings)
 
 
 def free_port() -> int:
@@ -153,8 +160,12 @@ def free_port() -> int:
         return port
 
 
-def _handed(environment: dict[str, str]) -> dict[str, Any]:
-    """What a new partner is handed; loopback may call production."""
+def _handed(settings: Settings) -> dict[str, Any]:
+    """What a new partner is handed; loopback may call production, as often as it likes."""
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith("PROOF_")},
+        "PROOF_DATA_DIR": str(settings.data_dir),
+    }
     added = subprocess.run(
         [
             *(sys.executable, "-m", "proof", "partner", "add", "--json"),
@@ -165,7 +176,15 @@ def _handed(environment: dict[str, str]) -> dict[str, Any]:
         check=True,
     )
     handed: dict[str, Any] = json.loads(added.stdout)
+    asyncio.run(_unhurried(settings, handed["partner_id"]))
     return handed
+
+
+async def _unhurried(settings: Settings, partner_id: str) -> None:
+    async with opened(settings) as database, database.transaction() as tx:
+        for environment in Environment:
+            for call_class in CallClass:
+                await set_rate(tx, partner_id, environment, call_class, _ANY_RATE, Actor("bench"))
 
 
 def _await_port(port: int, server: "subprocess.Popen[bytes]", log: Path | None) -> None:

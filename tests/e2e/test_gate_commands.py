@@ -143,7 +143,7 @@ def test_a_rate_holds_over_both_processes(server: Server) -> None:
         "production": {**by_default, "read": {"calls": 40, "window_s": 86400, "burst": 40}},
         "sandbox": by_default,
     }
-    done(server, "rate", "set", identity, *ENV, "--class", "read", "--calls", "unlimited")
+    done(server, "rate", "set", identity, *ENV, "--class", "read", "--calls", "default")
     require_soon(lambda: called(server, token)[0] == 200)
 
 

@@ -19,7 +19,7 @@ from proof.partners.rates import CallClass
 from proof.partners.types import Environment
 
 # Typed in place of a number, for the default.
-_DEFAULT = "unlimited"
+_DEFAULT = "default"
 
 
 def register(app: typer.Typer, open_installation: Opener) -> None:
@@ -34,7 +34,7 @@ def register(app: typer.Typer, open_installation: Opener) -> None:
         call_class: Annotated[CallClass, typer.Option("--class", help="What is limited.")],
         calls: Annotated[
             str,
-            typer.Option(help="How many calls in --per on average; `unlimited` for the default."),
+            typer.Option(help="How many calls in --per on average; or `default`."),
         ],
         per: Annotated[str, typer.Option(help="Seconds, minutes or hours: 1s, 60s, 1h.")] = "60s",
         burst: Annotated[
@@ -65,7 +65,7 @@ def register(app: typer.Typer, open_installation: Opener) -> None:
     def show(partner: Partner, data: Data = None, as_json: Json = False) -> None:
         """The limits of both environments: those set, and the defaults.
 
-        `proof rate set` with --calls unlimited goes back to the default.
+        `proof rate set` with --calls default goes back to the default.
 
         Example: proof rate show ptr_3mF8…
         """

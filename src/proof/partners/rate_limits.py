@@ -82,5 +82,5 @@ def _check(rate: Rate | None) -> None:
 
 def _written(rate: Rate | None) -> dict[str, object]:
     if rate is None:
-        return {"rate": "unlimited"}
+        return {"rate": "default"}
     return {"calls": rate.calls, "window_s": rate.window_s, "burst": rate.burst}
