@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextvars import Context
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -32,7 +33,8 @@ class Coalesced(Generic[T]):
         return await asyncio.shield(reading)
 
     def _started(self, after: "asyncio.Task[T] | None") -> "asyncio.Task[T]":
-        task = asyncio.create_task(self._run(after))
+        # It is everybody's: in its first asker's context it would wait for that one's turn.
+        task = asyncio.create_task(self._run(after), context=Context())
         task.add_done_callback(_retrieved)
         return task
 

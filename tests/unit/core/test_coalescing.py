@@ -1,6 +1,7 @@
 """A reading shared by all who ask at the same time is never older than their question."""
 
 import asyncio
+from contextvars import ContextVar
 
 import pytest
 
@@ -68,6 +69,19 @@ def test_a_reading_that_fails_fails_for_its_askers_alone() -> None:
         await source.begun(2)
         source.readings[1].set()
         assert await waiting == 5
+
+    asyncio.run(scene())
+
+
+def test_a_reading_is_not_done_in_the_name_of_who_asked_first() -> None:
+    asker = ContextVar("asker", default="nobody")
+
+    async def read() -> str:
+        return asker.get()
+
+    async def scene() -> None:
+        asker.set("first")
+        assert await Coalesced(read).get() == "nobody"
 
     asyncio.run(scene())
 
