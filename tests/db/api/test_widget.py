@@ -197,7 +197,7 @@ def test_a_tab_without_a_token_worth_the_name_opens_nothing(
     async def scene() -> None:
         page = await page_of(platform)
         page.token = token
-        assert "32 random bytes" in refused(await page.open(), 400, "invalid_request")
+        assert "32 random bytes" in refused(await page.open(), 400, "validation_error")
         page.token = new_token()
         assert (await page.open()).status == 200
 
