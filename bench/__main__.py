@@ -14,6 +14,7 @@ from bench import (
     gate,
     growth,
     neighbours,
+    restart,
     sessions,
     single,
     tree,
@@ -34,6 +35,7 @@ BENCHMARKS: dict[str, Callable[[Options], list[Figure]]] = {
     "delivery": delivery.run,
     "gate": gate.run,
     "neighbours": neighbours.run,
+    "restart": restart.run,
     "calendar": calendar.run,
     "tsa": tsa.run,
     "ws": websockets.run,
@@ -48,9 +50,10 @@ def main() -> int:
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(BENCHMARKS))
     parser.add_argument("--quick", action="store_true", help="small sizes: a smoke test, no figure")
     parser.add_argument("--rows", type=int, help="stored leaves for growth, 10,000,000 by default")
+    parser.add_argument("--only", default="", help="neighbours: attacks whose name contains it")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     asked = parser.parse_args()
-    options = Options(quick=asked.quick, rows=asked.rows)
+    options = Options(quick=asked.quick, rows=asked.rows, only=asked.only)
     unknown = set(asked.names) - BENCHMARKS.keys()
     if unknown:
         parser.error(f"there is no benchmark {min(unknown)}; there are {', '.join(BENCHMARKS)}")

@@ -25,7 +25,7 @@ def run(options: Options) -> list[Figure]:
     """One process against the empty endpoint, and what that means in digests a second."""
     rounds, duration_s = (2, 2.0) if options.quick else (7, 3.0)
     with tempfile.TemporaryDirectory() as folder:
-        variables = {**_UNLIMITED, **_calendar(Path(folder))}
+        variables = {**_UNLIMITED, **calendar_variables(Path(folder))}
         ours, theirs = _measured(options, variables, rounds, duration_s)
     rates = [result.per_second for result in ours]
     baseline = [result.per_second for result in theirs]
@@ -36,7 +36,7 @@ def run(options: Options) -> list[Figure]:
     ]
 
 
-def _calendar(folder: Path) -> dict[str, str]:
+def calendar_variables(folder: Path) -> dict[str, str]:
     """Settings of a calendar whose Bitcoin node is away: digests are promised all the same."""
     chains = folder / "chains.toml"
     chains.write_text(

@@ -51,7 +51,7 @@ class Served:
         """`proof <arguments>` for this installation; what it prints."""
         done = subprocess.run(
             [sys.executable, "-m", "proof", *arguments],
-            env={**os.environ, "PROOF_DATA_DIR": str(self.settings.data_dir)},
+            env=_environment(self.settings),
             stdout=subprocess.PIPE,
             text=True,
             check=True,
@@ -90,7 +90,7 @@ def proof(processes: int, *, within: Sequence[str] = (), **variables: str) -> It
             server = subprocess.Popen(command, env=environment, stderr=log)
         stack.callback(_stop, server)
         _await_port(port, server, Path(folder) / "log")
-        settings = load_settings({}, data_dir=data, host=HOST, port=port)
+        settings = load_settings(variables, data_dir=data, host=HOST, port=port)
         handed = _handed(settings)
         yield Served(
             port,
@@ -162,22 +162,28 @@ def free_port() -> int:
 
 def _handed(settings: Settings) -> dict[str, Any]:
     """What a new partner is handed; loopback may call production, as often as it likes."""
-    environment = {
-        **{name: value for name, value in os.environ.items() if not name.startswith("PROOF_")},
-        "PROOF_DATA_DIR": str(settings.data_dir),
-    }
     added = subprocess.run(
         [
             *(sys.executable, "-m", "proof", "partner", "add", "--json"),
             *("--name", "Bench", "--email", "bench@bench.example", "--ip", "127.0.0.0/8"),
         ],
-        env=environment,
+        env=_environment(settings),
         stdout=subprocess.PIPE,
         check=True,
     )
     handed: dict[str, Any] = json.loads(added.stdout)
     asyncio.run(_unhurried(settings, handed["partner_id"]))
     return handed
+
+
+def _environment(settings: Settings) -> dict[str, str]:
+    """What a command of this installation is run with."""
+    return {
+        **{name: value for name, value in os.environ.items() if not name.startswith("PROOF_")},
+        "PROOF_DATA_DIR": str(settings.data_dir),
+        "PROOF_DATABASE_URL": settings.database_url,
+        "PROOF_DATABASE_OWNER_URL": settings.database_owner_url,
+    }
 
 
 async def _unhurried(settings: Settings, partner_id: str) -> None:

@@ -2,9 +2,8 @@
 
 A whole installation, a victim and attackers who are its partners. For each attack the victim is measured
 alone and beside it, in turn: it submits a hash every 20 ms, fetches the proof of one a second, and gets
-a webhook every 20 ms. To add an attack, add an async context manager to `ATTACKS`: it begins when entered,
-and is over when left. What a client makes of hostile receivers without a server around it stands apart,
-in processor time, which the machine's other work does not add to.
+a webhook every 20 ms. The attacks are in `bench.attacks`. What a client makes of hostile receivers without
+a server around it stands apart, in processor time, which the machine's other work does not add to.
 """
 
 import asyncio
@@ -15,162 +14,47 @@ import shutil
 import statistics
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
-from ipaddress import ip_network
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 
+from bench.attacks import (
+    ATTACKS,
+    HANGING_NAMES,
+    OPEN_PATHS,
+    POLICY,
+    PURPOSES,
+    Attack,
+    Attacker,
+    Scene,
+    running,
+)
+from bench.calendar import calendar_variables
 from bench.figures import Figure, Target, compared
 from bench.hostile import ENDLESS, NAME_SERVER
 from bench.installation import HOST, Served, module, partner, proof
 from bench.options import Options
 from proof.db import Database
-from proof.events import Event, publish, relay
+from proof.events import Event, publish
 from proof.main.database import arguments
-from proof.outbound import OutboundClient, OutboundError, OutboundPolicy
+from proof.outbound import OutboundClient, OutboundError
 from proof.partners.environments import environment_id
 from proof.partners.types import Environment
-from proof.webhooks import fan_out, set_endpoint
+from proof.webhooks import set_endpoint
 
-_POLICY = OutboundPolicy((ip_network("127.0.0.0/8"),))
 _TICK_S = 0.02
 _PROOF_EVERY_S = 1.0
-_ATTACK_EVERY_S = 0.2
 _ATTACKERS = 9
-_PURPOSES = ("timestamp.proof", "timestamp.tree")
-_NAMES = 34
-_DEAD_QUEUED = 100_000
-_AT_ONCE = 5_000
 _RECEIVERS = 15
 _START_S = 10.0
+_LOOK_S = 0.05
 _P50_MS, _P99_MS, _PROOF_S, _MEMORY_MB, _STALL_MS = 25.0, 250.0, 3.0, 400.0, 20.0
 # A fresh mount of one file, seen by the server's processes alone.
 _RESOLVING = ("unshare", "-m", "sh", "-c", 'mount --bind "$0" /etc/resolv.conf && exec "$@"')
-
-
-@dataclass(frozen=True, slots=True)
-class Attacker:
-    """A partner who means harm: its keys, and its environments by their ids."""
-
-    api_key: str
-    owners: Sequence[int]
-
-
-@dataclass(frozen=True)
-class Scene:
-    """The installation and who is in it. `hostile` is a port of `bench.hostile`."""
-
-    served: Served
-    database: Database
-    attackers: Sequence[Attacker]
-    victim_owner: int
-    hostile: int
-    sink: int
-    options: Options
-
-    def api(self, path: str) -> str:
-        return f"http://{HOST}:{self.served.port}{path}"
-
-    def receiver(self, path: str) -> str:
-        return f"http://{HOST}:{self.hostile}/{path}"
-
-    @property
-    def endpoints(self) -> list[tuple[int, str]]:
-        """Every endpoint the attackers may have: environment and purpose."""
-        owners = [owner for one in self.attackers for owner in one.owners]
-        return [(owner, purpose) for owner in owners for purpose in _PURPOSES]
-
-    async def aim(self, urls: Sequence[str]) -> list[tuple[int, str]]:
-        """Give the attackers' first endpoints these targets, which starts their breakers anew."""
-        aimed = self.endpoints[: len(urls)]
-        async with self.database.transaction() as tx:
-            for (owner, purpose), url in zip(aimed, urls, strict=True):
-                await set_endpoint(tx, _POLICY, owner, purpose, url)
-        return aimed
-
-    async def disarm(self) -> None:
-        """Take the attackers' targets away, and with them what waits."""
-        async with self.database.transaction() as tx:
-            for owner, purpose in self.endpoints:
-                await set_endpoint(tx, _POLICY, owner, purpose, "")
-
-
-Attack = Callable[[Scene], AbstractAsyncContextManager[None]]
-
-
-def _examples(count: int) -> Attack:
-    """So many example calls at a time, without pause, to a receiver of endless informational responses."""
-
-    @asynccontextmanager
-    async def attack(scene: Scene) -> AsyncIterator[None]:
-        body = {"target": scene.receiver("informational")}
-
-        async def call(session: aiohttp.ClientSession, attacker: Attacker) -> None:
-            headers = {"x-api-key": attacker.api_key}
-            url = scene.api("/v1/webhook/proof/example")
-            while True:
-                async with session.post(url, json=body, headers=headers) as response:
-                    await response.read()
-
-        async with (
-            aiohttp.ClientSession() as session,
-            _running(
-                call(session, scene.attackers[n % len(scene.attackers)]) for n in range(count)
-            ),
-        ):
-            yield
-
-    return attack
-
-
-def _deliveries(*urls: str) -> Attack:
-    """Five webhooks a second for each of these receivers."""
-
-    @asynccontextmanager
-    async def attack(scene: Scene) -> AsyncIterator[None]:
-        targets = [url if "://" in url else scene.receiver(url) for url in urls]
-        aimed = await scene.aim(targets)
-
-        async def publish_all() -> None:
-            while True:
-                events = [Event(owner, purpose, "s", b"{}") for owner, purpose in aimed]
-                async with scene.database.transaction() as tx:
-                    await publish(tx, events)
-                await asyncio.sleep(_ATTACK_EVERY_S)
-
-        async with _running([publish_all()]):
-            yield
-        await scene.disarm()
-
-    return attack
-
-
-@asynccontextmanager
-async def _dead(scene: Scene) -> AsyncIterator[None]:
-    """An endpoint that never answers, with deliveries waiting for it."""
-    ((owner, purpose),) = await scene.aim([scene.receiver("never")])
-    queued = 5_000 if scene.options.quick else _DEAD_QUEUED
-    for _ in range(queued // _AT_ONCE):
-        async with scene.database.transaction() as tx:
-            await publish(tx, [Event(owner, purpose, f"s{n}", b"{}") for n in range(_AT_ONCE)])
-            await fan_out(tx, await relay(tx, _AT_ONCE))
-    yield
-    await scene.disarm()
-
-
-ATTACKS: dict[str, Attack] = {
-    "an endless informational response": _examples(1),
-    "15 endless informational responses": _examples(_RECEIVERS),
-    "webhooks to endless responses": _deliveries(*(sorted(ENDLESS) * 3)[:_RECEIVERS]),
-    "a dead endpoint with 100,000 deliveries": _dead,
-}
-# Needs a name server of its own, which only root can have on a loopback address.
-HANGING_NAMES = _deliveries(*(f"https://n{n}.hangs.example/" for n in range(_NAMES)))
 
 
 @dataclass
@@ -182,69 +66,98 @@ class Felt:
     proofs_s: list[float] = field(default_factory=list)
     memory_mb: float = 0.0
     failed: int = 0
+    # Of one core, by process; and the longest time that the victim's own loop was late.
+    busy: dict[str, float] = field(default_factory=dict)
+    late_ms: float = 0.0
+
+    def text(self) -> str:
+        """What progress says of it."""
+        calls, webhooks = sorted(self.calls_ms), sorted(self.webhooks_ms)
+        busy = ", ".join(f"{name} {share:.0%}" for name, share in self.busy.items())
+        return (
+            f"p50 {calls[len(calls) // 2]:.0f} ms, p99 {calls[len(calls) * 99 // 100]:.0f} ms,"
+            f" webhook p99 {webhooks[len(webhooks) * 99 // 100]:.0f} ms,"
+            f" proof {max(self.proofs_s):.1f} s, {self.memory_mb:.0f} MB, {self.failed} failed;"
+            f" {busy}, victim's loop late by {self.late_ms:.0f} ms"
+        )
 
 
 def run(options: Options) -> list[Figure]:
-    """Five figures for each attack, and the client's own."""
-    figures = []
-    with module("bench.hostile") as hostile, module("bench.sink") as sink:
-        figures += asyncio.run(_stalls(hostile, options))
-        for attacks, within in _stages():
-            with (
-                _resolving() as file,
-                proof(
-                    1,
-                    within=[*within, str(file)] if within else (),
-                    PROOF_UNSAFE_OUTBOUND_NETWORKS="127.0.0.0/8",
-                ) as served,
-            ):
-                figures += asyncio.run(_measured(served, hostile, sink, attacks, options))
+    """Six figures for each attack that is asked for, and the client's own when all are."""
+    figures: list[Figure] = []
+    attacks, within = _stage()
+    chosen = {name: one for name, one in attacks.items() if options.only in name}
+    with ExitStack() as stack:
+        hostile, sink = (
+            stack.enter_context(module(f"bench.{name}")) for name in ("hostile", "sink")
+        )
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="proof-bench-")))
+        if not options.only:
+            figures += asyncio.run(_stalls(hostile, options))
+        file = stack.enter_context(_resolving())
+        variables = {
+            "PROOF_UNSAFE_OUTBOUND_NETWORKS": "127.0.0.0/8",
+            "PROOF_TSA_ENABLED": "true",
+            **calendar_variables(folder),
+        }
+        served = stack.enter_context(
+            proof(1, within=[*within, str(file)] if within else (), **variables)
+        )
+        figures += asyncio.run(_measured(served, hostile, sink, chosen, options))
     return figures
 
 
-def _stages() -> list[tuple[dict[str, Attack], Sequence[str]]]:
+def _stage() -> tuple[dict[str, Attack], Sequence[str]]:
+    """The attacks there can be, and what the server runs within."""
     if os.geteuid() == 0 and shutil.which("unshare"):
-        return [({**ATTACKS, f"hanging DNS on {_NAMES} names": HANGING_NAMES}, _RESOLVING)]
-    return [(ATTACKS, ())]
+        return ATTACKS | HANGING_NAMES | OPEN_PATHS, _RESOLVING
+    return ATTACKS | OPEN_PATHS, ()
 
 
 async def _measured(
-    served: Served, hostile: int, sink: int, attacks: dict[str, Attack], options: Options
+    served: Served, hostile: int, sink: int, attacks: Mapping[str, Attack], options: Options
 ) -> list[Figure]:
-    rounds, duration_s = (1, 3.0) if options.quick else (3, 12.0)
-    handed = [partner(served.settings) for _ in range(_ATTACKERS)]
     database = await Database.open(arguments(served.settings, "app"))
     figures: list[Figure] = []
     try:
-        async with database.connection() as connection:
-
-            async def owner(partner_id: str, environment: Environment) -> int:
-                return await environment_id(connection, partner_id, environment)
-
-            attackers = [
-                Attacker(
-                    one["production"]["api_key"],
-                    [await owner(one["partner_id"], each) for each in Environment],
-                )
-                for one in handed
-            ]
-            victim = await owner(served.partner_id, Environment.PRODUCTION)
+        attackers = [await _attacker(served, database) for _ in range(_ATTACKERS)]
+        victim = await _owner(database, served.partner_id, Environment.PRODUCTION)
         scene = Scene(served, database, attackers, victim, hostile, sink, options)
         async with database.transaction() as tx:
             target = f"http://{HOST}:{sink}/victim"
-            await set_endpoint(tx, _POLICY, victim, _PURPOSES[0], target)
+            await set_endpoint(tx, POLICY, victim, PURPOSES[0], target)
         await _feel(scene, 1.0)
         for name, attack in attacks.items():
             alone, beside = [], []
+            rounds, duration_s = _length(name, options)
             for _ in range(rounds):
                 alone.append(await _feel(scene, duration_s))
                 async with attack(scene):
                     beside.append(await _feel(scene, duration_s))
-                options.say(f"  {name}: {_text(beside[-1])}; alone: {_text(alone[-1])}")
+                options.say(f"  {name}: {beside[-1].text()}")
+                options.say(f"    alone: {alone[-1].text()}")
             figures += _figures(name, alone, beside)
     finally:
         await database.close()
     return figures
+
+
+def _length(name: str, options: Options) -> tuple[int, float]:
+    """How many rounds, and how long each is: the paths are many."""
+    if options.quick:
+        return 1, 3.0
+    return (1, 5.0) if name in OPEN_PATHS else (3, 12.0)
+
+
+async def _attacker(served: Served, database: Database) -> Attacker:
+    handed = await asyncio.to_thread(partner, served.settings)
+    owners = [await _owner(database, handed["partner_id"], each) for each in Environment]
+    return Attacker(handed, owners)
+
+
+async def _owner(database: Database, partner_id: str, environment: Environment) -> int:
+    async with database.connection() as connection:
+        return await environment_id(connection, partner_id, environment)
 
 
 async def _feel(scene: Scene, duration_s: float) -> Felt:
@@ -257,7 +170,7 @@ async def _feel(scene: Scene, duration_s: float) -> Felt:
             _calls(scene, session, felt, until),
             _proofs(scene, session, felt, until),
             _webhooks(scene, felt, until),
-            _memory(scene, felt, until),
+            _processes(scene, felt, until),
         )
     return felt
 
@@ -295,7 +208,7 @@ async def _webhooks(scene: Scene, felt: Felt, until: float) -> None:
     published = 0
     while time.perf_counter() < until:
         event = Event(
-            scene.victim_owner, _PURPOSES[0], f"{time.time_ns()}", b"%020d" % time.time_ns()
+            scene.victim_owner, PURPOSES[0], f"{time.time_ns()}", b"%020d" % time.time_ns()
         )
         async with scene.database.transaction() as tx:
             await publish(tx, [event])
@@ -309,23 +222,38 @@ async def _webhooks(scene: Scene, felt: Felt, until: float) -> None:
     felt.webhooks_ms += [_START_S * 1000] * (published - len(felt.webhooks_ms))
 
 
-async def _memory(scene: Scene, felt: Felt, until: float) -> None:
-    while time.perf_counter() < until:
-        felt.memory_mb = max(felt.memory_mb, *_resident_mb(scene.served.port))
-        await asyncio.sleep(0.2)
+async def _processes(scene: Scene, felt: Felt, until: float) -> None:
+    """Their memory and processor time, read from outside."""
+    found = _ours(scene.served.port)
+    started, before = time.perf_counter(), {name: _cpu_s(one) for name, one in found.items()}
+    while (now := time.perf_counter()) < until:
+        felt.memory_mb = max(felt.memory_mb, *map(_resident_mb, found.values()))
+        await asyncio.sleep(_LOOK_S)
+        felt.late_ms = max(felt.late_ms, (time.perf_counter() - now - _LOOK_S) * 1000)
+    elapsed_s = time.perf_counter() - started
+    felt.busy = {name: (_cpu_s(one) - before[name]) / elapsed_s for name, one in found.items()}
 
 
-def _resident_mb(port: int) -> list[float]:
-    """Of each process of ours that serves the port, and its worker."""
-    found = [0.0]
+def _ours(port: int) -> dict[str, Path]:
+    """Each process of ours that serves the port, and its worker."""
+    found = {}
     for folder in Path("/proc").glob("[0-9]*"):
         with suppress(OSError, IndexError):
             words = (folder / "cmdline").read_bytes().split(b"\0")
             ours = words[1:3] == [b"-m", b"proof"] and words[3] in (b"api", b"worker")
             if ours and b"PROOF_PORT=%d\0" % port in (folder / "environ").read_bytes():
-                pages = int((folder / "statm").read_text().split()[1])
-                found.append(pages * os.sysconf("SC_PAGESIZE") / 1e6)
+                found[words[3].decode()] = folder
     return found
+
+
+def _resident_mb(folder: Path) -> float:
+    pages = int((folder / "statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGESIZE") / 1e6
+
+
+def _cpu_s(folder: Path) -> float:
+    words = (folder / "stat").read_text().rpartition(")")[2].split()
+    return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
 
 
 async def _submit(scene: Scene, session: aiohttp.ClientSession, digest: str) -> bool:
@@ -382,7 +310,7 @@ async def _stalls(hostile: int, options: Options) -> list[Figure]:
     # As every process of ours does once it has started.
     gc.collect()
     gc.freeze()
-    client = OutboundClient(_POLICY)
+    client = OutboundClient(POLICY)
     try:
         for name in sorted(ENDLESS):
             for _ in range(1 if options.quick else 5):
@@ -414,23 +342,12 @@ async def _longest_turn_ms(client: OutboundClient, url: str) -> float:
         with suppress(OutboundError):
             await client.post(url, b"{}", {})
 
-    async with _running([watch()]), asyncio.TaskGroup() as calls:
+    async with running([watch()]), asyncio.TaskGroup() as calls:
         for _ in range(_RECEIVERS):
             calls.create_task(call())
             # Each begins in a turn of its own: what is looked for is what receivers do to it.
             await asyncio.sleep(0)
     return longest_s * 1000
-
-
-@asynccontextmanager
-async def _running(steps: "Iterator[Coroutine[Any, Any, None]] | list[Any]") -> AsyncIterator[None]:
-    tasks = [asyncio.create_task(one) for one in steps]
-    try:
-        yield
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 @contextmanager
@@ -444,12 +361,3 @@ def _resolving() -> Iterator[Path]:
 
 def _digest() -> str:
     return sha256(os.urandom(32)).hexdigest()
-
-
-def _text(felt: Felt) -> str:
-    calls = sorted(felt.calls_ms)
-    return (
-        f"p50 {calls[len(calls) // 2]:.0f} ms, p99 {calls[len(calls) * 99 // 100]:.0f} ms,"
-        f" webhook p99 {sorted(felt.webhooks_ms)[len(felt.webhooks_ms) * 99 // 100]:.0f} ms,"
-        f" proof {max(felt.proofs_s):.1f} s, {felt.memory_mb:.0f} MB, {felt.failed} failed"
-    )

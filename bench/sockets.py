@@ -5,6 +5,7 @@ of the process title). "open" on standard output when every socket has its first
 line of input a `Received` as JSON. Pings are answered, as any client does.
 """
 
+import resource
 import select
 import socket
 import subprocess
@@ -20,15 +21,19 @@ _OPENING_AT_ONCE = 32
 _RECEIVE_BYTES = 16_384
 _WAIT_S = 30.0
 _TEXT, _CLOSE, _PING = 1, 8, 9
+_REFUSED = (b"HTTP/1.1 429 ", b"HTTP/1.1 503 ")
 
 
 class Watching(Struct, frozen=True):
-    """What to open. `source` is the loopback address to call from, for its own range of ports."""
+    """What to open. `source` is the loopback address to call from, for its own range of ports. `refusable`:
+    the server may have fewer places than that, and what it refuses is given up."""
 
     port: int
     source: str
     token: str
     transactions: list[str]
+    path: str = "/ws"
+    refusable: bool = False
 
 
 class Received(Struct, frozen=True):
@@ -43,6 +48,12 @@ class Received(Struct, frozen=True):
 class _Message(Struct):
     merchant_transaction_id: str
     status: str
+
+
+def allow_files() -> None:
+    """Every connection is a file: take as many as the system lets this process have."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 class WatchError(Exception):
@@ -121,7 +132,7 @@ class _Client:
         address = ("127.0.0.1", self._watching.port)
         connection = socket.create_connection(address, _WAIT_S, (self._watching.source, 0))
         connection.sendall(
-            f"GET /ws?tx_id={transaction} HTTP/1.1\r\nHost: {address[0]}\r\n"
+            f"GET {self._watching.path}?tx_id={transaction} HTTP/1.1\r\nHost: {address[0]}\r\n"
             f"Authorization: Bearer {self._watching.token}\r\nConnection: Upgrade\r\n"
             "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
             "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n".encode()
@@ -136,6 +147,10 @@ class _Client:
             head, found, data = data.partition(b"\r\n\r\n")
             if not found:
                 self._partial[descriptor] = head
+                return
+            if self._watching.refusable and head.startswith(_REFUSED):
+                self._opening.discard(descriptor)
+                self._close(descriptor)
                 return
             if not head.startswith(b"HTTP/1.1 101 "):
                 raise WatchError(f"unexpected answer: {head[:200]!r}")
@@ -182,6 +197,7 @@ def spread(transactions: Sequence[str], processes: int) -> list[list[str]]:
 
 
 def _main() -> None:
+    allow_files()
     watching = msgspec.json.decode(sys.stdin.buffer.readline(), type=Watching)
     client = _Client(watching)
     client.open_all()

@@ -25,6 +25,7 @@ from proof.core.clock import Clock, SystemClock
 from proof.core.secrets import Vault
 from proof.db import Connection, Database
 from proof.db.embedded import EmbeddedCluster
+from proof.db.shares import Bounds
 from proof.mail import Sender
 from proof.main.handover import handover_page
 from proof.main.widget import widget_pages
@@ -339,14 +340,16 @@ class Stage:
 
 
 @contextmanager
-def staged(cluster: EmbeddedCluster, folder: Path, **options: Any) -> Iterator[Stage]:
+def staged(
+    cluster: EmbeddedCluster, folder: Path, *, shares: Bounds | None = None, **options: Any
+) -> Iterator[Stage]:
     """A platform on a database of its own: creating one costs more than most tests, so tests that
-    bring their own partners share it. `options` are fields of Platform."""
+    bring their own partners share it. `shares` bound its pool, `options` are fields of Platform."""
     with (
         copied(cluster, f"stage_{secrets.token_hex(6)}") as arguments,
         asyncio.Runner() as runner,
     ):
-        database = runner.run(Database.open(arguments))
+        database = runner.run(Database.open(arguments, shares=shares))
         platform = Platform(database, Vault([bytes(range(32))]), folder, **options)
         runner.run(platform.start())
         try:

@@ -29,7 +29,7 @@ from proof.partners.errors import (
     ScopeError,
     SuspendedError,
 )
-from proof.partners.rates import RateExceededError
+from proof.partners.rates import ChangesExceededError, RateExceededError
 
 
 class MethodNotAllowedError(CallerError):
@@ -103,7 +103,7 @@ def error_headers(status: int, error: ProofError) -> Headers:
     match error:
         case MethodNotAllowedError():
             return ((b"allow", error.allowed.encode()),)
-        case NotYetError() | AnonymousRateError() | UnavailableError():
+        case NotYetError() | AnonymousRateError() | ChangesExceededError() | UnavailableError():
             return (_retry_after(error.retry_after_s),)
         case RateExceededError():
             return (_retry_after(error.retry_after_s), *rate_headers(error.standing))

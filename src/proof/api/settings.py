@@ -24,6 +24,7 @@ from proof.db import Connection
 from proof.outbound import on_behalf_of
 from proof.partners.audit import Actor, record
 from proof.partners.environments import lock_partner
+from proof.partners.rates import count_change
 from proof.partners.tokens import presented
 from proof.partners.types import PartnerEnvironment
 from proof.timestamps.anchors.notices import TREE_EVENT, notified, set_notified
@@ -61,6 +62,7 @@ class SettingHandlers:
                     await self._tree(tx, call.caller, body.notification.tree)
             answer = await self._setting(tx, call.caller)
             if answer != before:
+                await count_change(tx, call.caller.id)
                 states = {"before": _audited(call, before), "after": _audited(call, answer)}
                 actor, partner_id = _actor(call), call.caller.partner_id
                 await record(tx, actor, "setting.change", partner_id, **states)

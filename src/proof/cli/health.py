@@ -3,10 +3,9 @@
 import typer
 
 from proof.cli.installation import Opener, ServerOptions
-from proof.cli.output import FAILED, UNREACHABLE, Json, fail, out, print_json, stated_errors
+from proof.cli.output import FAILED, Json, out, print_json, stated_errors
 from proof.cli.server import Data
 from proof.cli.terminal import printable
-from proof.core.errors import UnavailableError
 from proof.timestamps.anchors.health import parts
 
 
@@ -20,10 +19,7 @@ def register(app: typer.Typer, open_installation: Opener) -> None:
         Exits 0 when all do, 1 when one is stopped, 4 when the database cannot be reached.
         """
         with stated_errors():
-            try:
-                found = open_installation(ServerOptions(data)).with_database(parts)
-            except UnavailableError as error:
-                raise fail(error.message, UNREACHABLE) from None
+            found = open_installation(ServerOptions(data)).with_database(parts)
         stopped = [part for part in found if part.reason is not None]
         if as_json:
             rows = [{"part": one.name, "ok": not one.reason, "reason": one.reason} for one in found]

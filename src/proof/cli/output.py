@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from proof.core.errors import ProofError
+from proof.core.errors import BusyError, ProofError, UnavailableError
 
 # Exit codes: 0 done · 1 refused or failed · 2 wrong usage or settings · 3 consistent but not tied to
 # anything trusted, or not available yet · 4 the server cannot be reached or does not let us in.
@@ -40,8 +40,20 @@ def fail(message: str, code: int) -> typer.Exit:
 
 @contextmanager
 def stated_errors(code: int = USAGE) -> Iterator[None]:
-    """Turn a stated failure into its message and an exit code."""
+    """Turn a stated failure into its message and an exit code; UNREACHABLE when it is the database's."""
     try:
         yield
+    except UnavailableError as error:
+        raise fail(_away(error), UNREACHABLE) from None
     except ProofError as error:
         raise fail(error.message, code) from None
+
+
+def _away(error: UnavailableError) -> str:
+    """Each command acts in one transaction, or says how far it has come."""
+    if isinstance(error, BusyError):
+        return f"{error.message}; try again in a moment"
+    return (
+        f"{error.message}; see with `proof config check` that PostgreSQL runs (`proof serve` runs the"
+        " embedded one) and that PROOF_DATABASE_URL leads to it, then try again"
+    )

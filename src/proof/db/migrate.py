@@ -1,16 +1,28 @@
 """Bring the schema to the newest version, and give the application role what it needs."""
 
+import asyncio
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import asyncpg
+import structlog
 
-from proof.core.errors import DatabaseUnavailableError
-from proof.db.outages import CANNOT_CONNECT
+from proof.core.errors import BusyError, DatabaseUnavailableError
+from proof.db.outages import CANNOT_CONNECT, outage, stated_outages
+from proof.db.session import ROLE_LIMITS, migration_arguments
+from proof.db.types import Connection
 
 # Any number nobody else locks: two starting processes migrate one after the other.
 _VERSIONS = Path(__file__).parent / "migrations" / "versions"
 _MIGRATION_LOCK = 0x50_52_4F_4F_46
+_ROLE_LOCK = 0x50_52_4F_4F_47
+
+# A migration that does not get a table's lock comes again so often, so far apart.
+_TRIES = 10
+_PAUSE_S = 2.0
+
+_log = structlog.get_logger()
 
 # Tables the application only appends to: not even it may rewrite what it once said.
 _APPEND_ONLY = (
@@ -34,22 +46,53 @@ async def migrate(owner: dict[str, Any], application_user: str) -> None:
     """Upgrade as `owner` (asyncpg arguments), then grant `application_user` its rights.
 
     Safe to run at every start and by several processes at once; a failing migration is rolled back
-    whole. Raises DatabaseUnavailableError when the server cannot be reached.
+    whole. Raises DatabaseUnavailableError when the server cannot be reached, BusyError when a table that
+    is to be changed stays locked.
     """
+    owner = migration_arguments(owner)
     try:
         lock = await asyncpg.connect(**owner)
     except CANNOT_CONNECT as error:
         raise DatabaseUnavailableError(f"PostgreSQL cannot be reached: {error}") from None
     try:
-        await lock.execute("SELECT pg_advisory_lock($1)", _MIGRATION_LOCK)
-        await _upgrade(owner)
-        if application_user != await lock.fetchval("SELECT current_user"):
-            await _grant(lock, application_user)
+        with stated_outages(lock):
+            # Another's migration takes as long as it takes.
+            await lock.execute("SET lock_timeout = 0")
+            await lock.execute("SELECT pg_advisory_lock($1)", _MIGRATION_LOCK)
+            await lock.execute("RESET lock_timeout")
+            await _upgrade(owner, lock)
+            if application_user != await lock.fetchval("SELECT current_user"):
+                await _grant(lock, application_user)
     finally:
-        await lock.close()
+        with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+            await lock.close()
 
 
-async def current_revision(connection: "asyncpg.Connection[asyncpg.Record]") -> str | None:
+async def limit_role(connection: Connection) -> None:
+    """Give the role of this connection ROLE_LIMITS in its database, but for those that somebody set there.
+    A role may say that of itself."""
+    async with connection.transaction():
+        await connection.execute("SELECT pg_advisory_xact_lock($1)", _ROLE_LOCK)
+        known = {text.partition("=")[0] for text in await _role_settings(connection)}
+        database = await connection.fetchval("SELECT quote_ident(current_database())")
+        for name, value in ROLE_LIMITS.items():
+            if name not in known:
+                await connection.execute(
+                    f"ALTER ROLE CURRENT_USER IN DATABASE {database} SET {name} = '{value}'"
+                )
+
+
+async def _role_settings(connection: Connection) -> list[str]:
+    """What the present role's sessions begin with in the present database, each `name=value`."""
+    found: list[str] | None = await connection.fetchval(
+        "SELECT setconfig FROM pg_db_role_setting"
+        " WHERE setrole = (SELECT oid FROM pg_roles WHERE rolname = current_user)"
+        " AND setdatabase = (SELECT oid FROM pg_database WHERE datname = current_database())"
+    )
+    return found or []
+
+
+async def current_revision(connection: Connection) -> str | None:
     """The revision the database is at; None before the first migration."""
     if await connection.fetchval("SELECT to_regclass('alembic_version')") is None:
         return None
@@ -57,7 +100,31 @@ async def current_revision(connection: "asyncpg.Connection[asyncpg.Record]") -> 
     return revision
 
 
-async def _upgrade(owner: dict[str, Any]) -> None:
+async def _upgrade(owner: dict[str, Any], lock: Connection) -> None:
+    """Raises BusyError; `lock` is the connection that keeps other migrations away."""
+    from sqlalchemy.exc import DBAPIError
+
+    for _ in range(_TRIES):
+        try:
+            await _upgrade_once(owner)
+        except DBAPIError as error:
+            # The driver's own error lies below two of SQLAlchemy's.
+            stated = outage(getattr(error.orig, "__cause__", None) or error, lock)
+            if stated is None:
+                raise
+            if not isinstance(stated, BusyError):
+                raise stated from None
+            _log.warning("migration.waiting", error="a transaction holds what is to be changed")
+            await asyncio.sleep(_PAUSE_S)
+        else:
+            return
+    raise BusyError(
+        f"a transaction holds a table that is to be changed, and {_TRIES} tries were in vain; nothing"
+        " was changed. Find it (the oldest xact_start of pg_stat_activity), and end it or wait for its end"
+    )
+
+
+async def _upgrade_once(owner: dict[str, Any]) -> None:
     # Imported when needed: together they take longer than most commands that only read.
     from alembic import command
     from alembic.config import Config
@@ -66,7 +133,10 @@ async def _upgrade(owner: dict[str, Any]) -> None:
     from sqlalchemy.pool import NullPool
 
     async def connect() -> "asyncpg.Connection[asyncpg.Record]":
-        connection: asyncpg.Connection[asyncpg.Record] = await asyncpg.connect(**owner)
+        try:
+            connection: asyncpg.Connection[asyncpg.Record] = await asyncpg.connect(**owner)
+        except CANNOT_CONNECT as error:
+            raise DatabaseUnavailableError(f"PostgreSQL cannot be reached: {error}") from None
         return connection
 
     def run(connection: SyncConnection) -> None:

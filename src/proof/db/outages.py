@@ -4,7 +4,8 @@ An error in the middle of a transaction may be anybody's: only what the server s
 that is gone, makes it one that passes.
 """
 
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 import asyncpg
 
@@ -57,6 +58,18 @@ def outage(error: BaseException, connection: Connection) -> UnavailableError | N
     if isinstance(error, asyncpg.InterfaceError) and _is_gone(connection):
         return DatabaseUnavailableError(f"the connection to PostgreSQL is gone: {error}")
     return None
+
+
+@contextmanager
+def stated_outages(connection: Connection) -> Iterator[None]:
+    """Raise what PostgreSQL did to this connection as an UnavailableError; all else stays as it is."""
+    try:
+        yield
+    except Exception as error:
+        stated = outage(error, connection)
+        if stated is None or stated is error:
+            raise
+        raise stated from error
 
 
 def _is_gone(connection: Connection) -> bool:

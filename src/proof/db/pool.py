@@ -7,7 +7,7 @@ from typing import Any, Self
 import asyncpg
 
 from proof.core.errors import DatabaseUnavailableError
-from proof.db.outages import CANNOT_CONNECT, outage
+from proof.db.outages import CANNOT_CONNECT, stated_outages
 from proof.db.session import OF_COMMANDS, Patience, connect_arguments, prepare
 from proof.db.shares import Bounds, Turns, current_share
 from proof.db.types import Connection
@@ -102,12 +102,8 @@ class Database:
         except CANNOT_CONNECT as error:
             raise DatabaseUnavailableError(f"PostgreSQL cannot be reached: {error!r}") from error
         try:
-            yield connection
-        except Exception as error:
-            stated = outage(error, connection)
-            if stated is None or stated is error:
-                raise
-            raise stated from error
+            with stated_outages(connection):
+                yield connection
         finally:
             # What the body did stands, whatever becomes of the connection.
             with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):

@@ -44,6 +44,33 @@ OF_THE_WORKER = Patience(60, 600)
 OF_COMMANDS = Patience(60, None)
 
 
+# What the roles have for whoever connects with them and asks for nothing: a terminal, a script. It is the
+# most that any session of ours asks for. Tools that dump and restore ask for their own.
+ROLE_LIMITS = {
+    "statement_timeout": f"{OF_THE_WORKER.statement_s}s",
+    "lock_timeout": f"{LOCK_WAIT_S}s",
+    "idle_in_transaction_session_timeout": f"{IDLE_IN_TRANSACTION_S}s",
+}
+# Behind a migration that waits for a table wait all who come after it, so it soon gives up and comes again.
+MIGRATION_LOCK_WAIT_S = 2
+_MIGRATION_IDLE_S = 60
+
+
+def migration_arguments(arguments: dict[str, Any]) -> dict[str, Any]:
+    """asyncpg's arguments to connect with for a migration: a statement may rewrite a table, but none waits
+    long for one."""
+    return {
+        **arguments,
+        "timeout": CONNECT_S,
+        "server_settings": {
+            "application_name": "proof migration",
+            "statement_timeout": "0",
+            "lock_timeout": f"{MIGRATION_LOCK_WAIT_S}s",
+            "idle_in_transaction_session_timeout": f"{_MIGRATION_IDLE_S}s",
+        },
+    }
+
+
 def connect_arguments(arguments: dict[str, Any], patience: Patience) -> dict[str, Any]:
     """asyncpg's arguments to connect with, with ours beside them.
 

@@ -7,7 +7,7 @@ from contextlib import suppress
 from proof.core.errors import DatabaseUnavailableError
 from proof.core.loop import Loop
 from proof.db import Connection, Database
-from proof.db.outages import outage
+from proof.db.outages import stated_outages
 
 # A connection whose other end is gone without a word looks like a quiet one.
 _PROBE_EVERY_S = 5.0
@@ -43,16 +43,12 @@ class Listener:
         connection = await self._database.dedicated()
         gone = asyncio.Event()
         try:
-            connection.add_termination_listener(lambda _connection: gone.set())
-            await connection.add_listener(self._channel, lambda *_notice: self._heard())
-            self._heard()
-            while not gone.is_set():
-                await self._probe(connection, gone)
-        except Exception as error:
-            stated = outage(error, connection)
-            if stated is None:
-                raise
-            raise stated from error
+            with stated_outages(connection):
+                connection.add_termination_listener(lambda _connection: gone.set())
+                await connection.add_listener(self._channel, lambda *_notice: self._heard())
+                self._heard()
+                while not gone.is_set():
+                    await self._probe(connection, gone)
         finally:
             self._lost()
             connection.terminate()

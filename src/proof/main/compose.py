@@ -79,7 +79,7 @@ _PROVIDER_CALLS_EACH = 8
 _GC_THRESHOLD = 50_000
 _AT_START = Actor("start")
 # Two of the pool's ten connections are always left for the gate and the process itself.
-_SHARES = Bounds(
+SHARES = Bounds(
     places=8,
     each=3,
     kinds={Work.OPERATOR: 3, Work.WIDGET: 4, Work.CALLBACK: 3, Work.ANONYMOUS: 3},
@@ -108,7 +108,7 @@ def asgi(settings: Settings) -> Application:
     @asynccontextmanager
     async def open_services() -> AsyncIterator[Services]:
         async with (
-            databases.opened(settings, patience=OF_REQUESTS, shares=_SHARES) as database,
+            databases.opened(settings, patience=OF_REQUESTS, shares=SHARES) as database,
             _services(settings, database) as services,
         ):
             yield services

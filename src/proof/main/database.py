@@ -19,8 +19,8 @@ from proof.config import Settings, SettingsError
 from proof.core.errors import DatabaseUnavailableError, UnavailableError
 from proof.db import Database
 from proof.db.embedded import EmbeddedCluster, KeysMissingError, RunningCluster
-from proof.db.migrate import current_revision, migrate, newest_revision
-from proof.db.outages import CANNOT_CONNECT
+from proof.db.migrate import current_revision, limit_role, migrate, newest_revision
+from proof.db.outages import CANNOT_CONNECT, stated_outages
 from proof.db.session import OF_COMMANDS, Patience, connect_arguments
 from proof.db.shares import Bounds
 from proof.main.folder import usable_folder
@@ -139,8 +139,8 @@ async def opened(
 
 
 async def upgrade(settings: Settings) -> None:
-    """Migrate to the newest revision and grant the application role its rights. Raises SettingsError when
-    a role may not."""
+    """Migrate to the newest revision, give the application role its rights and both roles their limits.
+    Raises SettingsError when a role may not, BusyError when a table stays locked."""
     from sqlalchemy.exc import DBAPIError
 
     try:
@@ -152,11 +152,17 @@ async def upgrade(settings: Settings) -> None:
         if error.orig is None or getattr(error.orig, "sqlstate", "") != _INSUFFICIENT_PRIVILEGE:
             raise
         raise _refused("owner", error.orig) from None
+    for role in ("owner", "app"):
+        async with connected(settings, role) as connection:
+            await limit_role(connection)
 
 
-async def connect(settings: Settings, role: str) -> "asyncpg.Connection[asyncpg.Record]":
+@asynccontextmanager
+async def connected(
+    settings: Settings, role: str
+) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
     """A connection outside any pool. Raises SettingsError when PostgreSQL does not let the role in,
-    DatabaseUnavailableError."""
+    UnavailableError for what it does meanwhile."""
     try:
         found: asyncpg.Connection[asyncpg.Record] = await asyncpg.connect(
             **connect_arguments(arguments(settings, role), OF_COMMANDS)
@@ -165,7 +171,12 @@ async def connect(settings: Settings, role: str) -> "asyncpg.Connection[asyncpg.
         raise _refused(role, error) from None
     except CANNOT_CONNECT as error:
         raise DatabaseUnavailableError(f"PostgreSQL cannot be reached: {error}") from None
-    return found
+    try:
+        with stated_outages(found):
+            yield found
+    finally:
+        with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+            await found.close()
 
 
 def _refused(role: str, error: BaseException) -> SettingsError:
@@ -175,13 +186,11 @@ def _refused(role: str, error: BaseException) -> SettingsError:
 
 async def require_revision(database: Database) -> None:
     """Raises SettingsError when the schema is not the one this program was written for."""
-    connection = await database.dedicated()
-    try:
-        found = await current_revision(connection)
-    except asyncpg.InsufficientPrivilegeError:
-        found = None
-    finally:
-        await connection.close()
+    async with database.connection() as connection:
+        try:
+            found = await current_revision(connection)
+        except asyncpg.InsufficientPrivilegeError:
+            found = None
     if found != newest_revision():
         raise SettingsError(
             f"the database is at revision {found}, this program needs {newest_revision()};"

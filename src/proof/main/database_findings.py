@@ -38,18 +38,12 @@ async def database_findings(settings: Settings, *, production: bool) -> list[Sai
 
     Raises SettingsError and DatabaseUnavailableError when a role cannot connect.
     """
-    app = await databases.connect(settings, "app")
-    try:
+    async with databases.connected(settings, "app") as app:
         row: Any = await app.fetchrow(_ROLE)
         found = [*_server(row), *_application(row, production=production)]
         found += await _schema(settings, app)
-    finally:
-        await app.close()
-    owner = await databases.connect(settings, "owner")
-    try:
+    async with databases.connected(settings, "owner") as owner:
         found += _owner(await owner.fetchrow(_ROLE))
-    finally:
-        await owner.close()
     return found
 
 

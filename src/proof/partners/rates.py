@@ -61,8 +61,7 @@ class CallClass(StrEnum):
 Rates = Mapping[CallClass, Rate]
 
 # What holds where nothing is set, counted over all processes. An example makes us post to an address of
-# the caller's choice at once: as often as somebody who tries out a receiver by hand. Changes of settings
-# stay in the audit log for ever.
+# the caller's choice at once: as often as somebody who tries out a receiver by hand.
 LEASED_RATES: Rates = {
     CallClass.SETTINGS: Rate(60, 60, 30),
     CallClass.EXAMPLE: Rate(30, 60, 30),
@@ -77,6 +76,10 @@ PROCESS_RATES: Rates = {
     CallClass.SESSION: Rate(60_000, 60, 10_000),
 }
 DEFAULT_RATES: Rates = {**PROCESS_RATES, **LEASED_RATES}
+# Changes of settings stay in the audit log for ever, each by itself: whoever sets one thing and the other
+# in turn gets no further than that, whatever rate its calls have. People and deployments need a few.
+CHANGES_RATE = Rate(1_000, 86_400, 500)
+_CHANGE = "change"
 
 
 class Standing(Struct, frozen=True, gc=False):
@@ -103,6 +106,28 @@ class RateExceededError(QuotaExceededError):
         )
         self.standing = standing
         self.retry_after_s = retry_after_s
+
+
+class ChangesExceededError(QuotaExceededError):
+    """Settings were changed as often as they may be; they may again in `retry_after_s`."""
+
+    def __init__(self, retry_after_s: int) -> None:
+        rate = CHANGES_RATE
+        super().__init__(
+            f"settings are changed more often than {rate.calls} times a day with {rate.burst} at once;"
+            f" try again in {retry_after_s} s"
+        )
+        self.retry_after_s = retry_after_s
+
+
+async def count_change(tx: Connection, owner_id: int) -> None:
+    """Count a change that a partner environment makes to what is its own, in the transaction that makes it.
+
+    Raises ChangesExceededError, so that neither the change nor its entry in the audit log is made.
+    """
+    after, given = await _exchange(tx, (owner_id, _CHANGE), CHANGES_RATE, 1, None)
+    if not given.tokens:
+        raise ChangesExceededError(ceil((1 - after.tokens) / CHANGES_RATE.per_second))
 
 
 class Limiter:
@@ -233,7 +258,7 @@ class _Holding:
 
 
 async def _exchange(
-    tx: Connection, key: tuple[int, CallClass], rate: Rate, wanted: int, closed: Lease | None
+    tx: Connection, key: tuple[int, str], rate: Rate, wanted: int, closed: Lease | None
 ) -> tuple[Bucket, Lease]:
     row: Any = await tx.fetchrow(_SELECT, *key)
     if row is None:

@@ -112,6 +112,34 @@ def test_the_pool_is_shared_out(run: Any, database_arguments: dict[str, Any]) ->
     run(scene())
 
 
+def test_settings_that_alternate_do_not_grow_the_audit_log(
+    run: Any, platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rates, "CHANGES_RATE", Rate(1, 86_400, 3))
+
+    async def scene() -> None:
+        partner = await platform.onboard()
+        token = issued(partner).api_key
+
+        async def change(target: str) -> Answer:
+            body = {"notification": {"proof": {"target": f"https://{target}.example/"}}}
+            return await platform.call("PATCH", "/v1/api-key/setting", body, token=token)
+
+        answers = [await change(target) for target in ("a", "b", "a", "a", "b", "a")]
+        assert [one.status for one in answers] == [200, 200, 200, 200, 429, 200]
+        assert int(answers[4].headers["retry-after"]) > 80_000
+        kept = await platform.call("GET", "/v1/api-key/setting", token=token)
+        assert kept.json["notification"]["proof"]["target"] == "https://a.example/"
+        async with platform.database.connection() as connection:
+            entries = await connection.fetchval(
+                "SELECT count(*) FROM audit_log WHERE partner_id = $1 AND action = 'setting.change'",
+                partner.partner_id,
+            )
+        assert entries == 3
+
+    run(scene())
+
+
 @pytest.mark.parametrize(
     ("call_class", "call"),
     [
