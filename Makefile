@@ -46,7 +46,7 @@ verifier: proof-verify.pyz ## build the verifier as one file for any Python 3.11
 
 lock: ## resolve the dependencies anew (needs pip-tools)
 	pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras --no-emit-index-url \
-	  --no-emit-find-links --extra server --extra dev -o requirements/dev.txt pyproject.toml
+	  --no-emit-find-links --extra dev -o requirements/dev.txt pyproject.toml
 
 clean: ## remove what was built here, not ./data
 	rm -rf .venv proof-verify.pyz .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

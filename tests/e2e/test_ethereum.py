@@ -1,8 +1,6 @@
 """The chain suite on Anvil, and what is Ethereum's alone: nonces, gas, finality, tries."""
 
 import secrets
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -20,7 +18,7 @@ from proof.timestamps.anchors.chain import (
     NodeDownError,
     TransactionRefusedError,
 )
-from proof.timestamps.anchors.ethereum.signer import KeyFileError, carried, load_signer
+from proof.timestamps.anchors.ethereum.signer import carried
 from proof.timestamps.types import SubmitStatus
 
 Run = Callable[[Any], Any]
@@ -134,23 +132,3 @@ def test_a_node_that_is_gone_is_named_without_its_url(run: Run, tmp_path: Path) 
         return str(down.value)
 
     assert "127.0.0.1" not in within(run, chain, asked)
-
-
-def test_a_key_file_is_not_quoted(tmp_path: Path) -> None:
-    path = tmp_path / "key"
-    for text in ("secret" * 8, "", "0x" + "00" * 32, "f" * 64):
-        path.write_text(text)
-        with pytest.raises(KeyFileError) as refused:
-            load_signer(path, 1)
-        assert not text or text not in str(refused.value)
-    with pytest.raises(KeyFileError, match="No such file"):
-        load_signer(tmp_path / "none", 1)
-
-
-def test_its_libraries_leave_the_recursion_limit_alone() -> None:
-    program = (
-        "import sys; before = sys.getrecursionlimit();"
-        "import proof.timestamps.anchors.ethereum.signer;"
-        "sys.exit(sys.getrecursionlimit() != before)"
-    )
-    assert subprocess.run([sys.executable, "-c", program], timeout=120).returncode == 0

@@ -8,8 +8,8 @@ def cli() -> None:
         from proof.main.installation import LocalInstallation
     except ModuleNotFoundError as error:
         raise SystemExit(
-            f"proof: {error.name} is missing; install the server with: pip install 'proof[server]'\n"
-            "(the verifier alone needs nothing: python -m proof.verify --help)"
+            f"proof: {error.name} is missing; install Proof with its dependencies, as docs/howto/release.md"
+            " shows\n(the verifier alone needs nothing: python -m proof.verify --help)"
         ) from None
     application(LocalInstallation)()
 

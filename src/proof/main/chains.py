@@ -26,6 +26,9 @@ from proof.timestamps.anchors.bitcoin.chain import BitcoinChain
 from proof.timestamps.anchors.bitcoin.rpc import BitcoinRpc
 from proof.timestamps.anchors.bitcoin.wallet import FeeCeiling
 from proof.timestamps.anchors.chain import Chain
+from proof.timestamps.anchors.ethereum.rpc import Rpc
+from proof.timestamps.anchors.ethereum.service import EthereumChain, EthereumSettings
+from proof.timestamps.anchors.ethereum.signer import KeyFileError, load_signer
 from proof.timestamps.anchors.overview import EnabledChain
 from proof.timestamps.anchors.tsa.belief import Trust
 from proof.timestamps.anchors.tsa.exchange import Exchange
@@ -129,12 +132,7 @@ def _bitcoin(settings: Settings, table: BitcoinTable) -> BitcoinChain:
     return BitcoinChain(rpc, table.network, table.confirmations, ceiling)
 
 
-def _ethereum(settings: Settings, table: EthereumTable) -> Chain:
-    # Its libraries take half a second to import, which whoever has no such chain need not wait for.
-    from proof.timestamps.anchors.ethereum.rpc import Rpc
-    from proof.timestamps.anchors.ethereum.service import EthereumChain, EthereumSettings
-    from proof.timestamps.anchors.ethereum.signer import KeyFileError, load_signer
-
+def _ethereum(settings: Settings, table: EthereumTable) -> EthereumChain:
     key = beside(settings.chains_file, table.key_file)
     try:
         if key.exists():

@@ -1,4 +1,4 @@
-"""Recursive Length Prefix, read strictly: one encoding for each value.
+"""Recursive Length Prefix, written, and read strictly: one encoding for each value.
 
 Source: the Ethereum Yellow Paper, appendix B.
 """
@@ -12,8 +12,7 @@ Item: TypeAlias = "bytes | list[Item]"
 MAX_NESTING: Final = 8
 MAX_ITEMS: Final = 4_096
 
-_SHORT, _LONG = 0x80, 0xB7
-_SHORT_LIST, _LONG_LIST = 0xC0, 0xF7
+_SHORT, _SHORT_LIST = 0x80, 0xC0
 _MAX_SHORT: Final = 55
 
 
@@ -33,12 +32,24 @@ def decode_list(raw: bytes) -> list[Item]:
     return item
 
 
+def encode(item: Item) -> bytes:
+    """The encoding of bytes, or of a list of items."""
+    if isinstance(item, bytes):
+        if len(item) == 1 and item[0] < _SHORT:
+            return item
+        return _prefix(len(item), _SHORT) + item
+    content = b"".join(map(encode, item))
+    return _prefix(len(content), _SHORT_LIST) + content
+
+
 def encode_integer(value: int) -> bytes:
-    """A number from 0 on as RLP writes it: big-endian without leading zeros."""
-    if 0 < value < _SHORT:
-        return bytes([value])
-    size = (value.bit_length() + 7) // 8
-    return bytes([_SHORT + size]) + value.to_bytes(size, "big")
+    """The encoding of a number from 0 on."""
+    return encode(integer_bytes(value))
+
+
+def integer_bytes(value: int) -> bytes:
+    """A number from 0 on as the bytes of an item: big-endian without leading zeros."""
+    return value.to_bytes((value.bit_length() + 7) // 8, "big")
 
 
 def integer(item: Item, name: str, max_bytes: int = 8) -> int:
@@ -46,6 +57,13 @@ def integer(item: Item, name: str, max_bytes: int = 8) -> int:
     if not isinstance(item, bytes) or len(item) > max_bytes or item[:1] == b"\0":
         raise RlpError(f"{name} is no number of at most {max_bytes} bytes")
     return int.from_bytes(item, "big")
+
+
+def _prefix(size: int, short: int) -> bytes:
+    if size <= _MAX_SHORT:
+        return bytes([short + size])
+    digits = integer_bytes(size)
+    return bytes([short + _MAX_SHORT + len(digits)]) + digits
 
 
 def _item(raw: bytes, at: int, limit: int, nesting: int, left: int) -> tuple[Item, int, int]:

@@ -225,6 +225,18 @@ def test_rlp_reads_what_the_library_writes(item: Any) -> None:
         assert rlp.decode(reference.encode(item)) == item
 
 
+@given(ITEMS)
+def test_rlp_writes_what_the_library_writes(item: Any) -> None:
+    assert rlp.encode(item) == reference.encode(item)
+
+
+@pytest.mark.parametrize("size", [0, 1, 55, 56, 255, 256, 65_535, 65_536])
+def test_rlp_lengths_at_their_edges(size: int) -> None:
+    items: list[rlp.Item] = [bytes(size), [b"\x01"] * size]
+    for item in items:
+        assert rlp.encode(item) == reference.encode(item)
+
+
 @given(st.binary(max_size=80))
 def test_rlp_refuses_what_the_library_refuses(raw: bytes) -> None:
     try:

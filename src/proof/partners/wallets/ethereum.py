@@ -20,7 +20,7 @@ def check_ethereum(text: str) -> str:
     if not _SHAPE.fullmatch(text):
         raise EthereumAddressError("it is not 0x and 40 hexadecimal digits")
     digits = text[2:]
-    address = _with_checksum(digits.lower())
+    address = with_checksum(digits.lower())
     if digits not in (digits.lower(), digits.upper()) and text != address:
         raise EthereumAddressError(
             "its checksum (EIP-55) does not hold; a digit is wrong, or its case"
@@ -28,7 +28,8 @@ def check_ethereum(text: str) -> str:
     return address
 
 
-def _with_checksum(digits: str) -> str:
+def with_checksum(digits: str) -> str:
+    """The EIP-55 text of an address, from its 40 hexadecimal digits in lower case."""
     nibbles = keccak_256(digits.encode("ascii")).hex()
     return "0x" + "".join(
         digit.upper() if int(nibble, 16) >= 8 else digit

@@ -7,9 +7,8 @@ what was added to headers; EIP-2718 for transactions.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import rlp
-
 from proof.timestamps.anchors.chain import ChainError
+from proof.verify import rlp
 from proof.verify.keccak import keccak_256
 
 # Scalars are written in the fewest octets, the others as they are. A header ends with the last field its
@@ -53,7 +52,7 @@ _HASH_BYTES = 32
 _LEAF, _ODD = 2, 1
 
 # A node of the trie: a leaf's or extension's two items, or a branch's seventeen.
-Node = list[Any]
+Node = list[rlp.Item]
 
 
 class UnreadableBlockError(ChainError):
@@ -65,7 +64,7 @@ def header_bytes(block: Mapping[str, Any]) -> bytes:
 
     Raises UnreadableBlockError unless it hashes to the block's hash.
     """
-    header: bytes = rlp.encode(
+    header = rlp.encode(
         [_field(name, block[name]) for name in _FIELDS if block.get(name) is not None]
     )
     if keccak_256(header) != unhex(block["hash"]):
@@ -78,9 +77,9 @@ def header_bytes(block: Mapping[str, Any]) -> bytes:
 def inclusion(raw_transactions: Sequence[bytes], index: int) -> tuple[bytes, list[bytes]]:
     """The root of the trie of a block's transactions, and the nodes from it to the one at `index`."""
     items = sorted(
-        (_nibbles(rlp.encode(number)), raw) for number, raw in enumerate(raw_transactions)
+        (_nibbles(rlp.encode_integer(number)), raw) for number, raw in enumerate(raw_transactions)
     )
-    key = _nibbles(rlp.encode(index))
+    key = _nibbles(rlp.encode_integer(index))
     path: list[bytes] = []
     root = rlp.encode(_node(items, 0, key, path))
     path.insert(0, root)
@@ -109,7 +108,7 @@ def _node(
 
 def _reference(
     items: Sequence[tuple[bytes, bytes]], depth: int, key: bytes | None, path: list[bytes]
-) -> Any:
+) -> rlp.Item:
     """What stands for a node in its parent: its hash, or itself if that is not longer."""
     node = _node(items, depth, key, path)
     encoded = rlp.encode(node)
@@ -142,8 +141,7 @@ def _shared(one: bytes, other: bytes) -> int:
 def _field(name: str, value: str) -> bytes:
     if name not in _SCALARS:
         return unhex(value)
-    number = int(value, 16)
-    return number.to_bytes((number.bit_length() + 7) // 8, "big")
+    return rlp.integer_bytes(int(value, 16))
 
 
 def unhex(text: str) -> bytes:
