@@ -2,24 +2,19 @@
 with the worker's loops beside it, and partners whose sandbox's time a test lets pass."""
 
 import asyncio
-import secrets
-import threading
-from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 from uuid import UUID
 
 from tests.support.application import CALLER, POLICY, Answer, Platform
-from tests.support.copying import copied
 from tests.support.partners import suspend
+from tests.support.served_platform import ServedPlatform, platform_served
 from tests.support.sessions import Shop, open_session, ramp_partner
-from tests.support.sites import listening_socket, server_of
 
 from proof.core.clock import SystemClock
-from proof.core.secrets import Vault
-from proof.db import Database
 from proof.db.embedded import EmbeddedCluster
 from proof.outbound import OutboundClient
 from proof.partners.audit import Actor
@@ -34,8 +29,6 @@ from proof.ramp.providers.sandbox.simulator import OwnAddressPolicy, Simulator
 from proof.worker.ramp import ramp_loops
 from proof.worker.simulator import simulator_loop
 
-T = TypeVar("T")
-
 SANDBOX, PRODUCTION = Environment.SANDBOX, Environment.PRODUCTION
 # Where the bought coins go, and where a sell's come back to.
 WALLETS = {
@@ -44,23 +37,13 @@ WALLETS = {
     "BTC": "bc1qar0srrr7xfkvy5l643lydnw9re59gtzzwf5mdq",
 }
 _CURRENCIES = {"ERC20": "USDT", "TRC20": "USDT", "BTC": "BTC"}
-_GIVE_UP_S = 120.0
 _VERIFIED = """
 UPDATE ramp_users SET kyc = 'verified' WHERE partner_environment_id = $1 AND partner_user_id = $2
 """
 
 
-@dataclass
-class WidgetServer:
-    """Proof, serving at `url`, on the loop of another thread."""
-
-    platform: Platform
-    url: str
-    loop: asyncio.AbstractEventLoop
-
-    def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Run a coroutine on the server's loop to its end."""
-        return asyncio.run_coroutine_threadsafe(work, self.loop).result(_GIVE_UP_S)
+class WidgetServer(ServedPlatform):
+    """Proof with its simulator, and the partners that sell by it."""
 
     def base_url(self, environment: Environment = SANDBOX) -> str:
         return self.platform.base_urls[environment]
@@ -206,61 +189,15 @@ class WidgetPartner:
 @contextmanager
 def widget_served(cluster: EmbeddedCluster, folder: Path) -> Iterator[WidgetServer]:
     """A Proof on a database of its own while the block lasts; nothing of it is on this thread's loop."""
-    serving = _Serving(cluster, folder)
-    thread = threading.Thread(target=serving.run)
-    thread.start()
-    serving.ready.wait(_GIVE_UP_S)
-    try:
-        yield serving.server
-    finally:
-        serving.stop()
-        thread.join(_GIVE_UP_S)
-
-
-class _Serving:
-    """The thread that serves: `server` is there once it is `ready`."""
-
-    server: WidgetServer
-
-    def __init__(self, cluster: EmbeddedCluster, folder: Path) -> None:
-        self._cluster = cluster
-        self._folder = folder
-        self.ready = threading.Event()
-        self._stopped = asyncio.Event()
-
-    def run(self) -> None:
-        try:
-            with copied(self._cluster, f"widget_{secrets.token_hex(6)}") as arguments:
-                asyncio.run(self._serve(arguments))
-        finally:
-            self.ready.set()
-
-    def stop(self) -> None:
-        if hasattr(self, "server"):
-            self.server.loop.call_soon_threadsafe(self._stopped.set)
-
-    async def _serve(self, arguments: dict[str, Any]) -> None:
-        bound, url = listening_socket()
-        urls = {PRODUCTION: url, SANDBOX: f"{url}/sandbox"}
-        database = await Database.open(arguments)
-        platform = Platform(database, Vault([bytes(range(32))]), self._folder, base_urls=urls)
-        await platform.start()
-        server = server_of(platform.app)
-        serving = asyncio.create_task(server.serve(sockets=[bound]))
-        async with _working(platform, urls[SANDBOX]):
-            self.server = WidgetServer(platform, url, asyncio.get_running_loop())
-            self.ready.set()
-            await self._stopped.wait()
-        server.should_exit = True
-        await serving
-        await platform.stop()
-        await database.close()
+    with platform_served(cluster, folder, _working) as found:
+        yield WidgetServer(found.platform, found.url, found.loop)
 
 
 @asynccontextmanager
-async def _working(platform: Platform, sandbox_url: str) -> AsyncIterator[None]:
+async def _working(platform: Platform) -> AsyncIterator[None]:
     """The worker's loops of the ramp."""
     at, clock = platform, SystemClock()
+    sandbox_url = platform.base_urls[SANDBOX]
     asking, own = OutboundClient(POLICY), OutboundClient(OwnAddressPolicy(base_url=sandbox_url))
     providers = Providers(Reach(asking, at.database, clock))
     loops = [

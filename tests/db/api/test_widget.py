@@ -1,8 +1,9 @@
 """The hosted page's own API: opened once, resumed in the same tab, and what its user does."""
 
 import asyncio
+import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -23,6 +24,11 @@ BROWSER = "198.51.100.20"
 CARD = "4242 4242 4242 4242"
 
 
+def new_token() -> str:
+    """A session token as a tab makes it."""
+    return f"wst_{secrets.token_urlsafe(32)}"
+
+
 @dataclass
 class Page:
     """The hosted page in one tab, run by a shop's own page with what its backend was answered."""
@@ -30,7 +36,7 @@ class Page:
     platform: Platform
     session: dict[str, Any]
     environment: Environment = SANDBOX
-    token: str | None = None
+    token: str | None = field(default_factory=new_token)
 
     async def call(self, method: str, path: str, body: Any = None, **options: Any) -> Answer:
         headers = [("origin", "https://proof.example")]
@@ -42,10 +48,7 @@ class Page:
 
     async def open(self, options: Mapping[str, Any] | None = None, **changes: Any) -> Answer:
         presented = {name: self.session[name] for name in PRESENTED} | changes
-        answer = await self.call("POST", "open", {**presented, "options": dict(options or {})})
-        if answer.status == 200:
-            self.token = answer.json["session_token"]
-        return answer
+        return await self.call("POST", "open", {**presented, "options": dict(options or {})})
 
     async def state(self) -> dict[str, Any]:
         answer = await self.call("GET", "state")
@@ -101,7 +104,7 @@ def test_the_widget_is_opened_with_what_the_backend_was_answered(
         page = await page_of(platform, shop, address=OWN)
         answer = await page.open(page.session)
         assert (answer.status, answer.headers["cache-control"]) == (200, "no-store")
-        assert answer.json.keys() == {"session_token", "expires_at", "state"}
+        assert answer.json.keys() == {"expires_at", "state"}
         state = answer.json["state"]
         assert answer.json["expires_at"] == state["session_expires_at"]
         quote, cards = state.pop("quote"), state.pop("test_cards")
@@ -160,13 +163,57 @@ def test_an_init_token_opens_one_tab_and_that_one_again(run: Run, platform: Plat
         page = await page_of(platform)
         first = await page.open()
         again = await page.open()
-        assert (again.status, again.json["session_token"]) == (200, first.json["session_token"])
+        assert (first.status, again.status) == (200, 200)
         assert again.json["expires_at"] == first.json["expires_at"]
         elsewhere = Page(platform, page.session)
         assert "another tab" in refused(await elsewhere.open(), 401, "init_token_used")
-        elsewhere.token = "wst_guessed"
-        refused(await elsewhere.open(), 401, "init_token_used")
         assert (await elsewhere.call("GET", "state")).status == 401
+        assert (await page.state())["status"] == "pending"
+
+    run(scene())
+
+
+def test_a_tab_whose_answers_are_lost_opens_its_session_all_the_same(
+    run: Run, platform: Platform
+) -> None:
+    """Of calls that are under way together one gives the session, and the others find it given to them."""
+
+    async def scene() -> None:
+        page = await page_of(platform)
+        answers = await asyncio.gather(*(page.open() for _ in range(8)))
+        assert [answer.status for answer in answers] == [200] * 8
+        assert len({answer.json["expires_at"] for answer in answers}) == 1
+
+    run(scene())
+
+
+@pytest.mark.parametrize(
+    "token",
+    [None, "", "wst_", "wst_guessed", "x" * 47, "wst_" + "A" * 42 + "B", "wst_" + "A" * 44],
+)
+def test_a_tab_without_a_token_worth_the_name_opens_nothing(
+    run: Run, platform: Platform, token: str | None
+) -> None:
+    async def scene() -> None:
+        page = await page_of(platform)
+        page.token = token
+        assert "32 random bytes" in refused(await page.open(), 400, "validation_error")
+        page.token = new_token()
+        assert (await page.open()).status == 200
+
+    run(scene())
+
+
+def test_the_token_of_one_session_opens_no_other(run: Run, platform: Platform) -> None:
+    async def scene() -> None:
+        page, other = await page_of(platform), await page_of(platform)
+        assert (await page.open()).status == 200
+        token, other.token = other.token, page.token
+        refused(await other.open(), 400, "session_token_taken")
+        state = await page.state()
+        assert state["merchant_transaction_id"] == page.session["merchant_transaction_id"]
+        other.token = token
+        assert (await other.open()).status == 200
 
     run(scene())
 

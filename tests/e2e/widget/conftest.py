@@ -156,6 +156,14 @@ def stop_the_clock(page: Page) -> None:
     page.clock.pause_at(datetime.now(UTC) + timedelta(seconds=1))
 
 
+def hurry(page: Page) -> None:
+    """The page's pauses pass in a tenth of their time."""
+    page.add_init_script(
+        "const wait = setTimeout;"
+        " window.setTimeout = (act, pause, ...values) => wait(act, pause / 10, ...values);"
+    )
+
+
 def redirect_url(server: WidgetServer, answer: dict[str, Any], **changes: Any) -> str:
     """Where the loader sends a browser in redirect mode."""
     handed = {

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, Page, Request, Route, expect
 from starlette.requests import Request as Asked
-from tests.e2e.widget.conftest import Line, Shop, heard, redirect_url, run_options
+from tests.e2e.widget.conftest import Line, Shop, heard, hurry, redirect_url, run_options
 from tests.e2e.widget.driving import heading, identify, tab_call
 from tests.support.mercuryo import PARTNER_TOKEN, SECRET, SIGN_KEY, Mercuryo
 from tests.support.sites import http_served, site
@@ -300,7 +300,8 @@ def test_an_environment_without_a_provider_says_so_and_is_not_tried_again(
 def test_what_may_pass_is_tried_again_but_not_for_ever(
     page: Page, shop: Shop, partner: WidgetPartner, line: Line
 ) -> None:
-    line.faults["open"] = ["lost", 502, "lost"]
+    hurry(page)
+    line.faults["open"] = [*["lost"] * 4, *[502] * 4, *["lost"] * 4]
     frame = shop.visit(page, run_options(partner.open()))
     heading(frame, "The payment server cannot be reached")
     again = frame.get_by_role("button", name="Try again")
@@ -316,11 +317,32 @@ def test_what_may_pass_is_tried_again_but_not_for_ever(
 def test_a_reload_after_a_failure_still_has_the_session(
     page: Page, server: WidgetServer, partner: WidgetPartner, line: Line
 ) -> None:
-    line.faults["open"] = ["lost"]
+    hurry(page)
+    line.faults["open"] = ["lost", "lost", "unanswered", "lost"]
     page.goto(redirect_url(server, partner.open()))
     heading(page, "The payment server cannot be reached")
     page.reload()
     heading(page, "Payment")
+
+
+@pytest.mark.parametrize("fault", ["lost", "unanswered", "doubled", 502])
+def test_an_opening_that_fails_is_made_again_and_opens_the_session(
+    page: Page,
+    server: WidgetServer,
+    partner: WidgetPartner,
+    line: Line,
+    browser: Browser,
+    fault: str | int,
+) -> None:
+    line.faults["open"] = [fault]
+    link = redirect_url(server, partner.open())
+    page.goto(link)
+    heading(page, "Payment")
+    assert line.names().count("open") == (1 if fault == "doubled" else 2)
+    tabs = browser.new_page()
+    tabs.goto(link)
+    heading(tabs, "This payment was opened before")
+    tabs.close()
 
 
 def test_words_that_do_not_load_are_asked_for_again(

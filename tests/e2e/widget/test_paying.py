@@ -11,6 +11,7 @@ from tests.e2e.widget.conftest import (
     Shop,
     calls,
     heard,
+    hurry,
     redirect_url,
     run_options,
 )
@@ -128,6 +129,7 @@ def test_an_attempt_whose_end_is_unknown_keeps_its_id_over_a_reload(
 ) -> None:
     answer = partner.open()
     line.faults["pay"] = [502] * 4
+    hurry(page)
     page.goto(redirect_url(server, answer))
     card(page, LATE)
     pay(page)
@@ -225,6 +227,7 @@ def test_identity_is_asked_for_with_document_and_face(
 def test_an_act_whose_answer_is_lost_says_what_to_do(
     page: Page, server: WidgetServer, partner: WidgetPartner, line: Line
 ) -> None:
+    hurry(page)
     page.goto(redirect_url(server, partner.open(verified=False)))
     line.faults["kyc"] = ["lost"] * 4
     identify(page)

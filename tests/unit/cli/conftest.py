@@ -1,11 +1,11 @@
-"""The commands of a partner, in this process, against a fake server."""
+"""The commands of a partner, in this process, where what answers is not Proof or nothing is asked."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import typer
-from tests.unit.cli.fake_api import FakeApi, fake_api
+from tests.support.middleman import Middleman, middleman
 from typer.testing import CliRunner, Result
 
 from proof.cli import fetching, stamping, verifying
@@ -15,21 +15,22 @@ Proof = Callable[..., Result]
 
 
 @pytest.fixture
-def api() -> Iterator[FakeApi]:
-    with fake_api() as fake:
-        yield fake
+def stranger() -> Iterator[Middleman]:
+    """A server that is not Proof."""
+    with middleman() as found:
+        yield found
 
 
 @pytest.fixture
-def proof(api: FakeApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Proof:
-    """Runs `proof <arguments>` in an empty folder with the fake's URL and a key."""
+def proof(stranger: Middleman, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Proof:
+    """Runs `proof <arguments>` in an empty folder with the stranger's URL and a key."""
     app = typer.Typer()
     for commands in (stamping, fetching, verifying):
         commands.register(app)
     monkeypatch.chdir(tmp_path)
 
     def run(*arguments: object, given: bytes | None = None, **environment: str) -> Result:
-        settings = {"PROOF_URL": api.url, "PROOF_API_KEY": KEY} | environment
+        settings = {"PROOF_URL": stranger.url, "PROOF_API_KEY": KEY} | environment
         result = CliRunner().invoke(app, list(map(str, arguments)), given, env=settings)
         assert result.exception is None or isinstance(result.exception, SystemExit)
         assert KEY not in result.output

@@ -1,4 +1,4 @@
-"""proof ots: upgrading from calendars, exporting, and what the real client says of the result."""
+"""proof ots: upgrading from calendars of others, exporting, and what the real client says of the result."""
 
 import json
 import subprocess
@@ -11,7 +11,7 @@ import pytest
 import typer
 from tests.support import anchored
 from tests.support.fake_node import fake_node
-from tests.unit.cli.fake_api import Answer, FakeApi, fake_api
+from tests.support.middleman import Answer, Middleman, middleman
 from typer.testing import CliRunner, Result
 
 from proof.cli import ots as ots_commands
@@ -26,9 +26,10 @@ FILE = Path("report.pdf.ots")
 
 
 @pytest.fixture
-def calendar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeApi]:
+def calendar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Middleman]:
+    """A calendar of somebody else's."""
     monkeypatch.chdir(tmp_path)
-    with fake_api() as fake:
+    with middleman() as fake:
         yield fake
 
 
@@ -67,9 +68,9 @@ def upgrade(*options: object) -> Result:
     return run("ots", "upgrade", FILE, *LOOPBACK, *options)
 
 
-def test_a_calendar_has_it(calendar: FakeApi) -> None:
+def test_a_calendar_has_it(calendar: Middleman) -> None:
     pending(calendar.url)
-    calendar.script(path(), Answer(200, COMPLETE))
+    calendar.answers[path()] = Answer(200, COMPLETE)
     result = upgrade("--json")
     assert result.exit_code == 0, result.output
     facts: dict[str, Any] = json.loads(result.stdout)
@@ -82,23 +83,23 @@ def test_a_calendar_has_it(calendar: FakeApi) -> None:
     assert FILE.read_bytes() == before
 
 
-def test_a_calendar_has_nothing_yet(calendar: FakeApi) -> None:
+def test_a_calendar_has_nothing_yet(calendar: Middleman) -> None:
     pending(calendar.url)
     before = FILE.read_bytes()
-    calendar.script(path(), Answer(404, b"Pending"))
+    calendar.answers[path()] = Answer(404, b"Pending")
     result = upgrade()
     assert result.exit_code == 3
     assert f"pending at {calendar.url}; ask again later" in result.stdout
     assert FILE.read_bytes() == before
 
 
-def test_a_calendar_passes_on_to_another(calendar: FakeApi) -> None:
+def test_a_calendar_passes_on_to_another(calendar: Middleman) -> None:
     pending(calendar.url)
     second = ots.pending_attestation(f"{calendar.url}/second")
     further = ots.apply_operation((ots.SHA256, b""), message())
     promise = b"\x08\x00" + second.tag + bytes([len(second.payload)]) + second.payload
-    calendar.script(path(), Answer(200, promise))
-    calendar.script(f"/second/timestamp/{further.hex()}", Answer(200, COMPLETE))
+    calendar.answers[path()] = Answer(200, promise)
+    calendar.answers[f"/second/timestamp/{further.hex()}"] = Answer(200, COMPLETE)
     result = upgrade("--json")
     assert result.exit_code == 0
     assert json.loads(result.stdout)["heights"] == [7]
@@ -119,7 +120,7 @@ def ordinary_stack() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("ordinary_stack")
-def test_a_file_of_as_many_forks_as_there_may_be(calendar: FakeApi) -> None:
+def test_a_file_of_as_many_forks_as_there_may_be(calendar: Middleman) -> None:
     digest = bytes.fromhex(ANCHORED.payload["sha256"])
     there = promise("http://127.0.0.1:1")
     forks = (b"\xff" + there + b"\x08") * ots.MAX_DEPTH + there
@@ -131,13 +132,13 @@ def test_a_file_of_as_many_forks_as_there_may_be(calendar: FakeApi) -> None:
 
 
 @pytest.mark.usefixtures("ordinary_stack")
-def test_calendars_that_lead_ever_deeper_are_refused(calendar: FakeApi) -> None:
+def test_calendars_that_lead_ever_deeper_are_refused(calendar: Middleman) -> None:
     pending(calendar.url)
     deeper = (b"\xff" + COMPLETE[1:] + b"\x08") * 250
     at = message()
     for here, there in (("", "/2"), ("/2", "/3"), ("/3", "/4")):
         answer = Answer(200, deeper + promise(calendar.url + there))
-        calendar.script(f"{here}/timestamp/{at.hex()}", answer)
+        calendar.answers[f"{here}/timestamp/{at.hex()}"] = answer
         for _ in range(250):
             at = ots.apply_operation((ots.SHA256, b""), at)
     before = FILE.read_bytes()
@@ -147,9 +148,9 @@ def test_calendars_that_lead_ever_deeper_are_refused(calendar: FakeApi) -> None:
     assert FILE.read_bytes() == before
 
 
-def test_one_of_two_calendars_is_enough(calendar: FakeApi) -> None:
+def test_one_of_two_calendars_is_enough(calendar: Middleman) -> None:
     pending(calendar.url, "http://127.0.0.1:1")
-    calendar.script(path(), Answer(200, COMPLETE))
+    calendar.answers[path()] = Answer(200, COMPLETE)
     result = upgrade("--json")
     assert result.exit_code == 0
     assert len(json.loads(result.stdout)["failures"]) == 1
@@ -168,11 +169,11 @@ WRONG: dict[str, tuple[Answer, str]] = {
 
 
 @pytest.mark.parametrize("fault", WRONG)
-def test_a_calendar_sends_something_wrong(calendar: FakeApi, fault: str) -> None:
+def test_a_calendar_sends_something_wrong(calendar: Middleman, fault: str) -> None:
     pending(calendar.url)
     before = FILE.read_bytes()
     answer, expected = WRONG[fault]
-    calendar.script(path(), answer)
+    calendar.answers[path()] = answer
     result = upgrade()
     assert result.exit_code == 1
     assert expected in result.stderr
@@ -180,25 +181,25 @@ def test_a_calendar_sends_something_wrong(calendar: FakeApi, fault: str) -> None
     assert FILE.read_bytes() == before
 
 
-def test_only_public_addresses_are_called(calendar: FakeApi) -> None:
+def test_only_public_addresses_are_called(calendar: Middleman) -> None:
     pending(calendar.url)
-    calendar.script(path(), Answer(200, COMPLETE))
+    calendar.answers[path()] = Answer(200, COMPLETE)
     result = run("ots", "upgrade", FILE)
     assert result.exit_code == 4
     assert calendar.asked == []
 
 
-def test_a_calendar_that_cannot_be_reached(calendar: FakeApi) -> None:
+def test_a_calendar_that_cannot_be_reached(calendar: Middleman) -> None:
     pending("http://127.0.0.1:1")
     result = upgrade()
     assert (result.exit_code, result.stdout) == (4, "")
     assert "http://127.0.0.1:1: " in result.stderr
 
 
-def test_pending_is_only_what_a_calendar_said(calendar: FakeApi) -> None:
+def test_pending_is_only_what_a_calendar_said(calendar: Middleman) -> None:
     refused = [f"https://refused{n}.example:22" for n in range(32)]
     pending(calendar.url, *refused)
-    calendar.script(path(), Answer(404, b"Pending"))
+    calendar.answers[path()] = Answer(404, b"Pending")
     facts = json.loads(upgrade("--json").stdout)
     assert facts["pending"] == [calendar.url]
     (unasked,) = facts["unasked"]
@@ -208,7 +209,7 @@ def test_pending_is_only_what_a_calendar_said(calendar: FakeApi) -> None:
     assert last.startswith(f"report.pdf.ots: {unasked} was not asked")
 
 
-def test_a_file_without_calendars_says_so(calendar: FakeApi) -> None:
+def test_a_file_without_calendars_says_so(calendar: Middleman) -> None:
     digest = bytes.fromhex(ANCHORED.payload["sha256"])
     unknown = ots.Attestation(b"\x01" * 8, b"?")
     FILE.write_bytes(
@@ -219,7 +220,7 @@ def test_a_file_without_calendars_says_so(calendar: FakeApi) -> None:
     assert "names neither a Bitcoin block nor a calendar" in result.stdout
 
 
-def test_what_is_no_ots_file(calendar: FakeApi) -> None:
+def test_what_is_no_ots_file(calendar: Middleman) -> None:
     FILE.write_bytes(b"{}")
     result = upgrade()
     assert result.exit_code == 1
@@ -229,7 +230,7 @@ def test_what_is_no_ots_file(calendar: FakeApi) -> None:
     assert run("ots", "upgrade", FILE, "--open-network", "x").exit_code == 2
 
 
-def test_a_proof_of_ours_is_exported(calendar: FakeApi) -> None:
+def test_a_proof_of_ours_is_exported(calendar: Middleman) -> None:
     Path("report.pdf.proof.json").write_text(json.dumps(ANCHORED.payload))
     result = run("ots", "export", "report.pdf.proof.json")
     assert (result.exit_code, result.stdout) == (0, "report.pdf.ots\n")
@@ -243,7 +244,7 @@ def test_a_proof_of_ours_is_exported(calendar: FakeApi) -> None:
 
 
 def test_verify_finds_the_ots_file_beside_the_file(
-    calendar: FakeApi, capsys: pytest.CaptureFixture[str]
+    calendar: Middleman, capsys: pytest.CaptureFixture[str]
 ) -> None:
     Path("report.pdf").write_bytes(b"not it")
     pending(calendar.url)
@@ -256,7 +257,7 @@ def test_verify_finds_the_ots_file_beside_the_file(
     assert run("verify", "p.proof.json", "--network", "regtest").exit_code == 3
 
 
-def test_the_real_client_verifies_what_we_export(calendar: FakeApi) -> None:
+def test_the_real_client_verifies_what_we_export(calendar: Middleman) -> None:
     """`ots verify` against a node on regtest, and `ots info` of the same file."""
     Path("p.proof.json").write_text(json.dumps(ANCHORED.payload))
     assert run("ots", "export", "p.proof.json").exit_code == 0

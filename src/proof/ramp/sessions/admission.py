@@ -34,8 +34,8 @@ from proof.ramp.sessions.widget_queries import Held
 
 
 class Opening(NamedTuple):
-    """What the page presents. `address` is the browser's as the edge saw it; `session_token` that of a tab
-    that opened this session before, None in a new one."""
+    """What the page presents. `address` is the browser's as the edge saw it; `session_token` the tab's own,
+    the same whenever it tries again, None if it sent none."""
 
     widget_id: str
     init_token: str
@@ -108,12 +108,12 @@ async def admit_tab(
     return Admitted(held, owner, await personal.read(connection, vault, held.transaction_id))
 
 
-def resumes(held: Held, session_token: str | None, now: datetime) -> bool:
+def resumes(held: Held, session_token: str, now: datetime) -> bool:
     """Whether the tab has the session already. Raises InitTokenUsedError when another has it,
     InitTokenExpiredError when nobody may have it any more."""
     there = now + held.offset
     if held.exchanged_at is not None and held.expires_at is not None:
-        presented = token_sha256(session_token or "")
+        presented = token_sha256(session_token)
         if not hmac.compare_digest(presented, held.token_sha256 or b""):
             raise InitTokenUsedError
         if there >= held.expires_at:

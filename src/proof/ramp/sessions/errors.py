@@ -26,6 +26,15 @@ class InitTokenExpiredError(UnauthorisedError):
     code = "init_token_expired"
 
 
+class SessionTokenTakenError(InvalidInputError):
+    """The tab's own token is that of another session."""
+
+    code = "session_token_taken"
+
+    def __init__(self) -> None:
+        super().__init__("authorization: the token is another session's; make one for each session")
+
+
 class SignatureInvalidError(InvalidInputError):
     """The signature is not ours over this session's parameters."""
 

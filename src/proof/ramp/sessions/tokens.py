@@ -1,21 +1,23 @@
 """What opens a widget, and what keeps it open.
 
-An init token is derived from the session's random id and stored nowhere; a session token is random and
-stored as its SHA-256.
+An init token is derived from the session's random id and stored nowhere. A session token is random, made by
+the tab that opens the widget, and stored as its SHA-256.
 """
 
 import hashlib
 import hmac
-import secrets
+import re
 from base64 import urlsafe_b64encode
 from uuid import UUID
 
+from proof.core.errors import InvalidInputError
 from proof.partners.signing import Ring
 
 SESSION_ID_BYTES = 32
-_SECRET_BYTES = 32
 _INIT_LABEL = b"proof init token v1"
 _BODY_LABEL = b"proof idempotency body v1"
+# 256 bits in base64url: 42 characters of six bits and one of four.
+_SESSION_TOKEN = re.compile(r"wst_[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]")
 
 
 def init_token(ring: Ring, key_id: UUID, session_id: bytes) -> str:
@@ -30,9 +32,14 @@ def body_mac(ring: Ring, key_id: UUID, body: bytes) -> bytes:
     return hmac.digest(ring.derived(key_id, _BODY_LABEL), body, "sha256")
 
 
-def new_session_token() -> str:
-    """256 random bits, for the browser tab that opened the widget."""
-    return "wst_" + urlsafe_b64encode(secrets.token_bytes(_SECRET_BYTES)).rstrip(b"=").decode()
+def require_session_token(token: str | None) -> str:
+    """A session token as a tab makes it. Not checked: whether its bits are random. Raises
+    InvalidInputError."""
+    if token is None or not _SESSION_TOKEN.fullmatch(token):
+        raise InvalidInputError(
+            "authorization: a token of the tab's own is required, wst_ and 32 random bytes in base64url"
+        )
+    return token
 
 
 def token_sha256(token: str) -> bytes:

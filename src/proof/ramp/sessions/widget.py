@@ -4,8 +4,8 @@ Opening, in order; each step leaves nothing undone if we stop after it:
 
 1. The init token, signature and options are held against the stored session. Nothing is written.
 2. A provider with a widget of its own mints its session. Stopped here, the init token is as good as before.
-3. The init token is exchanged for the tab's own token, by one guarded statement. Stopped here, only the tab
-   that got the answer goes on; nobody else can.
+3. The session is given to the tab's own token, by one guarded statement. The tab made and kept that token
+   before it asked: one whose answer is lost asks again and goes on; with the init token alone nobody can.
 4. The simulator's operation begins, at the first look at the state. Stopped here, the next look begins it.
 """
 
@@ -31,7 +31,7 @@ from proof.ramp.sessions.admission import Admitted, Opening, admit_opening, admi
 from proof.ramp.sessions.errors import InitTokenUsedError
 from proof.ramp.sessions.provider import SessionProviders
 from proof.ramp.sessions.state import State
-from proof.ramp.sessions.tokens import new_session_token, token_sha256
+from proof.ramp.sessions.tokens import require_session_token, token_sha256
 from proof.ramp.sessions.widget_queries import Held
 
 SESSION_LIFETIME = timedelta(hours=24)
@@ -41,9 +41,8 @@ _Act = Callable[[ActsForUser, OnBehalf], Awaitable[Progress]]
 
 
 class OpenedWidget(msgspec.Struct, frozen=True):
-    """The tab's own token, its end, and the state."""
+    """The end of the tab's session, and the state."""
 
-    session_token: str
     expires_at: str
     state: State
 
@@ -60,26 +59,38 @@ class Widgets:
         self._providers = SessionProviders(database, vault, providers)
 
     async def open(self, environment: Environment, opening: Opening) -> OpenedWidget:
-        """Exchange an init token for the tab's session, or go on in the tab that did.
+        """Give the session to the tab whose token is presented, or go on in the tab that has it.
 
-        Raises NotFoundError for an unknown widget, UnauthorisedError or a kind of it,
-        SignatureInvalidError, OptionsDifferError, SuspendedError, ProviderError when no provider opens
-        it.
+        Raises InvalidInputError without such a token, NotFoundError for an unknown widget,
+        UnauthorisedError or a kind of it, SignatureInvalidError, OptionsDifferError, SuspendedError,
+        ProviderError when no provider opens it.
         """
+        token = require_session_token(opening.session_token)
+        opened = await self._opened(environment, opening, token)
+        if opened is None:
+            # Another call was faster: it is this tab's own, or the second look says whose.
+            opened = await self._opened(environment, opening, token)
+        if opened is None:
+            raise InitTokenUsedError
+        return opened
+
+    async def _opened(
+        self, environment: Environment, opening: Opening, token: str
+    ) -> OpenedWidget | None:
+        """One try; None when the session was given away, or ended, meanwhile."""
         async with self._database.connection() as connection:
             now = self._clock.now()
             admitted = await admit_opening(connection, self._vault, environment, opening, now)
             held = admitted.held
-            resumed = resumes(held, opening.session_token, now)
+            resumed = resumes(held, token, now)
             used = held.provider_account_id if resumed else None
             found = await self._providers.account(connection, held.partner_environment_id, used)
         handover = await self._providers.handover(found, admitted, opening.address)
-        token = opening.session_token
-        if not resumed or token is None:
-            token = new_session_token()
-            admitted = await self._exchanged(admitted, found, opening.address, token)
-        state = await self._providers.state(found, admitted, self._now(admitted.held), handover)
-        return OpenedWidget(token, state.session_expires_at, state)
+        given = admitted if resumed else await self._given(admitted, found, opening.address, token)
+        if given is None:
+            return None
+        state = await self._providers.state(found, given, self._now(given.held), handover)
+        return OpenedWidget(state.session_expires_at, state)
 
     async def state(self, environment: Environment, token: str) -> State:
         """How the session stands. Raises UnauthorisedError, ProviderError."""
@@ -156,17 +167,18 @@ class Widgets:
                 await act(adapter, OnBehalf(tx, found, admitted.subject, now))
         return await self.state(environment, token)
 
-    async def _exchanged(
+    async def _given(
         self, admitted: Admitted, found: Account, address: Address, token: str
-    ) -> Admitted:
+    ) -> Admitted | None:
         held, now = admitted.held, self._now(admitted.held)
         expires_at, sha256 = now + SESSION_LIFETIME, token_sha256(token)
         differs = _differs(admitted.personal.get(Kind.CLIENT_IP), address)
         async with self._database.connection() as connection:
-            if not await widget_queries.exchange(
+            given = await widget_queries.exchange(
                 connection, held.id, now, sha256, expires_at, differs, found.id
-            ):
-                raise InitTokenUsedError
+            )
+        if not given:
+            return None
         return admitted._replace(held=replace(held, expires_at=expires_at, exchanged_at=now))
 
     async def _session(self, environment: Environment, token: str) -> tuple[Admitted, Account]:

@@ -6,10 +6,12 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+import asyncpg
 import msgspec
 
 from proof.db import Connection
 from proof.ramp.providers.protocols import Subject, Verdict
+from proof.ramp.sessions.errors import SessionTokenTakenError
 from proof.ramp.sessions.types import StoredParameters
 from proof.ramp.types import KycStatus, Status, TransactionType
 from proof.ramp.wire import MoneyFields, money_fields
@@ -124,16 +126,22 @@ async def exchange(
     client_ip_differs: bool | None,
     provider_account_id: UUID,
 ) -> bool:
-    """Give the session its token and its provider account; False when it has one or is over."""
-    done = await connection.fetchval(
-        _EXCHANGE,
-        session_id,
-        now,
-        token_sha256,
-        expires_at,
-        client_ip_differs,
-        provider_account_id,
-    )
+    """Give the session its token and its provider account; False when it has one or is over.
+
+    Raises SessionTokenTakenError when another session has this token.
+    """
+    try:
+        done = await connection.fetchval(
+            _EXCHANGE,
+            session_id,
+            now,
+            token_sha256,
+            expires_at,
+            client_ip_differs,
+            provider_account_id,
+        )
+    except asyncpg.UniqueViolationError:
+        raise SessionTokenTakenError from None
     return done is not None
 
 

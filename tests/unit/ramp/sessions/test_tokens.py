@@ -1,12 +1,16 @@
 """Tokens: derived, random, and never the same by accident."""
 
 import hmac
+from base64 import urlsafe_b64encode
 from uuid import UUID
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from proof.core.errors import InvalidInputError
 from proof.partners.signing import NoSigningKeyError, Ring, SessionParameters
-from proof.ramp.sessions.tokens import body_mac, init_token, new_session_token, token_sha256
+from proof.ramp.sessions.tokens import body_mac, init_token, require_session_token, token_sha256
 
 NEW, OLD = UUID(int=1), UUID(int=2)
 RING = Ring((b"n" * 64, b"o" * 64), (NEW, OLD))
@@ -49,7 +53,17 @@ def test_the_keys_of_a_ring_are_not_shown() -> None:
     assert "nnn" not in repr(RING)
 
 
-def test_session_tokens_are_random_and_stored_as_their_hash() -> None:
-    tokens = {new_session_token() for _ in range(20)}
-    assert len(tokens) == 20
-    assert {len(token_sha256(token)) for token in (*tokens, "\ud800", "")} == {32}
+@given(st.binary(min_size=32, max_size=32))
+def test_every_session_token_that_a_tab_makes_is_taken(bits: bytes) -> None:
+    token = "wst_" + urlsafe_b64encode(bits).decode().rstrip("=")
+    assert require_session_token(token) == token
+
+
+@given(st.binary(max_size=40).filter(lambda bits: len(bits) != 32))
+def test_a_session_token_of_another_length_is_refused(bits: bytes) -> None:
+    with pytest.raises(InvalidInputError, match="32 random bytes"):
+        require_session_token("wst_" + urlsafe_b64encode(bits).decode().rstrip("="))
+
+
+def test_whatever_is_presented_has_a_hash() -> None:
+    assert {len(token_sha256(token)) for token in ("wst_a", "\ud800", "")} == {32}

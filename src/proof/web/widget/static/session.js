@@ -1,14 +1,15 @@
 /**
  * The widget session: one transaction, seen through /w/api/.
  *
- * The token lives in sessionStorage: a reload finds it, another tab or site does not. Every call may be
- * sent again: an attempt to pay carries an id that is stored before the first try and kept until the
- * server has said how that attempt ended.
+ * The session's token is made here and lives in sessionStorage: a reload finds it, another tab or site does
+ * not. Every call may be sent again: the token is stored before the session is opened, and an attempt to pay
+ * carries an id that is stored before the first try and kept until the server has said how it ended.
  */
 
 const PAUSES_MS = [400, 1200, 3000];
 const PATIENCE_MS = 20000;
 const JITTER_MS = 2000;
+const TOKEN_BYTES = 32;
 
 /** What the server refused, or `network` when nothing came back. */
 export class ApiError extends Error {
@@ -39,36 +40,30 @@ export class Session {
     this.skewMs = 0;
   }
 
-  /** Resumes what this tab has open, or exchanges the init token. Gives the state; raises ApiError. */
+  /** Goes on with what this tab has open, or opens it. Gives the state; raises ApiError. */
   async begin(handed) {
-    if (this.kept.token) {
+    if (this.kept.opened && !this.kept.opening) {
       try {
-        return await this.resumed();
+        return await this.state();
       } catch (error) {
         if (error.status !== 401 || !handed.init_token) throw error;
-        this.keep({ token: null, attempt: null });
       }
     }
     const opening = this.opening(handed);
     if (!opening) throw new ApiError("init_token_used", "this tab has not opened the session");
-    // Kept until it is answered: a reload after a failure finds it, the address has it no longer.
-    this.keep({ opening });
-    // Sent once: an answer that is lost has used the token up, and a second try would say so anyway.
-    const opened = await this.call("open", opening, []);
+    // Kept until it is answered: a reload after a failure finds it, the address has it no longer. Whoever
+    // else has the opening has not the token that the server knows this tab by.
+    this.keep({ opening, token: this.kept.token ?? newToken() });
+    const { state } = await this.call("open", opening);
     // A provider's own widget is opened by parameters that only an opening gives, after a reload again.
-    this.keep({ token: opened.session_token, opening: opened.state.handover ? opening : null });
-    return opened.state;
+    this.keep({ opened: true, opening: state.handover ? opening : null });
+    return state;
   }
 
   /** What opens the session: as handed over, or as kept by this tab. */
   opening({ init_token, merchant_transaction_id, signature, options }) {
     if (!init_token) return this.kept.opening ?? null;
     return { widget_id: this.widgetId, init_token, merchant_transaction_id, signature, options };
-  }
-
-  async resumed() {
-    const { opening } = this.kept;
-    return opening ? (await this.call("open", opening)).state : this.state();
   }
 
   state() {
@@ -112,14 +107,14 @@ export class Session {
     if (Math.abs(skewMs - this.skewMs) > JITTER_MS) this.skewMs = skewMs;
   }
 
-  async call(name, body, pauses = PAUSES_MS) {
+  async call(name, body) {
     for (let tried = 0; ; tried += 1) {
       try {
         return await this.once(name, body);
       } catch (error) {
         const passing = error.code === "network" || error.status === 429 || error.status >= 500;
-        if (!passing || tried >= pauses.length) throw error;
-        await new Promise((resolve) => setTimeout(resolve, pauses[tried]));
+        if (!passing || error.code === "provider_error" || tried >= PAUSES_MS.length) throw error;
+        await new Promise((resolve) => setTimeout(resolve, PAUSES_MS[tried]));
       }
     }
   }
@@ -147,6 +142,13 @@ export class Session {
     if (!reply.ok) throw new ApiError(answer.code ?? "internal_error", answer.message ?? "", reply.status);
     return answer;
   }
+}
+
+/** 256 random bits, which the server stores as their SHA-256. */
+function newToken() {
+  const bytes = crypto.getRandomValues(new Uint8Array(TOKEN_BYTES));
+  const base64 = btoa(String.fromCharCode(...bytes));
+  return `wst_${base64.replaceAll("+", "-").replaceAll("/", "_").replace(/=+$/, "")}`;
 }
 
 function pageUrl() {
