@@ -32,7 +32,9 @@ def server() -> Iterator[Server]:
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         opened = playwright.chromium.launch(
-            executable_path=str(chromium()), args=list(ARGUMENTS), env={**library_path()} or None
+            executable_path=str(chromium()),
+            args=list(ARGUMENTS),
+            env={**os.environ, **library_path()},
         )
         yield opened
         opened.close()

@@ -1,9 +1,8 @@
 """Installs what the tests start besides Proof, before a test's time limit runs."""
 
-from tests.support.tools import anvil, bitcoind, openssl
-from tests.support.tools.chromium import chromium
+from tests.support.tools import anvil, bitcoind, chromium, openssl
 
 openssl.install()
-chromium()
+chromium.install()
 bitcoind.command()
 anvil.command()
