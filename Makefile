@@ -44,12 +44,18 @@ openapi: $(READY) ## write docs/openapi.json anew
 
 verifier: proof-verify.pyz ## build the verifier as one file for any Python 3.11
 
+release: $(READY) ## build what a release has into dist: two wheels, the verifier as one file, hashes
+	rm -rf dist
+	$(BIN)/python scripts/build_wheels.py dist
+	$(BIN)/python scripts/build_verifier.py dist/proof-verify.pyz
+	cd dist && sha256sum proof* > SHA256SUMS
+
 lock: ## resolve the dependencies anew (needs pip-tools)
 	pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras --no-emit-index-url \
 	  --no-emit-find-links --extra dev -o requirements/dev.txt pyproject.toml
 
 clean: ## remove what was built here, not ./data
-	rm -rf .venv proof-verify.pyz .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf .venv dist proof-verify.pyz .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 
 $(READY): requirements/dev.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -62,4 +68,4 @@ $(READY): requirements/dev.txt pyproject.toml
 proof-verify.pyz: $(READY) $(wildcard src/proof/verify/*.py) scripts/build_verifier.py
 	$(BIN)/python scripts/build_verifier.py $@
 
-.PHONY: help demo test quick check serve bench mutate openapi verifier lock clean
+.PHONY: help demo test quick check serve bench mutate openapi verifier release lock clean

@@ -64,9 +64,15 @@ REPOSITORY_PAGES = [
     ROOT / "README.md",
     ROOT / "CHANGELOG.md",
     *sorted((ROOT / "docs").rglob("*.md")),
+    ROOT / "src" / "proof" / "verify" / "README.md",
     *sorted((ROOT / "examples").rglob("README.md")),
     *sorted((ROOT / "src" / "proof" / "web" / "pages").glob("*.md")),
 ]
+DECISIONS = {
+    path.name: path.read_text()
+    for path in sorted((ROOT / "docs" / "decisions").glob("*.md"))
+    if path.name not in {"README.md", "template.md"}
+}
 
 
 def markdown(name: str) -> str:
@@ -474,3 +480,20 @@ def test_the_readme_begins_with_the_two_commands() -> None:
     ]
     for target in re.findall(r"\bmake ([a-z-]+)", readme):
         assert re.search(rf"^{target}:", makefile, re.M), target
+
+
+@pytest.mark.parametrize("name", DECISIONS)
+def test_a_decision_stands_in_the_index_with_its_date_and_status(name: str) -> None:
+    head = re.match(
+        r"# (.+)\n\nDate: (\d{4}-\d\d-\d\d)\. Status: (accepted|superseded by \[.+\]\(.+\.md\))\.\n\n\S",
+        DECISIONS[name],
+    )
+    assert head is not None, "it begins as docs/decisions/template.md does"
+    title, date, status = head.groups()
+    row = f"| [{title}]({name}) | {date} | {status} |"
+    assert row in (ROOT / "docs" / "decisions" / "README.md").read_text().splitlines()
+
+
+def test_the_index_of_decisions_names_each_of_them_once() -> None:
+    index = (ROOT / "docs" / "decisions" / "README.md").read_text()
+    assert sorted(re.findall(r"^\| \[.+\]\(([\w-]+\.md)\) \|", index, re.M)) == list(DECISIONS)
