@@ -1,8 +1,11 @@
 """The composition roots: what reads settings and puts the parts together."""
 
+import sys
+
 
 def cli() -> None:
     """The `proof` command."""
+    first_word = next(iter(sys.argv[1:]), "")
     try:
         from proof.main.commands import application
         from proof.main.installation import LocalInstallation
@@ -11,7 +14,7 @@ def cli() -> None:
             f"proof: {error.name} is missing; install Proof with its dependencies, as docs/howto/release.md"
             " shows\n(the verifier alone needs nothing: python -m proof.verify --help)"
         ) from None
-    application(LocalInstallation)()
+    application(LocalInstallation, first_word)()
 
 
 __all__ = ["cli"]

@@ -1,40 +1,53 @@
 """The `proof` command, put together."""
 
+from importlib import import_module
 from typing import Annotated
 
 import typer
 
 from proof import __version__
-from proof.cli import (
-    allowlist,
-    audit,
-    chains,
-    fetching,
-    fsck,
-    headers,
-    health,
-    keys,
-    operator,
-    ots,
-    partner,
-    provider,
-    rate,
-    refusals,
-    sandbox,
-    secrets,
-    server,
-    stamping,
-    token,
-    tx,
-    user,
-    verifying,
-    webhook,
-)
 from proof.cli.installation import Opener
 
+# The module of each first word. What is not asked for is not imported: all of it takes longer than most
+# commands run.
+MODULES = {
+    "serve": "server",
+    "api": "server",
+    "worker": "server",
+    "db": "server",
+    "config": "server",
+    "partner": "partner",
+    "operator": "operator",
+    "webhook": "webhook",
+    "provider": "provider",
+    "sandbox": "sandbox",
+    "token": "token",
+    "allowlist": "allowlist",
+    "rate": "rate",
+    "refusals": "refusals",
+    "stamp": "stamping",
+    "status": "fetching",
+    "fetch": "fetching",
+    "verify": "verifying",
+    "log": "verifying",
+    "headers": "headers",
+    "ots": "ots",
+    "fsck": "fsck",
+    "health": "health",
+    "chains": "chains",
+    "audit": "audit",
+    "keys": "keys",
+    "secrets": "secrets",
+    "tx": "tx",
+    "user": "user",
+}
+# Their commands need no installation of one's own.
+_OF_CALLERS = {"sandbox", "stamping", "fetching", "verifying", "headers", "ots"}
 
-def application(open_installation: Opener) -> typer.Typer:
-    """All commands; those of an operator open the installation when they are run."""
+
+def application(open_installation: Opener, first_word: str = "") -> typer.Typer:
+    """The commands, or only those of the module that `first_word` is in; those of an operator open the
+    installation when they are run."""
     app = typer.Typer(
         name="proof",
         no_args_is_help=True,
@@ -54,23 +67,10 @@ def application(open_installation: Opener) -> typer.Typer:
     ) -> None:
         pass
 
-    server.register(app, open_installation)
-    partner.register(app, open_installation)
-    operator.register(app, open_installation)
-    webhook.register(app, open_installation)
-    provider.register(app, open_installation)
-    sandbox.register(app)
-    for gate in (token, allowlist, rate, refusals):
-        gate.register(app, open_installation)
-    for calling in (stamping, fetching, verifying, headers, ots):
-        calling.register(app)
-    fsck.register(app, open_installation)
-    health.register(app, open_installation)
-    chains.register(app, open_installation)
-    for keeping in (audit, keys, secrets):
-        keeping.register(app, open_installation)
-    for ramp in (tx, user):
-        ramp.register(app, open_installation)
+    wanted = [MODULES[first_word]] if first_word in MODULES else dict.fromkeys(MODULES.values())
+    for name in wanted:
+        module = import_module(f"proof.cli.{name}")
+        module.register(app, *([] if name in _OF_CALLERS else [open_installation]))
     return app
 
 
