@@ -61,12 +61,18 @@ PAGES = {path: Page(html) for path, html in HTML.items()}
 EVERYTHING = "\n".join(HTML.values())
 ELSEWHERE = {"c2sp.org", "www.standardwebhooks.com"}
 REPOSITORY_PAGES = [
-    ROOT / "README.md",
-    ROOT / "CHANGELOG.md",
+    *(ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")),
     *sorted((ROOT / "docs").rglob("*.md")),
     ROOT / "src" / "proof" / "verify" / "README.md",
     *sorted((ROOT / "examples").rglob("README.md")),
     *sorted((ROOT / "src" / "proof" / "web" / "pages").glob("*.md")),
+]
+# The pages for whoever changes Proof: they say in which file something is.
+MAPS = [
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "SECURITY.md",
+    ROOT / "docs" / "architecture.md",
+    *sorted((ROOT / "docs" / "howto").glob("*.md")),
 ]
 DECISIONS = {
     path.name: path.read_text()
@@ -497,3 +503,32 @@ def test_a_decision_stands_in_the_index_with_its_date_and_status(name: str) -> N
 def test_the_index_of_decisions_names_each_of_them_once() -> None:
     index = (ROOT / "docs" / "decisions" / "README.md").read_text()
     assert sorted(re.findall(r"^\| \[.+\]\(([\w-]+\.md)\) \|", index, re.M)) == list(DECISIONS)
+
+
+def written_files() -> set[str]:
+    """Every file of the checkout that somebody wrote."""
+    folders = ("src", "tests", "scripts", "docs", "bench", "requirements")
+    files = (path for folder in folders for path in (ROOT / folder).rglob("*") if path.is_file())
+    top = (path for path in ROOT.iterdir() if path.is_file())
+    return {path.relative_to(ROOT).as_posix() for path in (*files, *top)}
+
+
+@pytest.mark.parametrize("path", MAPS, ids=lambda path: path.name)
+def test_a_file_that_a_map_names_is_there(path: Path) -> None:
+    text = path.read_text()
+    endings = tuple(f"/{file}" for file in written_files())
+    for name in re.findall(r"(?<![\w./-])[\w./-]+\.(?:py|js|toml|json|txt)\b", text):
+        assert any(ending.endswith(f"/{name.lstrip('/')}") for ending in endings), name
+    for name in re.findall(r"`((?:src|tests|docs|bench|scripts)/[\w./-]*)`", text):
+        assert (ROOT / name).exists(), name
+
+
+@pytest.mark.parametrize("path", MAPS, ids=lambda path: path.name)
+def test_what_a_map_runs_with_make_is_there(path: Path) -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    for target in re.findall(r"`make ([a-z-]+)", path.read_text()):
+        assert re.search(rf"^{target}:", makefile, re.M), target
+
+
+def test_the_architecture_is_one_screen() -> None:
+    assert len((ROOT / "docs" / "architecture.md").read_text().splitlines()) <= 60
