@@ -85,14 +85,16 @@ def test_as_separate_processes(
         "PROOF_URL": partner["sandbox"]["base_url"],
         "PROOF_API_KEY": partner["sandbox"]["api_key"],
     }
-    stamped = server.run("stamp", "report.pdf", "--wait", "--json", cwd=tmp_path, **environment)
+    stamped = server.run_process(
+        "stamp", "report.pdf", "--wait", "--json", cwd=tmp_path, **environment
+    )
     assert stamped.returncode == 0, stamped.stderr
     assert not stamped.stderr
     told = json.loads(stamped.stdout)
     assert told["files"][0]["new"]
     assert told["proofs"][0]["proof"] == "report.pdf.proof.json"
     assert [tree["currency"] for tree in told["requests"][0]["trees"]] == ["LOG"]
-    verified = server.run("verify", "report.pdf", "--json", cwd=tmp_path)
+    verified = server.run_process("verify", "report.pdf", "--json", cwd=tmp_path)
     assert verified.returncode == 3, verified.stderr
     assert json.loads(verified.stdout)["result"] == "untied"
 

@@ -35,10 +35,10 @@ def test_health_and_documents(server: Server) -> None:
 
 
 def test_a_second_start_says_what_to_do(server: Server) -> None:
-    again = server.run("serve")
+    again = server.run_process("serve")
     assert again.returncode == 2
     assert "choose another with --port" in again.stderr
-    other_port = server.run("serve", "--port", "0")
+    other_port = server.run_process("serve", "--port", "0")
     assert other_port.returncode == 2
     assert "choose another --data" in other_port.stderr
     assert "Traceback" not in again.stderr + other_port.stderr
@@ -72,7 +72,7 @@ def test_keys_that_others_can_read_refuse_the_start() -> None:
     with served() as server:
         assert server.stop() == 0
         (server.data_dir / "keys").chmod(0o750)
-        refused = server.run("serve")
+        refused = server.run_process("serve")
         assert refused.returncode == 2
         assert "chmod 700" in refused.stderr
         (server.data_dir / "keys").chmod(0o700)
@@ -139,7 +139,7 @@ def test_the_parts_share_a_database_of_ones_own(
             "PROOF_DATABASE_URL": url_of(database_arguments),
             "PROOF_DATABASE_OWNER_URL": url_of(owner_arguments),
         }
-        migrated = any_server.run("db", "migrate", cwd=None, **own)
+        migrated = any_server.run("db", "migrate", **own)
         assert migrated.returncode == 0, migrated.stderr
         parts = [
             subprocess.Popen(

@@ -8,18 +8,26 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import structlog
+from tests.support.copying import copy_migrated
 from tests.support.ports import free_port
+from typer.testing import CliRunner, Result
+
+from proof.main.commands import application
+from proof.main.installation import LocalInstallation
 
 # They end what hangs; a busy machine takes many times as long as an idle one.
 _READY_S = 120.0
 _STOP_S = 120.0
 _COMMAND_S = 120.0
 _LOOK_S = 0.05
+_PROOF = application(LocalInstallation)
 _PARTNER = {"name": "Acme", "email": "ops@acme.example", "ip": "127.0.0.1"}
 
 
@@ -82,10 +90,21 @@ class Server:
         partner: dict[str, Any] = json.loads(done.stdout)
         return partner
 
-    def run(
+    def run(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """`proof <arguments>` in this server's environment, to its end, without a process of its own:
+        starting one takes many times as long as most commands."""
+        ours = {name: None for name in os.environ if name.startswith("PROOF_")}
+        theirs = {k: v for k, v in self.environment.items() if k.startswith("PROOF_")}
+        env = ours | theirs | environment
+        # In a thread, because the caller's may have a loop that runs.
+        with ThreadPoolExecutor(1) as thread:
+            done = thread.submit(_invoked, arguments, env).result()
+        return subprocess.CompletedProcess(arguments, done.exit_code, done.stdout, done.stderr)
+
+    def run_process(
         self, *arguments: str, cwd: Path | None = None, **environment: str
     ) -> subprocess.CompletedProcess[str]:
-        """`proof <arguments>` in this server's environment, to its end."""
+        """The same as a process."""
         return subprocess.run(
             [sys.executable, "-m", "proof", *arguments],
             env=self.environment | environment,
@@ -110,17 +129,28 @@ class Server:
             connection.close()
 
 
+def _invoked(arguments: Sequence[str], env: Mapping[str, str | None]) -> Result:
+    try:
+        result = CliRunner().invoke(_PROOF, list(arguments), env=env)
+    finally:
+        structlog.reset_defaults()
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result
+
+
 @contextmanager
 def served(
     settings: Mapping[str, str] | None = None, of_url: Mapping[str, str] | None = None
 ) -> Iterator[Server]:
     """A ready server; it is stopped and its data removed at the end. In values of `of_url` {} stands for
-    its URL.
+    its URL. Its database is there when it starts, and migrated.
 
     The folder has a short path because a Unix socket's is at most 107 bytes long.
     """
     folder = Path(tempfile.mkdtemp(prefix="pf-"))
     server = Server(folder, settings or {})
+    copy_migrated(server.data_dir)
     for name, value in (of_url or {}).items():
         server.environment[name] = value.format(server.url)
     try:

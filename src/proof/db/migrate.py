@@ -47,7 +47,7 @@ async def migrate(owner: dict[str, Any], application_user: str) -> None:
 
     Safe to run at every start and by several processes at once; a failing migration is rolled back
     whole. Raises DatabaseUnavailableError when the server cannot be reached, BusyError when a table that
-    is to be changed stays locked.
+    is to be changed stays locked, asyncpg.InsufficientPrivilegeError when `owner` may not.
     """
     owner = migration_arguments(owner)
     try:
@@ -60,7 +60,8 @@ async def migrate(owner: dict[str, Any], application_user: str) -> None:
             await lock.execute("SET lock_timeout = 0")
             await lock.execute("SELECT pg_advisory_lock($1)", _MIGRATION_LOCK)
             await lock.execute("RESET lock_timeout")
-            await _upgrade(owner, lock)
+            if await current_revision(lock) != newest_revision():
+                await _upgrade(owner, lock)
             if application_user != await lock.fetchval("SELECT current_user"):
                 await _grant(lock, application_user)
     finally:
@@ -101,7 +102,8 @@ async def current_revision(connection: Connection) -> str | None:
 
 
 async def _upgrade(owner: dict[str, Any], lock: Connection) -> None:
-    """Raises BusyError; `lock` is the connection that keeps other migrations away."""
+    """Raises BusyError, asyncpg.InsufficientPrivilegeError; `lock` is the connection that keeps other
+    migrations away."""
     from sqlalchemy.exc import DBAPIError
 
     for _ in range(_TRIES):
@@ -109,7 +111,10 @@ async def _upgrade(owner: dict[str, Any], lock: Connection) -> None:
             await _upgrade_once(owner)
         except DBAPIError as error:
             # The driver's own error lies below two of SQLAlchemy's.
-            stated = outage(getattr(error.orig, "__cause__", None) or error, lock)
+            cause = getattr(error.orig, "__cause__", None) or error
+            if isinstance(cause, asyncpg.InsufficientPrivilegeError):
+                raise cause from None
+            stated = outage(cause, lock)
             if stated is None:
                 raise
             if not isinstance(stated, BusyError):

@@ -41,7 +41,6 @@ _REFUSED = (
     asyncpg.InsufficientPrivilegeError,
     ValueError,
 )
-_INSUFFICIENT_PRIVILEGE = "42501"
 
 _log = structlog.get_logger()
 
@@ -141,17 +140,10 @@ async def opened(
 async def upgrade(settings: Settings) -> None:
     """Migrate to the newest revision, give the application role its rights and both roles their limits.
     Raises SettingsError when a role may not, BusyError when a table stays locked."""
-    from sqlalchemy.exc import DBAPIError
-
     try:
         await migrate(arguments(settings, "owner"), _user(arguments(settings, "app")))
     except _REFUSED as error:
         raise _refused("owner", error) from None
-    except DBAPIError as error:
-        # A fault of a migration is ours, and shown whole.
-        if error.orig is None or getattr(error.orig, "sqlstate", "") != _INSUFFICIENT_PRIVILEGE:
-            raise
-        raise _refused("owner", error.orig) from None
     for role in ("owner", "app"):
         async with connected(settings, role) as connection:
             await limit_role(connection)

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import asyncpg
 from tests.conftest import Run
 from typer.testing import CliRunner
 
@@ -38,6 +39,28 @@ def test_recorded_base_urls_are_kept(
     assert recorded_after(PROOF_PORT="9001") == "http://127.0.0.1:9000"
     assert recorded_after(PROOF_PUBLIC_URL="https://proof.example") == "https://proof.example"
     assert recorded_after() == "https://proof.example"
+
+
+def test_a_role_that_may_not_migrate_is_told_so(
+    owner_arguments: dict[str, Any],
+    database_arguments: dict[str, Any],
+    run: Run[Any],
+    tmp_path: Path,
+) -> None:
+    settings = {
+        "PROOF_DATABASE_URL": url_of(database_arguments),
+        "PROOF_DATA_DIR": str(tmp_path / "data"),
+    }
+    run(as_if_never_migrated(owner_arguments))
+    done = CliRunner().invoke(application(LocalInstallation), ["db", "migrate"], env=settings)
+    assert done.exit_code == 2, done.output
+    assert "does not accept the role of PROOF_DATABASE_OWNER_URL: permission denied" in done.stderr
+
+
+async def as_if_never_migrated(owner: dict[str, Any]) -> None:
+    connection = await asyncpg.connect(**owner)
+    await connection.execute("DELETE FROM alembic_version")
+    await connection.close()
 
 
 async def recorded(database: Database) -> dict[Environment, str]:
