@@ -6,7 +6,7 @@ from urllib.parse import SplitResult, urlsplit
 
 import msgspec
 
-from proof.config.settings import SettingsError
+from proof.config.settings import SettingsError, absolute
 from proof.partners.types import Environment
 
 _MAX_FILE_BYTES = 64 << 10
@@ -86,7 +86,7 @@ def load_chain_tables(name: str) -> ChainTables:
     """The chains file of that path; nothing but the log when it is empty. Raises SettingsError."""
     if not name:
         return ChainTables()
-    path = Path(name).expanduser().absolute()
+    path = absolute("chains_file", Path(name))
     try:
         with path.open("rb") as file:
             raw = file.read(_MAX_FILE_BYTES + 1)
@@ -104,8 +104,10 @@ def load_chain_tables(name: str) -> ChainTables:
 
 
 def beside(chains_file: str, path: Path) -> Path:
-    """A path of the chains file, made absolute from the file's folder."""
-    return Path(chains_file).expanduser().absolute().parent / path.expanduser()
+    """A path of the chains file, made absolute from the file's folder. Raises SettingsError."""
+    if str(path).startswith("~"):
+        return absolute("chains_file", path)
+    return absolute("chains_file", Path(chains_file)).parent / path
 
 
 def _check(path: Path, environment: Environment, tables: EnvironmentTables) -> None:

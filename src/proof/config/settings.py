@@ -118,7 +118,18 @@ def load_settings(environment: Mapping[str, str], **overrides: object) -> Settin
         _check(settings)
     except SettingsError as error:
         raise SettingsError(_with_variable(error.message, environment, options)) from None
-    return msgspec.structs.replace(settings, data_dir=settings.data_dir.expanduser().absolute())
+    return msgspec.structs.replace(settings, data_dir=absolute("data_dir", settings.data_dir))
+
+
+def absolute(name: str, path: Path) -> Path:
+    """The path that a setting gives, from this folder and this user's home. Raises SettingsError."""
+    try:
+        return path.expanduser().absolute()
+    except RuntimeError:
+        said = "its user has no home; write the path from / on"
+    except OSError:
+        said = "this folder is gone; write the path from / on, or go to another folder"
+    raise SettingsError(f"setting {name}: {path}: {said}")
 
 
 def known_variables() -> list[str]:
@@ -163,6 +174,7 @@ def _check(settings: Settings) -> None:
         raise SettingsError(f"setting port: {settings.port} is not a port")
     for name in ("public_url", "sandbox_public_url"):
         _check_url(name, getattr(settings, name))
+    _check_origin(settings)
     if len(settings.key_sources()) > 1:
         raise SettingsError(f"only one of {' and '.join(settings.key_sources())} may be set")
     if not 1 <= settings.signing_key_days <= _LONGEST_SIGNING_KEY_DAYS:
@@ -179,10 +191,22 @@ def _check(settings: Settings) -> None:
 
 
 def _check_url(name: str, url: str) -> None:
-    parts = urlsplit(url)
-    plain = not (parts.query or parts.fragment or "@" in parts.netloc)
-    if url and (parts.scheme not in {"http", "https"} or not parts.hostname or not plain):
+    try:
+        parts = urlsplit(url)
+        whole = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        whole = False
+    if url and (not whole or parts.query or parts.fragment or "@" in parts.netloc):
         raise SettingsError(f"setting {name}: {url!r} is not an http(s) URL of host and path")
+
+
+def _check_origin(settings: Settings) -> None:
+    origin = settings.origin_of_log(Environment.PRODUCTION)
+    if not origin.isprintable() or " " in origin or "+" in origin:
+        raise SettingsError(
+            f"setting log_origin: {origin!r} names no log, for it has a space, a plus sign or a control"
+            " character; without it the log is named after public_url"
+        )
 
 
 def _check_webhooks(settings: Settings) -> None:

@@ -26,7 +26,7 @@ from proof.main import database as databases
 from proof.main.chains import enabled_chains, opened_chains, paces, require_calendar_chain
 from proof.main.documentation import pages
 from proof.main.handover import handover_page
-from proof.main.keys import keys_folder, open_vault
+from proof.main.keys import keys_folder, open_vault, require_ring
 from proof.main.mail import open_mailer
 from proof.main.tsa import prepare_tsa, time_stamping_authority
 from proof.main.websocket import places as websocket_places
@@ -144,6 +144,8 @@ async def prepare(settings: Settings, *, announce: bool = True, actor: Actor = _
             await ensure_log(database, vault, environment, origin)
             async with database.transaction() as tx:
                 await ensure_key(tx, vault, environment, actor, SystemClock().now())
+        async with database.connection() as connection:
+            await require_ring(connection, vault)
 
 
 async def run_worker(settings: Settings, stop: asyncio.Event) -> None:
@@ -156,6 +158,8 @@ async def run_worker(settings: Settings, stop: asyncio.Event) -> None:
         async with databases.opened(settings, patience=OF_THE_WORKER) as database:
             # After the database: a mistyped folder has none, and must not get keys.
             vault = open_vault(settings)
+            async with database.connection() as connection:
+                await require_ring(connection, vault)
             mailer = open_mailer(settings)
             deliverer = _deliverer(settings, database, client, vault, clock)
             writers = [

@@ -41,6 +41,7 @@ _REFUSED = (
     asyncpg.InsufficientPrivilegeError,
     ValueError,
 )
+UNREADABLE = "PROOF_DATABASE_URL's role may not read the tables; run `proof db migrate`"
 
 _log = structlog.get_logger()
 
@@ -72,7 +73,9 @@ def started(settings: Settings) -> Iterator[RunningCluster | None]:
     with usable_folder(settings.data_dir):
         settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     require_writable(settings)
-    with EmbeddedCluster(settings.data_dir).start() as running:
+    with usable_folder(settings.data_dir):
+        running = EmbeddedCluster(settings.data_dir).start()
+    with running:
         yield running
 
 
@@ -140,13 +143,47 @@ async def opened(
 async def upgrade(settings: Settings) -> None:
     """Migrate to the newest revision, give the application role its rights and both roles their limits.
     Raises SettingsError when a role may not, BusyError when a table stays locked."""
+    await _require_no_newer(settings)
     try:
         await migrate(arguments(settings, "owner"), _user(arguments(settings, "app")))
+    except asyncpg.InsufficientPrivilegeError:
+        raise SettingsError(no_owner(_user(arguments(settings, "owner")))) from None
     except _REFUSED as error:
         raise _refused("owner", error) from None
     for role in ("owner", "app"):
         async with connected(settings, role) as connection:
             await limit_role(connection)
+
+
+async def _require_no_newer(settings: Settings) -> None:
+    async with connected(settings, "owner") as connection:
+        try:
+            found = await current_revision(connection)
+        except asyncpg.InsufficientPrivilegeError:
+            # Who owns the tables is found out by changing them.
+            return
+    if found is not None and found > newest_revision():
+        raise SettingsError(wrong_revision(found))
+
+
+def no_owner(role: str) -> str:
+    """What is said of a role that should own the tables and does not."""
+    return (
+        f"{role} cannot bring the tables up to date; name their owner in PROOF_DATABASE_OWNER_URL"
+    )
+
+
+def wrong_revision(found: str | None) -> str:
+    """What is said of a schema this program was not written for; empty when it was for this one."""
+    newest = newest_revision()
+    if found is None:
+        return "there are no tables yet; `proof serve` or `proof db migrate` makes them"
+    said = f"the schema is at revision {found}, this program needs {newest}"
+    if found > newest:
+        return f"{said}; install the newer version again, there is no way back"
+    if found < newest:
+        return f"{said}; `proof serve` or `proof db migrate` brings it up to date"
+    return ""
 
 
 @asynccontextmanager
@@ -180,14 +217,11 @@ async def require_revision(database: Database) -> None:
     """Raises SettingsError when the schema is not the one this program was written for."""
     async with database.connection() as connection:
         try:
-            found = await current_revision(connection)
+            said = wrong_revision(await current_revision(connection))
         except asyncpg.InsufficientPrivilegeError:
-            found = None
-    if found != newest_revision():
-        raise SettingsError(
-            f"the database is at revision {found}, this program needs {newest_revision()};"
-            " run `proof db migrate`"
-        )
+            said = UNREADABLE
+    if said:
+        raise SettingsError(said)
 
 
 async def await_database(settings: Settings, stopped: Callable[[], bool] = lambda: False) -> bool:

@@ -5,13 +5,10 @@ from typing import Any, Literal
 
 import asyncpg
 
-from proof.config import Settings
-from proof.core.clock import SystemClock
-from proof.db.migrate import current_revision, newest_revision
+from proof.config import Settings, SettingsError
+from proof.db.migrate import current_revision
 from proof.main import database as databases
-from proof.main.keys import open_vault
-from proof.partners.signing import NoSigningKeyError, open_ring
-from proof.partners.types import Environment
+from proof.main.keys import open_vault, require_ring
 
 Level = Literal["ok", "warning", "problem"]
 Said = tuple[Level, str]
@@ -74,40 +71,28 @@ def _application(row: Any, *, production: bool) -> Iterator[Said]:
 
 
 async def _schema(settings: Settings, app: "asyncpg.Connection[asyncpg.Record]") -> list[Said]:
-    newest = newest_revision()
     try:
         revision = await current_revision(app)
     except asyncpg.InsufficientPrivilegeError:
-        said = "PROOF_DATABASE_URL's role may not read the tables; run `proof db migrate`"
-        return [("problem", said)]
-    if revision is None:
-        return [
-            ("warning", "there are no tables yet; `proof serve` or `proof db migrate` makes them")
-        ]
-    if revision != newest:
-        said = f"the schema is at revision {revision}, this program needs {newest}"
-        if revision > newest:
-            return [("problem", f"{said}; install the newer version again, there is no way back")]
-        return [("problem", f"{said}; `proof serve` or `proof db migrate` brings it up to date")]
+        return [("problem", databases.UNREADABLE)]
+    if said := databases.wrong_revision(revision):
+        return [("warning" if revision is None else "problem", said)]
     return [("ok", f"the schema is at revision {revision}"), *await _opens(settings, app)]
 
 
 async def _opens(settings: Settings, app: "asyncpg.Connection[asyncpg.Record]") -> list[Said]:
     """Whether the key-encryption key is that of the database."""
-    vault, now = open_vault(settings), SystemClock().now()
     try:
-        for environment in Environment:
-            await open_ring(app, vault, environment, now)
-    except NoSigningKeyError:
-        return [
-            ("warning", "there are no keys yet; `proof serve` or `proof db migrate` makes them")
-        ]
-    return [("ok", "the key-encryption key opens its secrets")]
+        there = await require_ring(app, open_vault(settings))
+    except SettingsError as error:
+        return [("problem", error.message)]
+    if there:
+        return [("ok", "the key-encryption key opens its secrets")]
+    return [("warning", "there are no keys yet; `proof serve` or `proof db migrate` makes them")]
 
 
 def _owner(row: Any) -> Iterator[Said]:
     if row["owns"] or (not row["made"] and row["creates"]):
         yield "ok", f"{row['role']} owns the tables"
     else:
-        said = f"{row['role']} cannot bring the tables up to date"
-        yield "problem", f"{said}; name their owner in PROOF_DATABASE_OWNER_URL"
+        yield "problem", databases.no_owner(row["role"])

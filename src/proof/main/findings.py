@@ -6,23 +6,23 @@ the words they would say it with; what only looks like a mistake is a warning.
 
 import asyncio
 import urllib.request
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from pathlib import Path
 from urllib.error import HTTPError, URLError
 
 from proof.cli.installation import Finding
 from proof.config import Settings
+from proof.config.settings import absolute
 from proof.core.errors import ProofError
-from proof.db.embedded import EmbeddedCluster
+from proof.db.embedded import ClusterBusyError, EmbeddedCluster
 from proof.mail import MailError
 from proof.main import database as databases
-from proof.main.chains import opened_chains, require_calendar_chain
 from proof.main.database_findings import database_findings
-from proof.main.keys import GENERATED_KEY, open_vault, require_private
+from proof.main.folder import usable_folder
 from proof.main.mail import open_mailer
+from proof.main.preconditions import OF_SERVE, Precondition
 from proof.main.supervise import reserved_port
-from proof.main.tsa import require_tsa
 from proof.partners.types import Environment
 
 _ANSWER_S = 5.0
@@ -41,111 +41,72 @@ _KEY_INSIDE = (
 )
 
 
-async def findings(settings: Settings, *, production: bool) -> list[Finding]:
+def findings(settings: Settings, *, production: bool) -> list[Finding]:
     """All there is to say, in the order a start meets it. `production` demands what real partners need."""
-    found = [*_local(settings)]
-    found += [each async for each in _reached(settings)]
+    return [*_local(settings), *asyncio.run(_others(settings, production=production))]
+
+
+async def _others(settings: Settings, *, production: bool) -> list[Finding]:
+    found = [each async for each in _reached(settings)]
     if production:
         found += _demands(settings)
     return found + await _database(settings, production=production)
 
 
+def held_folder(settings: Settings) -> list[Finding]:
+    """That another Proof than the one at our address holds the data folder, which stops `proof serve`."""
+    try:
+        if not settings.database_url and not _is_proof(_address(settings)):
+            EmbeddedCluster(settings.data_dir).require_free()
+    except ClusterBusyError as error:
+        return [Finding("data folder", "warning", error.message)]
+    except OSError:
+        # A folder that cannot be looked into is told of by itself.
+        return []
+    return []
+
+
 def _local(settings: Settings) -> Iterator[Finding]:
-    yield _tried("data folder", lambda: _data_folder(settings))
-    yield _tried("key-encryption key", lambda: _key(settings))
-    yield _tried("calendar", lambda: _calendar(settings))
-    yield _tried("time-stamping authority", lambda: _authority(settings))
-    yield _tried("listening", lambda: _port(settings))
+    for one in (*OF_SERVE, Precondition("listening", _port)):
+        try:
+            yield Finding(one.subject, "ok", one.met(settings))
+        except ProofError as error:
+            yield Finding(one.subject, "problem", error.message)
 
 
 async def _reached(settings: Settings) -> AsyncIterator[Finding]:
-    yield await _chains(settings)
-    yield await _mail(settings)
+    async for found in _greeted(settings):
+        yield found
     for environment in Environment:
         yield await asyncio.to_thread(_url, settings, environment)
 
 
-def _tried(subject: str, look: Callable[[], str]) -> Finding:
-    try:
-        return Finding(subject, "ok", look())
-    except ProofError as error:
-        return Finding(subject, "problem", error.message)
-    except OSError as error:
-        return Finding(subject, "problem", f"{error.filename or subject}: {error.strerror}")
-
-
-def _data_folder(settings: Settings) -> str:
-    databases.require_folder(settings)
-    databases.require_writable(settings)
-    if not settings.data_dir.exists():
-        return f"{settings.data_dir} is made at the first start"
-    keys = settings.data_dir / "keys"
-    if not keys.exists():
-        return f"{settings.data_dir} can be written, and holds no keys yet"
-    for path in (keys, *keys.iterdir()):
-        require_private(path)
-    return f"{settings.data_dir} can be written, its keys are private"
-
-
-def _key(settings: Settings) -> str:
-    if not settings.key_sources() and not (settings.data_dir / GENERATED_KEY).exists():
-        return "development makes one in the data folder at the first start"
-    open_vault(settings)
-    source = ", ".join(settings.key_sources()) or str(settings.data_dir / GENERATED_KEY)
-    return f"from {source}"
-
-
-def _calendar(settings: Settings) -> str:
-    require_calendar_chain(settings)
-    return settings.calendar_url or "off"
-
-
-def _authority(settings: Settings) -> str:
-    if not settings.tsa_enabled:
-        return "off"
-    require_tsa(settings)
-    return settings.tsa_certificate_file or "development's own certificates"
-
-
 def _port(settings: Settings) -> str:
     place = f"{settings.host} port {settings.port}"
-    if settings.port and _is_proof(f"http://{_host(settings)}:{settings.port}"):
+    if settings.port and _is_proof(_address(settings)):
         return f"a Proof answers on {place}"
     with reserved_port(settings):
         return f"{place} is free"
 
 
-def _host(settings: Settings) -> str:
+def _address(settings: Settings) -> str:
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104
-    return f"[{host}]" if ":" in host else host
+    return f"http://{f'[{host}]' if ':' in host else host}:{settings.port}"
 
 
-async def _chains(settings: Settings) -> Finding:
-    try:
-        async with opened_chains(settings) as chains:
-            names = [f"{one.environment} {one.chain.currency.name}" for one in chains]
-    except (ProofError, OSError) as error:
-        said = (
-            error.message
-            if isinstance(error, ProofError)
-            else f"{error.filename}: {error.strerror}"
-        )
-        return Finding("chains file", "problem", said)
-    return Finding("chains file", "ok", ", ".join(names) or "the log alone")
-
-
-async def _mail(settings: Settings) -> Finding:
-    if not settings.smtp_host:
-        return Finding("mail relay", "ok", "none: links are printed, notices are logged")
-    try:
+async def _greeted(settings: Settings) -> AsyncIterator[Finding]:
+    """What the relay says; it may be away for a while, so that is no problem yet."""
+    with suppress(ProofError):
         mailer = open_mailer(settings)
-        if mailer is not None:
+        if mailer is None:
+            return
+        try:
             await mailer.greet()
-    except MailError as error:
-        return Finding("mail relay", "warning", error.message)
-    except ProofError as error:
-        return Finding("mail relay", "problem", error.message)
-    return Finding("mail relay", "ok", f"{settings.smtp_host}:{settings.smtp_port} lets us in")
+        except MailError as error:
+            yield Finding("mail relay", "warning", error.message)
+        else:
+            said = f"{settings.smtp_host}:{settings.smtp_port} lets us in"
+            yield Finding("mail relay", "ok", said)
 
 
 def _url(settings: Settings, environment: Environment) -> Finding:
@@ -186,7 +147,7 @@ def _is_proof(url: str) -> bool:
 
 def _demands(settings: Settings) -> Iterator[Finding]:
     """What development may do without."""
-    key_file = Path(settings.key_encryption_key_file).expanduser().absolute()
+    key_file = absolute("key_encryption_key_file", Path(settings.key_encryption_key_file))
     inside = bool(settings.key_encryption_key_file) and key_file.is_relative_to(settings.data_dir)
     demands = {
         "mode is development; set PROOF_MODE=live": settings.mode == "live",
@@ -203,7 +164,9 @@ def _demands(settings: Settings) -> Iterator[Finding]:
 async def _database(settings: Settings, *, production: bool) -> list[Finding]:
     subject = "database"
     try:
-        if not settings.database_url and not EmbeddedCluster(settings.data_dir).exists():
+        with usable_folder(settings.data_dir):
+            made = bool(settings.database_url) or EmbeddedCluster(settings.data_dir).exists()
+        if not made:
             return [Finding(subject, "ok", "the embedded one is made at the first start")]
         if not settings.database_url and not databases.is_running(settings):
             said = (

@@ -11,7 +11,6 @@ from proof.cli.installation import Finding, ServerOptions
 from proof.cli.invoker import invoker
 from proof.cli.output import err
 from proof.config import Settings, SettingsError, load_settings
-from proof.config.chains import load_chain_tables
 from proof.core.errors import ProofError
 from proof.core.secrets import Vault
 from proof.db import Database
@@ -49,25 +48,26 @@ class LocalInstallation:
         forget_key_variable(os.environ)
 
     def serve(self) -> int:
+        from proof.main.preconditions import OF_SERVE, require
         from proof.main.supervise import Supervisor
 
-        load_chain_tables(self._settings.chains_file)
+        require(self._settings, OF_SERVE)
         return Supervisor(self._settings, self._announce).run()
 
     def api(self) -> None:
+        from proof.main.preconditions import OF_API, require
         from proof.main.processes import run_api
 
-        load_chain_tables(self._settings.chains_file)
+        require(self._settings, OF_API)
         self._tell_of_another()
-        databases.require_folder(self._settings)
         run_api(self._settings)
 
     def worker(self) -> None:
+        from proof.main.preconditions import OF_WORKER, require
         from proof.main.processes import run_worker_process
 
-        load_chain_tables(self._settings.chains_file)
+        require(self._settings, OF_WORKER)
         self._tell_of_another()
-        databases.require_folder(self._settings)
         run_worker_process(self._settings)
 
     def migrate(self) -> str:
@@ -127,11 +127,13 @@ class LocalInstallation:
         return settings_report(self._settings, os.environ)
 
     def findings(self, *, production: bool) -> list[Finding]:
-        from proof.main.findings import findings
+        from proof.main.findings import findings, held_folder
 
+        # Before we hold it ourselves.
+        held = held_folder(self._settings)
         with ExitStack() as running:
             broken = self._start_database(running)
-            return [*asyncio.run(findings(self._settings, production=production)), *broken]
+            return [*held, *findings(self._settings, production=production), *broken]
 
     def warnings(self) -> list[str]:
         found = another(self._settings)

@@ -7,11 +7,16 @@ import signal
 import stat
 import subprocess
 from collections.abc import MutableMapping
+from functools import cache
 from pathlib import Path
 
 from proof.config import Settings, SettingsError
-from proof.core.secrets import KEY_BYTES, Vault, parse_key
+from proof.core.clock import SystemClock
+from proof.core.secrets import KEY_BYTES, SealError, Vault, parse_key
+from proof.db import Connection
 from proof.main.folder import usable_folder
+from proof.partners.signing import NoSigningKeyError, open_ring
+from proof.partners.types import Environment
 
 KEY_VARIABLE = "PROOF_KEY_ENCRYPTION_KEY"
 # Development's own, in the data folder.
@@ -40,6 +45,22 @@ def open_vault(settings: Settings) -> Vault:
     """
     previous = [_read(Path(name)) for name in settings.key_encryption_key_previous_files]
     return Vault([_present_key(settings), *previous])
+
+
+async def require_ring(connection: Connection, vault: Vault) -> bool:
+    """Whether there are signing keys yet. Raises SettingsError when the vault does not open them."""
+    now = SystemClock().now()
+    try:
+        for environment in Environment:
+            await open_ring(connection, vault, environment, now)
+    except NoSigningKeyError:
+        return False
+    except SealError as error:
+        raise SettingsError(
+            f"{error.message}; give the key that sealed it, in PROOF_KEY_ENCRYPTION_KEY_FILE or among"
+            " PROOF_KEY_ENCRYPTION_KEY_PREVIOUS_FILES"
+        ) from None
+    return True
 
 
 def _present_key(settings: Settings) -> bytes:
@@ -104,7 +125,9 @@ def _parse(text: str, source: str) -> bytes:
         ) from None
 
 
+@cache
 def _output_of(command: str) -> bytes:
+    """The key that a command prints, which is run once a process: somebody may have to touch a device."""
     try:
         arguments = shlex.split(command)
         # A session of its own, so that whatever it starts ends with it.

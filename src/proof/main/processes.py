@@ -10,7 +10,8 @@ from starlette.types import ASGIApp
 from proof.config import Settings
 from proof.main.compose import asgi, configure_logging, run_worker
 from proof.main.connection import BoundedConnection
-from proof.main.database import await_database
+from proof.main.database import await_database, opened
+from proof.main.keys import open_vault, require_ring
 from proof.main.supervise import end_with_supervisor, listening_socket
 from proof.main.websocket import (
     MAX_MESSAGE_BYTES,
@@ -31,16 +32,23 @@ def run_api(settings: Settings) -> None:
     # uvicorn shuts down in order and then raises the signal again, for whoever had a handler before.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _end)
-    asyncio.run(await_database(settings))
-    listening = listening_socket(settings.host, settings.port)
-    app = asgi(settings)
-    try:
-        uvicorn.Server(server_config(app)).run(sockets=[listening])
-    except SystemExit:
-        if app.failure is None:
-            raise
+    with listening_socket(settings.host, settings.port) as listening:
+        asyncio.run(_require_database(settings))
+        app = asgi(settings)
+        try:
+            uvicorn.Server(server_config(app)).run(sockets=[listening])
+        except SystemExit:
+            if app.failure is None:
+                raise
     if app.failure is not None:
         raise app.failure
+
+
+async def _require_database(settings: Settings) -> None:
+    """Wait for the database. Raises SettingsError when it is none for this program or this key."""
+    await await_database(settings)
+    async with opened(settings) as database, database.connection() as connection:
+        await require_ring(connection, open_vault(settings))
 
 
 def _allow_files() -> None:

@@ -60,5 +60,8 @@ def _own_place(settings: Settings) -> tuple[str, str]:
 
 def _without_login(url: str) -> str:
     """Host and name of a database: what tells it apart, and no secret."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "that its URL does not name"
     return f"{parts.netloc.rpartition('@')[2]}{parts.path}"

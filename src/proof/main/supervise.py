@@ -28,10 +28,14 @@ from proof.config.settings import default_processes
 from proof.db.embedded import RunningCluster
 from proof.main.compose import configure_logging, prepare
 from proof.main.database import await_database, started
+from proof.main.folder import usable_folder
 from proof.main.keys import key_variable
 from proof.partners.types import Environment
 
 _PARENT = "PROOF_SUPERVISOR_PID"
+METRICS = "metrics"
+"""The folder in the data folder where HTTP processes keep their counters."""
+
 _STOP_S = 40.0
 _RESTART_PAUSE_S = 1.0
 _LOOK_S = 0.2
@@ -138,7 +142,7 @@ def reserved_port(settings: Settings) -> Iterator[int]:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((settings.host, port))
-        except OSError as error:
+        except (OSError, UnicodeError) as error:
             raise _not_ours(settings.host, port, error) from None
         port = probe.getsockname()[1]
     with listening_socket(settings.host, port) as reserved:
@@ -155,13 +159,15 @@ def listening_socket(host: str, port: int) -> socket.socket:
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     try:
         bound.bind((host, port))
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
         bound.close()
         raise _not_ours(host, port, error) from None
     return bound
 
 
-def _not_ours(host: str, port: int, error: OSError) -> SettingsError:
+def _not_ours(host: str, port: int, error: OSError | UnicodeError) -> SettingsError:
+    if isinstance(error, UnicodeError):
+        return SettingsError(f"cannot listen on {host!r}: it is no name of a host; choose --host")
     other = "another with --port" if error.errno in {errno.EADDRINUSE, errno.EACCES} else "--host"
     return SettingsError(f"cannot listen on {host} port {port}: {error.strerror}; choose {other}")
 
@@ -182,9 +188,11 @@ def _environment(settings: Settings) -> dict[str, str]:
 
 def _empty_metrics_folder(settings: Settings) -> Path:
     """Where the processes keep their counters, for whichever is asked; they begin anew with us."""
-    folder = settings.data_dir / "metrics"
+    folder = settings.data_dir / METRICS
     shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(mode=0o700)
+    with usable_folder(settings.data_dir):
+        settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        folder.mkdir(mode=0o700)
     return folder
 
 

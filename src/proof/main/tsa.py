@@ -23,8 +23,11 @@ def prepare_tsa(settings: Settings) -> None:
         made = generate(SystemClock().now())
         key.touch(0o600)
         key.write_bytes(made.key)
-        # The chain is what says that both are there.
-        chain.write_bytes(made.chain)
+        # The chain is what says that both are there, so it appears whole; all in this folder is private.
+        partial = chain.with_suffix(".new")
+        partial.touch(0o600)
+        partial.write_bytes(made.chain)
+        partial.replace(chain)
     _authority(settings)
 
 

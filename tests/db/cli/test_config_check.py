@@ -53,8 +53,35 @@ def test_the_database_is_opened_as_both_roles(given: Given) -> None:
     assert any("owns the tables" in text for text in fine)
     assert any("the schema is at revision" in text for text in fine)
     assert "the key-encryption key opens its secrets" in fine
-    other = said(given | {"PROOF_KEY_ENCRYPTION_KEY": "cd" * 32}, "problem")
-    assert len(other) == 1, "what another key sealed stays closed"
+    other = given | {"PROOF_KEY_ENCRYPTION_KEY": "cd" * 32}
+    (problem,) = said(other, "problem")
+    assert "give the key that sealed it" in problem
+    for command in ("serve", "api", "worker"):
+        stopped(other, command, problem)
+
+
+def stopped(given: Given, command: str, said: str) -> None:
+    """A start ends with these words, after what is logged while it looks."""
+    started = proof(given, *command.split())
+    assert started.exit_code == 2
+    lines = [line for line in started.stderr.splitlines() if not line.startswith("{")]
+    assert lines == [f"proof: {said}"]
+
+
+@pytest.mark.parametrize("command", ["api", "worker"])
+def test_a_database_without_tables_stops_all_but_serve(
+    given: Given, run: Run[Any], owner_arguments: dict[str, Any], command: str
+) -> None:
+    async def scene() -> None:
+        owner = await Database.open(owner_arguments)
+        async with owner.connection() as connection:
+            await connection.execute("DROP TABLE alembic_version")
+        await owner.close()
+
+    run(scene())
+    assert said(given, "problem") == []
+    (found,) = [text for text in said(given, "warning") if "no tables" in text]
+    stopped(given, command, found)
 
 
 def _at(revision: str) -> Callable[[Database], Any]:
@@ -84,9 +111,9 @@ def test_another_schema_is_found_and_refused(
     (problem,) = said(given, "problem")
     assert f"revision {revision}" in problem
     assert next_step in problem
-    started = proof(given, "worker")
-    assert started.exit_code == 2
-    assert f"revision {revision}" in started.stderr
+    # What is older `proof serve` brings up to date.
+    for command in ("worker", "api", *(["serve"] if revision == "9999" else [])):
+        stopped(given, command, problem)
 
 
 @pytest.mark.parametrize("variable", ["PROOF_DATABASE_URL", "PROOF_DATABASE_OWNER_URL"])
@@ -102,10 +129,8 @@ def test_a_role_that_is_not_let_in_is_named(given: Given, variable: str, wrong: 
     (problem,) = said(given, "problem")
     assert f"the role of {variable}" in problem
     assert "wrong" not in problem
-    command = ("db", "migrate") if "OWNER" in variable else ("worker",)
-    started = proof(given, *command)
-    assert started.exit_code == 2
-    assert f"the role of {variable}" in started.stderr
+    for command in ("db migrate", "serve") if "OWNER" in variable else ("worker", "api", "serve"):
+        stopped(given, command, problem)
 
 
 def test_one_role_for_everything_is_a_problem_in_production(given: Given) -> None:

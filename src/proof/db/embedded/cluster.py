@@ -116,6 +116,13 @@ class EmbeddedCluster:
                 raise
             return RunningCluster(process, self._folders.log, locks.pop_all())
 
+    def require_place(self) -> None:
+        """Raise SocketPathTooLongError, KeysExposedError or KeysMissingError where `start` would.
+        Creates nothing."""
+        require_short_socket_path(self._folders.socket)
+        if self.exists():
+            self._passwords()
+
     def connection(self, role: Literal["owner", "app"]) -> ConnectionInfo:
         """Return how ``role`` connects; also for other processes of the user who runs Proof.
 
@@ -135,6 +142,16 @@ class EmbeddedCluster:
         """Say whether a Proof holds this folder: its server runs, starts or stops."""
         return is_locked(self._folders.supervisor_lock)
 
+    def require_free(self) -> None:
+        """Raise ClusterBusyError where a Proof holds this folder. Creates nothing."""
+        if self.is_running():
+            raise self._busy()
+
+    def _busy(self) -> ClusterBusyError:
+        return ClusterBusyError(
+            f"another Proof runs on {self._folders.data_dir}: stop it, or choose another --data"
+        )
+
     def _connection(self, user: str, password: str, database: str) -> ConnectionInfo:
         return ConnectionInfo(
             host=str(self._folders.socket),
@@ -147,9 +164,7 @@ class EmbeddedCluster:
     def _hold_folder(self, locks: ExitStack) -> None:
         lock = acquire_lock(self._folders.supervisor_lock, _BUSY_TIMEOUT_S)
         if lock is None:
-            raise ClusterBusyError(
-                f"another Proof runs on {self._folders.data_dir}: stop it, or choose another --data"
-            )
+            raise self._busy()
         locks.callback(os.close, lock)
 
     def _server_lock(self, stack: ExitStack, timeout_s: float) -> int:
