@@ -54,7 +54,10 @@ def test_a_role_that_may_not_migrate_is_told_so(
     run(as_if_never_migrated(owner_arguments))
     done = CliRunner().invoke(application(LocalInstallation), ["db", "migrate"], env=settings)
     assert done.exit_code == 2, done.output
-    assert "does not accept the role of PROOF_DATABASE_OWNER_URL: permission denied" in done.stderr
+    assert (
+        "cannot bring the tables up to date; name their owner in PROOF_DATABASE_OWNER_URL"
+        in done.stderr
+    )
 
 
 async def as_if_never_migrated(owner: dict[str, Any]) -> None:
