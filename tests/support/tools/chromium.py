@@ -85,17 +85,29 @@ def _install() -> None:
 
 
 def _unpack() -> None:
-    """The package and every package it depends on that is not installed."""
-    folder = CACHE / "chromium"
-    packages = CACHE / "chromium-packages"
-    shutil.rmtree(packages, ignore_errors=True)
-    packages.mkdir(parents=True)
-    simulated = _run("apt-get", "install", "-s", "--no-install-recommends", _PACKAGE)
+    """The package and every package it depends on that is not installed. The system's lists may be old or
+    missing, and are root's to renew, so this has lists of its own."""
+    folder, packages = CACHE / "chromium.new", CACHE / "chromium-packages"
+    for each in (folder, packages):
+        shutil.rmtree(each, ignore_errors=True)
+    for name in ("lists/partial", "cache/archives/partial"):
+        (packages / name).mkdir(parents=True)
+    apt = (
+        "apt-get",
+        *("-o", f"Dir::State::Lists={packages / 'lists'}"),
+        *("-o", f"Dir::Cache={packages / 'cache'}"),
+        *("-o", "APT::Sandbox::User=root"),
+    )
+    _run(*apt, "update")
+    simulated = _run(*apt, "install", "-s", "--no-install-recommends", _PACKAGE)
     names = [line.split()[1] for line in simulated.splitlines() if line.startswith("Inst ")]
-    _run("apt-get", "download", *names, cwd=packages)
+    _run(*apt, "download", *names, cwd=packages)
     for package in packages.glob("*.deb"):
         _run("dpkg", "-x", str(package), str(folder))
     shutil.rmtree(packages)
+    # Whole or not at all: other runs look for the binary, and a run that is stopped begins anew.
+    shutil.rmtree(CACHE / "chromium", ignore_errors=True)
+    folder.rename(CACHE / "chromium")
 
 
 def library_path() -> dict[str, str]:
