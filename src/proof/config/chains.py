@@ -63,6 +63,9 @@ class TsaTable(ChainTable, frozen=True, forbid_unknown_fields=True, kw_only=True
     policy: str | None = None
 
 
+AnyTable = BitcoinTable | EthereumTable | TsaTable
+
+
 class EnvironmentTables(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """`[<environment>]`: a table for each chain that is enabled there."""
 

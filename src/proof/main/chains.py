@@ -9,6 +9,7 @@ from cryptography import x509
 
 from proof.config import Settings, SettingsError
 from proof.config.chains import (
+    AnyTable,
     BitcoinTable,
     ChainTable,
     EnvironmentTables,
@@ -69,14 +70,14 @@ def paces(settings: Settings) -> Paces:
     }
 
 
-def _pace(table: ChainTable) -> Pace:
+def _pace(table: AnyTable) -> Pace:
     every = timedelta(seconds=table.every_s)
     match table:
         case BitcoinTable():
             return Pace(every, _BITCOIN_BLOCK, table.confirmations)
         case EthereumTable():
             return Pace(every, _ETHEREUM_SLOT, table.confirmations or _SLOTS_UNTIL_FINALIZED)
-        case _:
+        case TsaTable():
             # An authority answers at once.
             return Pace(every, timedelta(seconds=1), 1)
 

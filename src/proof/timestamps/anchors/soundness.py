@@ -4,7 +4,7 @@ from proof.timestamps.anchors.chain import ChainError
 from proof.timestamps.types import Currency, Tree
 from proof.verify import RefusedError, verify_payload
 from proof.verify.networks import TEST_NETWORKS
-from proof.verify.trust import ChainTrust
+from proof.verify.trust import NO_CHAINS, ChainTrust
 
 
 class UnsoundEvidenceError(ChainError):
@@ -20,11 +20,16 @@ def trust_in(currency: Currency, block: str | None) -> ChainTrust:
     if block is None:
         return ChainTrust(networks=TEST_NETWORKS)
     raw = bytes.fromhex(block.removeprefix("0x"))
-    if currency is Currency.BTC:
-        return ChainTrust(bitcoin_blocks=frozenset({raw[::-1]}), networks=TEST_NETWORKS)
-    if currency is Currency.TSA:
-        return ChainTrust(tsa_certificates=frozenset({raw}))
-    return ChainTrust(ethereum_blocks=frozenset({raw}), networks=TEST_NETWORKS)
+    match currency:
+        case Currency.BTC:
+            return ChainTrust(bitcoin_blocks=frozenset({raw[::-1]}), networks=TEST_NETWORKS)
+        case Currency.ETH:
+            return ChainTrust(ethereum_blocks=frozenset({raw}), networks=TEST_NETWORKS)
+        case Currency.TSA:
+            return ChainTrust(tsa_certificates=frozenset({raw}))
+        case Currency.LOG:
+            # Its keys are what is trusted, and no block says anything of it.
+            return NO_CHAINS
 
 
 def require_sound(tree: Tree, evidence: dict[str, object], block: str | None) -> None:
