@@ -47,7 +47,6 @@ _CHANGES, _SIMULATED, _STRANGERS = 400, 200, 400
 _STRANGERS_ADDRESSES = 40
 _BULK_HASHES, _BULK_CONNECTIONS = 10_000, 4
 _IDLE, _IDLE_PROCESSES = 5_000, 2
-_WALLET = "TNXcYBwoZdPsAkAExZTfKFP6shBeh4W4Rf"
 
 # As the relay would have left them, in one statement. `next_attempt_at` and the like have their defaults.
 _QUEUE = """
@@ -299,12 +298,6 @@ async def _transaction(scene: Scene, token: str) -> str:
         "amount": "25.50",
         "client_ip": "192.0.2.7",
     }
-    partner_id = scene.attackers[0].handed["partner_id"]
-    terms = ("--currency", "USDT", "--network", "TRC20", "--wallet", f"USDT:TRC20:{_WALLET}")
-    how = (partner_id, "--environment", "sandbox", *terms)
-    await asyncio.to_thread(scene.served.run, "partner", "edit", *how)
-    kind = ("--env", "sandbox", "--kind", "client_token")
-    await asyncio.to_thread(scene.served.run, "allowlist", "add", partner_id, "127.0.0.0/8", *kind)
     url, headers = scene.api("/sandbox/widget/session"), {"x-api-key": token}
     async with (
         aiohttp.ClientSession(headers=headers) as session,

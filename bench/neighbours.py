@@ -52,6 +52,7 @@ _ATTACKERS = 9
 _RECEIVERS = 15
 _START_S = 10.0
 _LOOK_S = 0.05
+_WALLET = "TNXcYBwoZdPsAkAExZTfKFP6shBeh4W4Rf"
 _P50_MS, _P99_MS, _PROOF_S, _MEMORY_MB, _STALL_MS = 25.0, 250.0, 3.0, 400.0, 20.0
 # A fresh mount of one file, seen by the server's processes alone.
 _RESOLVING = ("unshare", "-m", "sh", "-c", 'mount --bind "$0" /etc/resolv.conf && exec "$@"')
@@ -121,6 +122,7 @@ async def _measured(
     figures: list[Figure] = []
     try:
         attackers = [await _attacker(served, database) for _ in range(_ATTACKERS)]
+        await asyncio.to_thread(_enable, served, attackers[0])
         victim = await _owner(database, served.partner_id, Environment.PRODUCTION)
         scene = Scene(served, database, attackers, victim, hostile, sink, options)
         async with database.transaction() as tx:
@@ -153,6 +155,15 @@ async def _attacker(served: Served, database: Database) -> Attacker:
     handed = await asyncio.to_thread(partner, served.settings)
     owners = [await _owner(database, handed["partner_id"], each) for each in Environment]
     return Attacker(handed, owners)
+
+
+def _enable(served: Served, attacker: Attacker) -> None:
+    """Let its sandbox take sessions, from this machine."""
+    terms = ("--currency", "USDT", "--network", "TRC20", "--wallet", f"USDT:TRC20:{_WALLET}")
+    partner_id = attacker.handed["partner_id"]
+    served.run("partner", "edit", partner_id, "--environment", "sandbox", *terms)
+    kind = ("--env", "sandbox", "--kind", "client_token")
+    served.run("allowlist", "add", partner_id, "127.0.0.0/8", *kind)
 
 
 async def _owner(database: Database, partner_id: str, environment: Environment) -> int:

@@ -15,6 +15,7 @@ from proof.api.errors import error_reply
 from proof.api.http import Edge, refusing, send_reply
 from proof.api.openapi import document
 from proof.api.operations import Operation
+from proof.api.refusals import hold_back
 from proof.api.routes import routes
 from proof.api.routes.ramp import unknown_paths
 from proof.api.services import Services
@@ -122,8 +123,9 @@ class _Counted:
         edge: Edge = scope["proof"]
         try:
             calls = _A_FILE if scope["method"] in {"GET", "HEAD"} else 1
-            self._anonymous.take(edge.address, calls)
+            await self._anonymous.admit(edge.address, calls)
         except ProofError as error:
+            await hold_back(error)
             await send_reply(error_reply(error, edge.request_id), edge.request_id, send)
             return
         with working_for((self._work, subscriber(edge.address))):

@@ -10,6 +10,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from proof.api.address import client_address
 from proof.api.forms import form_at
 from proof.api.http import Edge, refusing, send_reply
+from proof.api.refusals import hold_back_any
 from proof.core.errors import InvalidInputError, NotFoundError
 from proof.partners.types import Environment, Network
 
@@ -68,6 +69,7 @@ class EdgeApp:
         if resolved is None or trouble is not None:
             path = scope["path"] if resolved is None else resolved[1]
             error = trouble or NotFoundError("there is nothing here")
+            await hold_back_any()
             await send_reply(form_at(path)(error, request_id), request_id, reply_by)
             return
         environment, path = resolved
@@ -89,6 +91,7 @@ async def not_found(scope: Scope, _receive: Receive, send: Send) -> None:
     """The answer where no route matches."""
     edge: Edge = scope["proof"]
     error = NotFoundError(f"there is nothing at {scope['path'][:200]}")
+    await hold_back_any()
     await send_reply(form_at(scope["path"])(error, edge.request_id), edge.request_id, send)
 
 

@@ -15,6 +15,7 @@ from proof.api.forms import Form, form_of
 from proof.api.http import Call, Caller, Edge, Reply, read_body, send_reply
 from proof.api.notices import ending_headers, rate_headers
 from proof.api.operations import ANY_METHOD, Operation
+from proof.api.refusals import hold_back
 from proof.core.errors import InvalidInputError, NotAnObjectError
 from proof.core.json_members import RepeatedMemberError, require_distinct
 from proof.db.shares import Share, Turns, Work, working_for
@@ -81,6 +82,7 @@ class Endpoint:
             reply = await self._reply(scope, receive, edge, terms)
         except Exception as error:  # noqa: BLE001 - mapped or logged, never swallowed
             reply = terms.form(error, edge.request_id)
+            await hold_back(error)
         self._count(scope["method"], reply.status)
         if self._gated and scope["method"] in _CACHEABLE and _NOT_KEPT not in reply.headers:
             terms.notices.append(_NOT_KEPT)
@@ -103,7 +105,7 @@ class Endpoint:
                 await self._admit(scope, edge, self._first, terms)
             raise MethodNotAllowedError(scope["method"], self._operations)
         owner = await self._admit(scope, edge, operation, terms)
-        name = None if operation.gated else self._counted(scope, edge, operation)
+        name = None if operation.gated else await self._counted(scope, edge, operation)
         body = None
         if operation.body is not None:
             raw = await read_body(scope, receive, operation.body_limit)
@@ -126,7 +128,7 @@ class Endpoint:
             async with self._turns.turn(share):
                 return await operation.handler(call)
 
-    def _counted(self, scope: Scope, edge: Edge, operation: Operation) -> Hashable:
+    async def _counted(self, scope: Scope, edge: Edge, operation: Operation) -> Hashable:
         """Count a call that the gate does not, unless its caller is known. Given back is the name under
         which a caller that succeeds is remembered, None where there is none.
 
@@ -138,7 +140,7 @@ class Endpoint:
             name = None if presented is None else (presented, edge.address)
             if name is not None and self._anonymous.knows(name):
                 return None
-        self._anonymous.take(edge.address, in_all=not operation.vital)
+        await self._anonymous.admit(edge.address, in_all=not operation.vital)
         return name
 
     async def _admit(self, scope: Scope, edge: Edge, operation: Operation, terms: _Terms) -> Caller:

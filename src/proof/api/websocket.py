@@ -12,6 +12,7 @@ from proof.api.endpoint import presented_token, query_fields
 from proof.api.http import NOSNIFF, Call, Edge, Headers, Reply, refusing, send_reply
 from proof.api.notices import ending_headers, rate_headers
 from proof.api.ramp_errors import ramp_error_reply, ramp_reply
+from proof.api.refusals import hold_back
 from proof.api.services import Services
 from proof.api.watches import OVER, Ending, Watch
 from proof.db.shares import Work, working_for
@@ -54,6 +55,7 @@ class WebSocketEndpoint:
             watch = await self._admit(scope, edge, notices)
         except Exception as error:  # noqa: BLE001 - mapped or logged, never swallowed
             reply = ramp_error_reply(error, edge.request_id)
+            await hold_back(error)
             await send_reply(reply, edge.request_id, refusing(send), notices)
             return
         try:

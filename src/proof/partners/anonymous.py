@@ -6,6 +6,7 @@ gets counts as one address: a /64 of IPv6. A site, which is a /48 and so has 65,
 its own.
 """
 
+import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
@@ -13,6 +14,7 @@ from ipaddress import IPv6Address
 from math import ceil
 
 from proof.core.errors import BusyError, QuotaExceededError
+from proof.core.pace import Pace, Turnstile
 from proof.partners.buckets import Rate
 from proof.partners.networks import Address
 
@@ -24,6 +26,8 @@ _SITE_TIMES = 4
 _ADDRESSES_KEPT = 65_536
 _KNOWN_AT_MOST = 16_384
 _WINDOW_S = 60
+_LONGEST_WAIT_S = 1.0
+_EACH_TURN = 2
 
 
 class AnonymousRateError(QuotaExceededError):
@@ -47,16 +51,25 @@ class AnonymousRates:
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         """`calls_per_minute` of each address, a tenth of them at once; of all together
-        `calls_per_second_in_all`, and two seconds' worth at once."""
+        `calls_per_second_in_all`, a tenth of them at once: those of a second more wait for their turn."""
         self._of_address = _Buckets(_rate_of_address(calls_per_minute))
         self._of_site = _Buckets(_rate_of_address(_SITE_TIMES * calls_per_minute))
-        in_all = Rate(calls_per_second_in_all, 1, 2 * calls_per_second_in_all)
-        self._of_all = _Buckets(in_all)
+        at_once = max(1.0, calls_per_second_in_all / 10)
+        self._of_all = Pace(calls_per_second_in_all, at_once, _LONGEST_WAIT_S, now)
+        self._turnstile = Turnstile(_EACH_TURN)
         self._known: OrderedDict[Hashable, None] = OrderedDict()
         self._now = now
 
-    def take(self, address: Address, calls: float = 1, *, in_all: bool = True) -> None:
+    async def admit(self, address: Address, calls: float = 1, *, in_all: bool = True) -> None:
+        """`take`, and wait. What a crowd asks is begun a little in each turn of the event loop."""
+        await self._turnstile.turn()
+        wait_s = self.take(address, calls, in_all=in_all)
+        if wait_s:
+            await asyncio.sleep(wait_s)
+
+    def take(self, address: Address, calls: float = 1, *, in_all: bool = True) -> float:
         """Count one call, or what is dearer or cheaper than one as that many; `in_all` also among all.
+        Given back is how long it is to wait for its turn.
 
         Raises AnonymousRateError, BusyError when strangers together call too fast.
         """
@@ -69,8 +82,10 @@ class AnonymousRates:
             self._take(self._of_site, site, network, now, calls)
         else:
             self._take(self._of_address, int(address), str(address), now, calls)
-        if in_all and self._of_all.take(None, now, calls):
+        wait_s = self._of_all.wait_s(calls) if in_all else 0.0
+        if wait_s is None:
             raise BusyError("callers without a credential are too many at the moment")
+        return wait_s
 
     def knows(self, name: Hashable) -> bool:
         """Whether this is one of the newest names that were `remember`ed."""

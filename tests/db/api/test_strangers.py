@@ -1,5 +1,6 @@
 """What needs no credential is counted: for each address, for all strangers, and not for who proved good."""
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -7,11 +8,14 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import pytest
 from tests.db.api.table import OPERATIONS, RAMP_OPERATIONS
 from tests.db.api.test_widget import Page, page_of
 from tests.support.application import Stage, staged
 
+from proof.api import refusals
 from proof.api.operations import Operation
+from proof.core.pace import Pace
 from proof.db.embedded import EmbeddedCluster
 from proof.partners.anonymous import AnonymousRates
 
@@ -123,3 +127,31 @@ def test_callbacks_of_unknown_accounts_are_counted(
         ]
         assert [answer.status for answer in answers] == [404, 404, 429]
         assert answers[-1].json["error"] == "rate_limited"
+
+
+@pytest.mark.parametrize(
+    ("target", "status"),
+    [
+        ("/healthz", 200),
+        ("/w/static/none", 404),
+        ("/nothing", 404),
+        (f"/v1/timestamp/{'ab' * 32}", 401),
+    ],
+)
+def test_a_crowd_has_a_part_of_each_turn_of_the_event_loop(
+    run: Any, platform: Any, monkeypatch: pytest.MonkeyPatch, target: str, status: int
+) -> None:
+    """Whatever it asks, and whether or not it is refused; so others' calls need not wait for all of it."""
+    monkeypatch.setattr(refusals, "_pace", Pace(1e9, 1e9, 1.0))
+
+    async def scene() -> int:
+        crowd = [asyncio.create_task(platform.call("GET", target)) for _ in range(50)]
+        most, done = 0, 0
+        while done < len(crowd):
+            await asyncio.sleep(0)
+            now = sum(one.done() for one in crowd)
+            most, done = max(most, now - done), now
+        assert {one.result().status for one in crowd} == {status}
+        return most
+
+    assert run(scene()) <= 2

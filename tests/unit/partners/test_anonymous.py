@@ -85,13 +85,13 @@ def test_an_ipv6_site_has_a_few_times_an_addresss_rate() -> None:
 def test_all_strangers_share_one_budget_that_what_is_vital_does_not_need() -> None:
     now = Time()
     rates = AnonymousRates(600, 5, now)
-    for last in range(10):
-        rates.take(ip_address(f"198.51.100.{last}"))
+    waits = [rates.take(ip_address(f"198.51.100.{last}")) for last in range(6)]
+    assert waits == pytest.approx([0, 0.2, 0.4, 0.6, 0.8, 1])
     with pytest.raises(BusyError):
         rates.take(OTHER)
-    rates.take(OTHER, in_all=False)
-    now.now += 1
-    rates.take(OTHER)
+    assert rates.take(OTHER, in_all=False) == 0
+    now.now += 10
+    assert rates.take(OTHER) == 0
 
 
 def test_a_cheap_answer_counts_for_less() -> None:
