@@ -1,6 +1,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+# Half of the time of a test with real servers is waiting for them.
+WORKERS := $(shell echo $$((2 * $$(nproc))))
 
 .DEFAULT_GOAL := help
 
@@ -15,7 +17,7 @@ demo: $(READY) proof-verify.pyz ## stamp files and buy in the sandbox, then veri
 
 test: $(READY) proof-verify.pyz ## run the whole suite
 	$(if $(ARGS),,$(BIN)/python -m tests.support.tools)
-	$(BIN)/python -m pytest -n $(if $(ARGS),0,2) --dist loadfile --no-loadscope-reorder $(ARGS)
+	$(BIN)/python -m pytest -n $(if $(ARGS),0,$(WORKERS)) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 quick: $(READY) ## lint, format and the unit tests, while you work
 	$(BIN)/ruff check .

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.support.served import Server, served
+from tests.support.served import Server, served, unstarted
 
 
 @pytest.fixture(scope="module")
@@ -36,8 +36,7 @@ def test_a_command_with_another_database_says_so(server: Server) -> None:
 
 
 def test_serve_with_a_folder_of_its_own_says_how_commands_reach_it() -> None:
-    with served() as server:
-        server.stop()
+    with unstarted() as server:
         del server.environment["PROOF_DATA_DIR"]
         server.options = ("--data", str(server.data_dir))
         server.start()

@@ -37,10 +37,11 @@ def call(server: Server, token: str, method: str, path: str, body: Any = None) -
         return json.load(answer)
 
 
-def ended(server: Server, token: str, name: str, wanted: str) -> Any:
+def become(server: Server, token: str, path: str, wanted: str) -> Any:
+    """What is answered there, once it has that status."""
     deadline = time.monotonic() + _GIVE_UP_S
     while True:
-        found = call(server, token, "GET", f"/widget/transactions/{name}")
+        found = call(server, token, "GET", path)
         if found["status"] == wanted or time.monotonic() > deadline:
             return found
         time.sleep(0.1)
@@ -54,6 +55,7 @@ def heard(server: Server, wanted: int) -> list[tuple[str, int, int]]:
         found = [(one["provider"], one["raw"], one["unverified"]) for one in accounts]
         if sum(raw for _, raw, _ in found) >= wanted or time.monotonic() > deadline:
             return found
+        time.sleep(0.1)
 
 
 def test_a_purchase_is_simulated_to_its_end_over_http(server: Server) -> None:
@@ -62,12 +64,12 @@ def test_a_purchase_is_simulated_to_its_end_over_http(server: Server) -> None:
     name = call(server, token, "POST", "/widget/session", _SESSION)["merchant_transaction_id"]
     call(server, token, "POST", f"/simulate/{name}", {"outcome": "success"})
     call(server, token, "POST", "/clock/advance", {"seconds": 60})
-    found = ended(server, token, name, "completed")
+    found = become(server, token, f"/widget/transactions/{name}", "completed")
     assert found["status"] == "completed", server.log()
     assert (found["fiat_currency"], found["crypto_amount"]) == ("EUR", "25.5")
-    kyc = call(server, token, "GET", "/widget/users/user-1/kyc-status")
+    # Polling may have been quicker; the signed callbacks come all the same, also that of the identity.
+    kyc = become(server, token, "/widget/users/user-1/kyc-status", "verified")
     assert kyc["status"] == "verified"
-    # Polling may have been quicker; the signed callbacks come all the same.
     assert heard(server, 3) == [("sandbox", 3, 0)]
 
 

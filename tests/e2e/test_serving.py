@@ -17,7 +17,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from tests.support.served import Server, served
+from tests.support.served import Server, served, unstarted
 
 PATIENCE_S = 120.0
 
@@ -69,8 +69,7 @@ def test_no_secret_in_process_titles_or_the_log(server: Server) -> None:
 
 
 def test_keys_that_others_can_read_refuse_the_start() -> None:
-    with served() as server:
-        assert server.stop() == 0
+    with unstarted() as server:
         (server.data_dir / "keys").chmod(0o750)
         refused = server.run_process("serve")
         assert refused.returncode == 2
@@ -79,37 +78,36 @@ def test_keys_that_others_can_read_refuse_the_start() -> None:
         server.start()
 
 
-def test_sigterm_finishes_what_was_accepted() -> None:
-    with served() as server:
-        key = server.add_partner()["production"]["api_key"]
-        statuses: list[int] = []
-        stopping = threading.Event()
+def test_sigterm_finishes_what_was_accepted(server: Server) -> None:
+    key = server.add_partner()["production"]["api_key"]
+    statuses: list[int] = []
+    stopping = threading.Event()
 
-        def press() -> None:
-            number = 0
-            while not stopping.is_set():
-                number += 1
-                digest = f"{threading.get_ident():032x}{number:032x}"[-64:]
-                try:
-                    statuses.append(post(f"{server.url}/v1/timestamp", key, {"sha256": [digest]}))
-                except urllib.error.HTTPError as error:
-                    with error:
-                        statuses.append(error.code)
-                except (ConnectionError, urllib.error.URLError):
-                    return
+    def press() -> None:
+        number = 0
+        while not stopping.is_set():
+            number += 1
+            digest = f"{threading.get_ident():032x}{number:032x}"[-64:]
+            try:
+                statuses.append(post(f"{server.url}/v1/timestamp", key, {"sha256": [digest]}))
+            except urllib.error.HTTPError as error:
+                with error:
+                    statuses.append(error.code)
+            except (ConnectionError, urllib.error.URLError):
+                return
 
-        threads = [threading.Thread(target=press) for _ in range(8)]
-        for thread in threads:
-            thread.start()
-        until(lambda: len(statuses) > 50)
-        assert server.stop() == 0
-        stopping.set()
-        for thread in threads:
-            thread.join()
-        assert set(statuses) == {200}
-        server.start()
-        checked = json.loads(server.run("fsck", "--json").stdout)
-        assert checked["findings"] == []
+    threads = [threading.Thread(target=press) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    until(lambda: len(statuses) > 50)
+    assert server.stop() == 0
+    stopping.set()
+    for thread in threads:
+        thread.join()
+    assert set(statuses) == {200}
+    server.start()
+    checked = json.loads(server.run("fsck", "--json").stdout)
+    assert checked["findings"] == []
 
 
 def test_a_process_that_dies_is_started_again(server: Server) -> None:
@@ -119,22 +117,20 @@ def test_a_process_that_dies_is_started_again(server: Server) -> None:
     until(lambda: ready(server))
 
 
-def test_killing_the_supervisor_ends_all_its_processes() -> None:
-    with served() as server:
-        pids = children(server.process.pid)
-        assert len(pids) >= 3
-        server.process.kill()
-        server.process.wait()
-        until(lambda: not any(Path(f"/proc/{pid}").exists() and not zombie(pid) for pid in pids))
-        server.start()
+def test_killing_the_supervisor_ends_all_its_processes(server: Server) -> None:
+    pids = children(server.process.pid)
+    assert len(pids) >= 3
+    server.process.kill()
+    server.process.wait()
+    until(lambda: not any(Path(f"/proc/{pid}").exists() and not zombie(pid) for pid in pids))
+    server.start()
 
 
 def test_the_parts_share_a_database_of_ones_own(
     owner_arguments: dict[str, Any], database_arguments: dict[str, Any]
 ) -> None:
     """`proof db migrate`, then api and worker by themselves, with two roles."""
-    with served() as any_server:  # lends its environment, port and folder
-        any_server.stop()
+    with unstarted() as any_server:  # lends its environment, port and folder
         own = {
             "PROOF_DATABASE_URL": url_of(database_arguments),
             "PROOF_DATABASE_OWNER_URL": url_of(owner_arguments),

@@ -144,20 +144,29 @@ def served(
     settings: Mapping[str, str] | None = None, of_url: Mapping[str, str] | None = None
 ) -> Iterator[Server]:
     """A ready server; it is stopped and its data removed at the end. In values of `of_url` {} stands for
-    its URL. Its database is there when it starts, and migrated.
+    its URL."""
+    with unstarted(settings) as server:
+        for name, value in (of_url or {}).items():
+            server.environment[name] = value.format(server.url)
+        server.start()
+        yield server
+
+
+@contextmanager
+def unstarted(settings: Mapping[str, str] | None = None) -> Iterator[Server]:
+    """A server to start; at the end it is stopped and its data removed. Its database is there, and
+    migrated.
 
     The folder has a short path because a Unix socket's is at most 107 bytes long.
     """
     folder = Path(tempfile.mkdtemp(prefix="pf-"))
     server = Server(folder, settings or {})
-    copy_migrated(server.data_dir)
-    for name, value in (of_url or {}).items():
-        server.environment[name] = value.format(server.url)
     try:
-        server.start()
+        copy_migrated(server.data_dir)
         try:
             yield server
         finally:
-            server.stop()
+            if hasattr(server, "process"):
+                server.stop()
     finally:
         shutil.rmtree(folder, ignore_errors=True)

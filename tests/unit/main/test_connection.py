@@ -3,7 +3,7 @@
 import asyncio
 import re
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -41,9 +41,20 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
-@pytest.fixture
-def port(run: Any) -> Iterator[int]:
+@pytest.fixture(scope="module")
+def run() -> Iterator[Callable[[Any], Any]]:
+    """The loop of the module's server, which passes only while a test runs something on it."""
+    with asyncio.Runner() as runner:
+        yield runner.run
+
+
+@pytest.fixture(autouse=True)
+def nothing_seen() -> None:
     SEEN.clear()
+
+
+@pytest.fixture(scope="module")
+def port(run: Any) -> Iterator[int]:
     listening = socket.socket()
     listening.bind(("127.0.0.1", 0))
     server = uvicorn.Server(server_config(application))
@@ -57,7 +68,11 @@ def port(run: Any) -> Iterator[int]:
     serving = run(start())
     yield int(listening.getsockname()[1])
     server.should_exit = True
-    run(serving)
+
+    async def ended() -> None:
+        await serving
+
+    run(ended())
 
 
 async def answered(port: int, *parts: bytes) -> bytes:
@@ -67,7 +82,7 @@ async def answered(port: int, *parts: bytes) -> bytes:
         for part in parts:
             writer.write(part)
             await writer.drain()
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.01)
     except ConnectionError:
         pass
     try:

@@ -1,5 +1,7 @@
-"""The program: exit codes, words and JSON, run as people run it, isolated and as one file."""
+"""The program: exit codes, words and JSON; as one file it is what people run, isolated."""
 
+import contextlib
+import io
 import json
 import subprocess
 import sys
@@ -38,27 +40,40 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def run(
-    folder: Path, pyz: Path, *arguments: str, given: str | None = None
-) -> subprocess.CompletedProcess[str]:
-    """`given` is what it finds on standard input."""
+def run_file(folder: Path, pyz: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-I", "-S", str(pyz), *arguments]
-    done = subprocess.run(
-        command, cwd=folder, capture_output=True, text=True, timeout=120, input=given or ""
-    )
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
     assert "Traceback" not in done.stderr
     return done
 
 
+def run(
+    folder: Path, *arguments: str, given: str = "", encoding: str = "utf-8"
+) -> subprocess.CompletedProcess[str]:
+    """The program without a process of its own; `given` is what it finds on standard input."""
+    streams = [io.TextIOWrapper(io.BytesIO(), encoding) for _ in range(3)]
+    streams[0].buffer.write(given.encode())
+    streams[0].buffer.seek(0)
+    with contextlib.chdir(folder), pytest.MonkeyPatch.context() as patched:
+        for name, stream in zip(("stdin", "stdout", "stderr"), streams, strict=True):
+            patched.setattr(sys, name, stream)
+        code = main(arguments)
+    said = []
+    for stream in streams[1:]:
+        stream.seek(0)
+        said.append(stream.read())
+    return subprocess.CompletedProcess(arguments, code, *said)
+
+
 def test_tied(folder: Path, pyz: Path) -> None:
-    done = run(folder, pyz, "report.pdf", "proof.json", "--log-key", "log.key")
+    done = run_file(folder, pyz, "report.pdf", "proof.json", "--log-key", "log.key")
     assert done.returncode == 0
     assert "'report.pdf' (SHA-256 " in done.stdout
     assert "existed by 2026-02-02T02:40:00Z" in done.stdout
     assert "Not established" not in done.stdout
 
 
-def test_other_forms_of_the_subject(folder: Path, pyz: Path) -> None:
+def test_other_forms_of_the_subject(folder: Path) -> None:
     digest = sha256(CONTENT).hexdigest()
     for subject in (
         ["--file", "report.pdf"],
@@ -66,7 +81,7 @@ def test_other_forms_of_the_subject(folder: Path, pyz: Path) -> None:
         ["--sha256", digest.upper()],
         [],
     ):
-        done = run(folder, pyz, "proof.json", *subject, "--log-key", "log.key")
+        done = run(folder, "proof.json", *subject, "--log-key", "log.key")
         assert done.returncode == 0, subject
 
 
@@ -82,15 +97,15 @@ def test_other_forms_of_the_subject(folder: Path, pyz: Path) -> None:
     ],
 )
 def test_one_file_may_come_from_standard_input(
-    folder: Path, pyz: Path, arguments: tuple[str, ...], given: str
+    folder: Path, arguments: tuple[str, ...], given: str
 ) -> None:
     text = (folder / given).read_text()
     (folder / given).unlink()
-    done = run(folder, pyz, *arguments, given=text)
+    done = run(folder, *arguments, given=text)
     assert done.returncode == 0, done
     if "report.pdf" in {given, *arguments}:
         assert "Not established" not in done.stdout
-    assert run(folder, pyz, *arguments, given="").returncode in {1, 2}
+    assert run(folder, *arguments, given="").returncode in {1, 2}
 
 
 @pytest.mark.parametrize(
@@ -103,14 +118,14 @@ def test_one_file_may_come_from_standard_input(
         ("report.pdf", "-", "--tsa-certificate", "-"),
     ],
 )
-def test_standard_input_is_read_once(folder: Path, pyz: Path, arguments: tuple[str, ...]) -> None:
-    done = run(folder, pyz, *arguments, given=(folder / "proof.json").read_text())
+def test_standard_input_is_read_once(folder: Path, arguments: tuple[str, ...]) -> None:
+    done = run(folder, *arguments, given=(folder / "proof.json").read_text())
     assert (done.returncode, done.stdout) == (2, "")
     assert "standard input" in done.stderr
 
 
-def test_json(folder: Path, pyz: Path) -> None:
-    done = run(folder, pyz, "report.pdf", "proof.json", "--log-key", "log.key", "--json")
+def test_json(folder: Path) -> None:
+    done = run(folder, "report.pdf", "proof.json", "--log-key", "log.key", "--json")
     facts: dict[str, Any] = json.loads(done.stdout)
     assert (facts["result"], facts["exitCode"], facts["compared"]) == ("tied", 0, True)
     assert facts["sha256"] == sha256(CONTENT).hexdigest()
@@ -119,37 +134,37 @@ def test_json(folder: Path, pyz: Path) -> None:
     assert facts["remaining"] == []
 
 
-def test_untied_without_key(folder: Path, pyz: Path) -> None:
-    done = run(folder, pyz, "report.pdf", "proof.json")
+def test_untied_without_key(folder: Path) -> None:
+    done = run(folder, "report.pdf", "proof.json")
     assert done.returncode == 3
     assert "Not established: No key of the log" in done.stdout
 
 
-def test_untied_without_cosigner(folder: Path, pyz: Path) -> None:
-    done = run(folder, pyz, "report.pdf", "proof.json", "--log-key", "log-only.key")
+def test_untied_without_cosigner(folder: Path) -> None:
+    done = run(folder, "report.pdf", "proof.json", "--log-key", "log-only.key")
     assert done.returncode == 3
     assert "Not established: The log" in done.stdout
     keys = ["--log-key", "log-only.key", "--log-key", "log.key"]
-    assert run(folder, pyz, "report.pdf", "proof.json", *keys).returncode == 0
+    assert run(folder, "report.pdf", "proof.json", *keys).returncode == 0
 
 
-def test_seed_example(folder: Path, pyz: Path) -> None:
-    done = run(folder, pyz, str(SEED), "--json")
+def test_seed_example(folder: Path) -> None:
+    done = run(folder, str(SEED), "--json")
     facts = json.loads(done.stdout)
     assert done.returncode == facts["exitCode"] == 3
     assert facts["result"] == "untied"
     assert facts["remaining"]
 
 
-def test_another_file_is_refused(folder: Path, pyz: Path) -> None:
+def test_another_file_is_refused(folder: Path) -> None:
     (folder / "other.pdf").write_bytes(b"other")
-    done = run(folder, pyz, "other.pdf", "proof.json", "--log-key", "log.key")
+    done = run(folder, "other.pdf", "proof.json", "--log-key", "log.key")
     assert done.returncode == 1
     assert done.stdout.startswith("Refused: the proof is about ")
     assert "'other.pdf' has the hash" in done.stdout
     assert "altered, or another file" in done.stdout
     for subject in (["--file", "other.pdf"], ["--sha256", "0" * 64]):
-        facts = json.loads(run(folder, pyz, "proof.json", *subject, "--json").stdout)
+        facts = json.loads(run(folder, "proof.json", *subject, "--json").stdout)
         assert facts["error"] == "SubjectMismatchError"
 
 
@@ -164,47 +179,47 @@ def test_another_file_is_refused(folder: Path, pyz: Path) -> None:
     ],
 )
 def test_what_is_no_proof_is_named_and_so_is_what_was_meant(
-    folder: Path, pyz: Path, paths: list[str], said: str
+    folder: Path, paths: list[str], said: str
 ) -> None:
     (folder / "empty").touch()
-    done = run(folder, pyz, *paths, "--log-key", "log.key")
+    done = run(folder, *paths, "--log-key", "log.key")
     assert (done.returncode, said in done.stdout) == (1, True), done.stdout
     assert f"Refused: {paths[-1]!r} is no proof: " in done.stdout
-    facts = json.loads(run(folder, pyz, *paths, "--json").stdout)
+    facts = json.loads(run(folder, *paths, "--json").stdout)
     assert facts["error"] == "NotAProofError"
 
 
-def test_a_proof_that_was_cut_off_is_still_called_a_proof(folder: Path, pyz: Path) -> None:
+def test_a_proof_that_was_cut_off_is_still_called_a_proof(folder: Path) -> None:
     whole = (folder / "proof.json").read_bytes()
     (folder / "cut.json").write_bytes(whole[:-20])
-    done = run(folder, pyz, "report.pdf", "cut.json")
+    done = run(folder, "report.pdf", "cut.json")
     assert done.stdout.startswith("Refused: the proof is not JSON")
 
 
-def test_a_third_path_says_where_keys_go(folder: Path, pyz: Path) -> None:
-    done = run(folder, pyz, "report.pdf", "proof.json", "log.key")
+def test_a_third_path_says_where_keys_go(folder: Path) -> None:
+    done = run(folder, "report.pdf", "proof.json", "log.key")
     assert (done.returncode, "--log-key" in done.stderr) == (2, True)
 
 
-def test_altered_proof_is_refused(folder: Path, pyz: Path) -> None:
+def test_altered_proof_is_refused(folder: Path) -> None:
     proof = folder / "proof.json"
     proof.write_text(proof.read_text().replace('"rightSha256": "', '"rightSha256": "f', 1))
-    done = run(folder, pyz, "report.pdf", "proof.json", "--json")
+    done = run(folder, "report.pdf", "proof.json", "--json")
     facts = json.loads(done.stdout)
     assert done.returncode == facts["exitCode"] == 1
     assert (facts["result"], facts["error"]) == ("refused", "HexError")
 
 
-def test_huge_proof_is_refused_before_it_is_read_whole(folder: Path, pyz: Path) -> None:
+def test_huge_proof_is_refused_before_it_is_read_whole(folder: Path) -> None:
     with (folder / "huge.json").open("wb") as file:
         file.truncate(1 << 40)
-    assert run(folder, pyz, "huge.json").returncode == 1
+    assert run(folder, "huge.json").returncode == 1
 
 
-def test_large_file_is_hashed_in_pieces(folder: Path, pyz: Path) -> None:
+def test_large_file_is_hashed_in_pieces(folder: Path) -> None:
     with (folder / "large").open("wb") as file:
         file.truncate(64 << 20)
-    done = run(folder, pyz, "large", "proof.json")
+    done = run(folder, "large", "proof.json")
     assert done.returncode == 1
     assert sha256(bytes(64 << 20)).hexdigest() in done.stdout
 
@@ -226,15 +241,15 @@ USAGE = {
 
 
 @pytest.mark.parametrize("fault", USAGE)
-def test_wrong_usage(folder: Path, pyz: Path, fault: str) -> None:
-    done = run(folder, pyz, *USAGE[fault])
+def test_wrong_usage(folder: Path, fault: str) -> None:
+    done = run(folder, *USAGE[fault])
     assert done.returncode == 2
     assert done.stderr
     assert not done.stdout
 
 
-def test_a_file_name_that_is_no_option_does_not_reach_the_terminal(folder: Path, pyz: Path) -> None:
-    done = run(folder, pyz, "--\x1b]0;verified\x07\x9b2J", "proof.json")
+def test_a_file_name_that_is_no_option_does_not_reach_the_terminal(folder: Path) -> None:
+    done = run(folder, "--\x1b]0;verified\x07\x9b2J", "proof.json")
     assert done.returncode == 2
     assert "\\x1b]0;verified\\x07\\x9b2J" in done.stderr
     assert done.stderr.replace("\n", "").isprintable()
@@ -251,16 +266,16 @@ KEY_FILES = {
 
 
 @pytest.mark.parametrize("fault", KEY_FILES)
-def test_faulty_key_file_names_its_line(folder: Path, pyz: Path, fault: str) -> None:
+def test_faulty_key_file_names_its_line(folder: Path, fault: str) -> None:
     content, expected = KEY_FILES[fault]
     (folder / "bad.key").write_bytes(content)
-    done = run(folder, pyz, "proof.json", "--log-key", "bad.key")
+    done = run(folder, "proof.json", "--log-key", "bad.key")
     assert done.returncode == 2
     assert expected in done.stderr
 
 
-def test_help_teaches(folder: Path, pyz: Path) -> None:
-    done = run(folder, pyz, "--help")
+def test_help_teaches(folder: Path) -> None:
+    done = run(folder, "--help")
     assert done.returncode == 0
     for word in ("examples:", "exit codes:", "--log-key", "--sha256", "--json"):
         assert word in done.stdout
@@ -296,11 +311,28 @@ def test_full_disk_is_no_traceback(folder: Path, pyz: Path) -> None:
     assert not done.stderr
 
 
-def test_output_of_a_narrow_terminal(folder: Path, pyz: Path) -> None:
+def test_output_of_a_narrow_terminal(folder: Path) -> None:
     (folder / "отчёт.pdf").write_bytes(CONTENT)
-    done = run(folder, pyz, "отчёт.pdf", "proof.json")
+    done = run(folder, "отчёт.pdf", "proof.json", encoding="ascii")
     assert done.returncode == 3
     assert done.stdout.isascii()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["--help"], 0),
+        (["report.pdf", "-", "--log-key", "log.key"], 1),
+        (["proof.json", "--sha256", "0" * 64], 1),
+        (["proof.json"], 3),
+        ([str(SEED), "--json"], 3),
+    ],
+)
+def test_as_one_file_it_says_the_same(
+    folder: Path, pyz: Path, arguments: list[str], code: int
+) -> None:
+    done, same = run_file(folder, pyz, *arguments), run(folder, *arguments)
+    assert (done.returncode, done.stdout, done.stderr) == (code, same.stdout, same.stderr)
 
 
 def test_build_is_reproducible(pyz: Path, tmp_path: Path) -> None:
