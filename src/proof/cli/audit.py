@@ -206,7 +206,11 @@ def _write(found: HeadProof, output: Path | None) -> None:
         try:
             write_atomically(output, found.body + b"\n")
         except OSError as error:
-            raise fail(f"cannot write {printable(str(output))}: {error.strerror}", FAILED) from None
+            raise fail(
+                f"cannot write {printable(str(output))}: {error.strerror}"
+                "; name another place, or make room there",
+                FAILED,
+            ) from None
     err.print(
         f"the audit log up to entry {found.head.entry_id} (position {found.head.position})"
         f" stands in the timestamp log since {utc_text(found.timestamp_ms)}",
@@ -261,7 +265,9 @@ def _moment(text: str | None) -> datetime | None:
     try:
         moment = None if text is None else datetime.fromisoformat(text)
     except ValueError:
-        raise InvalidInputError(f"--since: {text!r} is not a date or time in ISO 8601") from None
+        raise InvalidInputError(
+            f"--since: {text!r} is not a date or time in ISO 8601; write one like 2026-01-31"
+        ) from None
     return moment.replace(tzinfo=UTC) if moment and moment.tzinfo is None else moment
 
 
@@ -270,7 +276,10 @@ def _read(path: Path) -> bytes:
         with path.open("rb") as file:
             return file.read(MAX_BYTES + 1)
     except OSError as error:
-        raise fail(f"cannot read {printable(str(path))}: {error.strerror}", USAGE) from None
+        raise fail(
+            f"cannot read {printable(str(path))}: {error.strerror}; check its name and its mode",
+            USAGE,
+        ) from None
 
 
 def _keys(path: Path) -> list[VerifierKey]:
@@ -278,7 +287,14 @@ def _keys(path: Path) -> list[VerifierKey]:
     try:
         keys = [parse_verifier_key(line) for line in lines if line and not line.startswith("#")]
     except VerifierKeyError as error:
-        raise fail(f"the key file {printable(str(path))}: {error}", USAGE) from None
+        raise fail(
+            f"the key file {printable(str(path))}: {error}; `proof log key` prints what belongs into it",
+            USAGE,
+        ) from None
     if not keys:
-        raise fail(f"the key file {printable(str(path))} holds no key", USAGE)
+        raise fail(
+            f"the key file {printable(str(path))} holds no key;"
+            " `proof log key` prints what belongs into it",
+            USAGE,
+        )
     return keys

@@ -136,7 +136,10 @@ class Target:
         except ValueError:
             usable = False
         if not usable or parts.username is not None or parts.query or parts.fragment:
-            raise fail(f"{printable(url)!r} is not an http(s) URL of host and path", USAGE)
+            raise fail(
+                f"{printable(url)!r} is not an http(s) URL of host and path; give the one of onboarding",
+                USAGE,
+            )
         key = api_key.strip()
         if not key.isascii() or not key.isprintable() or " " in key:
             raise fail("the API key holds characters that no key has; check PROOF_API_KEY", USAGE)
@@ -159,7 +162,10 @@ class TimestampApi:
         raw = await self._request("POST", "/v1/timestamp", _MAX_ANSWER_BYTES, body)
         answer = self._decode(raw, Submitted)
         if {*answer.sha256, *answer.existing} != set(digests):
-            raise AnswerError(f"{self._target.url} did not acknowledge exactly what was submitted")
+            raise AnswerError(
+                f"{self._target.url} did not acknowledge exactly what was submitted;"
+                " tell its operator"
+            )
         return answer
 
     async def hash_status(self, sha256: str) -> HashStatus:
@@ -218,7 +224,9 @@ class TimestampApi:
         async for chunk in response.content.iter_chunked(64 * 1024):
             raw += chunk
             if len(raw) > limit:
-                raise AnswerError(f"{self._target.url} answered with more than {limit} bytes")
+                raise AnswerError(
+                    f"{self._target.url} answered with more than {limit} bytes; check PROOF_URL"
+                )
         return bytes(raw)
 
     def _decode(self, raw: bytes, kind: type[T]) -> T:
@@ -248,7 +256,7 @@ class TimestampApi:
                     " it belongs to this URL: production and sandbox have keys of their own"
                 )
             case 403:
-                return DeniedError(f"{url} does not let this call in: {reason}")
+                return DeniedError(f"{url} does not let this call in ({reason}); ask its operator")
             case 404:
                 return self._not_ours() if message is None else UnknownError(message)
             case 425 | 429 | 503:
@@ -257,7 +265,9 @@ class TimestampApi:
                 text = reason.removesuffix(when) + when
                 return LaterError(text, _LATER[status], after_s)
             case 502 | 504:
-                return UnreachableError(f"a proxy answers at {url}, but not Proof ({status})")
+                return UnreachableError(
+                    f"a proxy answers at {url}, but not Proof ({status}); try again in a minute"
+                )
             case _ if status >= 500:
                 request_id = self._safe(headers.get("x-request-id", "unknown"))
                 return ApiError(
@@ -267,7 +277,10 @@ class TimestampApi:
             case _ if 300 <= status < 400:
                 location = self._safe(headers.get("location", "elsewhere"))
                 return AnswerError(f"{url} redirects to {location}; give the final URL")
-        return ApiError(f"the server refuses the request ({status}): {reason}")
+        return ApiError(
+            f"the server refuses the request ({status}): {reason};"
+            " see whether this program is as new as the server"
+        )
 
     def _message(self, raw: bytes) -> str | None:
         try:

@@ -99,7 +99,10 @@ def _beside(folder: Path) -> Path:
 def _hash(text: str) -> str:
     sha256 = parse_sha256(text)
     if sha256 is None:
-        raise fail(f"--sha256 {printable(text)!r} is not 64 hexadecimal digits", USAGE)
+        raise fail(
+            f"--sha256 {printable(text)!r} is not 64 hexadecimal digits; name a file to have it hashed",
+            USAGE,
+        )
     return sha256
 
 

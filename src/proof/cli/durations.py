@@ -15,7 +15,7 @@ def parse_duration(option: str, text: str) -> timedelta:
         return timedelta(0)
     found = _DURATION.fullmatch(text)
     if found is None:
-        raise InvalidInputError(f"{option}: {text!r} is not a time like 90m, 24h or 7d")
+        raise InvalidInputError(f"{option}: {text!r} is not a time; write one like 90m, 24h or 7d")
     return timedelta(**{_UNITS[found[2]]: int(found[1])})
 
 
@@ -31,5 +31,6 @@ def parse_moment(option: str, text: str, now: datetime) -> datetime:
         return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     except (ValueError, OverflowError):
         raise InvalidInputError(
-            f"{option}: {text!r} is neither a time like 90m, 24h or 7d nor a date or time in ISO 8601"
+            f"{option}: {text!r} is no moment; write a time like 90m, 24h or 7d, or a date or time"
+            " in ISO 8601"
         ) from None

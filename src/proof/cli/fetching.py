@@ -182,7 +182,9 @@ def subject_hash(subject: str) -> str:
         raise fail(f"{printable(subject)} is a folder; name its manifest or its files", USAGE)
     hashed = hash_file(Source(path, 0, named=True), _nothing, Event())
     if isinstance(hashed, Problem):
-        raise fail(f"cannot read {printable(subject)}: {hashed.reason}", USAGE)
+        raise fail(
+            f"cannot read {printable(subject)}: {hashed.reason}; check its name and its mode", USAGE
+        )
     return hashed.sha256
 
 
@@ -256,9 +258,17 @@ class _Fetching:
                 raise
             return Fetched(wanted, error.exit_code, error.message)
         except RefusedError as error:
-            return Fetched(wanted, FAILED, f"what the server sent is no proof of it: {error}")
+            return Fetched(
+                wanted,
+                FAILED,
+                f"what the server sent is no proof of it: {error}; tell its operator",
+            )
         except OSError as error:
-            return Fetched(wanted, FAILED, f"cannot write the proof: {error.strerror}")
+            return Fetched(
+                wanted,
+                FAILED,
+                f"cannot write the proof: {error.strerror}; name another folder with -o",
+            )
         finally:
             self._advance(1)
         return Fetched(wanted, 0)

@@ -91,7 +91,9 @@ class FileSource:
             raise self._unreadable(error) from None
 
     def _unreadable(self, error: OSError) -> SourceError:
-        return SourceError(f"cannot read {self._path.name}: {error.strerror}")
+        return SourceError(
+            f"cannot read {self._path.name}: {error.strerror}; check its name and its mode"
+        )
 
 
 class NodeSource:
@@ -198,12 +200,12 @@ class NodeSource:
             error = one.get("error") if isinstance(one, dict) else None
             if isinstance(error, dict):
                 return SourceError(
-                    f"the node refuses {method}: {ascii(error.get('message'))[:200]}"
+                    f"the node refuses {method}: {ascii(error.get('message'))[:200]}; see its log"
                 )
         return self._not_a_node()
 
     def _not_a_node(self) -> SourceDownError:
-        return SourceDownError(f"what answers at {self._url} is no bitcoind")
+        return SourceDownError(f"what answers at {self._url} is no bitcoind; check --bitcoin-node")
 
 
 def _check_nesting(raw: bytes) -> None:
@@ -233,7 +235,7 @@ def checked_node_url(url: str) -> str:
                 " user:password in a file and name it with --bitcoin-credentials"
             )
     if not usable:
-        raise SourceError("the node's URL is not http(s)://HOST:PORT")
+        raise SourceError("the node's URL is none; write http://HOST:PORT or https://HOST:PORT")
     return url
 
 
@@ -243,9 +245,13 @@ def read_credentials(path: Path) -> str:
         with path.open("rb") as file:
             text = file.read(_MAX_CREDENTIALS_BYTES).decode().strip()
     except OSError as error:
-        raise SourceError(f"cannot read {path.name}: {error.strerror}") from None
+        raise SourceError(
+            f"cannot read {path.name}: {error.strerror}; check its name and its mode"
+        ) from None
     except UnicodeDecodeError:
         text = ""
     if ":" not in text or not text.isprintable():
-        raise SourceError(f"{path.name} does not hold user:password")
+        raise SourceError(
+            f"{path.name} does not hold user:password; bitcoind's own file is .cookie in its data folder"
+        )
     return text

@@ -85,7 +85,10 @@ class _Sync:
     async def run(self, network: str) -> Synced:
         self._head = parse_head(self._file.read(_HEAD_BYTES))
         if self._head.network.name != network:
-            raise SourceError(f"{self._path.name} is of {self._head.network.name}, not {network}")
+            raise SourceError(
+                f"{self._path.name} is of {self._head.network.name}, not {network};"
+                " name another file, or that network"
+            )
         size = self._path.stat().st_size - self._head.size
         chain = await self._checked("checking the file", size // HEADER_BYTES)
         end = await self._source.end()

@@ -63,7 +63,10 @@ def register(app: typer.Typer) -> None:
         if network not in NETWORKS:
             raise fail(f"there is no network {network!r}; there are {', '.join(NETWORKS)}", USAGE)
         if bool(bitcoin_node) == (given is not None):
-            raise fail("name a source: --bitcoin-node URL or --from FILE", USAGE)
+            raise fail(
+                "there is no source, or there are two; give --bitcoin-node URL or --from FILE",
+                USAGE,
+            )
         try:
             synced = asyncio.run(
                 _sync(file, bitcoin_node, bitcoin_credentials, given, network, start)
@@ -73,9 +76,15 @@ def register(app: typer.Typer) -> None:
         except SourceError as error:
             raise fail(error.message, USAGE) from None
         except RefusedError as error:
-            raise fail(f"the headers are refused: {error}", FAILED) from None
+            raise fail(
+                f"the headers are refused: {error}; take them from another source", FAILED
+            ) from None
         except OSError as error:
-            raise fail(f"cannot write {printable(str(file))}: {error.strerror}", FAILED) from None
+            raise fail(
+                f"cannot write {printable(str(file))}: {error.strerror};"
+                " name another place, or make room there",
+                FAILED,
+            ) from None
         _tell(file, synced, as_json=as_json)
 
 

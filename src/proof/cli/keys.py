@@ -85,7 +85,9 @@ def _withdraws(grace: str) -> bool:
     """Raises InvalidInputError for a time in between, which would end sessions by chance."""
     lasting = parse_duration("--grace", grace)
     if lasting not in {timedelta(0), RETAINED}:
-        raise InvalidInputError("--grace: 26h, or 0 to end the old keys now")
+        raise InvalidInputError(
+            f"--grace: {grace!r} would end sessions by chance; give 26h, or 0 to end the old keys now"
+        )
     return lasting == timedelta(0)
 
 

@@ -75,18 +75,26 @@ def parse(raw: bytes) -> tuple[Entry, ...]:
     or listed twice. Not checked: whether the text is canonical, which its own hash settles.
     """
     if len(raw) > MAX_BYTES:
-        raise ManifestError(f"a manifest is at most {MAX_BYTES} bytes long")
+        raise ManifestError(
+            f"a manifest is at most {MAX_BYTES} bytes long; `proof stamp FOLDER` writes one"
+        )
     try:
         files = msgspec.json.decode(raw, type=_Manifest).files
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         # It quotes the names of members, which are a stranger's.
-        raise ManifestError(f"not a manifest: {printable(str(error))}") from None
+        raise ManifestError(
+            f"not a manifest: {printable(str(error))}; `proof stamp FOLDER` writes one"
+        ) from None
     previous = ""
     for entry in files:
         if any(part in {"", ".", ".."} for part in entry.path.split("/")) or "\0" in entry.path:
-            raise ManifestError(f"the path {entry.path!a} does not stay inside the folder")
+            raise ManifestError(
+                f"the path {entry.path!a} does not stay inside the folder; trust no file by it"
+            )
         if entry.path <= previous:
-            raise ManifestError(f"the path {entry.path!a} is listed twice or out of order")
+            raise ManifestError(
+                f"the path {entry.path!a} is listed twice or out of order; trust no file by it"
+            )
         previous = entry.path
     return tuple(files)
 

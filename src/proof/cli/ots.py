@@ -49,7 +49,10 @@ def register(app: typer.Typer) -> None:
         try:
             found = asyncio.run(upgraded(raw, policy))
         except RefusedError as error:
-            raise fail(f"{printable(str(file))} is refused: {error}", FAILED) from None
+            raise fail(
+                f"{printable(str(file))} is refused: {error}; nothing was changed, name an .ots file",
+                FAILED,
+            ) from None
         if found.raw != raw:
             _write(file, found.raw)
         code = _exit_code(found)
@@ -79,7 +82,10 @@ def register(app: typer.Typer) -> None:
         try:
             raw = to_ots(_read(proof, MAX_PAYLOAD_BYTES))
         except RefusedError as error:
-            raise fail(f"{printable(str(proof))} is refused: {error}", FAILED) from None
+            raise fail(
+                f"{printable(str(proof))} is refused: {error}; `proof fetch --chain btc` gets one",
+                FAILED,
+            ) from None
         _write(target, raw)
         typer.echo(printable(str(target)))
 
@@ -92,7 +98,7 @@ def _policy(networks: list[str]) -> OutboundPolicy:
     try:
         return OutboundPolicy(tuple(map(ip_network, networks)))
     except ValueError as error:
-        raise fail(f"--open-network: {error}", USAGE) from None
+        raise fail(f"--open-network: {error}; write one like 10.0.0.0/8", USAGE) from None
 
 
 def _read(path: Path, limit: int) -> bytes:
@@ -100,14 +106,21 @@ def _read(path: Path, limit: int) -> bytes:
         with path.open("rb") as file:
             return file.read(limit + 1)
     except OSError as error:
-        raise fail(f"cannot read {printable(str(path))}: {error.strerror}", USAGE) from None
+        raise fail(
+            f"cannot read {printable(str(path))}: {error.strerror}; check its name and its mode",
+            USAGE,
+        ) from None
 
 
 def _write(path: Path, raw: bytes) -> None:
     try:
         write_atomically(path, raw)
     except OSError as error:
-        raise fail(f"cannot write {printable(str(path))}: {error.strerror}", FAILED) from None
+        raise fail(
+            f"cannot write {printable(str(path))}: {error.strerror};"
+            " name another place, or make room there",
+            FAILED,
+        ) from None
 
 
 def _exit_code(found: Upgraded) -> int:

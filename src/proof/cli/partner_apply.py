@@ -104,9 +104,13 @@ def _parsed(file: Path) -> PartnerFile:
     try:
         return parse_partner_file(sys.stdin.read() if str(file) == "-" else file.read_text())
     except OSError as error:
-        raise InvalidInputError(f"{file}: {error.strerror or type(error).__name__}") from None
+        raise InvalidInputError(
+            f"{file}: {error.strerror or type(error).__name__}; check its name and its mode"
+        ) from None
     except UnicodeDecodeError:
-        raise InvalidInputError(f"{file}: not UTF-8 text") from None
+        raise InvalidInputError(
+            f"{file}: not UTF-8 text; `proof partner show ID --toml` writes one that is right"
+        ) from None
     except InvalidInputError as error:
         raise InvalidInputError(
             f"{file}: {error.message}; `proof partner show ID --toml` writes one that is right"

@@ -196,20 +196,24 @@ def _wallet(text: str, *, active: bool) -> Wallet:
     currency, _, rest = text.partition(":")
     network, _, address = rest.partition(":")
     if not address:
-        raise InvalidInputError(f"wallet: {text!r} is not CURRENCY:NETWORK:ADDRESS")
+        raise InvalidInputError(
+            f"wallet: {text!r} is not CURRENCY:NETWORK:ADDRESS; write one like USDT:TRC20:T…"
+        )
     return Wallet(currency, network, address, active)
 
 
 def _range(text: str) -> AmountRange:
     parts = text.split(":")
     if len(parts) != 4:
-        raise InvalidInputError(f"amount: {text!r} is not CURRENCY:NETWORK:MINIMUM:MAXIMUM")
+        raise InvalidInputError(
+            f"amount: {text!r} is not CURRENCY:NETWORK:MINIMUM:MAXIMUM; write one like USDT:TRC20:10:5000"
+        )
     return AmountRange(*parts)
 
 
 def _widget_type(text: str | None) -> str | None:
     if text not in {None, "buy", "sell"}:
-        raise InvalidInputError(f"widget-type: {text!r} is neither buy nor sell")
+        raise InvalidInputError(f"widget-type: {text!r} is no kind of widget; give buy or sell")
     return text
 
 
@@ -217,5 +221,5 @@ def _limit(name: str, text: str | None) -> Limit | None:
     if text is None or text == UNLIMITED:
         return UNLIMITED if text else None
     if not (text.isascii() and text.isdigit() and len(text) <= _DIGITS):
-        raise InvalidInputError(f"limit-{name}: {text!r} is neither a number nor {UNLIMITED}")
+        raise InvalidInputError(f"limit-{name}: {text!r} is no limit; give a number or {UNLIMITED}")
     return int(text)

@@ -168,9 +168,13 @@ def _read(source: str) -> Mapping[str, str]:
         text = sys.stdin.read() if source == "-" else Path(source).read_text()
         found = json.loads(text)
     except (OSError, ValueError):
-        raise InvalidInputError(f"--credentials: {source} is no readable JSON file") from None
+        raise InvalidInputError(
+            f"--credentials: {source} is no readable JSON file; check its name, its mode and its JSON"
+        ) from None
     if not isinstance(found, dict) or not all(isinstance(one, str) for one in found.values()):
-        raise InvalidInputError("--credentials: a JSON object of texts is required")
+        raise InvalidInputError(
+            '--credentials: it is no JSON object of texts; give {"name": "value", …}'
+        )
     return found
 
 

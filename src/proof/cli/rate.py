@@ -96,7 +96,7 @@ def _rate(calls: str, per: str, burst: int | None) -> Rate | None:
     if calls == _DEFAULT:
         return None
     if not calls.isascii() or not calls.isdigit() or len(calls) > len(str(rate_limits.CALLS_MAX)):
-        raise InvalidInputError(f"--calls: {calls!r} is neither a number nor `{_DEFAULT}`")
+        raise InvalidInputError(f"--calls: {calls!r} is no rate; give a number or `{_DEFAULT}`")
     window_s = int(parse_duration("--per", per).total_seconds())
     return Rate(int(calls), window_s, int(calls) if burst is None else burst)
 

@@ -71,11 +71,13 @@ def register(app: typer.Typer) -> None:
         """
         target = Target.checked(url, api_key)
         if not paths and not sha256:
-            raise fail("name files or folders to stamp, or give --sha256 HEX", USAGE)
+            raise fail(
+                "there is nothing to stamp; name files or folders, or give --sha256 HEX", USAGE
+            )
         collected = collect(paths or [], sha256 or [], manifest)
         if not collected.digests():
             _print_unreadable(collected)
-            raise fail("nothing to stamp could be read", FAILED)
+            raise fail("nothing to stamp could be read; check the names and modes above", FAILED)
         _require_room(collected.manifests, force=force)
         answers = _submit(target, collected.digests())
         _write(collected.manifests)
@@ -103,7 +105,8 @@ def _require_room(found: Sequence[FolderManifest], *, force: bool) -> None:
             continue
         except OSError as error:
             raise fail(
-                f"cannot read {printable(str(one.path))}: {error.strerror}", FAILED
+                f"cannot read {printable(str(one.path))}: {error.strerror}; check its name and its mode",
+                FAILED,
             ) from None
         if not same and not force:
             raise fail(

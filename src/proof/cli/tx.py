@@ -147,7 +147,7 @@ def _id(text: str) -> UUID:
         return UUID(text)
     except ValueError:
         raise InvalidInputError(
-            "a transaction's id is a UUID, as `proof tx list` shows it"
+            "a transaction's id is a UUID; `proof tx list` shows them"
         ) from None
 
 

@@ -105,7 +105,7 @@ def register(app: typer.Typer) -> None:
         if files is None:
             raise typer.Exit(main(arguments, prog="proof verify"))
         if _is_input(file):
-            raise fail("--files needs the manifest as a file, not from standard input", USAGE)
+            raise fail("--files takes no manifest from standard input; name its file", USAGE)
         raise typer.Exit(_verify_manifest(arguments, file, files, as_json=as_json))
 
     log = typer.Typer(no_args_is_help=True, help="The log that gives hashes their time.")
@@ -170,12 +170,17 @@ def _verify_manifest(arguments: list[str], manifest: Path, folder: Path, *, as_j
 
 def _compare(manifest: Path, folder: Path) -> _Compared:
     if not folder.is_dir():
-        raise fail(f"{printable(str(folder))} is not a folder", USAGE)
+        raise fail(
+            f"{printable(str(folder))} is not a folder; name the one the manifest is of", USAGE
+        )
     try:
         with manifest.open("rb") as file:
             entries = manifests.parse(file.read(manifests.MAX_BYTES + 1))
     except OSError as error:
-        raise fail(f"cannot read {printable(str(manifest))}: {error.strerror}", USAGE) from None
+        raise fail(
+            f"cannot read {printable(str(manifest))}: {error.strerror}; check its name and its mode",
+            USAGE,
+        ) from None
     except ManifestError as error:
         raise fail(f"{printable(str(manifest))}: {error.message}", FAILED) from None
     found = find_files(folder)

@@ -150,7 +150,7 @@ USAGE: dict[str, tuple[list[str], str]] = {
     "unknown network": (["--from", "x", "--network", "liquid"], "there is no network"),
     "no such file": (["--from", "nowhere"], "cannot read nowhere"),
     "credentials in the URL": (["--bitcoin-node", "http://u:p@h:1"], "--bitcoin-credentials"),
-    "no URL": (["--bitcoin-node", "localhost"], "http(s)://HOST:PORT"),
+    "no URL": (["--bitcoin-node", "localhost"], "write http://HOST:PORT"),
     "main from the middle of a period": (["--from", "main", "--start", "5"], "multiple of 2016"),
     "no credentials file": (
         ["--bitcoin-node", "http://127.0.0.1:1", "--bitcoin-credentials", "none"],

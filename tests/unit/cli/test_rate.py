@@ -17,5 +17,5 @@ def test_a_number_or_the_word_for_the_default() -> None:
     "calls", ["", "many", "-1", "1.5", "\u0664", "the default", "unlimited", "9" * 30]
 )
 def test_anything_else_is_told_what_it_may_be(calls: str) -> None:
-    with pytest.raises(InvalidInputError, match=r"is neither a number nor `default`$"):
+    with pytest.raises(InvalidInputError, match=r"is no rate; give a number or `default`$"):
         _rate(calls, "60s", None)
