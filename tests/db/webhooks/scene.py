@@ -23,6 +23,7 @@ from proof.webhooks import (
     fan_out,
     set_endpoint,
 )
+from proof.webhooks.attempts import Client
 from proof.webhooks.inspection import DeliveryRecord, Search, search_deliveries
 from proof.webhooks.service import list_endpoints
 from proof.webhooks.types import Endpoint
@@ -105,7 +106,7 @@ async def ring(_: Connection, __: int) -> Sequence[bytes]:
     return SECRETS
 
 
-def deliverer(database: Database, client: Any, clock: TurnedClock, **how: Any) -> Deliverer:
+def deliverer(database: Database, client: Client, clock: TurnedClock, **how: Any) -> Deliverer:
     how = {"secrets": ring, "schedule": STEADY, **how}
     return Deliverer(database, client, clock=clock, **how)
 
