@@ -15,7 +15,7 @@ from proof.core.errors import DatabaseUnavailableError, InvalidInputError, NotFo
 from proof.db import Database
 from proof.partners.buckets import Rate
 from proof.partners.rate_limits import rates, set_rate
-from proof.partners.rates import DEFAULT_RATES, CallClass, Limiter, RateExceededError
+from proof.partners.rates import DEFAULT_RATES, CallClass, Limiter, RateExceededError, Standing
 
 Run = Callable[[Any], Any]
 SUBMIT, READ = CallClass.SUBMIT, CallClass.READ
@@ -156,6 +156,23 @@ def test_what_is_left_is_told(run: Run, platform: Platform) -> None:
             await limiter.take(identity(partner), SUBMIT, STILL)
         assert caught.value.standing.remaining == 0
         assert caught.value.retry_after_s == 86_400
+
+    run(scene())
+
+
+def test_a_full_burst_is_told_with_its_rate(
+    run: Run, platform: Platform, clocks: RateClocks
+) -> None:
+    """A burst that refills faster than it is spent is full after every call."""
+    quick = Rate(10_000_000, 1, 400)
+
+    async def scene() -> None:
+        owner = identity(await onboard(platform.database, platform.vault))
+        limiter = Limiter(platform.database)
+        for _ in range(2):
+            await limiter.take(owner, SUBMIT, quick)
+        clocks.turn(0.1)
+        assert await limiter.take(owner, SUBMIT, quick) == Standing(SUBMIT, quick, 400, 0)
 
     run(scene())
 

@@ -1,6 +1,7 @@
 """POST /simulate and /clock/advance: every outcome to its end, by callbacks and by polling."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 from decimal import Decimal
 from uuid import uuid4
 
@@ -10,6 +11,7 @@ from tests.db.ramp.transactions.scene import open_session
 from tests.support.partners import issued
 
 from proof.partners.types import Environment
+from proof.ramp.providers.sandbox.operations import RETRIES_S
 from proof.ramp.providers.sandbox.outcomes import OUTCOMES, Name
 from proof.ramp.providers.sandbox.simulator import BATCH
 from proof.ramp.types import Status, TransactionType
@@ -68,6 +70,25 @@ def test_a_callback_nobody_answered_comes_again(scene: Scene) -> None:
     scene.run(scene.world.pass_time(120))
     assert scene.run(scene.world.row(made))["status"] == "completed"
     assert scene.world.client.answers(made) == [200, 200, 200]
+
+
+def test_a_callback_nobody_answered_waits_as_long_as_it_is_documented_to(scene: Scene) -> None:
+    made = scene.transaction()
+    scene.world.client.fails = 1_000
+    scene.simulate(made, Name.SUCCESS)
+    query = (
+        "SELECT tries, due_at, leased_until FROM simulated_callbacks"
+        " WHERE partner_environment_id = $1 ORDER BY id LIMIT 1"
+    )
+    seen: list[tuple[int, timedelta, object]] = []
+    while len(seen) < len(RETRIES_S):
+        scene.run(scene.world.settle())
+        rows = scene.run(scene.stage.platform.fetch(query, scene.sandbox))
+        now = scene.world.clock.now()
+        seen += [(row["tries"], row["due_at"] - now, row["leased_until"]) for row in rows]
+        scene.world.clock.moment = rows[0]["due_at"] if rows else now + timedelta(seconds=1)
+    waits = [timedelta(seconds=wait) for wait in RETRIES_S]
+    assert seen == [(tries, wait, None) for tries, wait in enumerate(waits, start=1)]
 
 
 def test_a_callback_is_lost_when_it_was_tried_often_enough(scene: Scene) -> None:

@@ -40,6 +40,7 @@ from proof.core.secrets import SealError, Vault
 from proof.db import Database
 from proof.partners.audit import Actor
 from proof.partners.types import OnboardedPartner
+from proof.ramp import personal
 from proof.ramp.providers import accounts
 from proof.ramp.providers.callbacks import REFUSED_IDENTITY
 from proof.ramp.providers.protocols import Verdict
@@ -196,14 +197,15 @@ def test_others_are_left_alone(
 ) -> None:
     """The same id with another partner, and another user of the same one."""
     other = run(onboard(database, vault, "Other"))
-    theirs = other.environments[0].partner_environment_id
+    theirs, other_sandbox = (one.partner_environment_id for one in other.environments)
     run(make_transaction(database, vault, theirs, at=START))
     run(make_transaction(database, vault, sandbox, user="someone-else", at=START))
+    run(call_back(database, vault, other_sandbox, UUID(int=1), "payment captured", extra=EMAIL))
     lived(run, database, vault, sandbox)
     erase(run, database, vault, partner.partner_id)
     found = everywhere()
     assert found.holding(USER) == {"ramp_users.partner_user_id"}
-    assert sum(EMAIL.encode() in value for _, value in found.values) == 2
+    assert sum(EMAIL.encode() in value for _, value in found.values) == 3
 
 
 def test_a_user_who_comes_back_begins_anew(
@@ -238,6 +240,24 @@ def test_client_ips_and_bodies_go_with_age_and_nothing_else(
     assert (one["sealed"], one["outcome"], one["transaction_id"]) == (None, "processing", made)
     found = everywhere()
     assert found.holding(EMAIL) == found.holding(ADDRESS) == {"ramp_personal, opened"}
+
+
+def test_the_oldest_client_ips_go_first(
+    run: Run[Any], database: Database, vault: Vault, sandbox: int
+) -> None:
+    ages = (3, 1, 2)
+    made = {
+        days: run(make_transaction(database, vault, sandbox, at=START - timedelta(days=days)))
+        for days in ages
+    }
+
+    async def left() -> list[UUID]:
+        async with database.transaction() as tx:
+            await personal.prune_client_ips(tx, START, 2)
+            query = "SELECT transaction_id FROM ramp_personal WHERE kind = 'client_ip'"
+            return [row["transaction_id"] for row in await tx.fetch(query)]
+
+    assert run(left()) == [made[1]]
 
 
 def test_a_callback_still_waiting_is_not_pruned(
