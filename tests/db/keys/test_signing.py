@@ -70,6 +70,19 @@ async def stored(database: Database) -> list[Any]:
         return await connection.fetch("SELECT * FROM signing_keys ORDER BY created_at")
 
 
+def test_the_first_key_is_created_and_the_next_is_a_rotation(
+    run: Any, database: Database, vault: Vault
+) -> None:
+    async def scene() -> None:
+        await ensured(database, vault)
+        await rotated(database, vault, NOW + timedelta(days=1))
+        async with database.connection() as connection:
+            rows = await connection.fetch("SELECT action FROM audit_log ORDER BY id")
+        assert [row["action"] for row in rows] == ["signing_key.create", "signing_key.rotate"]
+
+    run(scene())
+
+
 def test_the_signature_is_the_contracts(run: Any, database: Database, vault: Vault) -> None:
     async def scene() -> None:
         await ensured(database, vault)

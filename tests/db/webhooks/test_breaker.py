@@ -414,6 +414,27 @@ def test_one_success_begins_the_row_anew(run: Run, database: Database) -> None:
     run(scene())
 
 
+def test_an_answer_of_one_endpoint_is_none_of_another(run: Run, database: Database) -> None:
+    async def scene() -> None:
+        clock, client = TurnedClock(), FakeClient(answers={"one.example": 500, "two.example": 500})
+        (one,) = await one_failing(database, clock, client)
+        await endpoint(database, "https://two.example/", "timestamp.tree")
+        for _ in range(2):
+            await happen(database, 1, "timestamp.tree")
+            await an_event_later(database, clock, one)
+        client.answers = {"one.example": 500}
+        await happen(database, 1, "timestamp.tree")
+        await an_event_later(database, clock, one)
+        async with database.connection() as connection:
+            rows = await connection.fetch(
+                "SELECT url LIKE '%one.example%' AS dead, failures > 0 AS failing"
+                " FROM webhook_endpoints"
+            )
+        assert {row["dead"]: row["failing"] for row in rows} == {True: True, False: False}
+
+    run(scene())
+
+
 def test_attempts_that_fail_at_once_do_not_make_it_dead(run: Run, database: Database) -> None:
     async def scene() -> None:
         clock, client = TurnedClock(), FakeClient(answers={"one.example": 500})

@@ -70,6 +70,15 @@ def test_a_session_that_is_over_fails_once_the_provider_was_asked(scene: Reconci
     assert len(scene.provider.asked) == 2
 
 
+def test_a_session_that_is_over_without_an_attempt_has_expired(scene: Reconciliation) -> None:
+    made = scene.made()
+    scene.provider.answers[made] = []
+    scene.clock.turn(hours=25)
+    scene.step()
+    row = scene.row(made)
+    assert (row["status"], row["failure_reason"]) == ("failed", "session_expired")
+
+
 @pytest.mark.parametrize("verdict", [Verdict.PENDING, Verdict.UNKNOWN])
 def test_an_operation_that_may_still_take_money_keeps_it_open_and_alerts(
     scene: Reconciliation, verdict: Verdict

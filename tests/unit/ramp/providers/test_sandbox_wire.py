@@ -42,6 +42,12 @@ def test_a_callback_is_read_as_it_was_written() -> None:
     assert (found.occurred_at, found.payment_method) == (AT, "card")
 
 
+def test_a_signature_is_hmac_sha256_of_the_body_under_the_key() -> None:
+    """RFC 4231, test case 2."""
+    digest = "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"
+    assert wire.sign("Jefe", b"what do ya want for nothing?") == digest
+
+
 def test_a_signature_holds_for_its_key_and_body_alone() -> None:
     headers = {"x-signature": wire.sign("key", body())}
     wire.verify("key", headers, body())

@@ -1,6 +1,7 @@
 """Tokens, as other people's programs read them."""
 
 import hashlib
+import re
 import subprocess
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -59,6 +60,16 @@ def test_openssl_verifies(folder: Path, digest: str, options: tuple[str, ...]) -
     assert "OK" in openssl(folder, *check, "-data", "data").stdout
     (folder / "data").write_bytes(DATA + b"!")
     assert openssl(folder, *check, "-data", "data").returncode != 0
+
+
+def test_a_token_is_signed_data_of_version_3(folder: Path) -> None:
+    """RFC 5652, 5.1: of that version is what holds content of a type of its own."""
+    openssl(folder, "-query", "-data", "data", "-sha256", "-out", "query")
+    token = issuer().issue(parse_request((folder / "query").read_bytes()), NOW)
+    signed_data = bytes.fromhex("06092a864886f70d010702")
+    explicit, inner = rb"\xa0\x82..", rb"\x30\x82.."
+    version = re.escape(bytes.fromhex("020103"))
+    assert re.search(re.escape(signed_data) + explicit + inner + version, token, re.DOTALL)
 
 
 def test_openssl_reads_what_was_meant(folder: Path) -> None:

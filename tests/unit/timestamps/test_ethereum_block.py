@@ -1,0 +1,18 @@
+"""Inclusion in a block's trie of transactions, as our verifier reads it."""
+
+import pytest
+
+from proof.timestamps.anchors.ethereum.block import inclusion
+from proof.verify import rlp
+from proof.verify.trie import value_at
+
+
+@pytest.mark.parametrize("count", [1, 2, 16, 127, 128, 129, 200, 256, 257, 300, 700])
+def test_every_transaction_of_a_block_is_under_its_root(count: int) -> None:
+    transactions = [b"transaction %d " % number * 3 for number in range(count)]
+    roots = set()
+    for index in sorted({0, 1, 127, 128, 255, 256, 512, count // 2, count - 1} & {*range(count)}):
+        root, nodes = inclusion(transactions, index)
+        roots.add(root)
+        assert value_at(root, rlp.encode_integer(index), nodes) == transactions[index]
+    assert len(roots) == 1
