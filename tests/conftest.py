@@ -1,6 +1,7 @@
 """One PostgreSQL for the whole run, one migrated database for each test that asks for it."""
 
 import asyncio
+import gc
 import itertools
 import os
 import shutil
@@ -51,6 +52,17 @@ def pytest_configure(config: pytest.Config) -> None:
         if config.option.basetemp is None:
             config.option.basetemp = Path(folder, "t")  # short: there are Unix sockets below it
         config.add_cleanup(partial(shutil.rmtree, folder, ignore_errors=True))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """All that is collected stays to the end: looking for garbage in it takes a tenth of the time."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

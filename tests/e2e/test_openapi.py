@@ -9,7 +9,7 @@ import json
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any, TypeAlias, cast
@@ -80,6 +80,8 @@ confirmations = 6
 every_s = 600
 """
 _GIVE_UP_S = 120.0
+# For all operations of an environment, on a busy machine.
+_LIMIT_S = 1_800
 _SESSION = {
     "partner_user_id": "user-1",
     "user_email": "user@acme.example",
@@ -126,7 +128,6 @@ _media_type(REQUEST_TYPE, st.just(STAMP_QUERY) | st.binary(max_size=80))
 _media_type(DIGEST_TYPE, st.binary(max_size=70))
 
 Case: TypeAlias = schemathesis.Case[Any]
-Test = Callable[..., None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,8 +152,8 @@ class Side:
         return name
 
 
-def _cases(environment: str) -> Callable[[Test], Test]:
-    """Makes of a test one for each operation of the document that the environment has."""
+def _schema(environment: str) -> Any:
+    """The operations of the document that the environment has."""
     whole = json.loads(_DOCUMENT)
     server = {"url": {"production": "/", "sandbox": "/sandbox"}[environment]}
     for path, operations in whole["paths"].items():
@@ -161,11 +162,24 @@ def _cases(environment: str) -> Callable[[Test], Test]:
             for method, operation in operations.items()
             if server in operation.get("servers", whole["servers"])
         }
-    config = SchemathesisConfig.from_dict(_CONFIG)
-    decorator: Callable[[Test], Test] = schemathesis.openapi.from_dict(
-        whole, config=config
-    ).parametrize()
-    return decorator
+    return schemathesis.openapi.from_dict(whole, config=SchemathesisConfig.from_dict(_CONFIG))
+
+
+# The calls are made up when the tests run: while they are collected, every worker of a parallel run would.
+@pytest.fixture
+def production(request: pytest.FixtureRequest) -> Any:
+    return _of(request, "production")
+
+
+@pytest.fixture
+def sandbox(request: pytest.FixtureRequest) -> Any:
+    return _of(request, "sandbox")
+
+
+def _of(request: pytest.FixtureRequest, environment: str) -> Any:
+    # Schemathesis reads and sets it, and pytest 9.2 does not have it.
+    request.node._nodeid = request.node.nodeid
+    return _schema(environment)
 
 
 @pytest.fixture(scope="module")
@@ -255,12 +269,14 @@ def test_the_served_document(sides: dict[str, Side]) -> None:
         assert answer.read() == _DOCUMENT
 
 
-@_cases("production")
+@pytest.mark.timeout(_LIMIT_S)
+@schemathesis.pytest.from_fixture("production").parametrize()
 def test_production(case: Case, sides: dict[str, Side]) -> None:
     _check(case, sides["production"])
 
 
-@_cases("sandbox")
+@pytest.mark.timeout(_LIMIT_S)
+@schemathesis.pytest.from_fixture("sandbox").parametrize()
 def test_sandbox(case: Case, sides: dict[str, Side]) -> None:
     _check(case, sides["sandbox"])
 
