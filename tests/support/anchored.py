@@ -7,6 +7,7 @@ import copy
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from hashlib import sha256
 from typing import Any
 
@@ -139,6 +140,7 @@ def bitcoin(
 # Ethereum
 
 
+@cache
 def signed_transaction(data: bytes, nonce: int = 0, *, legacy: bool = False) -> bytes:
     """A signed transaction as nodes broadcast it, which is as blocks hold it."""
     fields: dict[str, Any] = {

@@ -3,7 +3,7 @@
 import ast
 import sys
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -26,11 +26,20 @@ def imported(*folders: str) -> dict[str, Path]:
     """The distributions whose modules the Python files of some folders import, each with one such file."""
     found: dict[str, Path] = {}
     for path in (path for folder in folders for path in (ROOT / folder).rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_bytes())):
+        for node in _statements(ast.parse(path.read_bytes())):
             for module in _modules(node):
                 for provider in PROVIDERS.get(module, ()):
                     found[canonicalize_name(provider)] = path
     return found
+
+
+def _statements(tree: ast.AST) -> Iterator[ast.AST]:
+    """Every statement: expressions, which are most of a tree, import nothing."""
+    waiting = [tree]
+    while waiting:
+        yield (node := waiting.pop())
+        for field in ("body", "orelse", "finalbody", "handlers", "cases"):
+            waiting += getattr(node, field, ())
 
 
 def _modules(node: ast.AST) -> set[str]:
