@@ -7,7 +7,8 @@ from collections.abc import Awaitable, Callable
 import pytest
 from structlog.testing import capture_logs
 
-from proof.core.errors import DatabaseUnavailableError
+from proof.core import loop as loop_module
+from proof.core.errors import BusyError, DatabaseUnavailableError
 from proof.core.loop import Loop
 
 
@@ -46,6 +47,35 @@ def test_a_step_that_raises_is_tried_again(error: Exception, logged: list[str]) 
     assert second - first >= 0.1
     assert third - second >= 0.2
     assert [entry["event"] for entry in logs] == logged
+
+
+@pytest.mark.parametrize(
+    ("error", "pauses"),
+    [
+        # Whatever is tried again is so within half a second of the database's return.
+        (DatabaseUnavailableError("away"), [0.1, 0.2, 0.4, 0.5, 0.5, 0.5, 0.5, 0.5]),
+        (BusyError("busy"), [0.1, 0.2, 0.4, 0.5, 0.5, 0.5, 0.5, 0.5]),
+        (RuntimeError("a fault"), [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0]),
+    ],
+)
+def test_how_long_it_pauses(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, pauses: list[float]
+) -> None:
+    waited: list[float] = []
+
+    async def at_once(_event: asyncio.Event, timeout_s: float) -> None:
+        waited.append(timeout_s)
+
+    monkeypatch.setattr(loop_module, "_wait", at_once)
+
+    async def step(loop: Loop) -> bool:
+        if len(waited) < len(pauses):
+            raise error
+        loop.stop()
+        return False
+
+    drive(step, idle_s=30)
+    assert waited == pytest.approx(pauses)
 
 
 def test_more_work_is_done_at_once_and_a_wake_during_a_step_is_kept() -> None:
