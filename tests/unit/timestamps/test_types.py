@@ -9,7 +9,7 @@ from proof.core.clock import SystemClock
 from proof.db import Database
 from proof.partners.types import Environment
 from proof.timestamps.proofs.service import Proofs
-from proof.timestamps.types import Currency, SubmitStatus, Tree
+from proof.timestamps.types import Chains, Currency, SubmitStatus, Tree
 
 TREE = UUID(int=7)
 
@@ -23,7 +23,7 @@ def test_only_a_verified_tree_tells_its_root(status: SubmitStatus) -> None:
 
 
 def test_chains_are_named_in_the_order_of_their_numbers() -> None:
-    chains = {Environment.PRODUCTION: list(reversed(Currency))}
+    chains: Chains = {Environment.PRODUCTION: list(reversed(Currency))}
     proofs = Proofs(cast("Database", None), SystemClock(), chains)
     assert proofs.chains(Environment.PRODUCTION) == tuple(sorted(Currency, key=int))
     assert proofs.chains(Environment.SANDBOX) == (Currency.LOG,)
