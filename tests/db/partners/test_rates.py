@@ -160,6 +160,33 @@ def test_what_is_left_is_told(run: Run, platform: Platform) -> None:
     run(scene())
 
 
+def test_a_part_of_a_token_shortens_the_wait(
+    run: Run, platform: Platform, clocks: RateClocks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a call each ten seconds, one that comes six seconds after the last waits for four."""
+    slow = Rate(6, 60, 2)
+    monkeypatch.setattr("proof.partners.rates.PROCESS_RATES", {SUBMIT: slow})
+
+    async def counted(limiter: Limiter, owner: int) -> None:
+        limiter.count(owner, SUBMIT)
+
+    async def leased(limiter: Limiter, owner: int) -> None:
+        await limiter.take(owner, SUBMIT, slow)
+
+    async def scene() -> None:
+        owner = identity(await onboard(platform.database, platform.vault))
+        for act in (counted, leased):
+            limiter = Limiter(platform.database)
+            for _ in range(slow.burst):
+                await act(limiter, owner)
+            clocks.turn(6)
+            with pytest.raises(RateExceededError) as caught:
+                await act(limiter, owner)
+            assert caught.value.retry_after_s == 4
+
+    run(scene())
+
+
 def test_a_full_burst_is_told_with_its_rate(
     run: Run, platform: Platform, clocks: RateClocks
 ) -> None:

@@ -268,6 +268,36 @@ def test_resolving_is_audited_with_its_reason(
 
 
 @pytest.mark.parametrize(
+    ("kind", "before", "expected"),
+    [
+        ("buy", Verdict.PROCESSING, "delivery_failed"),
+        ("sell", Verdict.PROCESSING, "payout_failed"),
+        ("buy", Verdict.PENDING, "other"),
+        ("sell", Verdict.PENDING, "other"),
+    ],
+)
+def test_what_an_operator_ends_says_what_did_not_come(
+    run: Run[Any],
+    database: Database,
+    vault: Vault,
+    sandbox: int,
+    kind: str,
+    before: Verdict,
+    expected: str,
+) -> None:
+    made = run(make_transaction(database, vault, sandbox, kind=kind))
+    run(hear(database, vault, said(made, before)))
+
+    async def act() -> None:
+        async with database.transaction() as tx:
+            await resolve(tx, vault, made, Status.FAILED, "never came", Actor("cli"), NOW)
+
+    run(act())
+    row = run(row_of(database, made))
+    assert (row["status"], row["failure_reason"]) == ("failed", expected)
+
+
+@pytest.mark.parametrize(
     ("status", "reason", "error"),
     [
         (Status.FAILED, "", InvalidInputError),
