@@ -20,7 +20,7 @@ from proof.partners.types import (
     OnboardedPartner,
     PartnerEnvironment,
 )
-from proof.webhooks.target import Target
+from proof.webhooks.service import Target
 
 WEBHOOKS = Target(OutboundPolicy((ip_network("127.0.0.0/8"),)), TRANSACTION_EVENT)
 

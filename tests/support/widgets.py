@@ -26,8 +26,7 @@ from proof.ramp.providers.registry import Providers
 from proof.ramp.providers.sandbox import operations
 from proof.ramp.providers.sandbox.play import Operation
 from proof.ramp.providers.sandbox.simulator import OwnAddressPolicy, Simulator
-from proof.worker.ramp import ramp_loops
-from proof.worker.simulator import simulator_loop
+from proof.worker.loops import ramp_loops, simulator_loop
 
 SANDBOX, PRODUCTION = Environment.SANDBOX, Environment.PRODUCTION
 # Where the bought coins go, and where a sell's come back to.

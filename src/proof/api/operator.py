@@ -37,7 +37,7 @@ from proof.partners.records.webhooks import TRANSACTION_EVENT
 from proof.partners.service import add_partner
 from proof.partners.types import Environment
 from proof.ramp.providers.lacking import lacking_provider
-from proof.webhooks.target import Target
+from proof.webhooks.service import Target
 
 _DIGITS = 6
 # An answer with secrets, or a link to them, is kept by nobody on the way.

@@ -23,7 +23,7 @@ from proof.partners.secret_ring import (
     show_webhook_secrets,
 )
 from proof.partners.types import Environment
-from proof.webhooks.acts import (
+from proof.webhooks.administration import (
     EndpointChange,
     Place,
     Replay,
@@ -31,10 +31,17 @@ from proof.webhooks.acts import (
     replay_webhooks,
     send_test,
 )
-from proof.webhooks.inspection import PAGE_MAX, Search, search_deliveries
+from proof.webhooks.inspection import (
+    DELIVERIES_AT_MOST,
+    DeliveryView,
+    EndpointView,
+    Search,
+    delivery_view,
+    endpoint_views,
+    search_deliveries,
+)
 from proof.webhooks.signing import webhook_id
 from proof.webhooks.types import Ordering, State, Waiting
-from proof.webhooks.view import DeliveryView, EndpointView, delivery_view, endpoint_views
 
 PAGE_DEFAULT = 100
 # The audit log holds whole numbers up to here.
@@ -174,7 +181,7 @@ class OperatorWebhookHandlers:
     async def deliveries(self, call: Call) -> Reply:
         """GET …/webhooks/deliveries."""
         place, query = _place(call), call.query
-        limit = whole_number(query, "limit", PAGE_DEFAULT, 1, PAGE_MAX)
+        limit = whole_number(query, "limit", PAGE_DEFAULT, 1, DELIVERIES_AT_MOST)
         endpoint_id, state = uuid(query, "endpoint_id"), choice(query, "state", State)
         subject = printable_text(query, "subject")
         since, before = moment(query, "since"), whole_number(query, "before", None, 1, ID_MAX)

@@ -30,9 +30,7 @@ from proof.partners.types import PartnerEnvironment
 from proof.timestamps.anchors.notices import TREE_EVENT, notified, set_notified
 from proof.timestamps.proofs.service import PROOF_EVENT, enabled_currency
 from proof.timestamps.submissions.usage import UNLIMITED
-from proof.webhooks.service import endpoints, set_endpoint
-from proof.webhooks.target import audited
-from proof.webhooks.trial import post_once
+from proof.webhooks.service import audited, endpoints, post_once, set_endpoint
 
 _encode = msgspec.json.Encoder().encode
 

@@ -23,7 +23,7 @@ from proof.partners.records.webhooks import TRANSACTION_EVENT
 from proof.partners.service import base_urls
 from proof.partners.types import Environment
 from proof.ramp.providers.lacking import lacking_provider
-from proof.webhooks.target import Target
+from proof.webhooks.service import Target
 
 
 def register(partner: typer.Typer, open_installation: Opener) -> None:

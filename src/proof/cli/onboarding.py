@@ -21,7 +21,7 @@ from proof.partners.records.types import PartnerRecord
 from proof.partners.records.webhooks import TRANSACTION_EVENT
 from proof.partners.service import add_partner, base_urls
 from proof.partners.types import Environment, OnboardedPartner
-from proof.webhooks.target import Target
+from proof.webhooks.service import Target
 
 Repeated = list[str] | None
 

@@ -18,7 +18,7 @@ from proof.partners.partner_file import PartnerFile, parse_partner_file
 from proof.partners.records.changes import Difference
 from proof.partners.records.service import edit_partner, plan_edit
 from proof.partners.records.webhooks import TRANSACTION_EVENT
-from proof.webhooks.target import Target
+from proof.webhooks.service import Target
 
 
 def register(partner: typer.Typer, open_installation: Opener) -> None:

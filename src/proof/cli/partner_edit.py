@@ -21,7 +21,7 @@ from proof.partners.records.service import Edited, edit_partner
 from proof.partners.records.types import UNLIMITED, AmountRange, Limit, Wallet
 from proof.partners.records.webhooks import TRANSACTION_EVENT
 from proof.partners.types import Environment
-from proof.webhooks.target import Target
+from proof.webhooks.service import Target
 
 _DIGITS = 15
 _REPEAT = "Repeat; replaces the list; one empty value empties it."

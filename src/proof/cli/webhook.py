@@ -20,7 +20,7 @@ from proof.core.clock import SystemClock
 from proof.db import Database
 from proof.partners.environments import environment_names
 from proof.partners.types import Environment
-from proof.webhooks.acts import (
+from proof.webhooks.administration import (
     EndpointChange,
     Place,
     Replay,
@@ -28,10 +28,17 @@ from proof.webhooks.acts import (
     change_endpoint,
     replay_webhooks,
 )
-from proof.webhooks.inspection import PAGE_MAX, Search, search_deliveries
+from proof.webhooks.inspection import (
+    DELIVERIES_AT_MOST,
+    DeliveryView,
+    EndpointView,
+    Search,
+    delivery_view,
+    endpoint_views,
+    search_deliveries,
+)
 from proof.webhooks.replay import Standing
 from proof.webhooks.types import Ordering, State, Waiting
-from proof.webhooks.view import DeliveryView, EndpointView, delivery_view, endpoint_views
 
 _ID_MAX = 2**53 - 1
 
@@ -91,7 +98,8 @@ def _register_views(webhook: typer.Typer, open_installation: Opener) -> None:
         ] = None,
         subject: Annotated[str | None, typer.Option(help="Of one object's events only.")] = None,
         limit: Annotated[
-            int, typer.Option(help="How many at most, the newest first.", min=1, max=PAGE_MAX)
+            int,
+            typer.Option(help="How many at most, the newest first.", min=1, max=DELIVERIES_AT_MOST),
         ] = 100,
         data: Data = None,
         as_json: Json = False,

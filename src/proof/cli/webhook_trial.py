@@ -14,10 +14,9 @@ from proof.cli.server import Data
 from proof.cli.terminal import printable
 from proof.core.errors import NotFoundError
 from proof.db import Database
-from proof.webhooks.acts import Place, endpoints_of, send_test
+from proof.webhooks.administration import Place, endpoints_of, first_attempts, send_test
 from proof.webhooks.inspection import DeliveryRecord
 from proof.webhooks.signing import webhook_id
-from proof.webhooks.trying import first_attempts
 from proof.webhooks.types import State
 
 # An attempt takes ten seconds at most; the rest is for making it due.

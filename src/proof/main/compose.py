@@ -59,17 +59,21 @@ from proof.timestamps.submissions.service import Submissions
 from proof.timestamps.submissions.usage import Meter
 from proof.webhooks.breaker import BreakerPolicy
 from proof.webhooks.delivery import Deliverer
-from proof.webhooks.keys import signing_keys
-from proof.webhooks.mailing import NoticeMail
+from proof.webhooks.mail import NoticeMail
 from proof.webhooks.pruning import pruning_loop
 from proof.webhooks.schedule import Schedule
-from proof.worker.anchoring import anchoring_loops
-from proof.worker.handovers import handover_loop
-from proof.worker.keeping import audit_loops, signing_loop
-from proof.worker.pruning import refusals_loop
-from proof.worker.ramp import ramp_loops, ramp_pruning_loop
+from proof.webhooks.signing import signing_keys
+from proof.worker.loops import (
+    anchoring_loops,
+    audit_loops,
+    handover_loop,
+    ramp_loops,
+    ramp_pruning_loop,
+    refusals_loop,
+    signing_loop,
+    simulator_loop,
+)
 from proof.worker.run import Worker
-from proof.worker.simulator import simulator_loop
 
 _FLUSH_USAGE_S = 1.0
 # Of one partner environment in one process. An example call is tried out by hand; a provider is asked when

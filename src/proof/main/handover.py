@@ -11,7 +11,7 @@ from proof.partners.handover.links import require_link
 from proof.partners.records.webhooks import TRANSACTION_EVENT
 from proof.ramp.providers.lacking import lacking_provider
 from proof.web.handover import handover_route
-from proof.webhooks.target import Target
+from proof.webhooks.service import Target
 
 
 def handover_page(services: Services) -> Route:

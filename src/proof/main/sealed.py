@@ -6,7 +6,7 @@ from proof.partners.handover import links as handovers
 from proof.ramp import personal
 from proof.ramp.providers import accounts, callbacks
 from proof.timestamps.anchors.log import keys as log_keys
-from proof.webhooks import keys as webhook_keys
+from proof.webhooks import signing as webhook_signing
 
 SEALED = (
     SealedColumn("handovers", ("token_sha256",), handovers.IDENTITY),
@@ -17,5 +17,5 @@ SEALED = (
     SealedColumn("refused_callbacks", ("id",), callbacks.REFUSED_IDENTITY),
     SealedColumn("signing_keys", ("id", "environment"), signing.IDENTITY),
     SealedColumn("webhook_secrets", ("id",), secret_ring.IDENTITY),
-    SealedColumn("webhook_signing_keys", ("id",), webhook_keys.IDENTITY),
+    SealedColumn("webhook_signing_keys", ("id",), webhook_signing.IDENTITY),
 )

@@ -2,11 +2,10 @@
 
 from proof.webhooks.breaker import BreakerPolicy
 from proof.webhooks.delivery import Deliverer
-from proof.webhooks.notices import Change, EndpointNotice, Notifier
-from proof.webhooks.rings import KeyRing, SecretRing
 from proof.webhooks.schedule import Schedule
 from proof.webhooks.service import endpoints, fan_out, set_endpoint
-from proof.webhooks.types import Limits
+from proof.webhooks.signing import KeyRing, SecretRing
+from proof.webhooks.types import Change, EndpointNotice, Limits, Notifier
 
 __all__ = [
     "BreakerPolicy",

@@ -1,7 +1,7 @@
-"""One attempt: sign, send, and say what came of it."""
+"""One attempt: sign, send, and say what its result means for the delivery and for its endpoint."""
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 import structlog
@@ -9,17 +9,19 @@ from msgspec import Struct
 
 from proof.core.clock import Clock
 from proof.outbound import InvalidTargetError, OutboundError, OutboundReply, on_behalf_of
-from proof.webhooks.rings import Ring
-from proof.webhooks.schedule import retry_after_s
-from proof.webhooks.signing import attempt_headers
-from proof.webhooks.types import ClaimedDelivery
+from proof.webhooks.breaker import BreakerPolicy, Finding, Verdict, Window
+from proof.webhooks.schedule import Schedule, retry_after_s
+from proof.webhooks.signing import Ring, attempt_headers
+from proof.webhooks.types import Change, ClaimedDelivery, Outcome, State
 
 # Enough to read what a receiver complained of; the rest would only fill the table.
 KEPT_BODY_BYTES = 2048
-
 _GONE = 410
-
 _log = structlog.get_logger(__name__)
+_REASON_GONE = "it answered 410 Gone"
+
+# More probes than the column can count.
+_NEVER = 32_767
 
 
 class Client(Protocol):
@@ -88,3 +90,95 @@ def _headers(delivery: ClaimedDelivery, ring: Ring, now_s: int) -> dict[str, str
     keys = ring.keys if delivery.ed25519 else ()
     about = delivery.event_id, delivery.sequence
     return attempt_headers(*about, now_s, delivery.body, ring.secrets, keys)
+
+
+class Judge:
+    """Turns results into outcomes and verdicts."""
+
+    def __init__(self, clock: Clock, schedule: Schedule, policy: BreakerPolicy) -> None:
+        self._clock = clock
+        self._schedule = schedule
+        self._policy = policy
+
+    def outcome(self, delivery: ClaimedDelivery, result: Result) -> Outcome:
+        """What is recorded of an attempt that ends now.
+
+        A probe that failed is none of its delivery's attempts: while a breaker is open nothing is
+        used up, and the delivery waits for the breaker alone, behind the others. A receiver's
+        Retry-After puts the next attempt off, and never brings it forward.
+        """
+        now = self._clock.now()
+        state, at, uncounted = State.FAILED, now, 0
+        if result.delivered:
+            state = State.DELIVERED
+        elif delivery.failed_probes is not None:
+            state, uncounted = State.PENDING, 1
+        else:
+            delay_s = self._schedule.delay_s(delivery.attempt - delivery.attempts_before)
+            if delay_s is not None:
+                state = State.PENDING
+                at = now + timedelta(seconds=max(delay_s, result.retry_after_s))
+            else:
+                _log.warning("webhook failed", delivery_id=delivery.id, outcome=result.text)
+        return Outcome(
+            delivery.id,
+            delivery.attempt,
+            state,
+            result.text,
+            at,
+            result.made_at,
+            result.status,
+            result.body,
+            result.elapsed_ms,
+            uncounted,
+            delivery.endpoint_id,
+            delivery.ordered_subject,
+        )
+
+    def verdict(self, window: Window, delivery: ClaimedDelivery, result: Result) -> Verdict | None:
+        """What the attempt says about its endpoint; None when it changes nothing."""
+        to, now = (delivery.endpoint_id, delivery.url), self._clock.now()
+        if delivery.failed_probes is not None:
+            return self._of_probe(delivery, result)
+        if result.ours:
+            return None
+        opens = window.add(now.timestamp(), failed=not result.delivered)
+        if result.gone:
+            return Verdict(*to, Change.DISABLED, _REASON_GONE, now)
+        if result.delivered:
+            ends = delivery.failing and window.tells_recovery(now.timestamp())
+            return Verdict(*to, Finding.ANSWERED, result.text, now) if ends else None
+        probe_at = now + self._spread(self._policy.probe_delay_s(0))
+        if opens:
+            window.clear()
+            reason = f"too many failed, the last: {result.text}"
+            return Verdict(*to, Change.OPENED, reason, now, probe_at)
+        if not window.is_silent(now.timestamp()):
+            return None
+        reason = f"none has succeeded for long, the last: {result.text}"
+        since = now - timedelta(seconds=self._policy.in_a_row_s)
+        return Verdict(*to, Finding.FAILED, reason, now, probe_at, since, self._policy.in_a_row)
+
+    def _of_probe(self, delivery: ClaimedDelivery, result: Result) -> Verdict:
+        to, now = (delivery.endpoint_id, delivery.url), self._clock.now()
+        if result.gone:
+            return Verdict(*to, Change.DISABLED, _REASON_GONE, now)
+        if result.delivered:
+            return Verdict(*to, Change.RECOVERED, f"a probe was answered {result.text}", now)
+        return Verdict(
+            *to,
+            Finding.PROBE_FAILED,
+            f"{(delivery.failed_probes or 0) + 1} probes failed, the last one: {result.text}",
+            now,
+            now + self._probe_delay(delivery, result),
+            now - self._policy.disable_after,
+            # A fault of ours disables nobody.
+            _NEVER if result.ours else self._policy.probes,
+        )
+
+    def _probe_delay(self, delivery: ClaimedDelivery, result: Result) -> timedelta:
+        delay_s = self._policy.probe_delay_s((delivery.failed_probes or 0) + 1)
+        return max(self._spread(delay_s), timedelta(seconds=result.retry_after_s))
+
+    def _spread(self, delay_s: float) -> timedelta:
+        return timedelta(seconds=self._schedule.spread(delay_s))

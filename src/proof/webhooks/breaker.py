@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
-from proof.webhooks.notices import Change
+from proof.webhooks.types import Change
 
 # Enough to know a share by; older ones say little about now.
 _REMEMBERED = 100

@@ -7,8 +7,7 @@ from uuid import UUID
 
 from proof.db import Connection
 from proof.webhooks.breaker import Finding, Verdict
-from proof.webhooks.notices import Change
-from proof.webhooks.types import Breaker, Endpoint, Ordering
+from proof.webhooks.types import Breaker, Change, Endpoint, Ordering
 
 _CLOSED = """breaker = 'closed', reason = NULL, opened_at = NULL, probe_at = NULL,
     failed_probes = 0, disabled_at = NULL, failing_since = NULL, failures = 0"""

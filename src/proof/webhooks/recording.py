@@ -10,8 +10,15 @@ from proof.core.errors import ProofError
 from proof.db import Connection, Database
 from proof.webhooks import endpoint_queries, queries
 from proof.webhooks.breaker import Verdict
-from proof.webhooks.notices import Change, EndpointNotice, Notifier
-from proof.webhooks.types import Breaker, ClaimedDelivery, Outcome, State
+from proof.webhooks.types import (
+    Breaker,
+    Change,
+    ClaimedDelivery,
+    EndpointNotice,
+    Notifier,
+    Outcome,
+    State,
+)
 
 # How often the last outcomes are offered to a database that is away when the worker is to stop.
 _LAST_TRIES_S = (0.2, 1.0, 3.0)

@@ -1,16 +1,19 @@
 """Endpoints, and the deliveries that events become."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from urllib.parse import urlsplit
 from uuid import UUID, uuid4
 
 from proof.core.canonical import canonical_json
+from proof.core.clock import Clock
 from proof.core.errors import NotFoundError
 from proof.core.secrets import Vault
 from proof.db import Connection
 from proof.events import Event, RelayedEvent, publish
-from proof.outbound import OutboundPolicy
+from proof.outbound import OutboundClient, OutboundError, OutboundPolicy
 from proof.webhooks import endpoint_queries, queries
-from proof.webhooks.keys import ensure_signing_key
+from proof.webhooks.signing import attempt_headers, ensure_signing_key
 from proof.webhooks.types import TEST_EVENT, Endpoint, Ordering
 
 
@@ -145,3 +148,47 @@ def _purposes(event_type: str) -> tuple[str, str]:
 
 def _unknown(endpoint_id: UUID) -> NotFoundError:
     return NotFoundError(f"there is no webhook endpoint {endpoint_id}")
+
+
+def audited(url: str) -> str:
+    """A target as the audit log holds it: whatever follows the host may be a secret of the receiver's."""
+    parts = urlsplit(url)
+    rest = parts.path.strip("/") or parts.query
+    return f"{parts.scheme}://{parts.netloc}/{'…' if rest else ''}" if url else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Reads and sets where events of the type `purpose` go."""
+
+    policy: OutboundPolicy
+    purpose: str
+
+    async def get(self, connection: Connection, partner_environment_id: int) -> str:
+        """The URL, empty when there is none."""
+        return (await endpoints(connection, partner_environment_id)).get(self.purpose, "")
+
+    async def put(self, tx: Connection, partner_environment_id: int, url: str) -> None:
+        """Set the URL; an empty one removes it. Raises InvalidTargetError when the policy refuses it."""
+        await set_endpoint(tx, self.policy, partner_environment_id, self.purpose, url)
+
+
+async def post_once(
+    client: OutboundClient,
+    policy: OutboundPolicy,
+    clock: Clock,
+    secrets: Sequence[bytes],
+    url: str,
+    body: bytes,
+) -> str:
+    """Post `body` as the first webhook of an object; answers the outcome in a few words.
+
+    Raises InvalidTargetError for a URL the policy refuses. A receiver that fails is an outcome.
+    """
+    policy.check_url(url)
+    headers = attempt_headers(uuid4(), 1, int(clock.now().timestamp()), body, secrets)
+    try:
+        reply = await client.post(url, body, headers)
+    except OutboundError as error:
+        return f"not delivered: {error.reason}"
+    return f"answered {reply.status}"

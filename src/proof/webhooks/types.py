@@ -1,8 +1,9 @@
-"""What a delivery is, from its claim to its outcome."""
+"""What a delivery and an endpoint are, and what becomes of them."""
 
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Protocol
 from uuid import UUID
 
 from msgspec import Struct
@@ -131,3 +132,36 @@ class Endpoint:
     failed_probes: int
     disabled_at: datetime | None
     created_at: datetime
+
+
+class Change(StrEnum):
+    """What became of an endpoint."""
+
+    OPENED = "opened"
+    DISABLED = "disabled"
+    RECOVERED = "recovered"
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointNotice:
+    """A change somebody should know. Names the host; the rest of the URL may hold a token."""
+
+    endpoint_id: UUID
+    partner_environment_id: int
+    purpose: str
+    host: str
+    change: Change
+    reason: str
+    at: datetime
+
+
+class Notifier(Protocol):
+    """Who is told at once of changes, beside those who get mail.
+
+    Called once for each change by the one worker that made it, never again: what fails or is cut off by a
+    crash is lost. Mail is not: it is a row written together with the change, see `mailing`.
+    """
+
+    async def endpoint_changed(self, notice: EndpointNotice) -> None:
+        """Tell it. What it raises is logged and changes nothing."""
+        ...

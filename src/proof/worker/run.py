@@ -3,21 +3,34 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from proof.core.errors import UnavailableError
 from proof.core.loop import Loop
 from proof.db import Database
-from proof.db.heartbeats import stop_beating
+from proof.db.heartbeats import beat, stop_beating
 from proof.events import PUBLISHED, Listener
 from proof.timestamps.anchors.log.service import LogWriter
 from proof.timestamps.submissions.rounds import ROUND_AGE_S
 from proof.timestamps.trees.sealing import close_due, seal_next
 from proof.webhooks.delivery import Deliverer
-from proof.worker.heartbeat import heartbeat_loop
+
+_HEARTBEAT_S = 2.0
 
 # How long a due round or an unsigned head may go unnoticed.
-_LOOK_S = 0.1
+_SEALING_S = 0.1
+
+
+def heartbeat_loop(database: Database, worker: UUID, loops: Sequence[Loop]) -> Loop:
+    """Speaks for all of these loops of the process."""
+
+    async def step() -> bool:
+        failing = {loop.name: loop.failing for loop in loops if loop.failing is not None}
+        async with database.transaction() as tx:
+            await beat(tx, worker, failing)
+        return False
+
+    return Loop("heartbeat", step, _HEARTBEAT_S)
 
 
 class Worker:
@@ -36,9 +49,9 @@ class Worker:
         self._others = others
         # A log that refuses to sign holds up neither sealing nor the other environment's log.
         self._logs = [
-            Loop(f"{writer.environment} log", _log_step(writer), _LOOK_S) for writer in writers
+            Loop(f"{writer.environment} log", _log_step(writer), _SEALING_S) for writer in writers
         ]
-        self._sealing = Loop("sealing", self._seal, _LOOK_S)
+        self._sealing = Loop("sealing", self._seal, _SEALING_S)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop`; what is under way is finished."""

@@ -22,7 +22,7 @@ from tests.support.partners import issued
 
 from proof.db import Connection
 from proof.partners.types import Environment, OnboardedPartner
-from proof.webhooks.keys import signing_keys
+from proof.webhooks.signing import signing_keys
 
 Run = Callable[[Any], Any]
 NOT_PUBLIC = "whsec_"

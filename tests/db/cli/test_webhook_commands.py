@@ -20,7 +20,7 @@ from tests.db.webhooks.scene import (
 from proof.cli.invoker import invoker
 from proof.db import Database
 from proof.outbound import OutboundReply
-from proof.webhooks import trying
+from proof.webhooks import administration
 
 HOOK = "https://hooks.acme.example/x?token=t"
 REPLY = OutboundReply(503, b"[bold]\x1b[31mtry later", False, 0.01)
@@ -198,14 +198,14 @@ def test_a_test_tells_what_the_receiver_made_of_it(
 ) -> None:
     partner_id = partner_of(proof, "--webhook", HOOK)
     client = FakeClient(answers={"hooks.acme.example": answer})
-    looked = trying._deliveries
+    looked = administration._deliveries
 
     async def work_then_look(database: Database, *rest: Any) -> Any:
         await relay_all(database)
         await deliverer(database, client, TurnedClock()).run_once()
         return await looked(database, *rest)
 
-    monkeypatch.setattr(trying, "_deliveries", work_then_look)
+    monkeypatch.setattr(administration, "_deliveries", work_then_look)
     where = (partner_id, "--env", "production")
     result = proof("webhook", "test", *where)
     assert (result.exit_code, said in result.stdout) == (code, True), result.output

@@ -28,7 +28,7 @@ from proof.partners.signing import (
     verify,
 )
 from proof.partners.types import Environment
-from proof.worker.keeping import keep_rings
+from proof.worker.loops import keep_rings
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 ACTOR = Actor("worker")

@@ -32,7 +32,7 @@ from proof.partners.rotation import rotate
 from proof.partners.secret_ring import rotate_webhook_secret
 from proof.partners.types import CredentialKind, Environment, OnboardedPartner
 from proof.ramp.providers.lacking import lacking_provider
-from proof.worker.handovers import handover_loop
+from proof.worker.loops import handover_loop
 
 Run = Callable[[Any], Any]
 

@@ -26,11 +26,10 @@ from proof.db import Database
 from proof.outbound import OutboundReply
 from proof.partners.audit import Actor
 from proof.partners.types import Environment, OnboardedPartner
-from proof.webhooks.acts import Place, Replay, replay_webhooks, send_test
-from proof.webhooks.inspection import FoundDelivery, Search, search_deliveries
+from proof.webhooks.administration import Place, Replay, replay_webhooks, send_test
+from proof.webhooks.inspection import FoundDelivery, Search, delivery_view, search_deliveries
 from proof.webhooks.signing import webhook_id
 from proof.webhooks.types import State
-from proof.webhooks.view import delivery_view
 
 Run = Callable[[Any], Any]
 PRODUCTION = Environment.PRODUCTION

@@ -23,16 +23,16 @@ from tests.db.webhooks.scene import (
 from proof.core.errors import NotFoundError
 from proof.core.secrets import SealError, Vault
 from proof.db import Connection, Database
-from proof.webhooks.keys import (
+from proof.webhooks.service import set_ed25519
+from proof.webhooks.signing import (
+    Rings,
     add_signing_key,
     ensure_signing_key,
     public_keys,
     retire_signing_key,
+    secret_text,
     signing_keys,
 )
-from proof.webhooks.rings import Rings
-from proof.webhooks.service import set_ed25519
-from proof.webhooks.signing import secret_text
 
 Run = Callable[[Any], Any]
 
@@ -193,7 +193,7 @@ def test_a_ring_is_opened_once_a_second(
             opened.append(owner)
             return SECRETS
 
-        monkeypatch.setattr("proof.webhooks.rings.time.monotonic", lambda: now)
+        monkeypatch.setattr("proof.webhooks.signing.time.monotonic", lambda: now)
         rings = Rings(database, secrets, None)
         for _ in range(3):
             await asyncio.gather(*(rings.of(owner) for owner in (1, 2, 1)))

@@ -24,7 +24,7 @@ from proof.core.secrets import Vault
 from proof.db import Database
 from proof.mail import Mailer, MailError, Security
 from proof.webhooks import BreakerPolicy
-from proof.webhooks.mailing import NoticeMail
+from proof.webhooks.mail import NoticeMail
 from proof.webhooks.types import Breaker
 
 Run = Callable[[Any], Any]

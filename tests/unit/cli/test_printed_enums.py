@@ -30,9 +30,8 @@ from proof.timestamps.anchors.overview import LastAnchor
 from proof.timestamps.anchors.tsa.wire import _FAILURES
 from proof.timestamps.tsa.request import Failure as TsaFailure
 from proof.timestamps.types import SubmitStatus
-from proof.webhooks import mailing, recording
-from proof.webhooks.notices import Change
-from proof.webhooks.types import Breaker, Waiting
+from proof.webhooks import mail, recording
+from proof.webhooks.types import Breaker, Change, Waiting
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 # Parts of our own machinery, of which nobody is told.
@@ -56,7 +55,7 @@ def _notice(change: Change) -> str:
         "endpoint_id": UUID(int=1), "reason": "it answered 410 Gone",
     }  # fmt: skip
     contact = SimpleNamespace(partner_id="ptr_1", environment="production", name="Acme")
-    return mailing._subject(row, cast("Any", contact)) + mailing._text(row, cast("Any", contact))
+    return mail._subject(row, cast("Any", contact)) + mail._text(row, cast("Any", contact))
 
 
 def _upgrade(failure: CalendarFailure) -> str:

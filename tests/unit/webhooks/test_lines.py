@@ -10,7 +10,7 @@ import pytest
 
 from proof.webhooks.attempts import Result
 from proof.webhooks.breaker import BreakerPolicy
-from proof.webhooks.lines import Lines
+from proof.webhooks.delivery import Lines
 from proof.webhooks.types import ClaimedDelivery, Limits
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -154,7 +154,7 @@ def test_what_waits_behind_an_attempt_that_hangs_is_given_back(
     assert taken(found) == [A, B, A, B, A, A]
     assert found.shed_slow() == []
     later = time.monotonic() + 3
-    monkeypatch.setattr("proof.webhooks.lines.time.monotonic", lambda: later)
+    monkeypatch.setattr("proof.webhooks.delivery.time.monotonic", lambda: later)
     assert [one.endpoint_id for one in found.shed_slow()] == [A] * 6
     assert found.waiting == 0
     assert room(found, A) == 0

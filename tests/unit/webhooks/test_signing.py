@@ -15,8 +15,13 @@ from hypothesis import strategies as st
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from proof.core.errors import InvalidInputError
-from proof.webhooks.keys import public_key_text
-from proof.webhooks.signing import parse_secret, secret_text, webhook_headers, x_signature
+from proof.webhooks.signing import (
+    parse_secret,
+    public_key_text,
+    secret_text,
+    webhook_headers,
+    x_signature,
+)
 
 PAGE = files("proof.web") / "pages" / "webhooks.md"
 EVENT = UUID("01234567-89ab-cdef-0123-456789abcdef")

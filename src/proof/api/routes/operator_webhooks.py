@@ -18,9 +18,8 @@ from proof.api.operator_webhooks import (
 from proof.api.routes.operator_parameters import BEFORE, ENVIRONMENT, PARTNER, limit
 from proof.api.services import Services
 from proof.partners.operators import OperatorScope
-from proof.webhooks.inspection import PAGE_MAX
+from proof.webhooks.inspection import DELIVERIES_AT_MOST, EndpointView
 from proof.webhooks.types import State
-from proof.webhooks.view import EndpointView
 
 _ENDPOINT = Parameter(
     "endpoint_id", "path", "an endpoint's UUID", {"type": "string", "format": "uuid"}
@@ -45,7 +44,7 @@ _DELIVERIES = (
         required=False,
     ),
     BEFORE,
-    limit(PAGE_DEFAULT, PAGE_MAX),
+    limit(PAGE_DEFAULT, DELIVERIES_AT_MOST),
 )
 
 

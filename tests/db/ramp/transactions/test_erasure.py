@@ -46,7 +46,7 @@ from proof.ramp.providers.callbacks import REFUSED_IDENTITY
 from proof.ramp.providers.protocols import Verdict
 from proof.ramp.transactions.erasure import Erased, erase_user
 from proof.ramp.transactions.processing import process
-from proof.worker.ramp import prune
+from proof.worker.loops import prune
 
 REDIRECT = "https://partner.example/back?who=ada"
 REFERENCE = "the invoice of a lady"

@@ -1,14 +1,4 @@
-"""Mail to the operator and the partner's contact about an endpoint that is left alone or given up.
-
-A notice is a row for each of the two, written in the statement that changed the endpoint. What is true if
-the process stops after a step:
-
-1. Claimed: its next try lies a lease ahead and counts as begun. Stop here and it is tried then.
-2. Handed to the relay. Stop here and it is sent once more when the lease ends.
-3. Ended: sent, or given up after three days of a relay that takes nothing. It is not looked at again.
-
-No transaction is open over step 2, and nothing here is waited for by a delivery.
-"""
+"""What people are told about endpoints."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -21,10 +11,10 @@ from proof.db import Connection, Database
 from proof.mail import MailError, Sender
 from proof.mail.schedule import FORGET_S, GIVE_UP, KEPT, LEASE, LOOK_S, next_try, utc_text
 from proof.partners.environments import Contact, contact
-from proof.webhooks.notices import Change
+from proof.webhooks.types import Change, EndpointNotice
 
+_log = structlog.get_logger(__name__)
 _OPERATOR = "operator"
-
 _CLAIM = """
 UPDATE webhook_notices SET attempts = attempts + 1, due_at = $2
 WHERE id = (SELECT id FROM webhook_notices WHERE ended_at IS NULL AND due_at <= $1
@@ -32,7 +22,37 @@ WHERE id = (SELECT id FROM webhook_notices WHERE ended_at IS NULL AND due_at <= 
 RETURNING id, endpoint_id, partner_environment_id, purpose, host, change, reason, at, audience, attempts
 """
 
-_log = structlog.get_logger(__name__)
+_SAID = {
+    Change.OPENED: "has failed so often that it is left alone for now.",
+    Change.DISABLED: "is disabled: it gets no more webhooks.",
+}
+_NEXT = {
+    Change.OPENED: """\
+Nothing is lost. One webhook at a time tries the endpoint, at least once
+an hour; when one is answered with 2xx, all that waited follow. An
+endpoint that stays silent for days is disabled.
+""",
+    Change.DISABLED: """\
+What was to be sent waits as long as payloads are kept. It follows when
+the operator enables the endpoint again (proof webhook change), or when
+its URL is set anew. Until then GET /events gives the same events.
+""",
+}
+
+
+class LogNotifier:
+    """Tells the operator's log alone."""
+
+    async def endpoint_changed(self, notice: EndpointNotice) -> None:
+        say = _log.info if notice.change is Change.RECOVERED else _log.warning
+        say(
+            f"webhook endpoint {notice.change}",
+            endpoint_id=str(notice.endpoint_id),
+            partner_environment_id=notice.partner_environment_id,
+            purpose=notice.purpose,
+            host=notice.host,
+            reason=notice.reason,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,24 +122,6 @@ class NoticeMail:
             outcome,
             now,
         )
-
-
-_SAID = {
-    Change.OPENED: "has failed so often that it is left alone for now.",
-    Change.DISABLED: "is disabled: it gets no more webhooks.",
-}
-_NEXT = {
-    Change.OPENED: """\
-Nothing is lost. One webhook at a time tries the endpoint, at least once
-an hour; when one is answered with 2xx, all that waited follow. An
-endpoint that stays silent for days is disabled.
-""",
-    Change.DISABLED: """\
-What was to be sent waits as long as payloads are kept. It follows when
-the operator enables the endpoint again (proof webhook change), or when
-its URL is set anew. Until then GET /events gives the same events.
-""",
-}
 
 
 def _subject(row: Any, found: Contact) -> str:

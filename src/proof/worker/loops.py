@@ -1,0 +1,161 @@
+"""The loops of a worker: chains, the audit log, keys, the ramp, and what is kept for a while only.
+
+Any number of workers may run each of them at once: rows are claimed, rings and heads are locked, and what
+is done twice is done once.
+"""
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from proof.core.clock import Clock
+from proof.core.loop import Loop
+from proof.core.secrets import Vault
+from proof.db import Database
+from proof.partners import audit_chain
+from proof.partners.audit import Actor
+from proof.partners.handover.links import erase_expired
+from proof.partners.refusals import keep_weeks
+from proof.partners.signing import delete_expired, rotate_due
+from proof.partners.types import Environment
+from proof.ramp import personal
+from proof.ramp.providers import callbacks
+from proof.ramp.providers.sandbox.simulator import Simulator
+from proof.ramp.sessions.queries import KEPT, prune_keys
+from proof.ramp.transactions.processing import BATCH, Adapters, process
+from proof.ramp.transactions.reconciler import Reconciler
+from proof.timestamps.anchors.anchoring import Anchorer
+from proof.timestamps.anchors.overview import EnabledChain
+from proof.timestamps.proofs.audit_heads import submit_head
+
+# A block takes minutes on one chain and seconds on the other; a look costs a few local calls.
+_CHAINS_S = 2.0
+_HANDOVERS_S = 30.0
+
+# Until an entry is chained, only the rights of the application role protect it.
+_AUDIT_CHAIN_S = 0.5
+_AUDIT_HEADS_S = 2.0
+_KEYS_S = 60.0
+_WORKER = Actor("worker")
+_REFUSALS_S = 3600.0
+
+# How long a callback waits at most before it is applied, and a due transaction before it is looked at.
+_CALLBACKS_S = 0.2
+_TRANSACTIONS_S = 0.5
+_PRUNE_S = 60.0
+_PRUNED_AT_ONCE = 1000
+
+# Its delays are whole seconds; a test that waits for it should not wait much longer.
+_SIMULATOR_S = 0.2
+
+
+def anchoring_loops(database: Database, clock: Clock, chains: Sequence[EnabledChain]) -> list[Loop]:
+    """One loop a chain and environment, so that no chain waits for another's node."""
+    return [_anchoring_loop(database, clock, each) for each in chains]
+
+
+def _anchoring_loop(database: Database, clock: Clock, enabled: EnabledChain) -> Loop:
+    anchorer = Anchorer(database, clock, enabled.environment, enabled.chain, enabled.schedule)
+
+    async def step() -> bool:
+        await anchorer.step()
+        return False
+
+    return Loop(f"{enabled.environment} {enabled.chain.currency.name} anchoring", step, _CHAINS_S)
+
+
+def handover_loop(database: Database, clock: Clock) -> Loop:
+    """Erases within half a minute of the end; any number of workers may run it."""
+
+    async def step() -> bool:
+        async with database.transaction() as tx:
+            await erase_expired(tx, clock.now())
+        return False
+
+    return Loop("handovers", step, _HANDOVERS_S)
+
+
+def audit_loops(database: Database, clock: Clock) -> list[Loop]:
+    """Chaining what was written to the audit log, and submitting the chain's heads."""
+
+    async def chain() -> bool:
+        return await audit_chain.extend(database) == audit_chain.BATCH
+
+    async def heads() -> bool:
+        await submit_head(database, clock)
+        return False
+
+    return [
+        Loop("audit chain", chain, _AUDIT_CHAIN_S),
+        Loop("audit heads", heads, _AUDIT_HEADS_S),
+    ]
+
+
+def signing_loop(database: Database, vault: Vault, clock: Clock, max_age: timedelta) -> Loop:
+    """Rotating session signing keys that are older than `max_age`, deleting those that are over."""
+
+    async def step() -> bool:
+        await keep_rings(database, vault, clock, max_age)
+        return False
+
+    return Loop("signing keys", step, _KEYS_S)
+
+
+async def keep_rings(database: Database, vault: Vault, clock: Clock, max_age: timedelta) -> None:
+    """Rotate what is due and delete what is over, once."""
+    for environment in Environment:
+        async with database.transaction() as tx:
+            await rotate_due(tx, vault, environment, _WORKER, clock.now(), max_age)
+    async with database.transaction() as tx:
+        await delete_expired(tx, _WORKER, clock.now())
+
+
+def refusals_loop(database: Database, clock: Clock, kept: timedelta) -> Loop:
+    """Dropping weeks of refusals older than `kept`, and making those to come."""
+
+    async def step() -> bool:
+        await keep_weeks(database, clock.now(), kept)
+        return False
+
+    return Loop("refusals", step, _REFUSALS_S)
+
+
+def ramp_loops(database: Database, vault: Vault, adapters: Adapters, clock: Clock) -> list[Loop]:
+    """Applying callbacks and asking providers; any number of workers may run them."""
+    reconciler = Reconciler(database, vault, adapters, clock)
+
+    async def apply() -> bool:
+        return await process(database, vault, adapters, clock) == BATCH
+
+    return [
+        Loop("callbacks", apply, _CALLBACKS_S),
+        Loop("reconciler", reconciler.step, _TRANSACTIONS_S),
+    ]
+
+
+def ramp_pruning_loop(
+    database: Database, clock: Clock, client_ips: timedelta, bodies: timedelta
+) -> Loop:
+    """Erasing client IPs and callbacks' bodies older than that, and idempotency keys past their day, in
+    small batches; any number of workers may run it."""
+
+    async def step() -> bool:
+        return await prune(database, clock, client_ips, bodies)
+
+    return Loop("ramp pruning", step, _PRUNE_S)
+
+
+async def prune(database: Database, clock: Clock, client_ips: timedelta, bodies: timedelta) -> bool:
+    """One batch of each; whether there may be more."""
+    now, most = clock.now(), _PRUNED_AT_ONCE
+    async with database.transaction() as tx:
+        ips = await personal.prune_client_ips(tx, now - client_ips, most)
+    async with database.transaction() as tx:
+        erased = await callbacks.prune(tx, now - bodies, most)
+    async with database.transaction() as tx:
+        keys = await prune_keys(tx, now - KEPT, most)
+    return max(ips, erased, keys) >= most
+
+
+def simulator_loop(simulator: Simulator) -> Loop:
+    """Moves what is due and posts it; any number of workers may run it."""
+    return Loop("simulator", simulator.step, _SIMULATOR_S)
