@@ -25,11 +25,11 @@ from proof.core.clock import SystemClock
 from proof.db.shares import Bounds, Turns
 from proof.main import database as databases
 from proof.main.supervise import listening_socket
-from proof.partners.anonymous import AnonymousRates
-from proof.partners.directory import Directory
-from proof.partners.gate import Gate
-from proof.partners.operators import Operators
-from proof.partners.rates import CallClass
+from proof.partners.access.anonymous import AnonymousRates
+from proof.partners.access.directory import Directory
+from proof.partners.access.gate import Gate
+from proof.partners.access.operators import Operators
+from proof.partners.access.rates import CallClass
 from proof.partners.types import CredentialKind, Environment
 
 _ANSWER = Reply(200, b'{"ok":true}')

@@ -19,10 +19,9 @@ from proof.db.embedded.passwords import read_passwords
 from proof.db.embedded.provision import SUPERUSER
 from proof.main.compose import prepare
 from proof.main.database import arguments, opened, started
+from proof.partners.access.buckets import Rate
+from proof.partners.access.rates import CallClass, set_rate
 from proof.partners.audit import Actor
-from proof.partners.buckets import Rate
-from proof.partners.rate_limits import set_rate
-from proof.partners.rates import CallClass
 from proof.partners.types import Environment
 
 HOST = "127.0.0.1"

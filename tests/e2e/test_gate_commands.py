@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from tests.support.served import Server, served
 
-from proof.partners.rates import DEFAULT_RATES
+from proof.partners.access.rates import DEFAULT_RATES
 
 WITHIN_S = 1.0
 # What the machine may be late by while it runs other things.

@@ -8,12 +8,12 @@ from proof.core.clock import SystemClock
 from proof.core.secrets import Vault
 from proof.db import Database
 from proof.outbound import OutboundPolicy
+from proof.partners.access.credentials import all_credentials
+from proof.partners.access.tokens import parse_token
 from proof.partners.audit import Actor
-from proof.partners.credentials import all_credentials
 from proof.partners.records.changes import EnvironmentChange, PartnerChange
-from proof.partners.records.webhooks import TRANSACTION_EVENT
+from proof.partners.records.types import TRANSACTION_EVENT
 from proof.partners.service import add_partner
-from proof.partners.tokens import parse_token
 from proof.partners.types import (
     Environment,
     IssuedEnvironment,

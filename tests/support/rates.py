@@ -5,8 +5,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from proof.partners import buckets, rates
-from proof.partners.buckets import Bucket, Lease, Rate
+from proof.partners.access import buckets, rates
+from proof.partners.access.buckets import Bucket, Lease, Rate
 
 _lease = buckets.lease
 

@@ -38,8 +38,8 @@ from proof.main.commands import application
 from proof.main.documentation import sources
 from proof.main.installation import LocalInstallation
 from proof.outbound.errors import Reason as NoReply
-from proof.partners.operators import OperatorScope
-from proof.partners.refusals import Reason as Refused
+from proof.partners.access.operators import OperatorScope
+from proof.partners.access.refusals import Reason as Refused
 from proof.ramp.transactions.events import EVENT_TYPE
 from proof.ramp.transactions.transitions import Alert
 from proof.timestamps.anchors.notices import TREE_EVENT

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
-from proof.partners.networks import Address, allows
+from proof.partners.access.networks import Address, allows
 from proof.partners.types import Network
 
 UNKNOWN = IPv6Address("::")

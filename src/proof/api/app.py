@@ -22,7 +22,7 @@ from proof.api.services import Services
 from proof.api.websocket import WebSocketEndpoint
 from proof.core.errors import ProofError
 from proof.db.shares import Bounds, Turns, Work, working_for
-from proof.partners.anonymous import AnonymousRates, subscriber
+from proof.partners.access.anonymous import AnonymousRates, subscriber
 from proof.partners.types import Environment, Network
 
 Opening = Callable[[], AbstractAsyncContextManager[Services]]

@@ -19,11 +19,11 @@ from proof.api.refusals import hold_back
 from proof.core.errors import InvalidInputError, NotAnObjectError
 from proof.core.json_members import RepeatedMemberError, require_distinct
 from proof.db.shares import Share, Turns, Work, working_for
-from proof.partners.anonymous import AnonymousRates, subscriber
-from proof.partners.credentials import Credential
+from proof.partners.access.anonymous import AnonymousRates, subscriber
+from proof.partners.access.credentials import Credential
+from proof.partners.access.gate import Gate
+from proof.partners.access.operators import Operator, Operators, OperatorScope
 from proof.partners.errors import InvalidTokenError
-from proof.partners.gate import Gate
-from proof.partners.operators import Operator, Operators, OperatorScope
 from proof.partners.types import CredentialKind, PartnerEnvironment
 
 _requests = Counter("proof_requests", "Answered requests", ["path", "method", "status"])

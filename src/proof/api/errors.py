@@ -21,7 +21,8 @@ from proof.core.errors import (
     TooLargeError,
     UnavailableError,
 )
-from proof.partners.anonymous import AnonymousRateError
+from proof.partners.access.anonymous import AnonymousRateError
+from proof.partners.access.rates import ChangesExceededError, RateExceededError
 from proof.partners.errors import (
     AddressNotAllowedError,
     InvalidTokenError,
@@ -29,7 +30,6 @@ from proof.partners.errors import (
     ScopeError,
     SuspendedError,
 )
-from proof.partners.rates import ChangesExceededError, RateExceededError
 
 
 class MethodNotAllowedError(CallerError):

@@ -11,9 +11,9 @@ from typing import Any
 from starlette.types import Message, Receive, Scope, Send
 
 from proof.core.errors import InvalidInputError, TooLargeError
-from proof.partners.credentials import Credential
-from proof.partners.networks import Address
-from proof.partners.operators import Operator
+from proof.partners.access.credentials import Credential
+from proof.partners.access.networks import Address
+from proof.partners.access.operators import Operator
 from proof.partners.types import Environment, PartnerEnvironment
 
 JSON = b"application/json"

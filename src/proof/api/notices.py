@@ -5,9 +5,9 @@ from email.utils import format_datetime
 from functools import lru_cache
 
 from proof.api.http import Headers
-from proof.partners.buckets import Rate
-from proof.partners.credentials import Credential
-from proof.partners.rates import CallClass, Standing
+from proof.partners.access.buckets import Rate
+from proof.partners.access.credentials import Credential
+from proof.partners.access.rates import CallClass, Standing
 
 _NAMES = {each: each.value.encode() for each in CallClass}
 

@@ -9,8 +9,8 @@ from starlette.types import Scope
 
 from proof.api.http import Call, Reply
 from proof.db.shares import Work
-from proof.partners.operators import OperatorScope
-from proof.partners.rates import CallClass
+from proof.partners.access.operators import OperatorScope
+from proof.partners.access.rates import CallClass
 from proof.partners.types import CredentialKind
 
 Handler = Callable[[Call], Awaitable[Reply]]

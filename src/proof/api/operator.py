@@ -17,12 +17,9 @@ from proof.core.errors import InvalidInputError
 from proof.db import Connection
 from proof.mail import MailError
 from proof.partners.audit import Actor
-from proof.partners.handover.credentials import PartnerCredentials, credentials
-from proof.partners.handover.links import HandoverLink, make_link
-from proof.partners.handover.mailing import mail_link
-from proof.partners.handover.opening import tokens_of
-from proof.partners.handover.renewal import renew_credentials
-from proof.partners.handover.sheet import integration_sheet
+from proof.partners.handover.links import HandoverLink, mail_link, make_link
+from proof.partners.handover.opening import renew_credentials, tokens_of
+from proof.partners.handover.sheet import PartnerCredentials, credentials, integration_sheet
 from proof.partners.records.service import (
     PAGE_MAX,
     Status,
@@ -31,9 +28,8 @@ from proof.partners.records.service import (
     list_partners,
     set_status,
 )
-from proof.partners.records.types import PartnerRecord
+from proof.partners.records.types import TRANSACTION_EVENT, PartnerRecord
 from proof.partners.records.view import PartnerView, view
-from proof.partners.records.webhooks import TRANSACTION_EVENT
 from proof.partners.service import add_partner
 from proof.partners.types import Environment
 from proof.ramp.providers.lacking import lacking_provider

@@ -9,13 +9,13 @@ from msgspec import Meta, Struct
 from proof.api.http import Call, Reply
 from proof.api.services import Services
 from proof.core.errors import InvalidInputError, NotFoundError
-from proof.partners import allowlists, rate_limits, rotation
-from proof.partners.allowlists import AllowlistInfo, Place
+from proof.partners.access import allowlists, rates, rotation
+from proof.partners.access.allowlists import AllowlistInfo, Place
+from proof.partners.access.buckets import Rate
+from proof.partners.access.networks import AllowlistMode, parse_network
+from proof.partners.access.rates import CallClass
+from proof.partners.access.rotation import GRACE, LONGEST, CredentialInfo
 from proof.partners.audit import Actor
-from proof.partners.buckets import Rate
-from proof.partners.networks import AllowlistMode, parse_network
-from proof.partners.rates import CallClass
-from proof.partners.rotation import GRACE, LONGEST, CredentialInfo
 from proof.partners.types import CredentialKind, Environment
 
 _NOT_KEPT = ((b"cache-control", b"no-store"),)
@@ -167,7 +167,7 @@ class OperatorGateHandlers:
     async def rates(self, call: Call) -> Reply:
         """GET …/{environment}/rates."""
         async with self._services.database.connection() as connection:
-            found = await rate_limits.rates(connection, *_where(call))
+            found = await rates.rates(connection, *_where(call))
         return _rates(found)
 
     async def set_rate(self, call: Call) -> Reply:
@@ -184,8 +184,8 @@ class OperatorGateHandlers:
         if name not in list(CallClass):
             raise NotFoundError(f"there are the classes of calls {', '.join(CallClass)}")
         async with self._services.database.transaction() as tx:
-            await rate_limits.set_rate(tx, *where, CallClass(name), rate, _actor(call))
-            return _rates(await rate_limits.rates(tx, *where))
+            await rates.set_rate(tx, *where, CallClass(name), rate, _actor(call))
+            return _rates(await rates.rates(tx, *where))
 
 
 def _where(call: Call) -> tuple[str, Environment]:

@@ -10,10 +10,10 @@ from proof.api.http import Call, Reply
 from proof.api.operator_webhooks import ID_MAX
 from proof.api.parameters import moment, printable_text, whole_number
 from proof.api.services import Services
+from proof.partners.access.refusals import Reason, Refusal, list_refusals
 from proof.partners.audit import LIST_AT_MOST, Wanted, newest_entries
 from proof.partners.audit_chain import wire
 from proof.partners.environments import environment_names
-from proof.partners.refusals import Reason, Refusal, list_refusals
 from proof.partners.types import CredentialKind, Environment
 
 REFUSALS_AT_MOST = 1_000

@@ -14,7 +14,7 @@ from proof.api.services import Services
 from proof.core.errors import NotFoundError
 from proof.partners.audit import Actor
 from proof.partners.environments import environment_names
-from proof.partners.secret_ring import (
+from proof.partners.keys.webhook_secrets import (
     GRACE,
     LONGEST,
     WebhookSecret,

@@ -5,7 +5,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta, Struct
 
-from proof.partners.handover.credentials import PartnerCredentials
+from proof.partners.handover.sheet import PartnerCredentials
 from proof.partners.records.changes import Difference, EnvironmentChange, PartnerChange
 from proof.partners.records.types import PartnerSummary
 from proof.partners.records.view import PartnerView

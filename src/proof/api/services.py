@@ -9,10 +9,10 @@ from proof.core.secrets import Vault
 from proof.db import Connection, Database
 from proof.mail import Sender
 from proof.outbound import OutboundClient, OutboundPolicy
-from proof.partners.anonymous import AnonymousRates
-from proof.partners.directory import Directory
-from proof.partners.gate import Gate
-from proof.partners.operators import Operators
+from proof.partners.access.anonymous import AnonymousRates
+from proof.partners.access.directory import Directory
+from proof.partners.access.gate import Gate
+from proof.partners.access.operators import Operators
 from proof.partners.types import Environment
 from proof.ramp.providers.receiving import CallbackReceiver
 from proof.ramp.providers.registry import Providers

@@ -22,10 +22,10 @@ from proof.api.wire import (
 )
 from proof.db import Connection
 from proof.outbound import on_behalf_of
+from proof.partners.access.rates import count_change
+from proof.partners.access.tokens import presented
 from proof.partners.audit import Actor, record
 from proof.partners.environments import lock_partner
-from proof.partners.rates import count_change
-from proof.partners.tokens import presented
 from proof.partners.types import PartnerEnvironment
 from proof.timestamps.anchors.notices import TREE_EVENT, notified, set_notified
 from proof.timestamps.proofs.service import PROOF_EVENT, enabled_currency

@@ -9,10 +9,10 @@ from prometheus_client import Gauge
 
 from proof.core.errors import BusyError, QuotaExceededError
 from proof.core.loop import Loop
-from proof.partners.credentials import Credential
+from proof.partners.access.credentials import Credential
+from proof.partners.access.gate import Gate
+from proof.partners.access.networks import Address
 from proof.partners.errors import DirectoryStaleError
-from proof.partners.gate import Gate
-from proof.partners.networks import Address
 from proof.ramp.transactions.updates import Reader, Update, Updates
 
 _LOOK_S = 0.5

@@ -16,7 +16,7 @@ from proof.api.refusals import hold_back
 from proof.api.services import Services
 from proof.api.watches import OVER, Ending, Watch
 from proof.db.shares import Work, working_for
-from proof.partners.rates import CallClass
+from proof.partners.access.rates import CallClass
 from proof.partners.types import CredentialKind
 from proof.ramp.sessions.errors import ParameterError
 from proof.ramp.transactions.updates import Update

@@ -4,8 +4,8 @@ import msgspec
 from msgspec import Struct
 
 from proof.api.http import Call, Reply
-from proof.partners.gate import is_allowed
-from proof.partners.networks import AllowlistMode
+from proof.partners.access.gate import is_allowed
+from proof.partners.access.networks import AllowlistMode
 from proof.partners.types import CredentialKind, Environment
 
 

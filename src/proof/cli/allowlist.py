@@ -10,9 +10,9 @@ from proof.cli.naming import Env, Kind, Partner
 from proof.cli.output import Json, out, print_json, stated_errors
 from proof.cli.server import Data
 from proof.db import Database
-from proof.partners import allowlists
-from proof.partners.allowlists import AllowlistInfo, Place
-from proof.partners.networks import AllowlistMode, parse_network
+from proof.partners.access import allowlists
+from proof.partners.access.allowlists import AllowlistInfo, Place
+from proof.partners.access.networks import AllowlistMode, parse_network
 from proof.partners.types import CredentialKind
 
 Net = Annotated[

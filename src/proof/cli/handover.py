@@ -12,14 +12,11 @@ from proof.cli.server import Data
 from proof.core.clock import SystemClock
 from proof.db import Database
 from proof.mail import MailError
-from proof.partners.handover.links import HandoverLink, make_link
-from proof.partners.handover.mailing import mail_link
-from proof.partners.handover.opening import tokens_of
-from proof.partners.handover.renewal import renew_credentials
+from proof.partners.handover.links import HandoverLink, mail_link, make_link
+from proof.partners.handover.opening import renew_credentials, tokens_of
 from proof.partners.handover.sheet import integration_sheet
 from proof.partners.records.service import find_partner
-from proof.partners.records.types import PartnerRecord
-from proof.partners.records.webhooks import TRANSACTION_EVENT
+from proof.partners.records.types import TRANSACTION_EVENT, PartnerRecord
 from proof.partners.service import base_urls
 from proof.partners.types import Environment
 from proof.ramp.providers.lacking import lacking_provider

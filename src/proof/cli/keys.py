@@ -12,7 +12,7 @@ from proof.cli.output import Json, out, print_json, stated_errors
 from proof.cli.server import Data
 from proof.core.errors import InvalidInputError
 from proof.db import Database
-from proof.partners.signing import RETAINED, KeyInfo, list_keys, rotate
+from proof.partners.keys.session_signing import RETAINED, KeyInfo, list_keys, rotate
 from proof.partners.types import Environment
 
 

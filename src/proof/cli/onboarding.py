@@ -12,13 +12,12 @@ from proof.cli.output import Json, out, print_json, stated_errors
 from proof.cli.server import Data
 from proof.core.clock import SystemClock
 from proof.db import Connection, Database
-from proof.partners.handover.credentials import credentials
 from proof.partners.handover.links import HandoverLink, make_link
 from proof.partners.handover.opening import tokens_of
+from proof.partners.handover.sheet import credentials
 from proof.partners.records.changes import EnvironmentChange, PartnerChange
 from proof.partners.records.service import find_partner
-from proof.partners.records.types import PartnerRecord
-from proof.partners.records.webhooks import TRANSACTION_EVENT
+from proof.partners.records.types import TRANSACTION_EVENT, PartnerRecord
 from proof.partners.service import add_partner, base_urls
 from proof.partners.types import Environment, OnboardedPartner
 from proof.webhooks.service import Target

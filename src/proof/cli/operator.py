@@ -11,8 +11,8 @@ from proof.cli.output import Json, out, print_json, stated_errors
 from proof.cli.server import Data
 from proof.cli.terminal import printable
 from proof.db import Database
-from proof.partners.networks import parse_network
-from proof.partners.operators import (
+from proof.partners.access.networks import parse_network
+from proof.partners.access.operators import (
     DEFAULT_DAYS,
     MOST_DAYS,
     IssuedOperator,

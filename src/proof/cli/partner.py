@@ -12,7 +12,7 @@ from proof.cli.output import Json, out, print_json, stated_errors
 from proof.cli.server import Data
 from proof.cli.terminal import printable
 from proof.db import Database
-from proof.partners.partner_file import partner_file
+from proof.partners.records.file import partner_file
 from proof.partners.records.service import (
     PAGE_MAX,
     Status,
@@ -20,9 +20,8 @@ from proof.partners.records.service import (
     list_partners,
     set_status,
 )
-from proof.partners.records.types import PartnerSummary
+from proof.partners.records.types import TRANSACTION_EVENT, PartnerSummary
 from proof.partners.records.view import PartnerView, view
-from proof.partners.records.webhooks import TRANSACTION_EVENT
 from proof.partners.service import base_urls
 from proof.partners.types import Environment
 from proof.ramp.providers.lacking import lacking_provider

@@ -14,10 +14,10 @@ from proof.cli.server import Data
 from proof.cli.terminal import is_interactive
 from proof.core.errors import InvalidInputError
 from proof.db import Database
-from proof.partners.partner_file import PartnerFile, parse_partner_file
 from proof.partners.records.changes import Difference
+from proof.partners.records.file import PartnerFile, parse_partner_file
 from proof.partners.records.service import edit_partner, plan_edit
-from proof.partners.records.webhooks import TRANSACTION_EVENT
+from proof.partners.records.types import TRANSACTION_EVENT
 from proof.webhooks.service import Target
 
 

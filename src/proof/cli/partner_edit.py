@@ -18,8 +18,7 @@ from proof.partners.records.changes import (
     WidgetConfigChange,
 )
 from proof.partners.records.service import Edited, edit_partner
-from proof.partners.records.types import UNLIMITED, AmountRange, Limit, Wallet
-from proof.partners.records.webhooks import TRANSACTION_EVENT
+from proof.partners.records.types import TRANSACTION_EVENT, UNLIMITED, AmountRange, Limit, Wallet
 from proof.partners.types import Environment
 from proof.webhooks.service import Target
 

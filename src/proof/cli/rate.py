@@ -13,9 +13,9 @@ from proof.cli.output import Json, out, print_json, stated_errors
 from proof.cli.server import Data
 from proof.core.errors import InvalidInputError
 from proof.db import Database
-from proof.partners import rate_limits
-from proof.partners.buckets import Rate
-from proof.partners.rates import CallClass
+from proof.partners.access import rates
+from proof.partners.access.buckets import Rate
+from proof.partners.access.rates import CallClass
 from proof.partners.types import Environment
 
 # Typed in place of a number, for the default.
@@ -50,7 +50,7 @@ def register(app: typer.Typer, open_installation: Opener) -> None:
 
         async def act(database: Database) -> None:
             async with database.transaction() as tx:
-                await rate_limits.set_rate(tx, partner, env, call_class, wanted, invoker())
+                await rates.set_rate(tx, partner, env, call_class, wanted, invoker())
 
         with stated_errors():
             wanted = _rate(calls, per, burst)
@@ -72,9 +72,7 @@ def register(app: typer.Typer, open_installation: Opener) -> None:
 
         async def act(database: Database) -> dict[Environment, dict[CallClass, Rate]]:
             async with database.connection() as connection:
-                return {
-                    each: await rate_limits.rates(connection, partner, each) for each in Environment
-                }
+                return {each: await rates.rates(connection, partner, each) for each in Environment}
 
         with stated_errors():
             found = open_installation(ServerOptions(data)).with_database(act)
@@ -95,7 +93,7 @@ def register(app: typer.Typer, open_installation: Opener) -> None:
 def _rate(calls: str, per: str, burst: int | None) -> Rate | None:
     if calls == _DEFAULT:
         return None
-    if not calls.isascii() or not calls.isdigit() or len(calls) > len(str(rate_limits.CALLS_MAX)):
+    if not calls.isascii() or not calls.isdigit() or len(calls) > len(str(rates.CALLS_MAX)):
         raise InvalidInputError(f"--calls: {calls!r} is no rate; give a number or `{_DEFAULT}`")
     window_s = int(parse_duration("--per", per).total_seconds())
     return Rate(int(calls), window_s, int(calls) if burst is None else burst)

@@ -12,7 +12,7 @@ from proof.cli.output import Json, out, print_json, stated_errors
 from proof.cli.server import Data
 from proof.core.clock import SystemClock
 from proof.db import Database
-from proof.partners.refusals import Reason, Refusal, list_refusals
+from proof.partners.access.refusals import Reason, Refusal, list_refusals
 from proof.partners.types import CredentialKind
 
 _MOST = 1_000

@@ -14,8 +14,8 @@ from proof.cli.output import Json, out, print_json, stated_errors
 from proof.cli.server import Data
 from proof.core.clock import SystemClock
 from proof.db import Database
-from proof.partners import rotation
-from proof.partners.rotation import CredentialInfo, IssuedToken
+from proof.partners.access import rotation
+from proof.partners.access.rotation import CredentialInfo, IssuedToken
 from proof.partners.types import CredentialKind
 
 

@@ -13,7 +13,7 @@ from proof.cli.output import Json, out, print_json, stated_errors
 from proof.cli.server import Data
 from proof.core.clock import SystemClock
 from proof.db import Database
-from proof.partners.secret_ring import (
+from proof.partners.keys.webhook_secrets import (
     WebhookSecret,
     rotate_webhook_secret,
     show_webhook_secrets,

@@ -32,14 +32,14 @@ from proof.main.tsa import prepare_tsa, time_stamping_authority
 from proof.main.websocket import places as websocket_places
 from proof.main.widget import widget_pages
 from proof.outbound import OutboundClient, OutboundPolicy, Places
-from proof.partners.anonymous import AnonymousRates
+from proof.partners.access.anonymous import AnonymousRates
+from proof.partners.access.directory import Directory
+from proof.partners.access.gate import Gate
+from proof.partners.access.operators import Operators
 from proof.partners.audit import Actor
-from proof.partners.directory import Directory
-from proof.partners.gate import Gate
-from proof.partners.operators import Operators
-from proof.partners.secret_ring import webhook_secrets
+from proof.partners.keys.session_signing import ensure_key, unusable_rings
+from proof.partners.keys.webhook_secrets import webhook_secrets
 from proof.partners.service import announce_base_urls, base_urls
-from proof.partners.signing import ensure_key, unusable_rings
 from proof.partners.types import Environment
 from proof.ramp.providers.protocols import Reach
 from proof.ramp.providers.receiving import CallbackReceiver

@@ -8,7 +8,7 @@ from proof.api.services import Services
 from proof.partners.audit import Actor
 from proof.partners.handover import opening
 from proof.partners.handover.links import require_link
-from proof.partners.records.webhooks import TRANSACTION_EVENT
+from proof.partners.records.types import TRANSACTION_EVENT
 from proof.ramp.providers.lacking import lacking_provider
 from proof.web.handover import handover_route
 from proof.webhooks.service import Target

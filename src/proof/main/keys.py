@@ -15,7 +15,7 @@ from proof.core.clock import SystemClock
 from proof.core.secrets import KEY_BYTES, SealError, Vault, parse_key
 from proof.db import Connection
 from proof.main.folder import usable_folder
-from proof.partners.signing import NoSigningKeyError, open_ring
+from proof.partners.keys.session_signing import NoSigningKeyError, open_ring
 from proof.partners.types import Environment
 
 KEY_VARIABLE = "PROOF_KEY_ENCRYPTION_KEY"

@@ -1,8 +1,8 @@
 """Every column of sealed secrets there is, whichever slice's."""
 
 from proof.db.sealed import SealedColumn
-from proof.partners import secret_ring, signing
 from proof.partners.handover import links as handovers
+from proof.partners.keys import session_signing, webhook_secrets
 from proof.ramp import personal
 from proof.ramp.providers import accounts, callbacks
 from proof.timestamps.anchors.log import keys as log_keys
@@ -15,7 +15,7 @@ SEALED = (
     SealedColumn("provider_callbacks", ("account_id", "dedup_sha256"), callbacks.IDENTITY),
     SealedColumn("ramp_personal", ("kind", "id"), personal.IDENTITY),
     SealedColumn("refused_callbacks", ("id",), callbacks.REFUSED_IDENTITY),
-    SealedColumn("signing_keys", ("id", "environment"), signing.IDENTITY),
-    SealedColumn("webhook_secrets", ("id",), secret_ring.IDENTITY),
+    SealedColumn("signing_keys", ("id", "environment"), session_signing.IDENTITY),
+    SealedColumn("webhook_secrets", ("id",), webhook_secrets.IDENTITY),
     SealedColumn("webhook_signing_keys", ("id",), webhook_signing.IDENTITY),
 )

@@ -9,9 +9,13 @@ An entry that becomes visible later gets a later position.
 Stopped before the commit of `extend`, nothing happened; after it, entries are chained once. Heads that
 enter the timestamp log are noted only once they are durable there: stopped in between, the same head is
 submitted again, which changes nothing.
+
+Verification recomputes the chain over the log and names the first place that is not as it was written. What
+the chain alone cannot show: an end cut off together with its entries, or a chain computed anew as a whole.
+The heads in the timestamp log show both (`proof.timestamps.proofs.audit_heads`).
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -24,6 +28,7 @@ from proof.partners.types import Environment, Limits, PartnerEnvironment
 
 ZERO = bytes(32)
 BATCH = 500
+
 # Any number nobody else locks.
 _CHAIN_LOCK = 0x4155_4449_54
 
@@ -36,7 +41,6 @@ SYSTEM = PartnerEnvironment(
     suspended=False,
     allowlists={},
 )
-
 _ENTRY = "e.id, e.at, e.actor, e.address, e.request_id, e.action, e.partner_id, e.before, e.after"
 
 # What is chained already is passed over, in case somebody notes it again.
@@ -45,12 +49,13 @@ SELECT {_ENTRY} FROM audit_unchained u JOIN audit_log e ON e.id = u.entry_id
 WHERE NOT EXISTS (SELECT FROM audit_chain c WHERE c.entry_id = u.entry_id)
 ORDER BY e.id LIMIT $1
 """
-
 _LINKS = f"""
 SELECT c.position, c.entry_id, c.hash, {_ENTRY}
 FROM audit_chain c LEFT JOIN audit_log e ON e.id = c.entry_id
 WHERE c.position > $1 ORDER BY c.position LIMIT $2
 """
+
+Progress = Callable[[int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,3 +242,39 @@ def _linked(head: Head | None, entries: Sequence[Entry]) -> list[Head]:
 
 def _head(row: Any) -> Head | None:
     return None if row is None else Head(row["position"], row["entry_id"], row["hash"])
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedChain:
+    """How much of the chain was recomputed, `waiting` entries not in it yet, and what was found."""
+
+    checked: int
+    waiting: int
+    head: Head | None
+    findings: tuple[str, ...]
+
+
+async def verify_chain(connection: Connection, progress: Progress) -> VerifiedChain:
+    """Recompute every hash from the entries, in the caller's snapshot.
+
+    The walk ends at the first position that is wrong, since nothing pins what follows. `progress` is
+    told how many positions a step was. Changes nothing.
+    """
+    checked, findings = 0, list[str]()
+    async for link in links(connection):
+        expected = checked + 1
+        problem = link.problem()
+        if link.head.position != expected:
+            problem = f"position {expected} is missing; the next is {link.head.position}"
+        if problem:
+            findings.append(problem)
+            break
+        checked = expected
+        if checked % BATCH == 0:
+            progress(BATCH)
+    stray = await stray_entry(connection)
+    if stray is not None:
+        findings.append(f"entry {stray} is in the log, but neither chained nor waiting to be")
+    return VerifiedChain(
+        checked, await waiting(connection), await newest_head(connection), tuple(findings)
+    )

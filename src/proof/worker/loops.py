@@ -12,10 +12,10 @@ from proof.core.loop import Loop
 from proof.core.secrets import Vault
 from proof.db import Database
 from proof.partners import audit_chain
+from proof.partners.access.refusals import keep_weeks
 from proof.partners.audit import Actor
 from proof.partners.handover.links import erase_expired
-from proof.partners.refusals import keep_weeks
-from proof.partners.signing import delete_expired, rotate_due
+from proof.partners.keys.session_signing import delete_expired, rotate_due
 from proof.partners.types import Environment
 from proof.ramp import personal
 from proof.ramp.providers import callbacks

@@ -5,13 +5,13 @@ from typing import Any
 
 from tests.support.application import Answer, Platform
 
-from proof.partners.audit import Actor
-from proof.partners.operators import (
+from proof.partners.access.operators import (
     IssuedOperator,
     OperatorScope,
     add_operator,
     revoke_operator,
 )
+from proof.partners.audit import Actor
 from proof.partners.types import Network
 
 READ, WRITE = OperatorScope.READ, OperatorScope.WRITE

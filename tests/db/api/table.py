@@ -11,9 +11,9 @@ from tests.support.partners import issued
 from proof.api.operations import Operation
 from proof.api.routes import routes
 from proof.api.services import Services
+from proof.partners.access.buckets import Rate
+from proof.partners.access.rates import set_rate
 from proof.partners.audit import Actor
-from proof.partners.buckets import Rate
-from proof.partners.rate_limits import set_rate
 from proof.partners.types import Environment, OnboardedPartner
 
 _ALL: dict[str, Operation] = {

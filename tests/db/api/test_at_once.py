@@ -18,10 +18,9 @@ from proof.db import pool
 from proof.db.embedded import EmbeddedCluster
 from proof.db.shares import Share, Turns, Work
 from proof.main.compose import SHARES
+from proof.partners.access.buckets import Rate
+from proof.partners.access.rates import CallClass, set_rate
 from proof.partners.audit import Actor
-from proof.partners.buckets import Rate
-from proof.partners.rate_limits import set_rate
-from proof.partners.rates import CallClass
 from proof.partners.types import Environment, OnboardedPartner
 
 CHANGES, SIMULATED, OTHERS = 400, 200, 20

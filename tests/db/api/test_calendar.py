@@ -18,7 +18,7 @@ from opentimestamps.core.timestamp import Timestamp
 from tests.support.application import CALENDAR_URL, Platform, Stage, staged
 
 from proof.db.embedded import EmbeddedCluster
-from proof.partners.anonymous import AnonymousRates
+from proof.partners.access.anonymous import AnonymousRates
 
 Run = Callable[[Any], Any]
 

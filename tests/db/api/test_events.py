@@ -17,10 +17,9 @@ from tests.support.rates import stopped_clocks
 
 from proof.events import Event, publish, relay
 from proof.events.reading import PAGE_BYTES
+from proof.partners.access.buckets import Rate
+from proof.partners.access.rates import CallClass, set_rate
 from proof.partners.audit import Actor
-from proof.partners.buckets import Rate
-from proof.partners.rate_limits import set_rate
-from proof.partners.rates import CallClass
 from proof.partners.types import CredentialKind, Environment, OnboardedPartner
 from proof.webhooks.pruning import prune_batch
 from proof.webhooks.signing import webhook_id

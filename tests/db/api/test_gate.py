@@ -23,11 +23,10 @@ from tests.support.rates import stopped_clocks
 
 from proof.core.ids import checksum
 from proof.db.embedded import EmbeddedCluster
+from proof.partners.access.buckets import Rate
+from proof.partners.access.rates import CallClass, set_rate
+from proof.partners.access.tokens import new_token, parse_token
 from proof.partners.audit import Actor
-from proof.partners.buckets import Rate
-from proof.partners.rate_limits import set_rate
-from proof.partners.rates import CallClass
-from proof.partners.tokens import new_token, parse_token
 from proof.partners.types import Environment, OnboardedPartner
 
 Run = Callable[[Any], Any]

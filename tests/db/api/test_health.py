@@ -9,7 +9,7 @@ from tests.support.application import Stage
 from tests.support.partners import execute
 
 from proof.db.heartbeats import beat, stop_beating
-from proof.partners.operators import OperatorScope
+from proof.partners.access.operators import OperatorScope
 from proof.timestamps.anchors.health import parts
 
 WORKER = uuid4()

@@ -31,11 +31,9 @@ from tests.support.relay import relay
 from proof.db.embedded import EmbeddedCluster
 from proof.mail import Mailer, Security
 from proof.main.compose import configure_logging
-from proof.partners.allowlists import Place, add
+from proof.partners.access.allowlists import Place, add
+from proof.partners.access.operators import IssuedOperator
 from proof.partners.audit import Actor
-from proof.partners.operators import (
-    IssuedOperator,
-)
 from proof.partners.types import CredentialKind, Environment, OnboardedPartner
 
 Run = Callable[[Any], Any]
@@ -369,7 +367,7 @@ def test_no_secret_reaches_the_log_when_something_breaks(
 
     before = structlog.get_config()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("proof.partners.operators.Operators._genuine", broken)
+        patch.setattr("proof.partners.access.operators.Operators._genuine", broken)
         patch.setattr("proof.main.handover.require_link", broken)
         configure_logging()
         try:

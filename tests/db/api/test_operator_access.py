@@ -10,7 +10,7 @@ from tests.support.application import CALLER, Answer, Platform
 from tests.support.partners import issued
 from tests.support.rates import stopped_clocks
 
-from proof.partners.rates import DEFAULT_RATES
+from proof.partners.access.rates import DEFAULT_RATES
 
 Run = Callable[[Any], Any]
 USAGE = ("POST", "/v1/api-key/usage", {"year": 2026})

@@ -10,11 +10,10 @@ from tests.support.partners import issued, revoke, suspend
 from tests.support.rates import stopped_clocks
 from tests.support.sessions import PREFIX, Shop, open_session, ramp_partner
 
+from proof.partners.access.buckets import Rate
+from proof.partners.access.rates import CallClass, set_rate
+from proof.partners.access.tokens import new_token
 from proof.partners.audit import Actor
-from proof.partners.buckets import Rate
-from proof.partners.rate_limits import set_rate
-from proof.partners.rates import CallClass
-from proof.partners.tokens import new_token
 from proof.partners.types import Environment
 
 Run = Callable[[Any], Any]

@@ -12,8 +12,8 @@ from tests.support.application import Answer, Platform, Stage
 from tests.support.sessions import BODY, EMAIL, Shop, open_session, ramp_partner
 
 from proof.db import Database
-from proof.partners import signing
 from proof.partners.audit import Actor
+from proof.partners.keys import session_signing
 from proof.partners.types import Environment
 
 Run = Callable[[Any], Any]
@@ -184,7 +184,7 @@ def test_an_answer_is_given_again_after_the_operator_changed_his_mind(
         first = await sent(platform, shop, "before")
         async with platform.database.transaction() as tx:
             moment = datetime.now(UTC)
-            await signing.rotate(tx, platform.vault, SANDBOX, Actor("operator"), moment)
+            await session_signing.rotate(tx, platform.vault, SANDBOX, Actor("operator"), moment)
         await platform.fetch(
             "UPDATE partner_environments SET currencies = '{}' WHERE widget_id = $1",
             shop.widget_id(SANDBOX),
@@ -205,7 +205,7 @@ def test_the_session_of_a_withdrawn_signing_key_is_not_given_again(alone: Stage)
         await sent(platform, shop, "leaked")
         async with platform.database.transaction() as tx:
             how = (SANDBOX, Actor("operator"), datetime.now(UTC))
-            await signing.rotate(tx, platform.vault, *how, withdraw=True)
+            await session_signing.rotate(tx, platform.vault, *how, withdraw=True)
         refused = await sent(platform, shop, "leaked")
         assert (refused.status, refused.json["code"]) == (404, "not_found")
         assert "send another key" in refused.json["message"]

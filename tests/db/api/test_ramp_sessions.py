@@ -7,7 +7,7 @@ import pytest
 from tests.support.application import Platform
 from tests.support.sessions import BODY, WALLET, open_session, ramp_partner
 
-from proof.partners.signing import SessionParameters, verify
+from proof.partners.keys.session_signing import SessionParameters, verify
 from proof.partners.types import Environment
 
 Run = Callable[[Any], Any]

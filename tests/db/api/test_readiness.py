@@ -24,7 +24,7 @@ from proof.db.embedded import EmbeddedCluster
 from proof.main import database as databases
 from proof.main.compose import asgi
 from proof.partners.audit import Actor
-from proof.partners.signing import ensure_key
+from proof.partners.keys.session_signing import ensure_key
 from proof.partners.types import Environment
 
 KEY, ANOTHER = "ab" * 32, "cd" * 32

@@ -14,11 +14,10 @@ from tests.support.partners import issued
 from proof.core.errors import BusyError
 from proof.db import Database
 from proof.db.shares import Bounds, Work, working_for
-from proof.partners import rates
+from proof.partners.access import rates
+from proof.partners.access.buckets import Rate
+from proof.partners.access.rates import CallClass, set_rate
 from proof.partners.audit import Actor
-from proof.partners.buckets import Rate
-from proof.partners.rate_limits import set_rate
-from proof.partners.rates import CallClass
 from proof.partners.types import Environment
 
 WAITERS = """

@@ -17,7 +17,7 @@ from proof.api import refusals
 from proof.api.operations import Operation
 from proof.core.pace import Pace
 from proof.db.embedded import EmbeddedCluster
-from proof.partners.anonymous import AnonymousRates
+from proof.partners.access.anonymous import AnonymousRates
 
 STRANGER, OTHER = "198.51.100.7", "198.51.100.8"
 PARAMETERS = {

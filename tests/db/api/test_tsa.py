@@ -10,7 +10,7 @@ from tests.db.api.table import STAMP_QUERY
 from tests.support.application import Platform, Stage, staged
 
 from proof.db.embedded import EmbeddedCluster
-from proof.partners.anonymous import AnonymousRates
+from proof.partners.access.anonymous import AnonymousRates
 
 Run = Callable[[Any], Any]
 QUERY_TYPE = [("content-type", "application/timestamp-query")]

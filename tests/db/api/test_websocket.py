@@ -16,8 +16,8 @@ from tests.support.ramp import BEGUN
 from tests.support.websockets import refusal, watching
 
 from proof.main import websocket
-from proof.partners import allowlists
-from proof.partners.allowlists import Place
+from proof.partners.access import allowlists
+from proof.partners.access.allowlists import Place
 from proof.partners.audit import Actor
 from proof.partners.types import CredentialKind, Environment
 from proof.ramp.providers.protocols import Verdict

@@ -9,11 +9,11 @@ import pytest
 from tests.support.application import CALLER, Answer, Platform
 from tests.support.partners import issued, suspend
 
-from proof.partners.allowlists import Place, set_mode
+from proof.partners.access.allowlists import Place, set_mode
+from proof.partners.access.networks import AllowlistMode
+from proof.partners.access.rotation import rotate
+from proof.partners.access.tokens import parse_token
 from proof.partners.audit import Actor
-from proof.partners.networks import AllowlistMode
-from proof.partners.rotation import rotate
-from proof.partners.tokens import parse_token
 from proof.partners.types import CredentialKind, Environment, OnboardedPartner
 
 Run = Callable[[Any], Any]

@@ -8,8 +8,7 @@ import asyncpg
 
 from proof.db import Database
 from proof.partners.audit import Actor, record
-from proof.partners.audit_chain import BATCH, extend
-from proof.partners.audit_verification import VerifiedChain, verify_chain
+from proof.partners.audit_chain import BATCH, VerifiedChain, extend, verify_chain
 
 OPERATOR = Actor("op_1", "192.0.2.1", "req-1")
 

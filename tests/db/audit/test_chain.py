@@ -16,8 +16,7 @@ from proof.db import Database
 from proof.db.migrate import _VERSIONS, migrate
 from proof.partners import audit_chain
 from proof.partners.audit import newest_entries, record
-from proof.partners.audit_chain import BATCH, entry_hash, extend, links, wire
-from proof.partners.audit_verification import verify_chain
+from proof.partners.audit_chain import BATCH, entry_hash, extend, links, verify_chain, wire
 
 
 def test_each_hash_is_that_of_the_one_before_and_the_canonical_entry(

@@ -20,7 +20,7 @@ from tests.support.pipeline import ORIGIN, VAULT, work
 from proof.cli.audit import _written
 from proof.core.clock import SystemClock
 from proof.db import Database
-from proof.partners.refusals import Reason, Refusals
+from proof.partners.access.refusals import Reason, Refusals
 from proof.partners.types import CredentialKind
 from proof.timestamps.anchors.log.keys import verifier_keys
 from proof.timestamps.anchors.log.service import ensure_log

@@ -10,7 +10,7 @@ from proof.core.secrets import Vault
 from proof.db import Database
 from proof.partners.audit import Actor
 from proof.partners.audit_chain import SYSTEM
-from proof.partners.signing import ensure_key
+from proof.partners.keys.session_signing import ensure_key
 from proof.partners.types import Environment
 from proof.timestamps.anchors.log.service import ensure_log
 

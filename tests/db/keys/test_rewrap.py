@@ -26,7 +26,7 @@ from proof.db import Database
 from proof.db.sealed import BATCH, Census, census, count_older, count_sealed, rewrap
 from proof.main.sealed import SEALED
 from proof.partners.audit_chain import SYSTEM
-from proof.partners.signing import SessionParameters, sign, verify
+from proof.partners.keys.session_signing import SessionParameters, sign, verify
 from proof.partners.types import Environment
 
 PROGRAM = Path(__file__).with_name("rewrap_until_killed.py")

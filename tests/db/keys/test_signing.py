@@ -11,9 +11,9 @@ from tests.db.webhooks.scene import until
 
 from proof.core.secrets import SealError, Vault
 from proof.db import Database
-from proof.partners import signing
 from proof.partners.audit import Actor
-from proof.partners.signing import (
+from proof.partners.keys import session_signing
+from proof.partners.keys.session_signing import (
     RETAINED,
     NoSigningKeyError,
     SessionParameters,
@@ -340,7 +340,7 @@ def test_every_change_is_in_the_audit_log_and_no_key_is(
             "signing_key.delete",
         ]
         (row,) = await stored(database)
-        key = vault.open(row["sealed"], signing.IDENTITY.format_map(dict(row)))
+        key = vault.open(row["sealed"], session_signing.IDENTITY.format_map(dict(row)))
         assert str(row["id"]) in rows[1]["after"]
         assert key.hex() not in repr([tuple(row) for row in rows])
 
@@ -359,7 +359,7 @@ def test_what_is_listed_and_what_a_ring_says_of_itself_holds_no_key(
         assert [key.retired_at for key in keys] == [None, NOW]
         assert repr(ring) == "Ring()"
         opened = [
-            vault.open(row["sealed"], signing.IDENTITY.format_map(dict(row)))
+            vault.open(row["sealed"], session_signing.IDENTITY.format_map(dict(row)))
             for row in await stored(database)
         ]
         for key in opened:

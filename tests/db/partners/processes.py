@@ -9,13 +9,13 @@ from tests.support.application import Platform
 from tests.support.partners import issued
 
 from proof.db import Database
+from proof.partners.access.credentials import Credential
+from proof.partners.access.directory import Directory
+from proof.partners.access.gate import Gate
+from proof.partners.access.rates import CallClass, Standing
+from proof.partners.access.rotation import IssuedToken, rotate
+from proof.partners.access.tokens import parse_token
 from proof.partners.audit import Actor
-from proof.partners.credentials import Credential
-from proof.partners.directory import Directory
-from proof.partners.gate import Gate
-from proof.partners.rates import CallClass, Standing
-from proof.partners.rotation import IssuedToken, rotate
-from proof.partners.tokens import parse_token
 from proof.partners.types import CredentialKind, Environment, OnboardedPartner
 
 API_KEY, CLIENT_TOKEN = CredentialKind.API_KEY, CredentialKind.CLIENT_TOKEN

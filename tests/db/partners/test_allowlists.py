@@ -20,9 +20,9 @@ from tests.support.application import Platform
 from tests.support.partners import issued, onboard
 
 from proof.core.errors import InvalidInputError, NotFoundError
-from proof.partners.allowlists import AllowlistInfo, Place, add, remove, set_mode, show
+from proof.partners.access.allowlists import AllowlistInfo, Place, add, remove, set_mode, show
+from proof.partners.access.networks import AllowlistMode
 from proof.partners.errors import AddressNotAllowedError
-from proof.partners.networks import AllowlistMode
 from proof.partners.types import CredentialKind, Environment, OnboardedPartner
 
 Run = Callable[[Any], Any]

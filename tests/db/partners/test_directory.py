@@ -12,12 +12,12 @@ from tests.support.application import Platform
 from tests.support.partners import execute, issued, limit, onboard, revoke, suspend
 
 from proof.db import Connection, Database
-from proof.partners import credentials
-from proof.partners import directory as directories
-from proof.partners.credentials import Credential
-from proof.partners.directory import TRUST_S, Directory
+from proof.partners.access import credentials
+from proof.partners.access import directory as directories
+from proof.partners.access.credentials import Credential
+from proof.partners.access.directory import TRUST_S, Directory
+from proof.partners.access.tokens import parse_token
 from proof.partners.errors import DirectoryStaleError
-from proof.partners.tokens import parse_token
 from proof.partners.types import CredentialKind, Environment, OnboardedPartner
 
 Run = Callable[[Any], Any]

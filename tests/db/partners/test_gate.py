@@ -11,8 +11,10 @@ from tests.support.application import Platform
 from tests.support.partners import execute, issued, onboard, suspend
 
 from proof.core.errors import CallerError
-from proof.partners.credentials import Credential
-from proof.partners.directory import RECENT_AT_MOST, TRUST_S, Directory
+from proof.partners.access.credentials import Credential
+from proof.partners.access.directory import RECENT_AT_MOST, TRUST_S, Directory
+from proof.partners.access.gate import Gate
+from proof.partners.access.tokens import parse_token
 from proof.partners.errors import (
     AddressNotAllowedError,
     InvalidTokenError,
@@ -20,8 +22,6 @@ from proof.partners.errors import (
     ScopeError,
     SuspendedError,
 )
-from proof.partners.gate import Gate
-from proof.partners.tokens import parse_token
 from proof.partners.types import CredentialKind, Environment, PartnerEnvironment
 
 Run = Callable[[Any], Any]

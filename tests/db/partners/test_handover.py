@@ -13,8 +13,8 @@ from tests.db.webhooks.scene import until
 from tests.support.application import Platform, Stage
 from tests.support.partners import WEBHOOKS, issued, onboard, suspend
 
+from proof.partners.access.rotation import rotate
 from proof.partners.audit import Actor
-from proof.partners.handover.credentials import credentials
 from proof.partners.handover.links import (
     IDENTITY,
     LIFE,
@@ -25,11 +25,10 @@ from proof.partners.handover.links import (
     open_link,
 )
 from proof.partners.handover.opening import open_sheet, tokens_of
-from proof.partners.handover.sheet import integration_sheet
+from proof.partners.handover.sheet import credentials, integration_sheet
+from proof.partners.keys.webhook_secrets import rotate_webhook_secret
 from proof.partners.records.changes import EnvironmentChange, PartnerChange
 from proof.partners.records.service import edit_partner, find_partner
-from proof.partners.rotation import rotate
-from proof.partners.secret_ring import rotate_webhook_secret
 from proof.partners.types import CredentialKind, Environment, OnboardedPartner
 from proof.ramp.providers.lacking import lacking_provider
 from proof.worker.loops import handover_loop

@@ -10,7 +10,7 @@ from tests.support.partners import onboard
 
 from proof.core.secrets import Vault
 from proof.db import Database
-from proof.partners import uses
+from proof.partners.access import uses
 
 MOMENT = datetime(2026, 1, 2, tzinfo=UTC)
 

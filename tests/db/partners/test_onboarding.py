@@ -12,7 +12,7 @@ from tests.support.partners import issued, onboard
 from proof.core.errors import InvalidInputError
 from proof.core.secrets import Vault
 from proof.db import Database
-from proof.partners.secret_ring import webhook_secrets
+from proof.partners.keys.webhook_secrets import webhook_secrets
 from proof.partners.types import Environment
 
 Run = Callable[[Any], Any]

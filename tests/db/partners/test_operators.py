@@ -16,16 +16,8 @@ from proof.core.clock import SystemClock
 from proof.core.errors import DatabaseUnavailableError, InvalidInputError, NotFoundError
 from proof.core.ids import checksum
 from proof.db import Database
-from proof.partners import operators as module
-from proof.partners.audit import Actor
-from proof.partners.errors import (
-    AddressNotAllowedError,
-    DirectoryStaleError,
-    InvalidTokenError,
-    MissingTokenError,
-    ScopeError,
-)
-from proof.partners.operators import (
+from proof.partners.access import operators as module
+from proof.partners.access.operators import (
     DEFAULT_DAYS,
     MOST_DAYS,
     IssuedOperator,
@@ -36,7 +28,15 @@ from proof.partners.operators import (
     list_operators,
     revoke_operator,
 )
-from proof.partners.tokens import parse_token
+from proof.partners.access.tokens import parse_token
+from proof.partners.audit import Actor
+from proof.partners.errors import (
+    AddressNotAllowedError,
+    DirectoryStaleError,
+    InvalidTokenError,
+    MissingTokenError,
+    ScopeError,
+)
 
 Run = Callable[[Any], Any]
 READ, WRITE = OperatorScope.READ, OperatorScope.WRITE

@@ -13,9 +13,16 @@ from tests.support.rates import RateClocks, stopped_clocks
 
 from proof.core.errors import DatabaseUnavailableError, InvalidInputError, NotFoundError
 from proof.db import Database
-from proof.partners.buckets import Rate
-from proof.partners.rate_limits import rates, set_rate
-from proof.partners.rates import DEFAULT_RATES, CallClass, Limiter, RateExceededError, Standing
+from proof.partners.access.buckets import Rate
+from proof.partners.access.rates import (
+    DEFAULT_RATES,
+    CallClass,
+    Limiter,
+    RateExceededError,
+    Standing,
+    rates,
+    set_rate,
+)
 
 Run = Callable[[Any], Any]
 SUBMIT, READ = CallClass.SUBMIT, CallClass.READ
@@ -165,7 +172,7 @@ def test_a_part_of_a_token_shortens_the_wait(
 ) -> None:
     """Of a call each ten seconds, one that comes six seconds after the last waits for four."""
     slow = Rate(6, 60, 2)
-    monkeypatch.setattr("proof.partners.rates.PROCESS_RATES", {SUBMIT: slow})
+    monkeypatch.setattr("proof.partners.access.rates.PROCESS_RATES", {SUBMIT: slow})
 
     async def counted(limiter: Limiter, owner: int) -> None:
         limiter.count(owner, SUBMIT)

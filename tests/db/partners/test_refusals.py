@@ -22,8 +22,7 @@ from tests.support.partners import issued, onboard, suspend
 
 from proof.core.errors import CallerError, DatabaseUnavailableError, NotFoundError
 from proof.core.ids import checksum
-from proof.partners.errors import InvalidTokenError
-from proof.partners.refusals import (
+from proof.partners.access.refusals import (
     ADDRESSES_A_MINUTE,
     Reason,
     Refusal,
@@ -31,8 +30,9 @@ from proof.partners.refusals import (
     keep_weeks,
     list_refusals,
 )
-from proof.partners.rotation import revoke
-from proof.partners.tokens import new_token
+from proof.partners.access.rotation import revoke
+from proof.partners.access.tokens import new_token
+from proof.partners.errors import InvalidTokenError
 from proof.partners.types import Environment
 
 Run = Callable[[Any], Any]

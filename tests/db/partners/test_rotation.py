@@ -22,8 +22,8 @@ from tests.support.application import Platform
 from tests.support.partners import issued, onboard
 
 from proof.core.errors import DatabaseUnavailableError, InvalidInputError, NotFoundError
+from proof.partners.access.rotation import LONGEST, list_credentials, revoke, rotate
 from proof.partners.errors import AddressNotAllowedError, InvalidTokenError
-from proof.partners.rotation import LONGEST, list_credentials, revoke, rotate
 
 Run = Callable[[Any], Any]
 DAY = timedelta(hours=24)

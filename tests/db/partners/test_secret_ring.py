@@ -24,7 +24,7 @@ from proof.core.clock import SystemClock
 from proof.core.errors import InvalidInputError, NotFoundError
 from proof.db import Connection
 from proof.partners.audit import Actor
-from proof.partners.secret_ring import (
+from proof.partners.keys.webhook_secrets import (
     WebhookSecret,
     list_webhook_secrets,
     rotate_webhook_secret,

@@ -7,10 +7,10 @@ import pytest
 
 from proof.api.errors import error_reply
 from proof.api.notices import ending_headers, rate_headers
-from proof.partners.buckets import Rate
-from proof.partners.credentials import Credential
-from proof.partners.networks import Allowlist
-from proof.partners.rates import CallClass, RateExceededError, Standing
+from proof.partners.access.buckets import Rate
+from proof.partners.access.credentials import Credential
+from proof.partners.access.networks import Allowlist
+from proof.partners.access.rates import CallClass, RateExceededError, Standing
 from proof.partners.types import CredentialKind, Environment, Limits, PartnerEnvironment
 
 # The moments of RFC 9745 section 2.1 and RFC 8594 section 3.

@@ -22,9 +22,9 @@ from proof.api.events import _FAMILIES
 from proof.cli import chains, fetching, ots, refusals, webhook
 from proof.cli.ots_upgrading import CalendarFailure, Failure, Upgraded
 from proof.main.commands import application
-from proof.partners.gate import _WITH_ARTICLE
-from proof.partners.refusals import Reason, Refusal
-from proof.partners.tokens import _MARKS
+from proof.partners.access.gate import _WITH_ARTICLE
+from proof.partners.access.refusals import Reason, Refusal
+from proof.partners.access.tokens import _MARKS
 from proof.partners.types import CredentialKind, Environment, Network
 from proof.timestamps.anchors.overview import LastAnchor
 from proof.timestamps.anchors.tsa.wire import _FAILURES

@@ -4,7 +4,7 @@ import pytest
 
 from proof.cli.rate import _rate
 from proof.core.errors import InvalidInputError
-from proof.partners.buckets import Rate
+from proof.partners.access.buckets import Rate
 
 
 def test_a_number_or_the_word_for_the_default() -> None:

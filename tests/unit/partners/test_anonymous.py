@@ -5,7 +5,7 @@ from ipaddress import ip_address
 import pytest
 
 from proof.core.errors import BusyError
-from proof.partners.anonymous import AnonymousRateError, AnonymousRates
+from proof.partners.access.anonymous import AnonymousRateError, AnonymousRates
 
 ONE, OTHER = ip_address("203.0.113.1"), ip_address("203.0.113.2")
 
@@ -64,7 +64,7 @@ def test_a_subscribers_ipv6_network_is_one_address() -> None:
 
 
 def test_it_remembers_a_bounded_number_of_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("proof.partners.anonymous._ADDRESSES_KEPT", 3)
+    monkeypatch.setattr("proof.partners.access.anonymous._ADDRESSES_KEPT", 3)
     rates = AnonymousRates(10, 1_000, Time())
     for last in range(10):
         rates.take(ip_address(f"198.51.100.{last}"))
@@ -103,7 +103,7 @@ def test_a_cheap_answer_counts_for_less() -> None:
 
 
 def test_it_knows_the_newest_who_succeeded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("proof.partners.anonymous._KNOWN_AT_MOST", 2)
+    monkeypatch.setattr("proof.partners.access.anonymous._KNOWN_AT_MOST", 2)
     rates = AnonymousRates(10, 1_000, Time())
     rates.remember("a")
     rates.remember("b")

@@ -7,8 +7,8 @@ import pytest
 
 from proof.core.ids import base62_width
 from proof.db import Connection
+from proof.partners.access.tokens import KEY_ID_BITS, new_token
 from proof.partners.audit import Actor, SecretInAuditError, record
-from proof.partners.tokens import KEY_ID_BITS, new_token
 from proof.partners.types import Environment
 
 TOKEN = new_token(Environment.PRODUCTION)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from proof.partners.buckets import EPOCH_S, Bucket, Lease, Rate, lease
+from proof.partners.access.buckets import EPOCH_S, Bucket, Lease, Rate, lease
 
 START = 1_795_000_000.25
 ROUNDING = 1e-6

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from tests.unit.partners.test_records import changed
 
-from proof.partners.records.fields import InvalidFieldError
+from proof.partners.records.checks import InvalidFieldError
 from proof.partners.records.types import AmountRange, Wallet
 from proof.partners.wallets import ChainNetwork, coin_decimals, networks_of
 

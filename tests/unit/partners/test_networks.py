@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proof.core.errors import InvalidInputError
-from proof.partners.networks import Allowlist, allows, is_very_wide, parse_network, site
+from proof.partners.access.networks import Allowlist, allows, is_very_wide, parse_network, site
 
 
 @pytest.mark.parametrize(

@@ -10,13 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proof.core.errors import InvalidInputError
-from proof.partners.partner_file import parse_partner_file, partner_file
 from proof.partners.records.changes import (
     PartnerChange,
     differences,
     merged,
 )
 from proof.partners.records.checks import checked, is_email, very_wide
+from proof.partners.records.file import parse_partner_file, partner_file
 from proof.partners.records.sandbox import NEW_SANDBOX
 from proof.partners.records.types import EnvironmentRecord, MonthlyLimits, PartnerRecord, Wallet
 from proof.partners.records.view import missing, view

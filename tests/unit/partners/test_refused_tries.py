@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from proof.partners import refused_tries
-from proof.partners.refused_tries import RefusedTries, TryReason
+from proof.partners.access import refused_tries
+from proof.partners.access.refused_tries import RefusedTries, TryReason
 
 ADDRESS = ip_address("203.0.113.9")
 

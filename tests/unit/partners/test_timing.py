@@ -15,14 +15,14 @@ import pytest
 from proof.core.clock import SystemClock
 from proof.core.ids import checksum
 from proof.db import Database
-from proof.partners import gate as gates
-from proof.partners import tokens
-from proof.partners.credentials import Credential, EndedCredential
-from proof.partners.directory import Directory
+from proof.partners.access import gate as gates
+from proof.partners.access import tokens
+from proof.partners.access.credentials import Credential, EndedCredential
+from proof.partners.access.directory import Directory
+from proof.partners.access.gate import Gate
+from proof.partners.access.networks import Allowlist
+from proof.partners.access.tokens import NewToken, new_token
 from proof.partners.errors import InvalidTokenError
-from proof.partners.gate import Gate
-from proof.partners.networks import Allowlist
-from proof.partners.tokens import NewToken, new_token
 from proof.partners.types import CredentialKind, Environment, Limits, PartnerEnvironment
 
 PRODUCTION = Environment.PRODUCTION

@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from proof.core.ids import checksum
-from proof.partners.tokens import new_token, parse_token
+from proof.partners.access.tokens import new_token, parse_token
 from proof.partners.types import Environment
 
 TOKEN = new_token(Environment.PRODUCTION)

@@ -24,9 +24,9 @@ from proof.api.operator_records import (
 )
 from proof.api.routes.operator_parameters import BEFORE, ENVIRONMENT, PARTNER, limit
 from proof.api.services import Services
+from proof.partners.access.operators import OperatorScope
+from proof.partners.access.rates import CallClass
 from proof.partners.audit import LIST_AT_MOST
-from proof.partners.operators import OperatorScope
-from proof.partners.rates import CallClass
 from proof.partners.types import CredentialKind
 
 _KIND = Parameter("kind", "path", "of token", {"type": "string", "enum": [*CredentialKind]})

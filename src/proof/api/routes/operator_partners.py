@@ -14,7 +14,7 @@ from proof.api.operator_wire import (
 )
 from proof.api.routes.operator_parameters import PARTNER, limit
 from proof.api.services import Services
-from proof.partners.operators import OperatorScope
+from proof.partners.access.operators import OperatorScope
 from proof.partners.records.service import PAGE_MAX
 from proof.partners.records.view import PartnerView
 

@@ -17,7 +17,7 @@ from proof.api.operator_webhooks import (
 )
 from proof.api.routes.operator_parameters import BEFORE, ENVIRONMENT, PARTNER, limit
 from proof.api.services import Services
-from proof.partners.operators import OperatorScope
+from proof.partners.access.operators import OperatorScope
 from proof.webhooks.inspection import DELIVERIES_AT_MOST, EndpointView
 from proof.webhooks.types import State
 

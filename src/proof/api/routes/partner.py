@@ -4,7 +4,7 @@ from proof.api.events import LIMIT_DEFAULT, LIMIT_MAX, EventHandlers, EventPage
 from proof.api.operations import Answer, Operation, Parameter
 from proof.api.services import Services
 from proof.api.whoami import WhoAmI, whoami
-from proof.partners.rates import CallClass
+from proof.partners.access.rates import CallClass
 
 _CURSOR = Parameter(
     "after",

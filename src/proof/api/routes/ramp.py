@@ -29,7 +29,7 @@ from proof.api.widget import (
 )
 from proof.core.errors import NotFoundError
 from proof.db.shares import Work
-from proof.partners.rates import CallClass
+from proof.partners.access.rates import CallClass
 from proof.partners.types import CredentialKind
 from proof.ramp.sessions.state import State
 from proof.ramp.sessions.types import KycView, SessionRequest, TransactionView, WidgetParameters

@@ -5,7 +5,7 @@ from proof.api.operations import Answer, Operation
 from proof.api.services import Services
 from proof.api.system import SystemHandlers
 from proof.api.wire import Health, StatusAnswer
-from proof.partners.operators import OperatorScope
+from proof.partners.access.operators import OperatorScope
 
 _TEXT = "text/plain"
 

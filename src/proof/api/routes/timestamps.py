@@ -18,7 +18,7 @@ from proof.api.wire import (
     UsageAnswer,
     UsageRequest,
 )
-from proof.partners.rates import CallClass
+from proof.partners.access.rates import CallClass
 from proof.partners.types import CredentialKind
 
 _KEY = CredentialKind.API_KEY

@@ -13,15 +13,17 @@ from proof.core.errors import CallerError
 from proof.core.ids import base62_width, random_base62
 from proof.core.secrets import Vault
 from proof.db import Connection
+from proof.mail import Sender
 from proof.partners.audit import Actor, record
+from proof.partners.records.types import PartnerRecord
 
 PATH = "/handover"
+
 # What the secrets are sealed for.
 IDENTITY = "handover {token_sha256}"
 LIFE = timedelta(hours=24)
 _TOKEN_BITS = 256
 TOKEN_CHARACTERS = base62_width(_TOKEN_BITS)
-
 _TAKE = """
 UPDATE handovers h SET sealed = NULL, viewed_at = $2
 FROM (SELECT token_sha256, sealed FROM handovers
@@ -29,10 +31,10 @@ FROM (SELECT token_sha256, sealed FROM handovers
 WHERE h.token_sha256 = held.token_sha256
 RETURNING h.partner_id, held.sealed
 """
-
 _IS_OPEN = """
 SELECT true FROM handovers WHERE token_sha256 = $1 AND sealed IS NOT NULL AND expires_at > $2
 """
+_SUBJECT = "Your credentials, shown once"
 
 
 class HandoverGoneError(CallerError):
@@ -139,3 +141,14 @@ async def _why_gone(connection: Connection, sha256: bytes) -> str:
 
 def _identity(sha256: bytes) -> str:
     return IDENTITY.format(token_sha256=sha256.hex())
+
+
+async def mail_link(sender: Sender, record: PartnerRecord, link: HandoverLink) -> str:
+    """The address it was handed over for. Raises MailError; then the link is as good as before."""
+    text = (
+        f"Your credentials for {record.name} are ready:\n\n{link.url}\n\n"
+        f"The page shows them one time, until {link.expires_at:%Y-%m-%d %H:%M} UTC."
+        " Open it where you can store them in a safe place.\n"
+    )
+    await sender.send(record.contact_email, _SUBJECT, text)
+    return record.contact_email

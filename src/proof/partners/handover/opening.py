@@ -12,18 +12,20 @@ from msgspec import Struct
 
 from proof.core.secrets import Vault
 from proof.db import Connection
+from proof.partners.access.rotation import list_credentials, rotate
+from proof.partners.access.tokens import parse_token
 from proof.partners.audit import Actor
 from proof.partners.environments import environment_id
-from proof.partners.handover.credentials import EnvironmentCredentials, PartnerCredentials
 from proof.partners.handover.links import open_link
-from proof.partners.handover.sheet import integration_sheet
+from proof.partners.handover.sheet import (
+    EnvironmentCredentials,
+    PartnerCredentials,
+    integration_sheet,
+)
+from proof.partners.keys.webhook_secrets import webhook_secret_text, webhook_secrets
 from proof.partners.records.service import find_partner
-from proof.partners.records.types import PartnerRecord
-from proof.partners.records.webhooks import WebhookTarget
-from proof.partners.rotation import list_credentials
-from proof.partners.secret_ring import webhook_secret_text, webhook_secrets
-from proof.partners.tokens import parse_token
-from proof.partners.types import Environment
+from proof.partners.records.types import PartnerRecord, WebhookTarget
+from proof.partners.types import CredentialKind, Environment
 
 _ENDED = "(ended since this link was made; ask the operator for another)"
 
@@ -109,3 +111,45 @@ async def _credentials(
 def _unless_ended(token: str, ended: Collection[str]) -> str:
     parsed = parse_token(token)
     return _ENDED if parsed is not None and parsed.key_id in ended else token
+
+
+async def renew_credentials(
+    tx: Connection,
+    vault: Vault,
+    record: PartnerRecord,
+    urls: Mapping[Environment, str],
+    actor: Actor,
+    now: datetime,
+) -> PartnerCredentials:
+    """New tokens of both kinds for both environments; the old ones end as after any rotation.
+
+    The webhook secret stays the newest one there is: it can be read, and its receiver knows no other.
+    """
+    parts = {
+        str(each): await _renewed(tx, vault, record, each, urls[each], actor, now)
+        for each in Environment
+    }
+    return PartnerCredentials(partner_id=record.partner_id, **parts)
+
+
+async def _renewed(
+    tx: Connection,
+    vault: Vault,
+    record: PartnerRecord,
+    environment: Environment,
+    base_url: str,
+    actor: Actor,
+    now: datetime,
+) -> EnvironmentCredentials:
+    issued = {
+        kind: await rotate(tx, record.partner_id, environment, kind, actor, now)
+        for kind in CredentialKind
+    }
+    identity = await environment_id(tx, record.partner_id, environment)
+    return EnvironmentCredentials(
+        base_url=base_url,
+        client_token=issued[CredentialKind.CLIENT_TOKEN].token,
+        api_key=issued[CredentialKind.API_KEY].token,
+        widget_id=record.environment(environment).widget_id,
+        webhook_secret=webhook_secret_text((await webhook_secrets(tx, vault, identity))[0]),
+    )

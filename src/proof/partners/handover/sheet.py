@@ -3,23 +3,58 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 
-from proof.partners.handover.credentials import EnvironmentCredentials, PartnerCredentials
+from msgspec import Struct
+
 from proof.partners.records.types import EnvironmentRecord, PartnerRecord
 from proof.partners.records.view import missing
-from proof.partners.types import Environment
+from proof.partners.types import Environment, OnboardedPartner
 
 _NOTHING: Mapping[Environment, Sequence[str]] = MappingProxyType({})
 _SECRETS = ("client_token", "api_key", "webhook_secret")
-
 _WHERE_FROM = (
     "From a backend on the list; never from a browser. The base URL decides the environment, and the"
     " token must belong to it."
 )
-
 _FIRST_SESSION = (
     '{"partner_user_id":"user-4711","user_email":"user@example.com",'
     '"currency":"USDT","network":"TRC20","amount":"25.5"}'
 )
+
+
+class EnvironmentCredentials(Struct, frozen=True, kw_only=True):
+    """One environment's: where to call, and with what."""
+
+    base_url: str
+    client_token: str
+    api_key: str
+    widget_id: str
+    webhook_secret: str
+
+    def __repr__(self) -> str:
+        return f"EnvironmentCredentials(base_url={self.base_url!r})"
+
+
+class PartnerCredentials(Struct, frozen=True, kw_only=True):
+    """Both environments'. Shown once."""
+
+    partner_id: str
+    production: EnvironmentCredentials
+    sandbox: EnvironmentCredentials
+
+
+def credentials(onboarded: OnboardedPartner, urls: Mapping[Environment, str]) -> PartnerCredentials:
+    """The document; `urls` are the base URLs."""
+    parts = {
+        str(one.environment): EnvironmentCredentials(
+            base_url=urls[one.environment],
+            client_token=one.client_token,
+            api_key=one.api_key,
+            widget_id=one.widget_id,
+            webhook_secret=one.webhook_secret,
+        )
+        for one in onboarded.environments
+    }
+    return PartnerCredentials(partner_id=onboarded.partner_id, **parts)
 
 
 def integration_sheet(

@@ -1,7 +1,8 @@
 """Checks of a whole record. Each error begins with the path of the field it is about."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from decimal import Decimal
 from ipaddress import ip_network
 from urllib.parse import urlsplit
@@ -9,8 +10,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from proof.core.errors import InvalidInputError
-from proof.partners.networks import is_very_wide, parse_network
-from proof.partners.records.fields import InvalidFieldError, field
+from proof.partners.access.networks import is_very_wide, parse_network
 from proof.partners.records.types import (
     AmountRange,
     EnvironmentRecord,
@@ -24,20 +24,42 @@ from proof.partners.wallets import ChainNetwork, check_address, coin_decimals, n
 NAME_MAX = 200
 _EMAIL_MAX = 254
 _LIST_MAX = 500
-
 _EMAIL = re.compile(r"[^@\s]{1,64}@[^@\s]+\.[^@\s.]+")
+
 # RFC 5322, 3.2.3: with one of these a mail program reads two addresses, another one, or a comment.
 _MAIL_SPECIALS = frozenset('()<>[]:;\\,"')
+
 # RFC 6454 section 6.2, in ASCII: no user, path, query or fragment.
 _ORIGIN = re.compile(r"https?://[A-Za-z0-9.\-_\[\]:]+")
 _CURRENCY = re.compile(r"[A-Z0-9]{2,12}")
 _AMOUNT = re.compile(r"(?:0|[1-9][0-9]{0,19})(?:\.[0-9]{1,18})?")
 _SHOWN = 40
 _FIAT = re.compile(r"[A-Z]{3}")
+
 # The part of BCP 47 that widgets are translated in: a language, perhaps a script or region.
 _LANG = re.compile(r"[a-z]{2,3}(-[A-Z][a-z]{3})?(-[A-Z]{2})?")
 _THEME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 _HTTPS = re.compile(r"https://[!-~]{1,2000}")
+
+
+class InvalidFieldError(InvalidInputError):
+    """The field at `path` is wrong: `production.wallets[0].address`."""
+
+    def __init__(self, path: str, fact: str) -> None:
+        super().__init__(f"{path}: {fact}")
+        self.path = path
+        self.fact = fact
+
+
+@contextmanager
+def field(name: str) -> Iterator[None]:
+    """Whatever is found invalid inside is so in the field `name`."""
+    try:
+        yield
+    except InvalidFieldError as error:
+        raise InvalidFieldError(f"{name}.{error.path}", error.fact) from None
+    except InvalidInputError as error:
+        raise InvalidFieldError(name, error.message) from None
 
 
 def checked(record: PartnerRecord) -> PartnerRecord:

@@ -10,10 +10,13 @@ from proof.db import Connection
 from proof.partners.audit import Actor, SecretInAuditError, record
 from proof.partners.records import queries
 from proof.partners.records.changes import Difference, PartnerChange, differences, merged
-from proof.partners.records.checks import checked, very_wide
-from proof.partners.records.fields import field
-from proof.partners.records.types import EnvironmentRecord, PartnerRecord, PartnerSummary
-from proof.partners.records.webhooks import WebhookTarget
+from proof.partners.records.checks import checked, field, very_wide
+from proof.partners.records.types import (
+    EnvironmentRecord,
+    PartnerRecord,
+    PartnerSummary,
+    WebhookTarget,
+)
 from proof.partners.types import CredentialKind, Environment
 
 PAGE_MAX = 200

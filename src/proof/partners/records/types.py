@@ -4,15 +4,19 @@ The same shape everywhere: `/operator/v1`, the partner file and `proof partner s
 """
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Protocol
 
 from msgspec import Meta, Struct
 
+from proof.db import Connection
 from proof.partners.types import Environment
 
 UNLIMITED: Literal["unlimited"] = "unlimited"
 Count = Annotated[int, Meta(ge=0, le=2**53 - 1)]
 Limit = Count | Literal["unlimited"]
+
+# The type of event whose endpoint it is.
+TRANSACTION_EVENT = "transaction"
 
 
 class Wallet(Struct, frozen=True, forbid_unknown_fields=True):
@@ -103,3 +107,15 @@ class PartnerSummary(Struct, frozen=True, kw_only=True):
     status: Literal["active", "suspended"]
     version: int
     created_at: datetime
+
+
+class WebhookTarget(Protocol):
+    """The endpoint of one type of event, for each partner environment."""
+
+    async def get(self, connection: Connection, partner_environment_id: int) -> str:
+        """Its URL, empty when there is none."""
+        ...
+
+    async def put(self, tx: Connection, partner_environment_id: int, url: str) -> None:
+        """Set the URL, or remove it when empty. Raises InvalidInputError for one that is not allowed."""
+        ...

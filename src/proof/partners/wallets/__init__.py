@@ -4,9 +4,13 @@ from proof.core.errors import InvalidInputError
 from proof.partners.types import Environment
 from proof.partners.wallets.base58 import Base58Error, decode_check
 from proof.partners.wallets.bech32 import Bech32Error, check_segwit
-from proof.partners.wallets.coins import coin_decimals, networks_of
-from proof.partners.wallets.ethereum import EthereumAddressError, check_ethereum
-from proof.partners.wallets.networks import ChainNetwork
+from proof.partners.wallets.networks import (
+    ChainNetwork,
+    EthereumAddressError,
+    check_ethereum,
+    coin_decimals,
+    networks_of,
+)
 
 __all__ = ["ChainNetwork", "check_address", "coin_decimals", "networks_of"]
 

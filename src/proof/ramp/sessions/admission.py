@@ -12,10 +12,10 @@ from uuid import UUID
 from proof.core.errors import NotFoundError
 from proof.core.secrets import Vault
 from proof.db import Connection
-from proof.partners import signing
+from proof.partners.access.networks import Address
 from proof.partners.errors import SuspendedError
-from proof.partners.networks import Address
-from proof.partners.signing import Ring, SessionParameters, SignatureError
+from proof.partners.keys import session_signing
+from proof.partners.keys.session_signing import Ring, SessionParameters, SignatureError
 from proof.partners.types import Environment
 from proof.partners.widgets import WidgetOwner, widget_owner
 from proof.ramp import personal
@@ -81,7 +81,7 @@ async def admit_opening(
         raise NotFoundError("widget_id: there is no such widget")
     _require_active(owner)
     held = await _named(connection, opening.merchant_transaction_id, owner)
-    ring = await signing.open_ring(connection, vault, environment, now)
+    ring = await session_signing.open_ring(connection, vault, environment, now)
     if held is None or held.signing_key_id not in ring.ids:
         raise UnauthorisedError("init_token: it opens no session of this widget")
     expected = init_token(ring, held.signing_key_id, held.id)

@@ -8,8 +8,7 @@ from typing import NamedTuple
 from msgspec import UNSET, UnsetType
 
 from proof.core.errors import InvalidInputError
-from proof.partners.records.checks import is_email, is_https_url
-from proof.partners.records.fields import field
+from proof.partners.records.checks import field, is_email, is_https_url
 from proof.partners.types import Environment, SessionTerms
 from proof.partners.wallets import ChainNetwork, check_address, coin_decimals, networks_of
 from proof.ramp.amounts import amount_text, decimals, parse_amount

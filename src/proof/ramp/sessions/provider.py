@@ -9,7 +9,7 @@ import msgspec
 
 from proof.core.secrets import Vault
 from proof.db import Connection, Database
-from proof.partners.networks import Address
+from proof.partners.access.networks import Address
 from proof.partners.types import Environment, PartnerEnvironment
 from proof.ramp.errors import NoProviderError, ProviderError
 from proof.ramp.personal import Kind

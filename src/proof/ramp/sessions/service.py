@@ -20,8 +20,8 @@ from proof.core.clock import Clock
 from proof.core.errors import CallerError, InvalidInputError, NotFoundError
 from proof.core.secrets import Vault
 from proof.db import Connection, Database
-from proof.partners import signing
-from proof.partners.signing import Ring
+from proof.partners.keys import session_signing
+from proof.partners.keys.session_signing import Ring
 from proof.partners.types import Environment, PartnerEnvironment, SessionTerms
 from proof.ramp import personal, users
 from proof.ramp.amounts import amount_text
@@ -167,7 +167,7 @@ class Sessions:
     ) -> tuple[queries.NewSession, WidgetParameters]:
         transaction_id, session_id = uuid4(), secrets.token_bytes(SESSION_ID_BYTES)
         signature = ring.sign(
-            signing.SessionParameters(terms.address, terms.client_ip, str(transaction_id))
+            session_signing.SessionParameters(terms.address, terms.client_ip, str(transaction_id))
         )
         stored = _stored(owner.terms, request, terms, transaction_id, signature)
         values = [(Kind.EMAIL, request.user_email), (Kind.ADDRESS, terms.address)]
@@ -229,7 +229,9 @@ class Sessions:
         return ring
 
     async def _read_ring(self, connection: Connection, environment: Environment) -> Ring:
-        return await signing.open_ring(connection, self._vault, environment, self._clock.now())
+        return await session_signing.open_ring(
+            connection, self._vault, environment, self._clock.now()
+        )
 
 
 def check_key(key: str) -> str:

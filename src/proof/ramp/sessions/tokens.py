@@ -11,7 +11,7 @@ from base64 import urlsafe_b64encode
 from uuid import UUID
 
 from proof.core.errors import InvalidInputError
-from proof.partners.signing import Ring
+from proof.partners.keys.session_signing import Ring
 
 SESSION_ID_BYTES = 32
 _INIT_LABEL = b"proof init token v1"

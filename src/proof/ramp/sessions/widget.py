@@ -20,7 +20,7 @@ import msgspec
 from proof.core.clock import Clock
 from proof.core.secrets import Vault
 from proof.db import Database
-from proof.partners.networks import Address
+from proof.partners.access.networks import Address
 from proof.partners.types import Environment
 from proof.ramp.errors import CurrencyNotAllowedError
 from proof.ramp.personal import Kind

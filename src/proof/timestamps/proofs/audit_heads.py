@@ -15,8 +15,7 @@ from proof.core.clock import Clock
 from proof.core.errors import ProofError
 from proof.db import Connection, Database
 from proof.partners import audit_chain
-from proof.partners.audit_chain import SYSTEM, Head
-from proof.partners.audit_verification import Progress, VerifiedChain, verify_chain
+from proof.partners.audit_chain import SYSTEM, Head, Progress, VerifiedChain, verify_chain
 from proof.timestamps.anchors.log import queries as log_queries
 from proof.timestamps.anchors.log.keys import verifier_keys
 from proof.timestamps.anchors.log.service import root_at

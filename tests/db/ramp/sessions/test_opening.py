@@ -9,8 +9,8 @@ from uuid import UUID
 from tests.support.application import Platform
 from tests.support.sessions import EMAIL, OWN, WALLET, open_session, ramp_partner
 
-from proof.partners import signing
 from proof.partners.audit import Actor
+from proof.partners.keys import session_signing
 from proof.partners.types import Environment
 from proof.ramp import personal
 from proof.ramp.personal import Kind
@@ -130,12 +130,12 @@ def test_a_session_signed_with_a_key_that_was_just_retired_verifies(
         await open_session(platform, shop)
         now = datetime.now(UTC)
         async with platform.database.transaction() as tx:
-            await signing.rotate(tx, platform.vault, SANDBOX, Actor("operator"), now)
+            await session_signing.rotate(tx, platform.vault, SANDBOX, Actor("operator"), now)
         # This process may still hold the ring it read before.
         body = (await open_session(platform, shop)).json
-        signed = signing.SessionParameters(WALLET, "", body["merchant_transaction_id"])
+        signed = session_signing.SessionParameters(WALLET, "", body["merchant_transaction_id"])
         async with platform.database.connection() as connection:
-            await signing.verify(
+            await session_signing.verify(
                 connection,
                 platform.vault,
                 SANDBOX,

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proof.core.errors import InvalidInputError
-from proof.partners.signing import NoSigningKeyError, Ring, SessionParameters
+from proof.partners.keys.session_signing import NoSigningKeyError, Ring, SessionParameters
 from proof.ramp.sessions.tokens import body_mac, init_token, require_session_token, token_sha256
 
 NEW, OLD = UUID(int=1), UUID(int=2)

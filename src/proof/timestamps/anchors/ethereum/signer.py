@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from proof.core.errors import ProofError
-from proof.partners.wallets.ethereum import with_checksum
+from proof.partners.wallets.networks import with_checksum
 from proof.timestamps.anchors.chain import Candidate
 from proof.verify import rlp
 from proof.verify.keccak import keccak_256

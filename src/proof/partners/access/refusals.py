@@ -12,13 +12,15 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from proof.db import Connection, Database
+from proof.partners.access.networks import Address, site
 from proof.partners.environments import environment_names
-from proof.partners.networks import Address, site
 from proof.partners.types import CredentialKind, Environment, Network
 
 ADDRESSES_A_MINUTE = 32
+
 # Weeks are made so long before they begin; what has none goes to the default partition meanwhile.
 AHEAD = timedelta(days=28)
+
 
 _ADD = """
 INSERT INTO refusals (minute, partner_environment_id, kind, reason, network, key_id, count, last_at)
@@ -27,6 +29,7 @@ SELECT * FROM unnest($1::timestamptz[], $2::int[], $3::text[], $4::text[], $5::c
 ON CONFLICT (minute, partner_environment_id, kind, reason, network, key_id) DO UPDATE
 SET count = refusals.count + excluded.count, last_at = greatest(refusals.last_at, excluded.last_at)
 """
+
 
 _SUMMARY = """
 SELECT e.partner_id, p.name, e.environment, r.kind, r.reason, r.network, r.key_id,

@@ -12,6 +12,7 @@ from proof.partners.records.changes import EnvironmentChange, PartnerChange
 from proof.partners.records.types import PartnerRecord
 
 _MAX_CHARACTERS = 1_000_000
+
 _CONTROL = {code: f"\\u{code:04x}" for code in (0x7F, *range(0x80, 0xA0))}
 
 

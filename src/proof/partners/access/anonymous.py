@@ -15,18 +15,25 @@ from math import ceil
 
 from proof.core.errors import BusyError, QuotaExceededError
 from proof.core.pace import Pace, Turnstile
-from proof.partners.buckets import Rate
-from proof.partners.networks import Address
+from proof.partners.access.buckets import Rate
+from proof.partners.access.networks import Address
 
 _IPV6_SUBSCRIBER = 64
+
 _IPV6_SITE = 48
+
 # An office or a small provider behind one site calls from several subscriber networks at once.
 _SITE_TIMES = 4
+
 # Whoever has more addresses than this pushes out full buckets of others before any empty one of theirs.
 _ADDRESSES_KEPT = 65_536
+
 _KNOWN_AT_MOST = 16_384
+
 _WINDOW_S = 60
+
 _LONGEST_WAIT_S = 1.0
+
 _EACH_TURN = 2
 
 

@@ -20,12 +20,16 @@ from proof.partners.environments import environment_id, lock_partner
 from proof.partners.types import Environment
 
 GRACE = timedelta(hours=24)
+
 LONGEST = timedelta(days=7)
+
 
 # What a record of webhook_secrets is sealed for; the columns are the table's.
 IDENTITY = "webhook secret {id}"
 
+
 _SECRET_BYTES = 32
+
 
 # The clock's moment, not the transaction's: of two rotations the one that waited is the newer.
 _INSERT = """
@@ -33,11 +37,13 @@ INSERT INTO webhook_secrets (id, partner_environment_id, sealed, created_at)
 VALUES ($1, $2, $3, clock_timestamp())
 """
 
+
 _LIVE = """
 SELECT id, sealed, created_at, retired_at AS ends_at FROM webhook_secrets
 WHERE partner_environment_id = $1 AND (retired_at IS NULL OR retired_at > now())
 ORDER BY retired_at IS NULL DESC, created_at DESC, id
 """
+
 
 # An end that is set only ever comes nearer.
 _RETIRE = """

@@ -4,9 +4,9 @@ from typing import NamedTuple
 
 from proof.core.errors import InvalidInputError, NotFoundError
 from proof.db import Connection
+from proof.partners.access.networks import AllowlistMode, is_very_wide
 from proof.partners.audit import Actor, record
 from proof.partners.environments import environment_id, lock_partner
-from proof.partners.networks import AllowlistMode, is_very_wide
 from proof.partners.types import CredentialKind, Environment, Network
 
 

@@ -10,10 +10,13 @@ from proof.partners.types import Network
 
 Address = IPv4Address | IPv6Address
 
+
 # Wider than this is more than any company owns, so rather a mistake.
 _WIDEST = {4: 8, 6: 32}
+
 # What one subscriber gets: telling its addresses apart would only multiply rows.
 _IPV6_SITE = 64
+
 # An attacker with a whole IPv6 network asks for each of its addresses once.
 _ANSWERS_KEPT = 1_024
 

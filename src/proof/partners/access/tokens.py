@@ -12,10 +12,15 @@ from proof.core.ids import base62_width, checksum, random_base62
 from proof.partners.types import Environment
 
 KEY_ID_BITS = 72
+
 SECRET_BITS = 256
+
 _KEY_ID = slice(len("proof_live_"), len("proof_live_") + base62_width(KEY_ID_BITS))
+
 _LENGTH = _KEY_ID.stop + len("_") + base62_width(SECRET_BITS) + len("_") + 6
+
 _MARKS = {Environment.PRODUCTION: "live", Environment.SANDBOX: "test"}
+
 _SHAPE = re.compile(
     r"proof_(live|test)"
     rf"_([0-9A-Za-z]{{{base62_width(KEY_ID_BITS)}}})"

@@ -23,10 +23,14 @@ from proof.partners.types import Environment
 # An init token lives for 1 h and the session it is exchanged for 24 h; the rest is for clocks, for requests
 # under way, and for a process that signs with a ring it read a moment ago.
 RETAINED = timedelta(hours=26)
+
 # What a record of signing_keys is sealed for; the columns are the table's.
 IDENTITY = "session signing key {id} of {environment}"
+
 _KEY_BYTES = 64
+
 _PREFIX = "v2:"
+
 # Any number nobody else locks, with one more for each environment.
 _LOCK = 0x5349_474E_0000
 

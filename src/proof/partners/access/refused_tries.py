@@ -10,10 +10,11 @@ from enum import StrEnum
 
 import structlog
 
-from proof.partners.networks import Address
+from proof.partners.access.networks import Address
 
 # Tries of a kind within this time are one line.
 EVERY_S = 1.0
+
 
 _log = structlog.get_logger()
 

@@ -9,9 +9,9 @@ from ipaddress import ip_network
 from typing import Any
 
 from proof.db import Connection
-from proof.partners.buckets import Rate
-from proof.partners.networks import Allowlist, AllowlistMode
-from proof.partners.rates import LEASED_RATES, CallClass, Rates
+from proof.partners.access.buckets import Rate
+from proof.partners.access.networks import Allowlist, AllowlistMode
+from proof.partners.access.rates import LEASED_RATES, CallClass, Rates
 from proof.partners.types import (
     CredentialKind,
     Environment,
@@ -34,12 +34,14 @@ SELECT e.id, e.partner_id, e.environment, e.limit_timestamps, e.limit_proofs, e.
 FROM partner_environments e JOIN partners p ON p.id = e.partner_id
 """
 
+
 _CREDENTIALS = """
 SELECT c.key_id, c.partner_environment_id, c.kind, c.token_sha256, c.expires_at, c.deprecated_at,
        c.grace IS NOT NULL AND u.key_id IS NULL AS awaited
 FROM credentials c LEFT JOIN credential_uses u ON u.key_id = c.key_id
 WHERE c.revoked_at IS NULL AND (c.expires_at IS NULL OR c.expires_at > now())
 """
+
 
 # What is over is looked at only to tell the operator who still uses it; that ends a year later.
 _ENDED = """

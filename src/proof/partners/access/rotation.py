@@ -14,19 +14,22 @@ from typing import Any
 
 from proof.core.errors import InvalidInputError, NotFoundError
 from proof.db import Connection
+from proof.partners.access.networks import Address
+from proof.partners.access.tokens import is_key_id, new_token
 from proof.partners.audit import Actor, record
 from proof.partners.environments import environment_id, lock_partner
-from proof.partners.networks import Address
-from proof.partners.tokens import is_key_id, new_token
 from proof.partners.types import CredentialKind, Environment
 
 GRACE = timedelta(hours=24)
+
 LONGEST = timedelta(days=7)
+
 
 _INSERT = """
 INSERT INTO credentials (key_id, partner_environment_id, kind, token_sha256, created_at, grace)
 VALUES ($1, $2, $3, $4, $5, $6)
 """
+
 
 _DEPRECATE = """
 UPDATE credentials
@@ -36,6 +39,7 @@ WHERE partner_environment_id = $1 AND kind = $2 AND key_id <> $3
 RETURNING key_id, expires_at
 """
 
+
 _LIST = """
 SELECT c.key_id, e.environment, c.kind, c.created_at, c.expires_at, c.revoked_at,
        u.last_used_at, u.last_address
@@ -43,6 +47,7 @@ FROM credentials c JOIN partner_environments e ON e.id = c.partner_environment_i
 LEFT JOIN credential_uses u ON u.key_id = c.key_id
 WHERE e.partner_id = $1 ORDER BY e.environment, c.kind, c.position DESC
 """
+
 
 _FIND = """
 SELECT c.kind, e.environment, e.partner_id

@@ -18,6 +18,9 @@ from proof.core.clock import Clock
 from proof.core.errors import InvalidInputError, NotFoundError, UnavailableError
 from proof.core.ids import base62_width, checksum, random_base62
 from proof.db import Connection, Database
+from proof.partners.access.networks import Address, Allowlist, is_very_wide
+from proof.partners.access.refused_tries import RefusedTries, TryReason
+from proof.partners.access.tokens import KEY_ID_BITS, SECRET_BITS
 from proof.partners.audit import Actor, record
 from proof.partners.errors import (
     AddressNotAllowedError,
@@ -26,22 +29,26 @@ from proof.partners.errors import (
     MissingTokenError,
     ScopeError,
 )
-from proof.partners.networks import Address, Allowlist, is_very_wide
-from proof.partners.refused_tries import RefusedTries, TryReason
-from proof.partners.tokens import KEY_ID_BITS, SECRET_BITS
 from proof.partners.types import Network
 
 # A revoked operator is out within this time. A token that is not known waits for a look at the database,
 # and there is one in this time at most: a flood costs twenty small reads a second and no more.
 TRUST_S = 0.5
+
 MISS_S = 0.05
 
+
 DEFAULT_DAYS = 365
+
 MOST_DAYS = 3_650
 
+
 _NAME_MAX = 200
+
 _NO_HASH = bytes(32)
+
 _INVALID = "the credential is not valid here"
+
 _SHAPE = re.compile(
     rf"proof_ops_([0-9A-Za-z]{{{base62_width(KEY_ID_BITS)}}})"
     rf"_([0-9A-Za-z]{{{base62_width(SECRET_BITS)}}})"

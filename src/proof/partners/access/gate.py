@@ -14,8 +14,13 @@ from proof.core.clock import Clock
 from proof.core.errors import UnavailableError
 from proof.core.loop import Loop
 from proof.db import Database
-from proof.partners.credentials import Credential
-from proof.partners.directory import Directory
+from proof.partners.access.credentials import Credential
+from proof.partners.access.directory import Directory
+from proof.partners.access.networks import Address, AllowlistMode
+from proof.partners.access.rates import CallClass, Limiter, RateExceededError, Standing
+from proof.partners.access.refusals import Reason, Refusals
+from proof.partners.access.tokens import parse_token, presented
+from proof.partners.access.uses import Uses
 from proof.partners.errors import (
     AddressNotAllowedError,
     BrowserError,
@@ -24,24 +29,24 @@ from proof.partners.errors import (
     ScopeError,
     SuspendedError,
 )
-from proof.partners.networks import Address, AllowlistMode
-from proof.partners.rates import CallClass, Limiter, RateExceededError, Standing
-from proof.partners.refusals import Reason, Refusals
-from proof.partners.tokens import parse_token, presented
 from proof.partners.types import CredentialKind, Environment
-from proof.partners.uses import Uses
 
 _NO_HASH = bytes(32)
+
 _WITH_ARTICLE = {
     CredentialKind.API_KEY: "an api_key",
     CredentialKind.CLIENT_TOKEN: "a client_token",
 }
+
 _FLUSH_S = 1.0
+
 _GIVE_BACK_S = 0.25
+
 
 _unauthenticated = Counter(
     "proof_unauthenticated_requests", "Requests without a valid token", ["reason"]
 )
+
 _missing, _invalid = (_unauthenticated.labels(reason) for reason in ("missing", "invalid"))
 
 

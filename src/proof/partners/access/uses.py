@@ -13,9 +13,9 @@ from typing import NamedTuple
 
 from proof.core.clock import Clock
 from proof.db import Connection, Database
+from proof.partners.access.credentials import Credential
+from proof.partners.access.networks import Address
 from proof.partners.audit import Actor, record
-from proof.partners.credentials import Credential
-from proof.partners.networks import Address
 
 # In the order of keys, or two processes wait for each other for ever.
 _WRITE = """
@@ -26,6 +26,7 @@ SET last_used_at = excluded.last_used_at, last_address = excluded.last_address
 WHERE credential_uses.last_used_at < excluded.last_used_at
 """
 
+
 # Every change of credentials begins with its partner, in the order of partners: see `environments`.
 _LOCK_PARTNERS = """
 SELECT true FROM partners WHERE id IN (
@@ -33,6 +34,7 @@ SELECT true FROM partners WHERE id IN (
     JOIN partner_environments e ON e.id = c.partner_environment_id WHERE c.key_id = ANY($1::text[]))
 ORDER BY id FOR UPDATE
 """
+
 
 _START_GRACE = """
 UPDATE credentials c SET expires_at = ended.at

@@ -15,31 +15,46 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace as changed
 
-from proof.core.errors import QuotaExceededError
+from proof.core.errors import InvalidInputError, QuotaExceededError
 from proof.db import Connection, Database
-from proof.partners.buckets import EPOCH_S, Bucket, Lease, Rate, lease
+from proof.partners.access.buckets import EPOCH_S, Bucket, Lease, Rate, lease
+from proof.partners.audit import Actor, record
+from proof.partners.environments import environment_id, lock_partner
+from proof.partners.types import Environment
 
 # How long a process without tokens refuses before it asks again: a flood of refused calls costs the
 # database at most fifty looks a second.
 _ASK_AGAIN_S = (0.02, 0.25)
+
 # A lease nobody uses up is given back after this time, so that another process can have it.
 _IDLE_S = 0.5
+
 # No process takes more than this part of the burst at once.
 _LARGEST_PART = 4
-
 _SELECT = """
 SELECT tokens, at, leased, leased_before, extract(epoch FROM clock_timestamp())::float8 AS now
 FROM rate_buckets WHERE partner_environment_id = $1 AND call_class = $2 FOR UPDATE
 """
-
 _INSERT = """
 INSERT INTO rate_buckets (partner_environment_id, call_class, tokens, at, leased, leased_before)
 VALUES ($1, $2, $3, extract(epoch FROM clock_timestamp())::float8, 0, 0) ON CONFLICT DO NOTHING
 """
-
 _UPDATE = """
 UPDATE rate_buckets SET tokens = $3, at = $4, leased = $5, leased_before = $6
 WHERE partner_environment_id = $1 AND call_class = $2
+"""
+
+# Changes of settings stay in the audit log for ever, each by itself: whoever sets one thing and the other
+# in turn gets no further than that, whatever rate its calls have. People and deployments need a few.
+CHANGES_RATE = Rate(1_000, 86_400, 500)
+_CHANGE = "change"
+CALLS_MAX = 10_000_000
+WINDOW_MAX_S = 86_400
+_PUT = """
+INSERT INTO rate_limits (partner_environment_id, call_class, calls, window_s, burst)
+VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT (partner_environment_id, call_class) DO UPDATE
+SET calls = excluded.calls, window_s = excluded.window_s, burst = excluded.burst
 """
 
 
@@ -60,6 +75,7 @@ class CallClass(StrEnum):
 
 Rates = Mapping[CallClass, Rate]
 
+
 # What holds where nothing is set, counted over all processes. An example makes us post to an address of
 # the caller's choice at once: as often as somebody who tries out a receiver by hand.
 LEASED_RATES: Rates = {
@@ -67,6 +83,7 @@ LEASED_RATES: Rates = {
     CallClass.EXAMPLE: Rate(30, 60, 30),
     CallClass.SANDBOX: Rate(600, 60, 200),
 }
+
 # What holds there for the classes whose calls are many, in each process: far above what a partner needs,
 # and low enough that one does not keep a process to itself. No call waits for a lease.
 PROCESS_RATES: Rates = {
@@ -75,11 +92,8 @@ PROCESS_RATES: Rates = {
     CallClass.PROOF: Rate(30_000, 60, 5_000),
     CallClass.SESSION: Rate(60_000, 60, 10_000),
 }
+
 DEFAULT_RATES: Rates = {**PROCESS_RATES, **LEASED_RATES}
-# Changes of settings stay in the audit log for ever, each by itself: whoever sets one thing and the other
-# in turn gets no further than that, whatever rate its calls have. People and deployments need a few.
-CHANGES_RATE = Rate(1_000, 86_400, 500)
-_CHANGE = "change"
 
 
 class Standing(Struct, frozen=True, gc=False):
@@ -268,3 +282,70 @@ async def _exchange(
     after, given = lease(bucket, rate, row["now"], wanted, closed)
     await tx.execute(_UPDATE, *key, after.tokens, after.at, after.leased, after.leased_before)
     return after, given
+
+
+async def set_rate(
+    tx: Connection,
+    partner_id: str,
+    environment: Environment,
+    call_class: CallClass,
+    rate: Rate | None,
+    actor: Actor,
+) -> None:
+    """Set a limit, or go back to the default with None; every process keeps it within a second.
+
+    Raises NotFoundError when there is no such partner, InvalidInputError for a limit out of range.
+    """
+    _check(rate)
+    await lock_partner(tx, partner_id)
+    identity = await environment_id(tx, partner_id, environment)
+    before = (await rates(tx, partner_id, environment)).get(call_class)
+    if rate is None:
+        await tx.execute(
+            "DELETE FROM rate_limits WHERE partner_environment_id = $1 AND call_class = $2",
+            identity,
+            call_class,
+        )
+    else:
+        await tx.execute(_PUT, identity, call_class, rate.calls, rate.window_s, rate.burst)
+    where = {"environment": str(environment), "class": str(call_class)}
+    await record(
+        tx,
+        actor,
+        "rate.set",
+        partner_id,
+        before=where | _written(before),
+        after=where | _written(rate or DEFAULT_RATES.get(call_class)),
+    )
+
+
+async def rates(
+    connection: Connection, partner_id: str, environment: Environment
+) -> dict[CallClass, Rate]:
+    """The limits that hold. Raises NotFoundError when there is no such partner."""
+    identity = await environment_id(connection, partner_id, environment)
+    rows = await connection.fetch(
+        "SELECT * FROM rate_limits WHERE partner_environment_id = $1", identity
+    )
+    return dict(DEFAULT_RATES) | {
+        CallClass(row["call_class"]): Rate(row["calls"], row["window_s"], row["burst"])
+        for row in rows
+    }
+
+
+def _check(rate: Rate | None) -> None:
+    if rate is None:
+        return
+    for name, value, most in (
+        ("calls", rate.calls, CALLS_MAX),
+        ("window", rate.window_s, WINDOW_MAX_S),
+        ("burst", rate.burst, CALLS_MAX),
+    ):
+        if not 1 <= value <= most:
+            raise InvalidInputError(f"{name}: 1 to {most} are possible, not {value}")
+
+
+def _written(rate: Rate | None) -> dict[str, object]:
+    if rate is None:
+        return {"rate": "default"}
+    return {"calls": rate.calls, "window_s": rate.window_s, "burst": rate.burst}

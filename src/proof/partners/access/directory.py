@@ -12,15 +12,18 @@ from collections.abc import Iterable
 from proof.core.errors import UnavailableError
 from proof.core.loop import Loop
 from proof.db import Connection, Database
-from proof.partners import credentials
-from proof.partners.credentials import Credential, EndedCredential
+from proof.partners.access import credentials
+from proof.partners.access.credentials import Credential, EndedCredential
 from proof.partners.errors import DirectoryStaleError
 from proof.partners.widgets import widget_ids
 
 POLL_S = 0.4
+
 TRUST_S = 1.0
+
 # Unknown tokens may ask for a look at most this often, so a flood of them costs the database nothing.
 MISS_POLL_S = 0.05
+
 # Tokens are kept in memory for a moment only, and few of them.
 RECENT_AT_MOST = 256
 

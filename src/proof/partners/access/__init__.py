@@ -1,0 +1,1 @@
+"""Who may call: credentials, addresses, rates, and what is refused."""
