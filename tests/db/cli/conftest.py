@@ -10,8 +10,10 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from proof.cli import audit, keys, operator, partner, refusals, token, webhook
 from proof.cli.installation import ServerOptions
+from proof.cli.partners import partner, refusals, token
+from proof.cli.server import audit, keys, operator
+from proof.cli.webhooks import webhook
 from proof.core.secrets import Vault
 from proof.db import Database
 from proof.mail import Mailer

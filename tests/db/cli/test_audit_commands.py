@@ -17,7 +17,7 @@ from tests.db.cli.commands import Proof, added, done
 from tests.db.cli.conftest import Local
 from tests.support.pipeline import ORIGIN, VAULT, work
 
-from proof.cli.audit import _written
+from proof.cli.server.audit import _written
 from proof.core.clock import SystemClock
 from proof.db import Database
 from proof.partners.access.refusals import Reason, Refusals

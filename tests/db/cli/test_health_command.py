@@ -11,7 +11,7 @@ from tests.db.cli.test_migrate_command import url_of
 from tests.support.ports import free_port
 from typer.testing import CliRunner, Result
 
-from proof.cli.terminal import printable
+from proof.cli.output import printable
 from proof.db import Database
 from proof.db.heartbeats import beat
 from proof.main.commands import application

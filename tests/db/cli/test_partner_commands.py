@@ -238,7 +238,7 @@ def test_apply_shows_and_asks(
     proof: Proof, file: Path, monkeypatch: pytest.MonkeyPatch, typed: str, name: str
 ) -> None:
     partner_id = partner_of(file)
-    monkeypatch.setattr("proof.cli.partner_apply.is_interactive", lambda: True)
+    monkeypatch.setattr("proof.cli.partners.apply.is_interactive", lambda: True)
     result = proof("partner", "apply", str(file), input=typed)
     assert "would change" in result.stdout
     assert "Apply?" in result.stdout

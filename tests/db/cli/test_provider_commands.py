@@ -10,8 +10,9 @@ import typer
 from tests.db.cli.conftest import Local
 from typer.testing import CliRunner, Result
 
-from proof.cli import partner, provider, sandbox
 from proof.cli.installation import ServerOptions
+from proof.cli.partners import partner
+from proof.cli.ramp import provider, sandbox
 from proof.ramp.providers.sandbox.outcomes import OUTCOMES
 
 SECRETS = ("a widget secret", "a sign key", "a partner token")
@@ -64,7 +65,7 @@ def test_credentials_are_asked_for_and_never_shown(
     local: Local,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("proof.cli.provider.is_interactive", lambda: True)
+    monkeypatch.setattr("proof.cli.ramp.provider.is_interactive", lambda: True)
     done = add(proof, partner_id, input="\n".join(["wid", *SECRETS, "", "", ""]))
     assert done.exit_code == 0, done.output
     account = local.rows("SELECT id FROM provider_accounts")[0]["id"]

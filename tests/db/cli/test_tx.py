@@ -12,9 +12,9 @@ from tests.db.cli.conftest import Local
 from tests.support.ramp import ADDRESS, EMAIL, USER, hear, make_transaction, said
 from typer.testing import CliRunner, Result
 
-from proof.cli import tx, user
 from proof.cli.installation import ServerOptions
 from proof.cli.invoker import invoker
+from proof.cli.ramp import tx, user
 from proof.db import Database
 from proof.ramp.providers.protocols import Verdict
 

@@ -18,7 +18,7 @@ from tests.support.served_platform import ServedPlatform, platform_served
 from typer.testing import CliRunner, Result
 
 from proof.api.services import Services
-from proof.cli import fetching, stamping, verifying
+from proof.cli.proofs import fetching, stamping, verifying
 from proof.db.embedded import EmbeddedCluster
 from proof.partners.types import Environment, OnboardedPartner
 from proof.timestamps.anchors.anchoring import Anchorer

@@ -13,7 +13,7 @@ from tests.support.middleman import Middleman, after, with_body
 from tests.support.partners import issued, revoke
 from typer.testing import Result
 
-from proof.cli import fetching
+from proof.cli.proofs import fetching
 from proof.partners.types import OnboardedPartner
 
 CONTENT = b"a report"

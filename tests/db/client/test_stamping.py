@@ -92,7 +92,7 @@ def test_what_cannot_be_read_is_told_and_the_rest_stamped(proof: Proof, tmp_path
 def test_a_failure_midway_says_how_far_it_came(
     proof: Proof, line: Middleman, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("proof.cli.stamping.chunks", lambda digests: [[d] for d in digests])
+    monkeypatch.setattr("proof.cli.proofs.stamping.chunks", lambda digests: [[d] for d in digests])
     line.faults[STAMP] = [None, instead(Answer(500, headers={"x-request-id": "r7"}))]
     done = proof("stamp", "--sha256", "a" * 64, "--sha256", "b" * 64)
     assert done.exit_code == 1

@@ -8,7 +8,7 @@ import typer
 from tests.support.middleman import Middleman, middleman
 from typer.testing import CliRunner, Result
 
-from proof.cli import fetching, stamping, verifying
+from proof.cli.proofs import fetching, stamping, verifying
 
 KEY = "proof_live_0jRCnJxdWbzFQ_secret_1r8r2g"
 Proof = Callable[..., Result]

@@ -7,7 +7,7 @@ from threading import Event
 
 import pytest
 
-from proof.cli.hashing import (
+from proof.cli.proofs.hashing import (
     HashedFile,
     Problem,
     Source,

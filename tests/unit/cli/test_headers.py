@@ -11,7 +11,7 @@ from tests.support import anchored
 from tests.support.fake_node import FakeNode, fake_node
 from typer.testing import CliRunner, Result
 
-from proof.cli import header_sources, headers
+from proof.cli.proofs import header_sync, headers
 from proof.verify import load_headers
 
 CHAIN = anchored.chain(60)
@@ -26,7 +26,7 @@ HEADERS = Path("chain.headers")
 @pytest.fixture
 def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeNode]:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(header_sources, "MAX_BATCH", 7)
+    monkeypatch.setattr(header_sync, "MAX_BATCH", 7)
     Path("cookie").write_text("user:s3cret")
     with fake_node(CHAIN[:50]) as fake:
         yield fake

@@ -9,8 +9,8 @@ import rfc8785
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proof.cli.hashing import HashedFile
-from proof.cli.manifest import Difference, ManifestError, build, compare, parse
+from proof.cli.proofs.hashing import HashedFile
+from proof.cli.proofs.manifest import Difference, ManifestError, build, compare, parse
 
 FOLDER = Path("folder")
 A, B = "a" * 64, "b" * 64
@@ -95,7 +95,7 @@ def test_hostile_manifest_is_refused(raw: bytes, reason: str) -> None:
 
 
 def test_too_long_manifest_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("proof.cli.manifest.MAX_BYTES", 10)
+    monkeypatch.setattr("proof.cli.proofs.manifest.MAX_BYTES", 10)
     with pytest.raises(ManifestError, match="at most 10 bytes"):
         parse(manifest("a"))
 

@@ -14,8 +14,8 @@ from tests.support.fake_node import fake_node
 from tests.support.middleman import Answer, Middleman, middleman
 from typer.testing import CliRunner, Result
 
-from proof.cli import ots as ots_commands
-from proof.cli import verifying
+from proof.cli.proofs import ots as ots_commands
+from proof.cli.proofs import verifying
 from proof.verify import ots, verify_ots
 from proof.verify.ots import parse_ots
 from proof.verify.ots_writing import write_timestamp

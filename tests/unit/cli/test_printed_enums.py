@@ -19,8 +19,11 @@ from typer.main import get_command
 
 import proof
 from proof.api.events import _FAMILIES
-from proof.cli import chains, fetching, ots, refusals, webhook
-from proof.cli.ots_upgrading import CalendarFailure, Failure, Upgraded
+from proof.cli.partners import refusals
+from proof.cli.proofs import fetching, ots
+from proof.cli.proofs.ots_upgrading import CalendarFailure, Failure, Upgraded
+from proof.cli.server import chains
+from proof.cli.webhooks import webhook
 from proof.main.commands import application
 from proof.partners.access.gate import _WITH_ARTICLE
 from proof.partners.access.refusals import Reason, Refusal

@@ -2,7 +2,7 @@
 
 import pytest
 
-from proof.cli.rate import _rate
+from proof.cli.partners.rate import _rate
 from proof.core.errors import InvalidInputError
 from proof.partners.access.buckets import Rate
 

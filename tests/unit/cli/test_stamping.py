@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tests.support.middleman import Middleman
 from tests.unit.cli.conftest import Proof
 
-from proof.cli.stamping import chunks
+from proof.cli.proofs.stamping import chunks
 
 
 @given(st.integers(0, 100), st.integers(1, 20))

@@ -6,9 +6,8 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from proof.cli import terminal
-from proof.cli.output import print_json
-from proof.cli.terminal import printable, progress
+from proof.cli import output
+from proof.cli.output import print_json, printable, progress
 
 
 @pytest.mark.parametrize("is_terminal", [True, False])
@@ -17,7 +16,7 @@ def test_a_bar_is_drawn_on_a_terminal_only(
 ) -> None:
     drawn = StringIO()
     console = Console(file=drawn, force_terminal=is_terminal, width=100)
-    monkeypatch.setattr(terminal, "err", console)
+    monkeypatch.setattr(output, "err", console)
     with progress("hashing", 10, in_bytes=True) as advance:
         advance(4)
         advance(6)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from proof.cli.writing import write_atomically
+from proof.cli.output import write_atomically
 
 
 def test_replaces_and_leaves_nothing_else(tmp_path: Path) -> None:

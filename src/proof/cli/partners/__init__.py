@@ -1,0 +1,1 @@
+"""Commands about partners: who they are, and what they may do."""

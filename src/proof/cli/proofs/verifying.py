@@ -1,0 +1,218 @@
+"""proof verify, log key: checking what a server gave, and the keys to check it with.
+
+`proof verify` runs the stand-alone verifier's own command, so both say and exit the same.
+"""
+
+import asyncio
+import io
+import json
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from proof.cli.output import FAILED, USAGE, Json, err, fail, print_json, printable
+from proof.cli.proofs import manifest as manifests
+from proof.cli.proofs.client import Target, Url, connected, stated_api_errors
+from proof.cli.proofs.fetching import PROOF_SUFFIX, proof_path
+from proof.cli.proofs.hashing import Problem, find_files, hash_all
+from proof.cli.proofs.manifest import Difference, ManifestError
+from proof.verify.cli import EXIT_USAGE, main
+from proof.verify.files import STANDARD_INPUT
+
+OTS_SUFFIX = ".ots"
+
+
+_TRUST = (
+    "Get these keys over a channel you trust, and keep them: a key that came with a proof proves"
+    " nothing. Then: proof verify FILE --log-key KEYFILE"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Compared:
+    """A folder beside its manifest. `skipped`: links and special files, which manifests leave out."""
+
+    difference: Difference
+    unreadable: list[Problem]
+    skipped: list[Problem]
+
+    @property
+    def differs(self) -> bool:
+        return bool(self.difference or self.unreadable)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+
+    @app.command()
+    def verify(
+        file: Annotated[
+            Path,
+            typer.Argument(help="The file, or a proof alone; `-` is standard input, once."),
+        ],
+        proof: Annotated[Path | None, typer.Argument(help="[FILE.proof.json or FILE.ots]")] = None,
+        log_key: Annotated[
+            list[Path] | None, typer.Option(help="Verifier keys you trust. Repeat.")
+        ] = None,
+        headers: Annotated[
+            Path | None,
+            typer.Option(help="Bitcoin's headers, from `proof headers sync`."),
+        ] = None,
+        bitcoin_block: Annotated[
+            list[str] | None, typer.Option(help="Hash of a Bitcoin block you trust. Repeat.")
+        ] = None,
+        ethereum_block: Annotated[
+            list[str] | None, typer.Option(help="Hash of an Ethereum block you trust. Repeat.")
+        ] = None,
+        tsa_certificate: Annotated[
+            list[str] | None,
+            typer.Option(
+                metavar="SHA256|FILE",
+                help="Certificate of a time-stamping authority you trust, or its SHA-256. Repeat.",
+            ),
+        ] = None,
+        network: Annotated[
+            list[str] | None,
+            typer.Option(help="Test network of Bitcoin that should count, e.g. regtest. Repeat."),
+        ] = None,
+        files: Annotated[
+            Path | None,
+            typer.Option(help="FILE is a manifest: check every file of this folder against it."),
+        ] = None,
+        as_json: Json = False,
+    ) -> None:
+        """Check a file and its proof; nothing is asked of any server.
+
+        The proof is JSON of ours or an .ots file of anybody's. Exits 0 when the time is signed by a key
+        or certificate you gave or is that of a block you trust, 3 when all is consistent but not tied to
+        anything you trust, 1 when refused, 2 on wrong usage.
+
+        Example: proof verify contract.pdf --log-key log.key
+        """
+        trust = {
+            "--log-key": log_key,
+            "--headers": headers and [headers],
+            "--bitcoin-block": bitcoin_block,
+            "--ethereum-block": ethereum_block,
+            "--tsa-certificate": tsa_certificate,
+            "--network": network,
+        }
+        options = [f"{name}={value}" for name, values in trust.items() for value in values or ()]
+        arguments = _arguments(file, proof, options + (["--json"] if as_json else []))
+        if files is None:
+            raise typer.Exit(main(arguments, prog="proof verify"))
+        if _is_input(file):
+            raise fail("--files takes no manifest from standard input; name its file", USAGE)
+        raise typer.Exit(_verify_manifest(arguments, file, files, as_json=as_json))
+
+    log = typer.Typer(no_args_is_help=True, help="The log that gives hashes their time.")
+    app.add_typer(log, name="log")
+
+    @log.command()
+    def key(url: Url, as_json: Json = False) -> None:
+        """Print the verifier keys of a server's log, for --log-key.
+
+        Example: proof log key > log.key
+        """
+        with stated_api_errors():
+            keys = asyncio.run(_keys(Target.checked(url)))
+        if as_json:
+            print_json({"keys": keys})
+            return
+        typer.echo("\n".join(keys))
+        err.print(_TRUST, markup=False)
+
+
+def _is_input(path: Path) -> bool:
+    """Whether it stands for standard input."""
+    return str(path) == STANDARD_INPUT
+
+
+def _arguments(file: Path, proof: Path | None, options: list[str]) -> list[str]:
+    """The stand-alone verifier's arguments."""
+    if proof is None and (_is_input(file) or file.name.endswith((PROOF_SUFFIX, OTS_SUFFIX))):
+        return [*options, "--", str(file)]
+    given = proof or next((path for path in _proof_paths(file) if path.exists()), None)
+    if given is None:
+        raise fail(
+            f"there is no {printable(str(proof_path(file)))}; get it with `proof fetch FILE`, or"
+            " name the proof",
+            USAGE,
+        )
+    return [*options, "--", str(file), str(given)]
+
+
+def _proof_paths(file: Path) -> tuple[Path, Path]:
+    return proof_path(file), file.with_name(file.name + OTS_SUFFIX)
+
+
+def _verify_manifest(arguments: list[str], manifest: Path, folder: Path, *, as_json: bool) -> int:
+    """The manifest's own proof, then the folder. 1 when the folder differs, else as the proof."""
+    told = io.StringIO()
+    with redirect_stdout(told):
+        code = main(arguments, prog="proof verify")
+    if code == EXIT_USAGE:
+        return code
+    compared = _compare(manifest, folder)
+    if compared.differs:
+        code = FAILED
+    if as_json:
+        facts = json.loads(told.getvalue()) | {"exitCode": code}
+        print_json(facts | {"files": _wire(compared)})
+    else:
+        typer.echo(told.getvalue(), nl=False)
+        _print(compared, folder)
+    return code
+
+
+def _compare(manifest: Path, folder: Path) -> _Compared:
+    if not folder.is_dir():
+        raise fail(
+            f"{printable(str(folder))} is not a folder; name the one the manifest is of", USAGE
+        )
+    try:
+        with manifest.open("rb") as file:
+            entries = manifests.parse(file.read(manifests.MAX_BYTES + 1))
+    except OSError as error:
+        raise fail(
+            f"cannot read {printable(str(manifest))}: {error.strerror}; check its name and its mode",
+            USAGE,
+        ) from None
+    except ManifestError as error:
+        raise fail(f"{printable(str(manifest))}: {error.message}", FAILED) from None
+    found = find_files(folder)
+    hashed, unreadable = hash_all(found.sources)
+    return _Compared(
+        manifests.compare(entries, folder, hashed), [*found.unreadable, *unreadable], found.skipped
+    )
+
+
+def _wire(compared: _Compared) -> dict[str, Any]:
+    difference = compared.difference
+    return {
+        "missing": [printable(path) for path in difference.missing],
+        "changed": [printable(path) for path in difference.changed],
+        "extra": [printable(path) for path in difference.extra],
+        "unreadable": [problem.wire() for problem in compared.unreadable],
+        "skipped": [problem.wire() for problem in compared.skipped],
+    }
+
+
+def _print(compared: _Compared, folder: Path) -> None:
+    for label in ("missing", "changed", "extra"):
+        for path in getattr(compared.difference, label):
+            typer.echo(f"{label:8}  {printable(path)}")
+    for label in ("unreadable", "skipped"):
+        for problem in getattr(compared, label):
+            typer.echo(f"{label:8}  {printable(str(problem.path))}: {problem.reason}")
+    same = "differs from" if compared.differs else "is exactly as"
+    but = "; what was skipped no manifest covers" if compared.skipped else ""
+    typer.echo(f"{printable(str(folder))} {same} the manifest says{but}.")
+
+
+async def _keys(target: Target) -> list[str]:
+    async with connected(target) as api:
+        return await api.log_keys()

@@ -1,0 +1,1 @@
+"""Commands about the ramp: providers, transactions, people."""

@@ -1,0 +1,248 @@
+"""proof tx: the ramp's transactions, and deciding about those that need a person."""
+
+import asyncio
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+import msgspec
+import typer
+
+from proof.cli.arguments import Data
+from proof.cli.installation import Opener, ServerOptions
+from proof.cli.invoker import invoker
+from proof.cli.output import FAILED, Json, out, print_columns, print_json, printable, stated_errors
+from proof.core.clock import SystemClock
+from proof.core.errors import InvalidInputError, UnavailableError
+from proof.db import Database
+from proof.partners.types import Environment
+from proof.ramp.transactions.reading import (
+    LIST_AT_MOST,
+    Listed,
+    Shown,
+    list_transactions,
+    show_transaction,
+)
+from proof.ramp.transactions.service import Outcome, resolve
+from proof.ramp.transactions.updates import Update, Updates
+from proof.ramp.types import Status
+from proof.ramp.wire import moment_text
+
+Transaction = Annotated[
+    str, typer.Argument(metavar="ID", help="The merchant_transaction_id, a UUID.")
+]
+Show = Callable[[Update], None]
+
+
+def register(app: typer.Typer, open_installation: Opener) -> None:
+    """Add the commands."""
+    tx = typer.Typer(no_args_is_help=True, help="Transactions of the ramp: look, decide.")
+    app.add_typer(tx, name="tx")
+    _register_show(tx, open_installation)
+    _register_list(tx, open_installation)
+    _register_resolve(tx, open_installation)
+    _register_watch(tx, open_installation)
+
+
+def _register_show(tx: typer.Typer, open_installation: Opener) -> None:
+    @tx.command()
+    def show(transaction: Transaction, data: Data = None, as_json: Json = False) -> None:
+        """One transaction with its events and what its provider said. Nothing personal is shown.
+
+        Example: proof tx show 5b2c7d0e-7f0b-4a43-9f0c-0d6f6f3a1c55
+        """
+
+        async def read(database: Database) -> Shown:
+            async with database.connection() as connection:
+                return await show_transaction(connection, transaction_id)
+
+        with stated_errors(FAILED):
+            transaction_id = _id(transaction)
+            found = open_installation(ServerOptions(data)).with_database(read)
+        if as_json:
+            print_json(msgspec.to_builtins(found))
+            return
+        for label, value in msgspec.to_builtins(found.transaction).items():
+            if value not in {None, ""}:
+                out.print(f"{label:20}{printable(str(value))}", markup=False)
+        _print_history(found)
+
+
+def _register_list(tx: typer.Typer, open_installation: Opener) -> None:
+    @tx.command("list")
+    def list_some(
+        partner: Annotated[str | None, typer.Option(help="One partner's only.")] = None,
+        env: Annotated[Environment | None, typer.Option("--env", help="One environment's.")] = None,
+        status: Annotated[Status | None, typer.Option(help="Those at this status.")] = None,
+        alerted: Annotated[
+            bool, typer.Option("--alerted", help="Those that need a person.")
+        ] = False,
+        limit: Annotated[int, typer.Option(min=1, max=LIST_AT_MOST, help="How many.")] = 50,
+        data: Data = None,
+        as_json: Json = False,
+    ) -> None:
+        """Transactions, the newest first.
+
+        Example: proof tx list --alerted
+        """
+
+        async def read(database: Database) -> list[Listed]:
+            async with database.connection() as connection:
+                return await list_transactions(
+                    connection,
+                    partner_id=partner,
+                    environment=env,
+                    status=status,
+                    alerted=alerted,
+                    limit=limit,
+                )
+
+        with stated_errors(FAILED):
+            found = open_installation(ServerOptions(data)).with_database(read)
+        if as_json:
+            print_json(msgspec.to_builtins(found))
+            return
+        _print_list(found)
+
+
+def _register_resolve(tx: typer.Typer, open_installation: Opener) -> None:
+    @tx.command("resolve")
+    def resolve_one(
+        transaction: Transaction,
+        status: Annotated[Status, typer.Argument(metavar="completed|failed", help="How it ended.")],
+        reason: Annotated[
+            str, typer.Option(help="Why, for the audit log, which is never erased: name no person.")
+        ],
+        data: Data = None,
+        as_json: Json = False,
+    ) -> None:
+        """End a transaction by your word, or confirm its end and clear its alert. Audited.
+
+        The partner is told as of any other change. An end is final.
+
+        Example: proof tx resolve 5b2c… failed --reason "sent back by hand, ticket 4711"
+        """
+
+        async def act(database: Database) -> Outcome:
+            async with database.transaction() as unit:
+                how = (status, reason, invoker(), SystemClock().now())
+                return await resolve(unit, vault, transaction_id, *how)
+
+        with stated_errors(FAILED):
+            transaction_id = _id(transaction)
+            installation = open_installation(ServerOptions(data))
+            vault = installation.vault()
+            outcome = installation.with_database(act)
+        if as_json:
+            told = [each.value for each in outcome.statuses]
+            shown = {"merchant_transaction_id": str(transaction_id), "status": status.value}
+            print_json(shown | {"events": told})
+            return
+        said = "is" if outcome.statuses else "was already"
+        out.print(f"{transaction_id} {said} {status}; its alert is cleared", markup=False)
+
+
+def _id(text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError:
+        raise InvalidInputError(
+            "a transaction's id is a UUID; `proof tx list` shows them"
+        ) from None
+
+
+def _print_list(found: list[Listed]) -> None:
+    titles = (
+        "id", "partner", "environment", "type", "status", "amount", "currency", "network", "updated",
+        "alert",
+    )  # fmt: skip
+    rows = [
+        [
+            one.id,
+            one.partner_id,
+            one.environment,
+            one.type,
+            one.status,
+            one.crypto_amount,
+            printable(one.currency),
+            printable(one.network),
+            _second(one.updated_at),
+            one.alert,
+        ]
+        for one in found
+    ]
+    print_columns(titles, rows)
+
+
+def _print_history(found: Shown) -> None:
+    if found.events:
+        out.print("\nevents", style="bold")
+        rows = [[one.sequence, one.status, one.occurred_at] for one in found.events]
+        print_columns(("sequence", "status", "occurred"), rows)
+    if found.statements:
+        out.print("\nwhat the provider said", style="bold")
+        said: list[list[Any]] = [
+            [_second(one.occurred_at), printable(one.said), one.verdict, one.alert]
+            for one in found.statements
+        ]
+        print_columns(("occurred", "said", "means", "alert"), said)
+
+
+def _second(moment: datetime) -> str:
+    return moment_text(moment.replace(microsecond=0))
+
+
+def _register_watch(tx: typer.Typer, open_installation: Opener) -> None:
+    """Add the command."""
+
+    @tx.command()
+    def watch(
+        transaction: Annotated[
+            UUID, typer.Argument(metavar="ID", help="The merchant_transaction_id.")
+        ],
+        data: Data = None,
+        as_json: Json = False,
+    ) -> None:
+        """Show a transaction's state and every change of it, until it has come to its end.
+
+        With --json, one line for each: the very messages of /ws.
+
+        Example: proof tx watch 6f1c…
+        """
+        show = _show_json if as_json else _show
+        with stated_errors(), suppress(KeyboardInterrupt):
+            open_installation(ServerOptions(data)).with_database(
+                lambda database: _watch(database, transaction, show)
+            )
+
+
+async def _watch(database: Database, transaction: UUID, show: Show) -> None:
+    updates = Updates(database)
+    running = asyncio.create_task(updates.run())
+    try:
+        reader = await updates.open(transaction, None)
+        while (update := await reader.next()) is not None:
+            show(update)
+            if update.terminal:
+                break
+    finally:
+        running.cancel()
+        with suppress(asyncio.CancelledError, UnavailableError):
+            await running
+
+
+def _show_json(update: Update) -> None:
+    sys.stdout.write(update.message.decode() + "\n")
+    sys.stdout.flush()
+
+
+def _show(update: Update) -> None:
+    told: dict[str, Any] = msgspec.json.decode(update.message)
+    crypto = f"{told['crypto_amount']} {told['currency']}"
+    fiat = f"{told['fiat_amount']} {told['fiat_currency']}" if told["fiat_amount"] else ""
+    paid = told.get("payment_method", "")
+    words = (told["occurred_at"], told["status"], told["type"], crypto, fiat, paid)
+    out.print(printable("  ".join(word for word in words if word)), markup=False)
