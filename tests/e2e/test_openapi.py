@@ -30,11 +30,11 @@ from tests.db.api.table import NOWHERE, STAMP_QUERY
 from tests.support.served import served
 from tests.support.sessions import MERCURYO, WALLET
 
-from proof.api.calendar import DIGEST_TYPE
 from proof.api.openapi import document
+from proof.api.public.calendar import DIGEST_TYPE
+from proof.api.public.tsa import REQUEST_TYPE
 from proof.api.routes import routes
 from proof.api.services import Services
-from proof.api.tsa import REQUEST_TYPE
 
 _SETTINGS = {
     "PROOF_TSA_ENABLED": "true",

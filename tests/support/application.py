@@ -19,8 +19,8 @@ from tests.support.tsa import development_authority
 
 from proof.api.app import Application
 from proof.api.edge import BaseUrls
+from proof.api.ramp.watches import Watches
 from proof.api.services import Services
-from proof.api.watches import Watches
 from proof.core.clock import Clock, SystemClock
 from proof.core.secrets import Vault
 from proof.db import Connection, Database

@@ -31,7 +31,7 @@ from tests.unit.web.html_page import Page
 from typer.main import get_command
 
 from proof.api.errors import STATUSES
-from proof.api.ramp_errors import RAMP_STATUSES
+from proof.api.ramp.errors import RAMP_STATUSES
 from proof.config import load_settings
 from proof.core.errors import CallerError, ProofError
 from proof.main.commands import application

@@ -8,18 +8,18 @@ from contextlib import AbstractAsyncContextManager
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from proof.api import websocket
 from proof.api.edge import BaseUrls, EdgeApp, not_found
 from proof.api.endpoint import Endpoint
 from proof.api.errors import error_reply
 from proof.api.http import Edge, refusing, send_reply
 from proof.api.openapi import document
 from proof.api.operations import Operation
+from proof.api.ramp import websocket
+from proof.api.ramp.routes import unknown_paths
+from proof.api.ramp.websocket import WebSocketEndpoint
 from proof.api.refusals import hold_back
 from proof.api.routes import routes
-from proof.api.routes.ramp import unknown_paths
 from proof.api.services import Services
-from proof.api.websocket import WebSocketEndpoint
 from proof.core.errors import ProofError
 from proof.db.shares import Bounds, Turns, Work, working_for
 from proof.partners.access.anonymous import AnonymousRates, subscriber

@@ -2,21 +2,61 @@
 
 import re
 import secrets
+from collections.abc import Iterable
 from functools import lru_cache
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from proof.api.address import client_address
 from proof.api.forms import form_at
 from proof.api.http import Edge, refusing, send_reply
 from proof.api.refusals import hold_back_any
 from proof.core.errors import InvalidInputError, NotFoundError
+from proof.partners.access.networks import Address, allows
 from proof.partners.types import Environment, Network
 
+UNKNOWN = IPv6Address("::")
 _ID_BYTES = 12
+
 # RFC 9112, 3.2: what stands in a Host is a URI's host and port (RFC 3986, 3.2.2 and 3.2.3).
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]+)(:[0-9]*)?")
+
+
+def client_address(
+    peer: str | None, forwarded: Iterable[str], proxies: tuple[Network, ...]
+) -> Address:
+    """The socket's peer, unless it is a trusted proxy: then the last address of X-Forwarded-For that
+    is not one itself.
+
+    `forwarded` are the values of all X-Forwarded-For headers, in order. Entries to the left of the
+    first untrusted one are the caller's own words and never looked at; an entry that is no address
+    ends the walk at the proxy that sent it.
+    """
+    address = _parse_address(peer or "") or UNKNOWN
+    entries = [entry for header in forwarded for entry in header.split(",")]
+    while entries and allows(proxies, address):
+        before = _parse_address(entries.pop().strip())
+        if before is None:
+            return address
+        address = before
+    return address
+
+
+@lru_cache(maxsize=4096)
+def _parse_address(text: str) -> Address | None:
+    """An address with or without port, brackets or zone; IPv4-mapped IPv6 becomes IPv4."""
+    if text.startswith("["):
+        text = text[1:].partition("]")[0]
+    elif text.count(":") == 1:
+        text = text.partition(":")[0]
+    try:
+        address = ip_address(text.partition("%")[0])
+    except ValueError:
+        return None
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+        return IPv4Address(address.ipv4_mapped)
+    return address
 
 
 class BaseUrls:

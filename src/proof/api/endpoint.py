@@ -12,8 +12,16 @@ from starlette.types import Receive, Scope, Send
 
 from proof.api.errors import MethodNotAllowedError, error_reply
 from proof.api.forms import Form, form_of
-from proof.api.http import Call, Caller, Edge, Reply, read_body, send_reply
-from proof.api.notices import ending_headers, rate_headers
+from proof.api.http import (
+    Call,
+    Caller,
+    Edge,
+    Reply,
+    ending_headers,
+    rate_headers,
+    read_body,
+    send_reply,
+)
 from proof.api.operations import ANY_METHOD, Operation
 from proof.api.refusals import hold_back
 from proof.core.errors import InvalidInputError, NotAnObjectError

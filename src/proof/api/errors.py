@@ -6,8 +6,7 @@ from dataclasses import replace
 import msgspec
 import structlog
 
-from proof.api.http import Headers, Reply
-from proof.api.notices import rate_headers
+from proof.api.http import Headers, Reply, rate_headers
 from proof.core.errors import (
     BusyError,
     CallerError,

@@ -9,7 +9,7 @@ import msgspec
 from proof.api.errors import error_reply
 from proof.api.http import Reply
 from proof.api.operations import Operation
-from proof.api.ramp_errors import ramp_error_reply
+from proof.api.ramp.errors import ramp_error_reply
 from proof.core.errors import ProofError
 
 # From what went wrong and the request's id to the answer.

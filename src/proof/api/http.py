@@ -6,23 +6,31 @@ objects, and stamping hashes is all about requests.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import format_datetime
+from functools import lru_cache
 from typing import Any
 
 from starlette.types import Message, Receive, Scope, Send
 
 from proof.core.errors import InvalidInputError, TooLargeError
+from proof.partners.access.buckets import Rate
 from proof.partners.access.credentials import Credential
 from proof.partners.access.networks import Address
 from proof.partners.access.operators import Operator
+from proof.partners.access.rates import CallClass, Standing
 from proof.partners.types import Environment, PartnerEnvironment
 
 JSON = b"application/json"
+
 # What we say a body is, it is: a browser that guesses makes pages of what others sent us.
 NOSNIFF = (b"x-content-type-options", b"nosniff")
 Headers = tuple[tuple[bytes, bytes], ...]
+
 # Who calls; None where anybody may.
 Caller = PartnerEnvironment | Credential | Operator | None
 _LENGTH_DIGITS = 18
+_NAMES = {each: each.value.encode() for each in CallClass}
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,3 +140,32 @@ async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
 def _within(announced: bytes, limit: int) -> bool:
     """Whether a content-length is a number up to the limit; a long one is not even converted."""
     return announced.isdigit() and len(announced) <= _LENGTH_DIGITS and int(announced) <= limit
+
+
+def ending_headers(credential: Credential) -> Headers:
+    """`Deprecation` (RFC 9745: a date as `@` and seconds since 1970) and `Sunset` (RFC 8594: an HTTP date)
+    of a credential another has taken the place of; none otherwise."""
+    headers: list[tuple[bytes, bytes]] = []
+    if credential.deprecated_at is not None:
+        headers.append((b"deprecation", b"@%d" % int(credential.deprecated_at.timestamp())))
+    if credential.expires_at is not None:
+        headers.append((b"sunset", _http_date(credential.expires_at)))
+    return tuple(headers)
+
+
+def rate_headers(standing: Standing) -> Headers:
+    """`RateLimit` and `RateLimit-Policy` as draft-ietf-httpapi-ratelimit-headers-10 spells them: `q` calls
+    in `w` seconds, `r` left now, all of them again after `t` seconds."""
+    call_class = standing.call_class
+    left = (_NAMES[call_class], standing.remaining, standing.reset_s)
+    return ((b"ratelimit", b'"%b";r=%d;t=%d' % left), _policy(call_class, standing.rate))
+
+
+@lru_cache(maxsize=1024)
+def _policy(call_class: CallClass, rate: Rate) -> tuple[bytes, bytes]:
+    policy = (_NAMES[call_class], rate.calls, rate.window_s)
+    return (b"ratelimit-policy", b'"%b";q=%d;w=%d' % policy)
+
+
+def _http_date(moment: datetime) -> bytes:
+    return format_datetime(moment.astimezone(UTC), usegmt=True).encode()

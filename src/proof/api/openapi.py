@@ -2,18 +2,31 @@
 
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import msgspec
+from msgspec import Meta, Struct
 
 from proof import __version__
 from proof.api.operations import Answer, Operation
-from proof.api.operator_wire import CodedMessage
-from proof.api.ramp_errors import RampError
-from proof.api.webhook_wire import WEBHOOK_HEADERS, WEBHOOKS
-from proof.api.wire import Message
+from proof.api.operator.wire import CodedMessage
+from proof.api.ramp.errors import RampError
+from proof.api.wire import Message, ProofPayload, TimestampData
 from proof.partners.types import CredentialKind
+from proof.ramp.sessions.types import TransactionView
+from proof.ramp.transactions.events import EVENT_TYPE
+from proof.timestamps.anchors.notices import TREE_EVENT
+from proof.timestamps.proofs.service import PROOF_EVENT
+from proof.webhooks.types import TEST_EVENT
 
+WEBHOOK_HEADERS = {
+    "webhook-id": "the event's id, the same in every attempt: tell repeats by it",
+    "webhook-timestamp": "seconds since 1970 UTC of this attempt",
+    "webhook-signature": "`v1,` and the base64 HMAC-SHA256 over `id.timestamp.body`; several, by spaces",
+    "webhook-sequence": "the event's number among those of its object, from 1 without gaps",
+    "x-signature": "hex HMAC-SHA256 over the body alone, with the newest secret",
+    "user-agent": "`Proof/` and the version",
+}
 _REFUSALS = {
     400: "invalid or missing fields; the message says what and where",
     401: "credential missing, unknown or of the other environment",
@@ -38,6 +51,28 @@ _ABOUT = (
 _REF = "#/components/schemas/{name}"
 _PRODUCTION = {"url": "/"}
 _SANDBOX = {"url": "/sandbox"}
+
+
+class TransactionNotice(TransactionView, frozen=True, kw_only=True):
+    """A change of a transaction's status, as polling told it then. Receivers ignore members they do not
+    know."""
+
+    event: Literal["transaction.status"]
+
+
+class TestNotice(Struct):
+    """What the operator tries a receiver with."""
+
+    id: Annotated[str, Meta(description="the event's UUID")]
+    type: Literal["webhook.test"]
+
+
+WEBHOOKS: tuple[tuple[str, str, type[Struct]], ...] = (
+    (EVENT_TYPE, "A transaction's status changed", TransactionNotice),
+    (PROOF_EVENT, "A proof that was asked for", ProofPayload),
+    (TREE_EVENT, "A tree with hashes of yours is verified", TimestampData),
+    (TEST_EVENT, "The operator tries your receiver", TestNotice),
+)
 
 
 def document(operations: Sequence[Operation]) -> bytes:

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from proof.api.watches import Watches
+from proof.api.ramp.watches import Watches
 from proof.core.clock import Clock
 from proof.core.secrets import Vault
 from proof.db import Connection, Database

@@ -12,8 +12,8 @@ from structlog.tracebacks import ExceptionDictTransformer
 
 from proof.api.app import Application
 from proof.api.edge import BaseUrls
+from proof.api.ramp.watches import Watches
 from proof.api.services import Services
-from proof.api.watches import Watches
 from proof.config import Settings
 from proof.core.clock import SystemClock
 from proof.core.errors import UnavailableError

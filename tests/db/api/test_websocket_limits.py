@@ -15,7 +15,7 @@ from tests.support.listening import listeners
 from tests.support.websockets import refusal, relaying, serving, watching
 from websockets.exceptions import ConnectionClosed
 
-from proof.api.watches import OPEN_AT_MOST, Watches
+from proof.api.ramp.watches import OPEN_AT_MOST, Watches
 from proof.core.canonical import canonical_json
 from proof.db import Database
 from proof.events import Event, publish

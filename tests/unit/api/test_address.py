@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proof.api.address import UNKNOWN, client_address
+from proof.api.edge import UNKNOWN, client_address
 
 NONE: tuple[str, ...] = ()
 ONE = ("10.0.0.0/24",)

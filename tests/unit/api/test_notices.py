@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from proof.api.errors import error_reply
-from proof.api.notices import ending_headers, rate_headers
+from proof.api.http import ending_headers, rate_headers
 from proof.partners.access.buckets import Rate
 from proof.partners.access.credentials import Credential
 from proof.partners.access.networks import Allowlist

@@ -18,7 +18,7 @@ import typer
 from typer.main import get_command
 
 import proof
-from proof.api.events import _FAMILIES
+from proof.api.partner import _FAMILIES
 from proof.cli.partners import refusals
 from proof.cli.proofs import fetching, ots
 from proof.cli.proofs.ots_upgrading import CalendarFailure, Failure, Upgraded

@@ -44,11 +44,15 @@ from proof.webhooks.signing import webhook_id
 from proof.webhooks.types import Ordering, State, Waiting
 
 PAGE_DEFAULT = 100
+
 # The audit log holds whole numbers up to here.
 ID_MAX = 2**53 - 1
 
+
 _NOT_KEPT = ((b"cache-control", b"no-store"),)
+
 _encode = msgspec.json.Encoder().encode
+
 
 _Moment = Annotated[datetime, Meta(tz=True)]
 

@@ -19,6 +19,7 @@ from proof.partners.audit import Actor
 from proof.partners.types import CredentialKind, Environment
 
 _NOT_KEPT = ((b"cache-control", b"no-store"),)
+
 _encode = msgspec.json.Encoder().encode
 
 

@@ -26,6 +26,7 @@ from proof.verify.ots_export import to_ots
 from proof.webhooks.service import endpoints
 
 OTS = b"application/vnd.opentimestamps.ots"
+
 _encode = msgspec.json.Encoder().encode
 
 

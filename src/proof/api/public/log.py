@@ -17,15 +17,23 @@ from proof.timestamps.anchors.log.service import consistency
 from proof.timestamps.anchors.log.tree import HASH_BYTES, TILE_WIDTH, TileName
 
 _TEXT = b"text/plain; charset=utf-8"
+
 _BYTES = b"application/octet-stream"
+
 _FOREVER = ((b"cache-control", b"public, max-age=31536000, immutable"),)
+
 _AN_HOUR = ((b"cache-control", b"public, max-age=3600"),)
+
 _FRESH = ((b"cache-control", b"no-store"),)
+
 # A full tile has 8 KiB.
 _KEPT_BYTES = 32 * 1024 * 1024
+
 _KEPT_AT_MOST = 20_000
+
 # x001/x234/067 is tile 1,234,067; .p/7 after it asks for its first seven hashes only.
 _POSITION = re.compile(r"((?:x[0-9]{3}/){0,5}[0-9]{3})(?:\.p/([1-9][0-9]{0,2}))?")
+
 _LEVELS = frozenset("012345")
 
 

@@ -1,4 +1,4 @@
-"""GET /events: what a partner missed while it was away."""
+"""What either kind of a partner's credentials may call: /events, /whoami."""
 
 from datetime import datetime
 from typing import Annotated
@@ -7,20 +7,67 @@ import msgspec
 from msgspec import Meta, Struct
 
 from proof.api.http import Call, Reply
+from proof.api.operations import Answer, Operation, Parameter
 from proof.api.parameters import DIGITS_MAX, whole_number
 from proof.api.services import Services
 from proof.events import Family, ReadEvent, read_events
-from proof.partners.types import CredentialKind
+from proof.partners.access.gate import is_allowed
+from proof.partners.access.networks import AllowlistMode
+from proof.partners.access.rates import CallClass
+from proof.partners.types import CredentialKind, Environment
 from proof.webhooks.signing import webhook_id
 
 LIMIT_DEFAULT = 100
 LIMIT_MAX = 1000
-
 _FAMILIES = {
     CredentialKind.CLIENT_TOKEN: Family.RAMP,
     CredentialKind.API_KEY: Family.TIMESTAMPS,
 }
 _encode = msgspec.json.Encoder().encode
+_CURSOR = Parameter(
+    "after",
+    "query",
+    "`next` of the call before; 0 begins with the first event",
+    {"type": "integer", "minimum": 0, "default": 0, "examples": [4217]},
+    required=False,
+)
+_LIMIT = Parameter(
+    "limit",
+    "query",
+    "how many at most; a page of large bodies may be shorter",
+    {"type": "integer", "minimum": 1, "maximum": LIMIT_MAX, "default": LIMIT_DEFAULT},
+    required=False,
+)
+
+
+class WhoAmI(Struct):
+    """`allowed`: the allowlist of this kind of token holds the address. With `allowlist_mode` report, an
+    address that it does not hold is let in all the same."""
+
+    partner_id: str
+    environment: Environment
+    kind: CredentialKind
+    key_id: str
+    address: str
+    allowed: bool
+    allowlist_mode: AllowlistMode
+    suspended: bool
+
+
+async def whoami(call: Call) -> Reply:
+    """GET /whoami: any valid token of this environment, from any address."""
+    credential = call.credential
+    answer = WhoAmI(
+        partner_id=credential.owner.partner_id,
+        environment=credential.owner.environment,
+        kind=credential.kind,
+        key_id=credential.key_id,
+        address=str(call.edge.address),
+        allowed=is_allowed(credential, call.edge.address),
+        allowlist_mode=credential.allowlist.mode,
+        suspended=credential.owner.suspended,
+    )
+    return Reply(200, msgspec.json.encode(answer))
 
 
 class EventEntry(Struct):
@@ -80,3 +127,20 @@ def _entry(event: ReadEvent) -> EventEntry:
         event.created_at,
         None if event.body is None else msgspec.Raw(event.body),
     )
+
+
+def partner_routes(services: Services) -> list[Operation]:
+    """Events, and the credential itself."""
+    return [
+        Operation(
+            "GET", "/events", EventHandlers(services).read, "Read events in their order",
+            {200: Answer("events of the credential's kind after the cursor", EventPage)},
+            tag="events", any_kind=True, call_class=CallClass.READ,
+            parameters=(_CURSOR, _LIMIT), refuses=(400, 429),
+        ),
+        Operation(
+            "GET", "/whoami", whoami, "What we make of you, and the address we see",
+            {200: Answer("whose token it is, and whether its allowlist holds the address", WhoAmI)},
+            tag="credentials", identifies=True,
+        ),
+    ]  # fmt: skip

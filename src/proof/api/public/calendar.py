@@ -8,8 +8,11 @@ from proof.timestamps.calendar.service import Calendar
 
 # What clients say a digest is, whatever it is.
 DIGEST_TYPE = "application/x-www-form-urlencoded"
+
 TIMESTAMP_TYPE = "application/vnd.opentimestamps.v1"
+
 _FRESH = ((b"cache-control", b"no-store"), *ANY_ORIGIN)
+
 # Final once it is there; a block as deep as that does not go.
 _KEPT = ((b"cache-control", b"public, max-age=86400"), *ANY_ORIGIN)
 

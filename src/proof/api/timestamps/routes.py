@@ -2,8 +2,8 @@
 
 from proof.api.operations import Answer, Operation, Parameter
 from proof.api.services import Services
-from proof.api.settings import SettingHandlers
-from proof.api.timestamps import ProofFormat, TimestampHandlers
+from proof.api.timestamps.handlers import ProofFormat, TimestampHandlers
+from proof.api.timestamps.settings import SettingHandlers
 from proof.api.wire import (
     ExampleRequest,
     HashStatusAnswer,
@@ -22,7 +22,9 @@ from proof.partners.access.rates import CallClass
 from proof.partners.types import CredentialKind
 
 _KEY = CredentialKind.API_KEY
+
 _SUBMISSION_LIMIT = 1024 * 1024
+
 
 _SHA256 = Parameter(
     "sha256",
@@ -30,7 +32,9 @@ _SHA256 = Parameter(
     "64 hexadecimal digits",
     {"type": "string", "pattern": "^[0-9a-fA-F]{64}$"},
 )
+
 _TREE_ID = Parameter("treeId", "path", "a tree's UUID", {"type": "string", "format": "uuid"})
+
 _CURRENCY = Parameter(
     "currencyId",
     "query",
@@ -38,6 +42,7 @@ _CURRENCY = Parameter(
     {"type": "integer", "default": 900},
     required=False,
 )
+
 _FORMAT = Parameter(
     "format",
     "query",

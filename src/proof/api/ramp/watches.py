@@ -16,10 +16,13 @@ from proof.partners.errors import DirectoryStaleError
 from proof.ramp.transactions.updates import Reader, Update, Updates
 
 _LOOK_S = 0.5
+
 _STALE_PAUSE_S = 0.2
+
 # Each is a file and some memory. One partner environment has half of a process's places, and no more than
 # this.
 OPEN_AT_MOST = 20_000
+
 
 _open_sockets = Gauge("proof_websockets", "Open WebSockets", multiprocess_mode="livesum")
 
@@ -32,7 +35,9 @@ class Ending(NamedTuple):
 
 
 OVER = Ending(1000, "the transaction has come to its end")
+
 _NOT_ADMITTED = Ending(1008, "the credential does not let you in from here any more")
+
 _LAGGING = Ending(1013, "you read too slowly; connect again for the present state")
 
 

@@ -9,12 +9,21 @@ from uuid import UUID
 from starlette.types import Message, Receive, Scope, Send
 
 from proof.api.endpoint import presented_token, query_fields
-from proof.api.http import NOSNIFF, Call, Edge, Headers, Reply, refusing, send_reply
-from proof.api.notices import ending_headers, rate_headers
-from proof.api.ramp_errors import ramp_error_reply, ramp_reply
+from proof.api.http import (
+    NOSNIFF,
+    Call,
+    Edge,
+    Headers,
+    Reply,
+    ending_headers,
+    rate_headers,
+    refusing,
+    send_reply,
+)
+from proof.api.ramp.errors import ramp_error_reply, ramp_reply
+from proof.api.ramp.watches import OVER, Ending, Watch
 from proof.api.refusals import hold_back
 from proof.api.services import Services
-from proof.api.watches import OVER, Ending, Watch
 from proof.db.shares import Work, working_for
 from proof.partners.access.rates import CallClass
 from proof.partners.types import CredentialKind
@@ -22,7 +31,9 @@ from proof.ramp.sessions.errors import ParameterError
 from proof.ramp.transactions.updates import Update
 
 PATH = "/ws"
+
 _VERSION = b"13"
+
 _PORTS = {"http": 80, "https": 443}
 
 

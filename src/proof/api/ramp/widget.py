@@ -16,6 +16,7 @@ from proof.ramp.sessions.errors import UnauthorisedError
 from proof.ramp.sessions.state import State
 
 _encode = msgspec.json.Encoder().encode
+
 # What a browser or a proxy kept of one user, another would see.
 _NO_STORE = ((b"cache-control", b"no-store"),)
 

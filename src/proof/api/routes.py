@@ -1,15 +1,13 @@
 """Every URL of the API: by product and by caller, one list for each, and here all of them."""
 
 from proof.api.operations import Operation
-from proof.api.routes.operator_access import access_routes
-from proof.api.routes.operator_partners import partner_record_routes
-from proof.api.routes.operator_webhooks import operator_webhook_routes
-from proof.api.routes.partner import partner_routes
-from proof.api.routes.public import public_routes
-from proof.api.routes.ramp import ramp_routes
-from proof.api.routes.system import system_routes
-from proof.api.routes.timestamps import timestamp_routes
+from proof.api.operator.routes import access_routes, operator_webhook_routes, partner_record_routes
+from proof.api.partner import partner_routes
+from proof.api.public.routes import public_routes
+from proof.api.ramp.routes import ramp_routes
 from proof.api.services import Services
+from proof.api.system import system_routes
+from proof.api.timestamps.routes import timestamp_routes
 
 
 def routes(services: Services, openapi: bytes = b"{}") -> list[Operation]:

@@ -1,15 +1,17 @@
 """The URLs that anybody may call: the log, the calendar and the time-stamping authority."""
 
-from proof.api.calendar import DIGEST_TYPE, TIMESTAMP_TYPE, CalendarHandlers
-from proof.api.log import LogHandlers
 from proof.api.operations import Answer, Operation, Parameter
+from proof.api.public.calendar import DIGEST_TYPE, TIMESTAMP_TYPE, CalendarHandlers
+from proof.api.public.log import LogHandlers
+from proof.api.public.tsa import CHAIN_TYPE, REPLY_TYPE, REQUEST_TYPE, TsaHandlers
 from proof.api.services import Services
-from proof.api.tsa import CHAIN_TYPE, REPLY_TYPE, REQUEST_TYPE, TsaHandlers
 from proof.timestamps.calendar.service import MAX_COMMITMENT_BYTES
 from proof.timestamps.tsa.request import MAX_REQUEST_BYTES
 
 _TEXT = "text/plain"
+
 _BYTES = "application/octet-stream"
+
 
 _COMMITMENT = Parameter(
     "commitment",
@@ -24,8 +26,11 @@ def _path(name: str, description: str, pattern: str) -> Parameter:
 
 
 _POSITION = _path("position", "a tile path: 067, x001/x234/067, 067.p/7", "^[x0-9./p]+$")
+
 _LEVEL = _path("level", "tile level", "^[0-5]$")
+
 _OLD = _path("old", "the smaller size", "^[0-9]+$")
+
 _NEW = _path("new", "the larger size", "^[0-9]+$")
 
 

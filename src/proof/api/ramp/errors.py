@@ -73,7 +73,9 @@ RAMP_STATUSES: tuple[tuple[type[ProofError], int, str], ...] = (
     (ProviderError, 502, "upstream_error"),
 )
 
+
 _CODES: dict[type[ProofError], str] = {NotAnObjectError: "decode_error"}
+
 
 _log = structlog.get_logger()
 

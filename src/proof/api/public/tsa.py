@@ -6,7 +6,9 @@ from proof.core.errors import NotFoundError
 from proof.timestamps.tsa.service import TimeStampingAuthority
 
 REQUEST_TYPE = "application/timestamp-query"
+
 REPLY_TYPE = "application/timestamp-reply"
+
 CHAIN_TYPE = "application/pem-certificate-chain"
 
 

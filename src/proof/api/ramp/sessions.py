@@ -10,6 +10,7 @@ from proof.core.errors import InvalidInputError
 from proof.ramp.sessions.service import check_key
 
 _encode = msgspec.json.Encoder().encode
+
 _HIT = ((b"idempotency-hit", b"true"),)
 
 

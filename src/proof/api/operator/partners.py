@@ -4,7 +4,7 @@ import msgspec
 import structlog
 
 from proof.api.http import Call, Reply
-from proof.api.operator_wire import (
+from proof.api.operator.wire import (
     EditAnswer,
     EditRequest,
     HandoverAnswer,
@@ -36,9 +36,12 @@ from proof.ramp.providers.lacking import lacking_provider
 from proof.webhooks.service import Target
 
 _DIGITS = 6
+
 # An answer with secrets, or a link to them, is kept by nobody on the way.
 _NOT_KEPT = ((b"cache-control", b"no-store"),)
+
 _encode = msgspec.json.Encoder().encode
+
 _log = structlog.get_logger()
 
 

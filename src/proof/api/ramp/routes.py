@@ -7,18 +7,17 @@ from starlette.types import Scope
 from proof.api.endpoint import presented_token
 from proof.api.http import Call, Reply
 from proof.api.operations import ANY_METHOD, Answer, Operation, Parameter
-from proof.api.providers import ProviderHandlers
-from proof.api.ramp import RampHandlers
-from proof.api.sandbox import (
+from proof.api.ramp.callbacks import ProviderHandlers
+from proof.api.ramp.sandbox import (
     AdvanceAnswer,
     AdvanceRequest,
     SandboxHandlers,
     SimulateAnswer,
     SimulateRequest,
 )
-from proof.api.services import Services
-from proof.api.websocket import PATH, watch_transaction
-from proof.api.widget import (
+from proof.api.ramp.sessions import RampHandlers
+from proof.api.ramp.websocket import PATH, watch_transaction
+from proof.api.ramp.widget import (
     ChallengeRequest,
     KycRequest,
     NothingRequest,
@@ -27,6 +26,7 @@ from proof.api.widget import (
     QuoteRequest,
     WidgetHandlers,
 )
+from proof.api.services import Services
 from proof.core.errors import NotFoundError
 from proof.db.shares import Work
 from proof.partners.access.rates import CallClass
@@ -37,7 +37,9 @@ from proof.ramp.sessions.widget import OpenedWidget
 from proof.ramp.transactions.updates import UpdateMessage
 
 _TOKEN = CredentialKind.CLIENT_TOKEN
+
 _PAGE_BODY = 16 * 1024
+
 
 _TRANSACTION = Parameter(
     "merchant_transaction_id",
@@ -45,18 +47,21 @@ _TRANSACTION = Parameter(
     "a transaction's UUID",
     {"type": "string", "format": "uuid"},
 )
+
 _USER = Parameter(
     "partner_user_id",
     "path",
     "your id of the user",
     {"type": "string", "minLength": 1, "maxLength": 255},
 )
+
 _TX_ID = Parameter(
     "tx_id",
     "query",
     "a transaction's `merchant_transaction_id`",
     {"type": "string", "format": "uuid"},
 )
+
 _IDEMPOTENCY_KEY = Parameter(
     "Idempotency-Key",
     "header",

@@ -7,7 +7,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from proof.api.http import Call, Reply
-from proof.api.operator_webhooks import ID_MAX
+from proof.api.operator.webhooks import ID_MAX
 from proof.api.parameters import moment, printable_text, whole_number
 from proof.api.services import Services
 from proof.partners.access.refusals import Reason, Refusal, list_refusals
@@ -17,8 +17,11 @@ from proof.partners.environments import environment_names
 from proof.partners.types import CredentialKind, Environment
 
 REFUSALS_AT_MOST = 1_000
+
 AUDIT_DEFAULT = 50
+
 _BACK = timedelta(hours=24)
+
 _encode = msgspec.json.Encoder().encode
 
 

@@ -1,0 +1,1 @@
+"""What anybody may call: the log, the calendar, the time-stamping authority."""

@@ -1,0 +1,1 @@
+"""/v1: what partners submit, fetch and set."""
