@@ -67,7 +67,7 @@ $(READY): requirements/dev.txt pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
-proof-verify.pyz: $(READY) $(wildcard src/proof/verify/*.py) scripts/build_verifier.py
+proof-verify.pyz: $(READY) $(shell find src/proof/verify -name "*.py") scripts/build_verifier.py
 	$(BIN)/python scripts/build_verifier.py $@
 
 .PHONY: help demo test quick check serve bench mutate openapi verifier release lock clean

@@ -19,9 +19,9 @@ from proof.timestamps.proofs.payload import payload
 from proof.timestamps.trees.merkle import Step
 from proof.timestamps.types import Currency, SubmitStatus, Tree
 from proof.verify import ChainTrust, load_headers, parent, to_ots, verify_ots, verify_payload
-from proof.verify.bitcoin import merkle_root
-from proof.verify.headers import HeaderChain
-from proof.verify.networks import NETWORKS
+from proof.verify.evidence.bitcoin.evidence import merkle_root
+from proof.verify.evidence.bitcoin.headers import HeaderChain
+from proof.verify.evidence.bitcoin.networks import NETWORKS
 
 LEVELS, BLOCK_LEVELS = 20, 12
 _INDEX = 2_741

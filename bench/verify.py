@@ -30,8 +30,8 @@ from proof.verify import (
     verify_branch,
     verify_payload,
 )
-from proof.verify.note import COSIGNER_KEY, LOG_KEY, verifier_key
-from proof.verify.rfc6962 import leaf_hash
+from proof.verify.evidence.log.note import COSIGNER_KEY, LOG_KEY, verifier_key
+from proof.verify.evidence.log.rfc6962 import leaf_hash
 
 _Payload = dict[str, object]
 

@@ -19,8 +19,8 @@ from proof.timestamps.anchors.log.tree import append, inclusion_path, reader, ro
 from proof.timestamps.proofs.payload import payload
 from proof.timestamps.trees.merkle import build, tile_path
 from proof.timestamps.types import Currency, SubmitStatus, Tree
-from proof.verify.note import COSIGNER_KEY, LOG_KEY, verifier_key
-from proof.verify.rfc6962 import leaf_hash
+from proof.verify.evidence.log.note import COSIGNER_KEY, LOG_KEY, verifier_key
+from proof.verify.evidence.log.rfc6962 import leaf_hash
 
 ORIGIN = "example.org/log"
 SIGNED_AT_S = 1_767_225_600

@@ -21,7 +21,7 @@ from proof.timestamps.submissions.committer import Committer
 from proof.timestamps.submissions.service import Submissions
 from proof.timestamps.types import Chains, Currency, Receipt, SubmitStatus
 from proof.verify import Established, verify_payload
-from proof.verify.networks import TEST_NETWORKS
+from proof.verify.evidence.bitcoin.networks import TEST_NETWORKS
 from proof.verify.trust import ChainTrust
 
 PRODUCTION = Environment.PRODUCTION

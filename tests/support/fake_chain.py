@@ -25,7 +25,7 @@ from proof.timestamps.anchors.chain import (
     WrongNetworkError,
 )
 from proof.timestamps.types import Currency, SubmitStatus
-from proof.verify.header import double_sha256
+from proof.verify.evidence.bitcoin.header import double_sha256
 
 T = TypeVar("T")
 

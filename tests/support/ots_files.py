@@ -6,15 +6,10 @@ from pathlib import Path
 
 from tests.support import anchored
 
-from proof.verify import (
-    ChainTrust,
-    TrustedHeaders,
-    load_headers,
-    ots,
-    to_ots,
-)
-from proof.verify.headers import MIN_MAIN_WORK
-from proof.verify.networks import MAIN, NETWORKS
+from proof.verify import ChainTrust, TrustedHeaders, load_headers, to_ots
+from proof.verify.evidence.bitcoin.headers import MIN_MAIN_WORK
+from proof.verify.evidence.bitcoin.networks import MAIN, NETWORKS
+from proof.verify.evidence.ots import format as ots
 
 FOLDER = Path(__file__).parents[1] / "vectors"
 VECTORS = json.loads((FOLDER / "ots.json").read_text())

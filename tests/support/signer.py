@@ -12,7 +12,7 @@ from typing import Any
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from proof.verify import note
+from proof.verify.evidence.log import note
 
 ORIGIN = "log.example/test"
 COSIGNER = "cosigner.example/test"
@@ -20,7 +20,7 @@ TIME_S = 1_770_000_000
 
 
 def openssl_verify(public_key: bytes, message: bytes, signature: bytes) -> bool:
-    """The reference for `proof.verify.ed25519.verify`."""
+    """The reference for `proof.verify.evidence.log.ed25519.verify`."""
     try:
         Ed25519PublicKey.from_public_bytes(public_key).verify(signature, message)
     except (InvalidSignature, ValueError):

@@ -10,8 +10,6 @@ OpenTimestamps files. Each raises a subclass of `RefusedError` or returns an `Es
 or a connection or reads a clock; `python -m proof.verify --help` is the program that does open files.
 """
 
-from proof.verify.checkpoint import Checkpoint, Cosignature, verify_checkpoint
-from proof.verify.ed25519 import Ed25519Verify
 from proof.verify.errors import RefusedError
 from proof.verify.established import (
     BitcoinInclusion,
@@ -21,13 +19,15 @@ from proof.verify.established import (
     LogInclusion,
     TokenInclusion,
 )
-from proof.verify.headers import TrustedHeaders, load_headers
+from proof.verify.evidence.bitcoin.headers import TrustedHeaders, load_headers
+from proof.verify.evidence.log.checkpoint import Checkpoint, Cosignature, verify_checkpoint
+from proof.verify.evidence.log.ed25519 import Ed25519Verify
+from proof.verify.evidence.log.note import VerifierKey, VerifierKeyError, parse_verifier_key
+from proof.verify.evidence.log.rfc6962 import root_from_inclusion, verify_consistency
+from proof.verify.evidence.ots.evidence import EstablishedOts, verify_ots
+from proof.verify.evidence.ots.export import to_ots
 from proof.verify.merkle import Branch, parent, verify_branch
-from proof.verify.note import VerifierKey, VerifierKeyError, parse_verifier_key
-from proof.verify.ots_export import to_ots
-from proof.verify.ots_proof import EstablishedOts, verify_ots
 from proof.verify.payload import verify_payload
-from proof.verify.rfc6962 import root_from_inclusion, verify_consistency
 from proof.verify.trust import ChainTrust, TrustError
 
 __all__ = [

@@ -6,13 +6,14 @@ import sys
 from collections.abc import Sequence
 from typing import Final, NoReturn
 
-from proof.verify import files, report, report_ots
+from proof.verify import files, report
 from proof.verify.errors import NotAProofError, RefusedError, SubjectMismatchError, quoted
+from proof.verify.evidence.bitcoin.networks import TEST_NETWORKS
+from proof.verify.evidence.log.note import VerifierKey
+from proof.verify.evidence.ots import report as report_ots
+from proof.verify.evidence.ots.evidence import verify_ots
+from proof.verify.evidence.ots.format import FILE_HASHES, MAGIC, SHA256
 from proof.verify.files import UsageError
-from proof.verify.networks import TEST_NETWORKS
-from proof.verify.note import VerifierKey
-from proof.verify.ots import FILE_HASHES, MAGIC, SHA256
-from proof.verify.ots_proof import verify_ots
 from proof.verify.payload import verify_payload
 from proof.verify.strict_json import MAX_BYTES
 from proof.verify.trust import ChainTrust, TrustError

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Final, cast
 
 from proof.verify.errors import RefusedError, quoted
-from proof.verify.headers import TrustedHeaders, load_headers
-from proof.verify.keccak import keccak_256
-from proof.verify.note import VerifierKey, VerifierKeyError, parse_verifier_key
-from proof.verify.ots import MAGIC
-from proof.verify.ripemd160 import ripemd160
+from proof.verify.evidence.bitcoin.headers import TrustedHeaders, load_headers
+from proof.verify.evidence.ethereum.keccak import keccak_256
+from proof.verify.evidence.log.note import VerifierKey, VerifierKeyError, parse_verifier_key
+from proof.verify.evidence.ots.format import MAGIC
+from proof.verify.evidence.ots.ripemd160 import ripemd160
 
 STANDARD_INPUT: Final = "-"
 _MAX_KEY_FILE_BYTES: Final = 64 * 1024

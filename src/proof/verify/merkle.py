@@ -23,7 +23,7 @@ from proof.verify.errors import (
     TooManyLevelsError,
     quoted,
 )
-from proof.verify.members import join_hashes
+from proof.verify.strict_json import join_hashes
 
 MAX_LEVELS: Final = 64
 

@@ -7,9 +7,7 @@ says".
 from collections.abc import Sequence
 from typing import Final
 
-from proof.verify import ed25519, merkle
-from proof.verify.bitcoin import verify_bitcoin
-from proof.verify.ed25519 import Ed25519Verify
+from proof.verify import merkle
 from proof.verify.errors import (
     LeafMismatchError,
     RootMismatchError,
@@ -17,13 +15,20 @@ from proof.verify.errors import (
     quoted,
 )
 from proof.verify.established import ClaimedTree, Established, LogInclusion, utc_text
-from proof.verify.ethereum import verify_ethereum
-from proof.verify.log_evidence import LOG_CURRENCY, LOG_CURRENCY_ID, MAX_LOG_PATH, verify_log
-from proof.verify.members import hex_hash, integer, members, text
+from proof.verify.evidence.bitcoin.evidence import verify_bitcoin
+from proof.verify.evidence.ethereum.evidence import verify_ethereum
+from proof.verify.evidence.log import ed25519
+from proof.verify.evidence.log.ed25519 import Ed25519Verify
+from proof.verify.evidence.log.evidence import (
+    LOG_CURRENCY,
+    LOG_CURRENCY_ID,
+    MAX_LOG_PATH,
+    verify_log,
+)
+from proof.verify.evidence.log.note import VerifierKey
+from proof.verify.evidence.rfc3161.evidence import verify_rfc3161
 from proof.verify.merkle import Branch
-from proof.verify.note import VerifierKey
-from proof.verify.rfc3161 import verify_rfc3161
-from proof.verify.strict_json import parse_json
+from proof.verify.strict_json import hex_hash, integer, members, parse_json, text
 from proof.verify.trust import NO_CHAINS, ChainTrust
 
 __all__ = [

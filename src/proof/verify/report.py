@@ -5,15 +5,16 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TextIO
 
-from proof.verify.bitcoin import work_text
 from proof.verify.errors import RefusedError, quoted
 from proof.verify.established import (
-    BitcoinInclusion,
     Established,
-    EthereumInclusion,
     TokenInclusion,
     utc_text,
 )
+from proof.verify.evidence.bitcoin.report import bitcoin_facts, bitcoin_steps
+from proof.verify.evidence.ethereum.report import ethereum_facts, ethereum_steps
+from proof.verify.evidence.log.report import inclusion_step, log_facts, signature_step, time_step
+from proof.verify.evidence.rfc3161.report import token_facts, token_steps
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +57,10 @@ def as_json(established: Established, subject: Subject, exit_code: int) -> str:
         "sha256": established.leaf.hex(),
         "rootSha256": established.root.hex(),
         "levels": established.levels,
-        "log": _log_facts(established),
-        "bitcoin": established.bitcoin and _bitcoin_facts(established.bitcoin),
-        "ethereum": established.ethereum and _ethereum_facts(established.ethereum),
-        "rfc3161": established.token and _token_facts(established.token),
+        "log": log_facts(established),
+        "bitcoin": established.bitcoin and bitcoin_facts(established.bitcoin),
+        "ethereum": established.ethereum and ethereum_facts(established.ethereum),
+        "rfc3161": established.token and token_facts(established.token),
         "signedBy": established.signed_by,
         "timestamp": established.timestamp_ms,
         "compared": subject.sha256 is not None,
@@ -84,57 +85,6 @@ def refused(error: RefusedError, exit_code: int, *, as_json: bool) -> str:
     return json.dumps(facts, indent=2)
 
 
-def _log_facts(established: Established) -> dict[str, object] | None:
-    inclusion = established.inclusion
-    return (
-        None
-        if inclusion is None
-        else {
-            "origin": inclusion.origin,
-            "index": inclusion.index,
-            "size": inclusion.size,
-            "rootSha256": inclusion.root.hex(),
-        }
-    )
-
-
-def _bitcoin_facts(found: BitcoinInclusion) -> dict[str, object]:
-    return {
-        "network": found.network,
-        "height": found.height,
-        "block": found.block_hash[::-1].hex(),
-        "transaction": found.txid[::-1].hex(),
-        "timestamp": found.time_s * 1000,
-        "work": str(found.work),  # beyond what JSON numbers hold
-        "chainWork": None if found.chain_work is None else str(found.chain_work),
-        "tiedBy": found.tied_by,
-    }
-
-
-def _ethereum_facts(found: EthereumInclusion) -> dict[str, object]:
-    return {
-        "chainId": found.chain_id,
-        "number": found.number,
-        "block": "0x" + found.block_hash.hex(),
-        "transaction": "0x" + found.transaction_hash.hex(),
-        "index": found.index,
-        "timestamp": found.time_s * 1000,
-        "tiedBy": "block" if found.tied else None,
-    }
-
-
-def _token_facts(found: TokenInclusion) -> dict[str, object]:
-    return {
-        "serialNumber": str(found.serial),  # beyond what JSON numbers hold
-        "policy": found.policy,
-        "timestamp": found.time_ms,
-        "accuracyMicroseconds": found.accuracy_us,
-        "certificateSha256": found.certificate.hex(),
-        "signatureChecked": found.signature_checked,
-        "tiedBy": "certificate" if found.tied else None,
-    }
-
-
 def _steps(established: Established, subject: Subject) -> list[str]:
     root, leaf = established.root.hex(), established.leaf.hex()
     return [
@@ -149,85 +99,12 @@ def _steps(established: Established, subject: Subject) -> list[str]:
 
 def _evidence_steps(established: Established) -> list[str]:
     if established.bitcoin is not None:
-        return _bitcoin_steps(established.bitcoin)
+        return bitcoin_steps(established.bitcoin)
     if established.ethereum is not None:
-        return _ethereum_steps(established.ethereum)
+        return ethereum_steps(established.ethereum)
     if established.token is not None:
-        return _token_steps(established.token)
-    return [_inclusion_step(established), _signature_step(established), _time_step(established)]
-
-
-def _bitcoin_steps(found: BitcoinInclusion) -> list[str]:
-    block = found.block_hash[::-1].hex()
-    return [
-        f"ok  The root is in the Bitcoin transaction\n             {found.txid[::-1].hex()}.",
-        (
-            f"ok  The transaction is in the {found.network} block\n             {block},"
-            f"\n             whose header took {work_text(found.work)} hashes."
-        ),
-        _bitcoin_tie_step(found),
-    ]
-
-
-def _bitcoin_tie_step(found: BitcoinInclusion) -> str:
-    if found.tied_by == "headers" and found.chain_work is not None:
-        return (
-            f"ok  The block is the one at height {found.height} of the headers you gave,"
-            f" which took {work_text(found.chain_work)} hashes."
-        )
-    if found.tied_by is not None:
-        return "ok  The block's hash is one you gave."
-    return "--  The block was found in no headers of yours that show enough work."
-
-
-def _ethereum_steps(found: EthereumInclusion) -> list[str]:
-    return [
-        (
-            f"ok  The root is the data of the transaction\n             0x{found.transaction_hash.hex()}"
-            f"\n             for chain {found.chain_id}."
-        ),
-        (
-            f"ok  The transaction is number {found.index} of block {found.number}\n             0x"
-            f"{found.block_hash.hex()}."
-        ),
-        "ok  The block's hash is one you gave."
-        if found.tied
-        else "--  The block's hash is none that you gave.",
-    ]
-
-
-def _token_steps(found: TokenInclusion) -> list[str]:
-    certificate = found.certificate.hex()
-    return [
-        f"ok  The root is what the token with serial number\n             {found.serial} is over.",
-        f"ok  The token's digests are right, and so is its signature under the certificate"
-        f"\n             {certificate}."
-        if found.signature_checked
-        else f"--  The token's digests are right; its signature was not checked. Its certificate is"
-        f"\n             {certificate}.",
-        "ok  The certificate is one you gave."
-        if found.tied
-        else "--  Nothing was checked under a certificate you gave.",
-    ]
-
-
-def _inclusion_step(established: Established) -> str:
-    log = established.inclusion
-    if log is None:
-        return "--  No evidence was checked that the root is in a log or a chain."
-    return f"ok  The root is entry {log.index} of {log.size} in the log {quoted(log.origin)}."
-
-
-def _signature_step(established: Established) -> str:
-    if established.signed_by is None:
-        return "--  No signature was checked under a key you gave."
-    return f"ok  The log's root is signed by the key you gave for {quoted(established.signed_by)}."
-
-
-def _time_step(established: Established) -> str:
-    if established.timestamp_ms is None:
-        return "--  No time was checked under a key you gave."
-    return f"ok  The time {utc_text(established.timestamp_ms)} is signed by a cosigner you gave."
+        return token_steps(established.token)
+    return [inclusion_step(established), signature_step(established), time_step(established)]
 
 
 def subject_step(subject: Subject) -> str:

@@ -4,8 +4,8 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Final
 
-from proof.verify.headers import TrustedHeaders
-from proof.verify.networks import MAIN, TEST_NETWORKS
+from proof.verify.evidence.bitcoin.headers import TrustedHeaders
+from proof.verify.evidence.bitcoin.networks import MAIN, TEST_NETWORKS
 
 
 class TrustError(ValueError):

@@ -10,8 +10,8 @@ from tests.support.partners import execute, owner_of
 
 from proof.partners.types import Environment
 from proof.verify import parse_verifier_key, verify_checkpoint, verify_consistency
-from proof.verify.checkpoint import Checkpoint
-from proof.verify.rfc6962 import leaf_hash
+from proof.verify.evidence.log.checkpoint import Checkpoint
+from proof.verify.evidence.log.rfc6962 import leaf_hash
 
 Run = Callable[[Any], Any]
 

@@ -29,7 +29,7 @@ from proof.timestamps.proofs.audit_heads import (
 from proof.timestamps.proofs.errors import ProofNotYetError
 from proof.timestamps.submissions.committer import Committer
 from proof.verify import parse_verifier_key, verify_payload
-from proof.verify.note import LOG_KEY, VerifierKey
+from proof.verify.evidence.log.note import LOG_KEY, VerifierKey
 
 START = datetime(2026, 11, 21, 12, tzinfo=UTC)
 

@@ -18,7 +18,7 @@ from proof.timestamps.anchors.log.keys import verifier_keys
 from proof.timestamps.anchors.log.service import ClockBehindError, ensure_log
 from proof.timestamps.anchors.log.witness import LogRolledBackError, MarkUnwritableError
 from proof.verify import parse_verifier_key, verify_checkpoint
-from proof.verify.rfc6962 import leaf_hash
+from proof.verify.evidence.log.rfc6962 import leaf_hash
 
 Run = Callable[[Any], Any]
 PRODUCTION = Environment.PRODUCTION

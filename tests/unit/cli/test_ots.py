@@ -16,9 +16,10 @@ from typer.testing import CliRunner, Result
 
 from proof.cli.proofs import ots as ots_commands
 from proof.cli.proofs import verifying
-from proof.verify import ots, verify_ots
-from proof.verify.ots import parse_ots
-from proof.verify.ots_writing import write_timestamp
+from proof.verify import verify_ots
+from proof.verify.evidence.ots import format as ots
+from proof.verify.evidence.ots.format import parse_ots
+from proof.verify.evidence.ots.writing import write_timestamp
 
 ANCHORED = anchored.bitcoin()
 LOOPBACK = ("--open-network", "127.0.0.0/8")

@@ -3,8 +3,8 @@
 import pytest
 
 from proof.timestamps.anchors.ethereum.block import inclusion
-from proof.verify import rlp
-from proof.verify.trie import value_at
+from proof.verify.evidence.ethereum import rlp
+from proof.verify.evidence.ethereum.trie import value_at
 
 
 @pytest.mark.parametrize("count", [1, 2, 16, 127, 128, 129, 200, 256, 257, 300, 700])

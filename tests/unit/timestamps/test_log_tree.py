@@ -23,7 +23,7 @@ from proof.timestamps.anchors.log.tree import (
     tiles_read,
 )
 from proof.verify import root_from_inclusion, verify_consistency
-from proof.verify.rfc6962 import EMPTY_ROOT, leaf_hash
+from proof.verify.evidence.log.rfc6962 import EMPTY_ROOT, leaf_hash
 
 SMALL = 80
 

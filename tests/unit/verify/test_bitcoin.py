@@ -19,17 +19,16 @@ from proof.verify import (
     Established,
     RefusedError,
     TrustError,
-    bitcoin,
-    chain_errors,
     errors,
-    headers,
     load_headers,
     verify_payload,
 )
-from proof.verify.bitcoin import MAX_PATH, merkle_root
-from proof.verify.header import MIN_LONE_WORK, parse_header
-from proof.verify.networks import MAIN, NETWORKS
-from proof.verify.transaction import is_transaction_of_64_bytes, read_anchor
+from proof.verify.evidence.bitcoin import evidence as bitcoin
+from proof.verify.evidence.bitcoin import headers
+from proof.verify.evidence.bitcoin.evidence import MAX_PATH, merkle_root
+from proof.verify.evidence.bitcoin.header import MIN_LONE_WORK, parse_header
+from proof.verify.evidence.bitcoin.networks import MAIN, NETWORKS
+from proof.verify.evidence.bitcoin.transaction import is_transaction_of_64_bytes, read_anchor
 
 VECTORS = json.loads((Path(__file__).parents[2] / "vectors" / "bitcoin.json").read_text())
 ANCHORED = anchored.bitcoin()
@@ -101,7 +100,7 @@ def test_the_real_paths_of_block_100000(index: int) -> None:
 
 
 def test_a_real_transaction_without_a_root_is_refused() -> None:
-    with pytest.raises(chain_errors.RootOutputError, match="0 OP_RETURN"):
+    with pytest.raises(errors.RootOutputError, match="0 OP_RETURN"):
         read_anchor(bytes.fromhex(VECTORS["genesis"]["coinbase"]), ROOT)
 
 
@@ -157,9 +156,7 @@ def easy_main(monkeypatch: pytest.MonkeyPatch) -> Payload:
 
 
 def test_a_lone_main_header_under_the_floor_is_refused(easy_main: Payload) -> None:
-    with pytest.raises(
-        chain_errors.LowDifficultyError, match=r"took 2\^1.0 hashes, under the 2\^76"
-    ):
+    with pytest.raises(errors.LowDifficultyError, match=r"took 2\^1.0 hashes, under the 2\^76"):
         tied(easy_main, ChainTrust())
     trust = ChainTrust(bitcoin_blocks={BLOCK})
     assert tied(easy_main, trust).tied
@@ -179,7 +176,7 @@ def test_a_weak_main_chain_ties_nothing(
 ) -> None:
     """Headers that anybody could have made do not stand for the main chain, though they match."""
     weak = ChainTrust(headers=load_headers(anchored.header_file(ANCHORED.headers, MAIN)))
-    with pytest.raises(chain_errors.LowDifficultyError):
+    with pytest.raises(errors.LowDifficultyError):
         tied(easy_main, weak)
     monkeypatch.setattr(bitcoin, "MIN_LONE_WORK", 2)
     established = tied(easy_main, weak)
@@ -269,66 +266,66 @@ def _low_difficulty(payload: Payload) -> None:
 
 FORGERIES: dict[str, tuple[type[RefusedError], Callable[[Payload], object]]] = {
     "self-pair expanding right": (
-        chain_errors.DuplicatedNodeError,
+        errors.DuplicatedNodeError,
         _self_pair_expanding_right,
     ),
-    "copy with a right sibling": (chain_errors.DuplicatedNodeError, _copy_with_a_right_sibling),
-    "64-byte transaction": (chain_errors.InnerNodeError, _sixty_four_byte_transaction),
-    "root in a script that spends": (chain_errors.RootOutputError, _root_in_a_script_that_spends),
-    "root in a witness": (chain_errors.RootOutputError, _root_in_a_witness),
-    "swapped sibling": (chain_errors.MerkleRootMismatchError, _sibling_swapped),
-    "header of low difficulty": (chain_errors.LowDifficultyError, _low_difficulty),
-    "other network": (chain_errors.OtherNetworkError, evidence(network="signet")),
-    "unknown network": (chain_errors.OtherNetworkError, evidence(network="dogecoin")),
-    "depth bomb": (chain_errors.MerklePathTooLongError, evidence(path=["00" * 32] * 100_00)),
+    "copy with a right sibling": (errors.DuplicatedNodeError, _copy_with_a_right_sibling),
+    "64-byte transaction": (errors.InnerNodeError, _sixty_four_byte_transaction),
+    "root in a script that spends": (errors.RootOutputError, _root_in_a_script_that_spends),
+    "root in a witness": (errors.RootOutputError, _root_in_a_witness),
+    "swapped sibling": (errors.MerkleRootMismatchError, _sibling_swapped),
+    "header of low difficulty": (errors.LowDifficultyError, _low_difficulty),
+    "other network": (errors.OtherNetworkError, evidence(network="signet")),
+    "unknown network": (errors.OtherNetworkError, evidence(network="dogecoin")),
+    "depth bomb": (errors.MerklePathTooLongError, evidence(path=["00" * 32] * 100_00)),
     "one level too many": (
-        chain_errors.MerklePathTooLongError,
+        errors.MerklePathTooLongError,
         evidence(path=["00" * 32] * (MAX_PATH + 1)),
     ),
-    "other height": (chain_errors.OtherHeaderError, evidence(height=6)),
+    "other height": (errors.OtherHeaderError, evidence(height=6)),
     "header without work": (
-        chain_errors.ProofOfWorkError,
+        errors.ProofOfWorkError,
         lambda p: p["evidence"].update(
             header=mine(HEADER[4:36], HEADER[36:68], 1296692802, good=False).hex()
         ),
     ),
     "header of another merkle root": (
-        chain_errors.MerkleRootMismatchError,
+        errors.MerkleRootMismatchError,
         evidence(header=ANCHORED.headers[6].hex()),
     ),
     "header on a fork": (
-        chain_errors.OtherHeaderError,
+        errors.OtherHeaderError,
         lambda p: (p["evidence"].update(header=mine(bytes(32), HEADER[36:68], 1296692802).hex()),),
     ),
     "header cut": (errors.HexError, evidence(header=HEADER[:79].hex())),
     "header in upper case": (errors.HexError, evidence(header=HEADER.hex().upper())),
     "header with spaces": (errors.HexError, evidence(header=HEADER.hex()[:158] + "  ")),
     "no header": (errors.MemberError, evidence(header=None)),
-    "index beyond the path": (chain_errors.PositionError, evidence(index=8)),
-    "other index": (chain_errors.MerkleRootMismatchError, evidence(index=2)),
+    "index beyond the path": (errors.PositionError, evidence(index=8)),
+    "other index": (errors.MerkleRootMismatchError, evidence(index=2)),
     "negative index": (errors.MemberError, evidence(index=-1)),
     "path of numbers": (errors.MemberError, evidence(path=[1, 2, 3])),
     "no path": (errors.MemberError, evidence(path=None)),
     "negative height": (errors.MemberError, evidence(height=-1)),
     "no network": (errors.MemberError, evidence(network=None)),
     "another root": (
-        chain_errors.RootOutputError,
+        errors.RootOutputError,
         evidence(transaction=transaction(bytes(32)).hex()),
     ),
     "two roots": (
-        chain_errors.RootOutputError,
+        errors.RootOutputError,
         evidence(transaction=transaction(ROOT, outputs=[b"\x6a\x20" + bytes(32)]).hex()),
     ),
     "root pushed with more": (
-        chain_errors.RootOutputError,
+        errors.RootOutputError,
         lambda p: rebuilt(p, transaction(ROOT).replace(b"\x22\x6a\x20", b"\x22\x6a\x1f", 1)),
     ),
     "transaction cut": (
-        chain_errors.TransactionFormatError,
+        errors.TransactionFormatError,
         evidence(transaction=transaction(ROOT)[:-1].hex()),
     ),
     "transaction lengthened": (
-        chain_errors.TransactionFormatError,
+        errors.TransactionFormatError,
         evidence(transaction=transaction(ROOT).hex() + "00"),
     ),
     "transaction too long": (
@@ -336,23 +333,23 @@ FORGERIES: dict[str, tuple[type[RefusedError], Callable[[Payload], object]]] = {
         evidence(transaction="00" * 100_001),
     ),
     "input count of 2^64": (
-        chain_errors.TransactionTooLargeError,
+        errors.TransactionTooLargeError,
         evidence(transaction=("02000000ff" + "ff" * 8 + "00" * 60)),
     ),
     "output count of 2^32": (
-        chain_errors.TransactionTooLargeError,
+        errors.TransactionTooLargeError,
         evidence(transaction="0200000001" + "00" * 36 + "00" * 5 + "feffffffff" + "00" * 20),
     ),
     "script length of 2^64": (
-        chain_errors.TransactionFormatError,
+        errors.TransactionFormatError,
         evidence(transaction="0200000001" + "00" * 36 + "ff" + "ff" * 8 + "00" * 20),
     ),
     "long form of a short number": (
-        chain_errors.TransactionFormatError,
+        errors.TransactionFormatError,
         evidence(transaction="02000000fd0100" + "00" * 60),
     ),
     "marked as witnessed without witness": (
-        chain_errors.TransactionFormatError,
+        errors.TransactionFormatError,
         lambda p: p["evidence"].update(
             transaction=(
                 transaction(ROOT)[:4] + b"\x00\x01" + transaction(ROOT)[4:-4] + b"\x00" + bytes(4)
@@ -360,7 +357,7 @@ FORGERIES: dict[str, tuple[type[RefusedError], Callable[[Payload], object]]] = {
         ),
     ),
     "witness of 2^64 items": (
-        chain_errors.TransactionFormatError,
+        errors.TransactionFormatError,
         lambda p: p["evidence"].update(
             transaction=(
                 transaction(ROOT)[:4] + b"\x00\x01" + transaction(ROOT)[4:-4] + b"\xff" * 9
@@ -393,9 +390,9 @@ def test_64_byte_transaction_as_inner_node() -> None:
     node += b"\x01" + struct.pack("<Q", 1000) + b"\x00" + bytes(4)
     assert len(node) == 64
     assert is_transaction_of_64_bytes(node)
-    with pytest.raises(chain_errors.InnerNodeError):
+    with pytest.raises(errors.InnerNodeError):
         merkle_root(node[:32], 0, [node[32:]])
-    with pytest.raises(chain_errors.InnerNodeError):
+    with pytest.raises(errors.InnerNodeError):
         merkle_root(node[32:], 1, [node[:32]])
     assert not is_transaction_of_64_bytes(node[:63])
     assert not is_transaction_of_64_bytes(node[:4] + b"\x02" + node[5:])
@@ -408,9 +405,9 @@ def test_hashes_do_not_look_like_transactions(node: bytes) -> None:
 
 
 def test_a_test_network_counts_only_when_it_is_named() -> None:
-    with pytest.raises(chain_errors.OtherNetworkError, match="counts only when you name"):
+    with pytest.raises(errors.OtherNetworkError, match="counts only when you name"):
         verify_payload(RAW)
-    with pytest.raises(chain_errors.OtherNetworkError):
+    with pytest.raises(errors.OtherNetworkError):
         verify_payload(RAW, chains=ChainTrust(networks={"signet", "testnet4"}))
 
 
@@ -424,7 +421,7 @@ def test_the_difficulty_floor_stands_between_the_networks_past_and_its_present()
 @pytest.mark.parametrize("bits", [0x20800000, 0x00000000, 0x01003456, 0x217FFFFF, 0xFF123456])
 def test_targets_that_are_none(bits: int) -> None:
     raw = HEADER[:72] + struct.pack("<I", bits) + HEADER[76:]
-    with pytest.raises((chain_errors.HeaderFormatError, chain_errors.LowDifficultyError)):
+    with pytest.raises((errors.HeaderFormatError, errors.LowDifficultyError)):
         parse_header(raw, NETWORKS["regtest"])
 
 

@@ -9,7 +9,7 @@ from tests.support import anchored
 
 from proof.verify import to_ots
 from proof.verify.cli import main
-from proof.verify.ots import KECCAK256, MAGIC
+from proof.verify.evidence.ots.format import KECCAK256, MAGIC
 
 VECTORS = Path(__file__).parents[2] / "vectors"
 CONTENT = b"1"

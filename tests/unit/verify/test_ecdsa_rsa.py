@@ -16,9 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.support.tokens import key
 
-from proof.verify import ecdsa
-from proof.verify import rsa as ours
-from proof.verify.ecdsa import P256, P384, Curve
+from proof.verify.evidence.rfc3161 import ecdsa
+from proof.verify.evidence.rfc3161 import rsa as ours
+from proof.verify.evidence.rfc3161.ecdsa import P256, P384, Curve
 
 CURVES = {"p256": P256, "p384": P384}
 HASHES: dict[str, hashes.HashAlgorithm] = {

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.support.signer import Signer, openssl_verify
 
-from proof.verify import ed25519
+from proof.verify.evidence.log import ed25519
 
 VECTORS = Path(__file__).parents[2] / "vectors"
 WYCHEPROOF = json.loads((VECTORS / "ed25519_wycheproof.json").read_text())["tests"]

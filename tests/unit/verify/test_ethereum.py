@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 from tests.support import anchored
 from tests.support.anchored import CHAIN_ID, Payload, Trie, ethereum_header, signed_transaction
 
-from proof.verify import ChainTrust, RefusedError, chain_errors, errors, rlp, verify_payload
-from proof.verify.ethereum import check_transaction, parse_ethereum_header
-from proof.verify.trie import value_at
+from proof.verify import ChainTrust, RefusedError, errors, verify_payload
+from proof.verify.evidence.ethereum import rlp
+from proof.verify.evidence.ethereum.evidence import check_transaction, parse_ethereum_header
+from proof.verify.evidence.ethereum.trie import value_at
 
 VALID = anchored.ethereum()
 RAW = json.dumps(VALID).encode()
@@ -118,78 +119,78 @@ def _non_canonical(raw: bytes) -> bytes:
 
 
 FORGERIES: dict[str, tuple[type[RefusedError], Callable[[Payload], object]]] = {
-    "node cut": (chain_errors.TriePathError, _list_changed(lambda nodes: nodes.pop())),
+    "node cut": (errors.TriePathError, _list_changed(lambda nodes: nodes.pop())),
     "node added": (
-        chain_errors.TriePathError,
+        errors.TriePathError,
         _list_changed(lambda nodes: nodes.append(nodes[0])),
     ),
-    "nodes swapped": (chain_errors.TrieHashError, _list_changed(lambda nodes: nodes.reverse())),
+    "nodes swapped": (errors.TrieHashError, _list_changed(lambda nodes: nodes.reverse())),
     "swapped sibling": (
-        chain_errors.TrieHashError,
+        errors.TrieHashError,
         _list_changed(lambda nodes: nodes.__setitem__(0, nodes[0][:-2] + "81")),
     ),
-    "other index": (chain_errors.TrieHashError, evidence(index=0)),
-    "index in no block": (chain_errors.TriePathError, evidence(index=20)),
+    "other index": (errors.TrieHashError, evidence(index=0)),
+    "index in no block": (errors.TriePathError, evidence(index=20)),
     "depth bomb": (errors.MemberError, evidence(proof=["80"] * 10_000)),
     "long node": (errors.HexError, evidence(proof=["80" * 4_097])),
     "no nodes": (errors.MemberError, evidence(proof=None)),
-    "empty proof": (chain_errors.TriePathError, evidence(proof=[])),
+    "empty proof": (errors.TriePathError, evidence(proof=[])),
     "nested lists": (
-        chain_errors.RlpError,
+        errors.RlpError,
         evidence(header=("f9" + "07fa") + "c1" * 2041 + "c0"),
     ),
     "another root": (
-        chain_errors.EthereumDataError,
+        errors.EthereumDataError,
         in_block(signed_transaction(sha256(b"x").digest(), 1)),
     ),
     "root with more behind it": (
-        chain_errors.EthereumDataError,
+        errors.EthereumDataError,
         in_block(signed_transaction(ROOT + b"x", 1)),
     ),
-    "for another chain": (chain_errors.ChainIdError, in_block(signed_transaction(ROOT, 1), 1)),
+    "for another chain": (errors.ChainIdError, in_block(signed_transaction(ROOT, 1), 1)),
     "legacy for another chain": (
-        chain_errors.ChainIdError,
+        errors.ChainIdError,
         in_block(signed_transaction(ROOT, 1, legacy=True), 1),
     ),
     "legacy for any chain": (
-        chain_errors.ChainIdError,
+        errors.ChainIdError,
         in_block(reference.encode([1, 1, 1, bytes(20), 0, ROOT, 27, 5, 5])),
     ),
     "root in the access list": (
-        chain_errors.EthereumDataError,
+        errors.EthereumDataError,
         in_block(_fee_market(b"", [[b"\x11" * 20, [ROOT]]])),
     ),
     "data that is a list": (
-        chain_errors.EthereumDataError,
+        errors.EthereumDataError,
         in_block(_fee_market([ROOT], [])),
     ),
     "length in a byte too many": (
-        chain_errors.RlpError,
+        errors.RlpError,
         in_block(_non_canonical(signed_transaction(ROOT, 1))),
     ),
     "blob transaction": (
-        chain_errors.EthereumTransactionError,
+        errors.EthereumTransactionError,
         in_block(b"\x03" + signed_transaction(ROOT, 1)[1:]),
     ),
     "transaction of few fields": (
-        chain_errors.EthereumTransactionError,
+        errors.EthereumTransactionError,
         in_block(b"\x02" + reference.encode([CHAIN_ID, ROOT, bytes(40)])),
     ),
     "header without fields": (
-        chain_errors.EthereumHeaderError,
+        errors.EthereumHeaderError,
         evidence(header=reference.encode([b""] * 14).hex()),
     ),
-    "header with a list": (chain_errors.EthereumHeaderError, _fields_changed(7, [])),
-    "header with a short root": (chain_errors.EthereumHeaderError, _fields_changed(4, bytes(31))),
-    "header of the year 10000": (chain_errors.EthereumHeaderError, _fields_changed(11, 2**40)),
-    "header time with zeros": (chain_errors.RlpError, _fields_changed(11, b"\x00\x01")),
-    "header of another block": (chain_errors.TrieHashError, _fields_changed(4, bytes(32))),
+    "header with a list": (errors.EthereumHeaderError, _fields_changed(7, [])),
+    "header with a short root": (errors.EthereumHeaderError, _fields_changed(4, bytes(31))),
+    "header of the year 10000": (errors.EthereumHeaderError, _fields_changed(11, 2**40)),
+    "header time with zeros": (errors.RlpError, _fields_changed(11, b"\x00\x01")),
+    "header of another block": (errors.TrieHashError, _fields_changed(4, bytes(32))),
     "header cut": (
-        chain_errors.RlpError,
+        errors.RlpError,
         lambda p: p["evidence"].update(header=p["evidence"]["header"][:-2]),
     ),
     "header lengthened": (
-        chain_errors.RlpError,
+        errors.RlpError,
         lambda p: p["evidence"].update(header=p["evidence"]["header"] + "00"),
     ),
     "other currency": (errors.CurrencyMismatchError, tree(currencyId=0)),
@@ -241,7 +242,7 @@ def test_rlp_lengths_at_their_edges(size: int) -> None:
 def test_rlp_refuses_what_the_library_refuses(raw: bytes) -> None:
     try:
         found = rlp.decode(raw)
-    except chain_errors.RlpError:
+    except errors.RlpError:
         return
     assert reference.encode(found) == raw
 
@@ -255,7 +256,7 @@ def test_rlp_integers(value: int) -> None:
 
 def test_rlp_is_bounded() -> None:
     for raw in (b"\xc1" * 60_000, b"\xfa\x00\xea\x60" + b"\x80" * 60_000, b"\xbf" + b"\xff" * 8):
-        with pytest.raises(chain_errors.RlpError):
+        with pytest.raises(errors.RlpError):
             rlp.decode(raw)
 
 

@@ -17,10 +17,10 @@ from tests.support.anchored import (
     mine,
 )
 
-from proof.verify import RefusedError, chain_errors, load_headers
-from proof.verify.header import bits_from_target, target_from_bits
-from proof.verify.headers import MIN_MAIN_WORK, PERIOD, HeaderChain, parse_head
-from proof.verify.networks import MAIN, NETWORKS, Network, TargetRule
+from proof.verify import RefusedError, errors, load_headers
+from proof.verify.evidence.bitcoin.header import bits_from_target, target_from_bits
+from proof.verify.evidence.bitcoin.headers import MIN_MAIN_WORK, PERIOD, HeaderChain, parse_head
+from proof.verify.evidence.bitcoin.networks import MAIN, NETWORKS, Network, TargetRule
 
 VECTORS = json.loads((Path(__file__).parents[2] / "vectors" / "bitcoin.json").read_text())
 CHAIN = anchored.chain(30)
@@ -81,49 +81,49 @@ def _header(height: int, bits: int = REGTEST_BITS, *, good: bool = True) -> byte
 
 
 REFUSED: dict[str, tuple[type[RefusedError], bytes]] = {
-    "another header in between": (chain_errors.LinkageError, _replaced(9, _header(9))),
+    "another header in between": (errors.LinkageError, _replaced(9, _header(9))),
     "headers in another order": (
-        chain_errors.LinkageError,
+        errors.LinkageError,
         anchored.header_file([*CHAIN[:5], CHAIN[6], CHAIN[5]]),
     ),
     "a header twice": (
-        chain_errors.LinkageError,
+        errors.LinkageError,
         anchored.header_file([*CHAIN[:5], CHAIN[4], *CHAIN[5:]]),
     ),
     "a header left out": (
-        chain_errors.LinkageError,
+        errors.LinkageError,
         anchored.header_file([*CHAIN[:5], *CHAIN[6:]]),
     ),
     "no work": (
-        chain_errors.ProofOfWorkError,
+        errors.ProofOfWorkError,
         anchored.header_file([*CHAIN[:9], _header(9, good=False)]),
     ),
     "harder than the rule": (
-        chain_errors.RetargetError,
+        errors.RetargetError,
         anchored.header_file([*CHAIN[:9], _header(9, 0x201FFFFF)]),
     ),
     "easier than the network": (
-        chain_errors.LowDifficultyError,
+        errors.LowDifficultyError,
         anchored.header_file([*CHAIN[:9], _header(9, 0x2100FFFF)]),
     ),
     "another first block": (
-        chain_errors.GenesisError,
+        errors.GenesisError,
         anchored.header_file([mine(bytes(32), bytes(32), GENESIS_TIME_S), *CHAIN[1:]]),
     ),
     "a regtest chain called main": (
-        chain_errors.LowDifficultyError,
+        errors.LowDifficultyError,
         anchored.header_file(CHAIN, "main"),
     ),
-    "cut within a header": (chain_errors.HeaderFileError, FILE[:-1]),
-    "empty": (chain_errors.HeaderFileError, b""),
-    "no chain at all": (chain_errors.HeaderFileError, b"\x00" * 800),
-    "unknown network": (chain_errors.OtherNetworkError, anchored.header_file(CHAIN, "liquid")),
-    "later version": (chain_errors.HeaderFileError, FILE.replace(b"/1 ", b"/2 ", 1)),
-    "no line end": (chain_errors.HeaderFileError, b"proof-headers/1 regtest 0"),
-    "endless line": (chain_errors.HeaderFileError, b"proof-headers/1 regtest " + b"1" * 1000),
-    "height with a sign": (chain_errors.HeaderFileError, FILE.replace(b" 0\n", b" -1\n", 1)),
+    "cut within a header": (errors.HeaderFileError, FILE[:-1]),
+    "empty": (errors.HeaderFileError, b""),
+    "no chain at all": (errors.HeaderFileError, b"\x00" * 800),
+    "unknown network": (errors.OtherNetworkError, anchored.header_file(CHAIN, "liquid")),
+    "later version": (errors.HeaderFileError, FILE.replace(b"/1 ", b"/2 ", 1)),
+    "no line end": (errors.HeaderFileError, b"proof-headers/1 regtest 0"),
+    "endless line": (errors.HeaderFileError, b"proof-headers/1 regtest " + b"1" * 1000),
+    "height with a sign": (errors.HeaderFileError, FILE.replace(b" 0\n", b" -1\n", 1)),
     "main from the middle of a period": (
-        chain_errors.HeaderFileError,
+        errors.HeaderFileError,
         anchored.header_file(CHAIN, "main", 100_000),
     ),
 }
@@ -159,11 +159,11 @@ def test_the_target_is_recomputed_after_a_period(spacing_s: int, bits: int) -> N
     assert bits_from_target(min(easiest * took_s // 1_209_600, easiest)) == bits
     assert grown.last_hash is not None
     for wrong in {REGTEST_BITS, 0x201FFFFF, 0x203FFFFF} - {bits}:
-        with pytest.raises(chain_errors.RetargetError):
+        with pytest.raises(errors.RetargetError):
             grown.extend(mine(grown.last_hash, bytes(32), time_s + 1, wrong))
     assert grown.height == PERIOD
     grown.extend(mine(grown.last_hash, bytes(32), time_s + 1, bits))
-    with pytest.raises(chain_errors.RetargetError):
+    with pytest.raises(errors.RetargetError):
         grown.extend(mine(grown.last_hash, bytes(32), time_s + 2, 0x200FFFFF))
 
 
@@ -171,7 +171,7 @@ def test_a_refused_header_leaves_the_next_target_as_it_was() -> None:
     grown, time_s = _easy_period(300)
     assert grown.last_hash is not None
     idle = mine(grown.last_hash, bytes(32), time_s + 1, 0x203FF7DE, good=False)
-    with pytest.raises(chain_errors.ProofOfWorkError):
+    with pytest.raises(errors.ProofOfWorkError):
         grown.extend(idle)
     grown.extend(mine(grown.last_hash, bytes(32), time_s + 1, 0x203FF7DE))
     assert grown.height == PERIOD + 1
@@ -215,7 +215,7 @@ def test_a_time_is_after_the_median_of_the_eleven_before(case: str) -> None:
     grown = _with_times(times, start)
     before, height = grown.last_hash, grown.height
     assert before is not None
-    with pytest.raises(chain_errors.HeaderTimeError, match=f"the header at {height},"):
+    with pytest.raises(errors.HeaderTimeError, match=f"the header at {height},"):
         grown.extend(mine(before, bytes(32), GENESIS_TIME_S + 60 * refused))
     assert (grown.last_hash, grown.height) == (before, height)
     grown.extend(mine(before, bytes(32), GENESIS_TIME_S + 60 * taken))
@@ -226,7 +226,7 @@ def test_a_file_that_begins_later_has_no_median_for_its_first_eleven() -> None:
     backwards = _with_times([*range(110, 0, -10)], start=5_000)
     assert backwards.height == 5_011
     assert backwards.last_hash is not None
-    with pytest.raises(chain_errors.HeaderTimeError):
+    with pytest.raises(errors.HeaderTimeError):
         backwards.extend(mine(backwards.last_hash, bytes(32), GENESIS_TIME_S + 60 * 60))
 
 
@@ -249,7 +249,7 @@ def test_the_median_does_not_depend_on_how_headers_come(jumps: list[int], cuts: 
         for cut in [*cuts, len(headers)]:
             grown.extend(b"".join(rest[:cut]))
             rest = rest[cut:]
-    except chain_errors.HeaderTimeError:
+    except errors.HeaderTimeError:
         assert not allowed
     else:
         assert allowed

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proof.verify.keccak import _sponge, keccak_256
+from proof.verify.evidence.ethereum.keccak import _sponge, keccak_256
 
 # The first two are in every implementation of Ethereum; the third is the selector of ERC-20's transfer.
 DIGESTS = {

@@ -14,28 +14,18 @@ import rlp as reference
 from tests.support import anchored
 from tests.support.anchored import transaction
 
-from proof.verify import (
-    certificate,
-    chain_errors,
-    checkpoint,
-    der,
-    errors,
-    files,
-    members,
-    note,
-    ots,
-    ots_writing,
-    rfc6962,
-    rlp,
-    rsa,
-    verify_payload,
-)
-from proof.verify.bitcoin import untied_reason
-from proof.verify.ethereum import parse_ethereum_header
-from proof.verify.headers import load_headers
+from proof.verify import errors, files, strict_json, verify_payload
+from proof.verify.errors import DerError, TokenTimeError
+from proof.verify.evidence.bitcoin.evidence import untied_reason
+from proof.verify.evidence.bitcoin.headers import load_headers
+from proof.verify.evidence.bitcoin.transaction import is_transaction_of_64_bytes, read_anchor
+from proof.verify.evidence.ethereum import rlp
+from proof.verify.evidence.ethereum.evidence import parse_ethereum_header
+from proof.verify.evidence.log import checkpoint, note, rfc6962
+from proof.verify.evidence.ots import format as ots
+from proof.verify.evidence.ots import writing as ots_writing
+from proof.verify.evidence.rfc3161 import certificate, der, rsa
 from proof.verify.strict_json import parse_json
-from proof.verify.token_errors import DerError, TokenTimeError
-from proof.verify.transaction import is_transaction_of_64_bytes, read_anchor
 
 ROOT = bytes(range(32))
 
@@ -67,7 +57,7 @@ def _transaction(inputs: int, outputs: int, *, witness: bytes = b"") -> bytes:
 
 
 def _text(length: int) -> object:
-    return members.text({"it": "x" * length}, "it", "that")
+    return strict_json.text({"it": "x" * length}, "it", "that")
 
 
 def _list(depth: int, items: int) -> object:
@@ -130,42 +120,52 @@ def _time(fraction: str) -> object:
 ON_AND_BEYOND: dict[str, tuple[type[Exception], Callable[[int], object], int, int]] = {
     "characters of a text, least": (errors.MemberError, _text, 1, 0),
     "characters of a text": (errors.MemberError, _text, 1024, 1025),
-    "a number": (errors.MemberError, lambda n: members.integer({"it": n}, "it", "that", 7), 7, 8),
+    "a number": (
+        errors.MemberError,
+        lambda n: strict_json.integer({"it": n}, "it", "that", 7),
+        7,
+        8,
+    ),
     "a number, least": (
         errors.MemberError,
-        lambda n: members.integer({"it": n}, "it", "that", 7),
+        lambda n: strict_json.integer({"it": n}, "it", "that", 7),
         0,
         -1,
     ),
     "bytes in hex, least": (
         errors.HexError,
-        lambda n: members.hex_bytes("ab" * n, "it", 2, 4),
+        lambda n: strict_json.hex_bytes("ab" * n, "it", 2, 4),
         2,
         1,
     ),
-    "bytes in hex": (errors.HexError, lambda n: members.hex_bytes("ab" * n, "it", 2, 4), 4, 5),
+    "bytes in hex": (errors.HexError, lambda n: strict_json.hex_bytes("ab" * n, "it", 2, 4), 4, 5),
     "items in hex": (
         errors.MemberError,
-        lambda n: members.hex_list(["ab"] * n, "it", 3, 1, 1),
+        lambda n: strict_json.hex_list(["ab"] * n, "it", 3, 1, 1),
         3,
         4,
     ),
-    "texts of a list": (errors.MemberError, lambda n: members.text_list(["x"] * n, "it", 3), 3, 4),
+    "texts of a list": (
+        errors.MemberError,
+        lambda n: strict_json.text_list(["x"] * n, "it", 3),
+        3,
+        4,
+    ),
     "digits of a hash": (
         errors.HexError,
-        lambda n: members.decode_hashes([_digits(n)], "it"),
+        lambda n: strict_json.decode_hashes([_digits(n)], "it"),
         64,
         65,
     ),
     "digits of a hash, least": (
         errors.HexError,
-        lambda n: members.decode_hashes([_digits(n)], "it"),
+        lambda n: strict_json.decode_hashes([_digits(n)], "it"),
         64,
         63,
     ),
     "hashes of a half more": (
         errors.HexError,
-        lambda n: members.decode_hashes([_digits(n)] * 2, "it"),
+        lambda n: strict_json.decode_hashes([_digits(n)] * 2, "it"),
         64,
         96,
     ),
@@ -193,47 +193,47 @@ ON_AND_BEYOND: dict[str, tuple[type[Exception], Callable[[int], object], int, in
     ),
     "signatures of a checkpoint": (errors.NoteTooLargeError, _note, 64, 65),
     "bytes of a checkpoint": (errors.NoteTooLargeError, _note_of, 131_072, 131_073),
-    "lists in lists": (chain_errors.RlpError, lambda n: _list(n, 0), 8, 9),
-    "items of RLP": (chain_errors.RlpError, lambda n: _list(1, n), 4095, 4096),
-    "items of RLP in two lists": (chain_errors.RlpError, lambda n: _list(2, n), 4094, 4095),
+    "lists in lists": (errors.RlpError, lambda n: _list(n, 0), 8, 9),
+    "items of RLP": (errors.RlpError, lambda n: _list(1, n), 4095, 4096),
+    "items of RLP in two lists": (errors.RlpError, lambda n: _list(2, n), 4094, 4095),
     "fields of a header, least": (
-        chain_errors.EthereumHeaderError,
+        errors.EthereumHeaderError,
         lambda n: parse_ethereum_header(_header(n)),
         15,
         14,
     ),
     "fields of a header": (
-        chain_errors.EthereumHeaderError,
+        errors.EthereumHeaderError,
         lambda n: parse_ethereum_header(_header(n)),
         40,
         41,
     ),
     "bytes of an RLP number": (
-        chain_errors.RlpError,
+        errors.RlpError,
         lambda n: rlp.integer(b"\x01" * n, "it"),
         8,
         9,
     ),
     "inputs, least": (
-        chain_errors.TransactionTooLargeError,
+        errors.TransactionTooLargeError,
         lambda n: read_anchor(_transaction(n, 2), ROOT),
         1,
         0,
     ),
     "inputs": (
-        chain_errors.TransactionTooLargeError,
+        errors.TransactionTooLargeError,
         lambda n: read_anchor(_transaction(n, 2), ROOT),
         2000,
         2001,
     ),
     "outputs": (
-        chain_errors.TransactionTooLargeError,
+        errors.TransactionTooLargeError,
         lambda n: read_anchor(_transaction(1, n), ROOT),
         2000,
         2001,
     ),
     "items of a witness": (
-        chain_errors.TransactionFormatError,
+        errors.TransactionFormatError,
         lambda n: read_anchor(_transaction(1, 1, witness=bytes([n]) + b"\x00" * n), ROOT),
         1,
         0,
@@ -248,37 +248,37 @@ ON_AND_BEYOND: dict[str, tuple[type[Exception], Callable[[int], object], int, in
     "digits of a second": (TokenTimeError, lambda n: _time("1" * n), 9, 10),
     "digits of a second, least": (TokenTimeError, lambda n: _time("1" * n), 1, 0),
     "bytes of an OpenTimestamps argument, least": (
-        chain_errors.OtsArgumentError,
+        errors.OtsArgumentError,
         lambda n: _ots(b"\xf0" + bytes([n]) + b"x" * n + ADDRESS),
         1,
         0,
     ),
     "bytes of an OpenTimestamps message": (
-        chain_errors.OtsArgumentError,
+        errors.OtsArgumentError,
         lambda n: _ots(b"\xf0" + ots.number_bytes(n - 32) + b"x" * (n - 32) + ADDRESS),
         4096,
         4097,
     ),
     "bytes of a message in hex": (
-        chain_errors.OtsArgumentError,
+        errors.OtsArgumentError,
         lambda n: ots.apply_operation((0xF3, b""), b"x" * n),
         2048,
         2049,
     ),
     "operations after one another": (
-        chain_errors.OtsDepthError,
+        errors.OtsDepthError,
         lambda n: _ots(b"\x08" * n + ADDRESS),
         256,
         257,
     ),
     "attestations": (
-        chain_errors.OtsTooLargeError,
+        errors.OtsTooLargeError,
         lambda n: _ots((b"\xff" + ADDRESS) * (n - 1) + ADDRESS),
         1000,
         1001,
     ),
     "operations": (
-        chain_errors.OtsTooLargeError,
+        errors.OtsTooLargeError,
         lambda n: _ots(
             (b"\xff" + b"\x08" * 25 + ADDRESS) * 799 + b"\x08" * (n - 799 * 25) + ADDRESS
         ),
@@ -286,31 +286,31 @@ ON_AND_BEYOND: dict[str, tuple[type[Exception], Callable[[int], object], int, in
         20_001,
     ),
     "blocks of slow hashing": (
-        chain_errors.OtsTooLargeError,
+        errors.OtsTooLargeError,
         lambda n: _ots((b"\xff" + b"\x03" * 205 + ADDRESS) * 4 + b"\x03" * (n - 820) + ADDRESS),
         1024,
         1025,
     ),
     "a height": (
-        chain_errors.OtsAttestationError,
+        errors.OtsAttestationError,
         lambda n: ots.bitcoin_attestation(n, ROOT),
         2**31 - 1,
         2**31,
     ),
     "characters of a calendar's address": (
-        chain_errors.OtsAttestationError,
+        errors.OtsAttestationError,
         lambda n: ots.pending_attestation("a" * n),
         1000,
         1001,
     ),
     "characters of a calendar's address, least": (
-        chain_errors.OtsAttestationError,
+        errors.OtsAttestationError,
         lambda n: ots.pending_attestation("a" * n),
         1,
         0,
     ),
     "bytes of an OpenTimestamps number": (
-        chain_errors.OtsNumberError,
+        errors.OtsNumberError,
         lambda n: ots.read_number(b"\x81" * (n - 1) + b"\x01", 0),
         9,
         10,
@@ -379,7 +379,7 @@ def test_a_number_in_a_transaction_has_its_shortest_form_alone() -> None:
     raw = transaction(ROOT)
     assert re.match(rb"....\x01", raw, re.DOTALL)
     for long in (b"\xfd\x01\x00", b"\xfe\x01\x00\x00\x00", b"\xff\x01" + bytes(7)):
-        with pytest.raises(chain_errors.TransactionFormatError):
+        with pytest.raises(errors.TransactionFormatError):
             read_anchor(raw[:4] + long + raw[5:], ROOT)
     assert read_anchor(_transaction(253, 253), ROOT).stripped
 

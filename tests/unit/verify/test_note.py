@@ -12,11 +12,11 @@ from proof.verify import (
     RefusedError,
     VerifierKeyError,
     errors,
-    note,
     parse_verifier_key,
     verify_checkpoint,
 )
-from proof.verify.checkpoint import parse_checkpoint_body
+from proof.verify.evidence.log import note
+from proof.verify.evidence.log.checkpoint import parse_checkpoint_body
 
 ROOT = bytes(range(32))
 BODY = note.checkpoint_body(ORIGIN, 7, ROOT)

@@ -41,20 +41,13 @@ from tests.support.ots_files import (
     main_headers,
 )
 
-from proof.verify import (
-    ChainTrust,
-    chain_errors,
-    errors,
-    load_headers,
-    ots,
-    to_ots,
-    verify_ots,
-)
-from proof.verify.headers import MIN_MAIN_WORK
-from proof.verify.networks import MAIN
-from proof.verify.ots_proof import attestations
-from proof.verify.ots_writing import graft, merge, write_ots, write_timestamp
-from proof.verify.ripemd160 import ripemd160
+from proof.verify import ChainTrust, errors, load_headers, to_ots, verify_ots
+from proof.verify.evidence.bitcoin.headers import MIN_MAIN_WORK
+from proof.verify.evidence.bitcoin.networks import MAIN
+from proof.verify.evidence.ots import format as ots
+from proof.verify.evidence.ots.evidence import attestations
+from proof.verify.evidence.ots.ripemd160 import ripemd160
+from proof.verify.evidence.ots.writing import graft, merge, write_ots, write_timestamp
 
 # Real files
 
@@ -127,9 +120,9 @@ def test_witnesses_are_left_out() -> None:
 def test_a_refused_payload_becomes_nothing() -> None:
     payload = ANCHORED.changed()
     payload["evidence"]["index"] = 2
-    with pytest.raises(chain_errors.MerkleRootMismatchError):
+    with pytest.raises(errors.MerkleRootMismatchError):
         to_ots(payload)
-    with pytest.raises(chain_errors.NotExpressibleError):
+    with pytest.raises(errors.NotExpressibleError):
         to_ots(anchored.ethereum())
     with pytest.raises(errors.MemberError):
         to_ots({key: value for key, value in payload.items() if key != "evidence"})
@@ -143,7 +136,7 @@ def test_a_transaction_too_long_for_the_format() -> None:
     payload["evidence"] |= {
         "transaction": raw.hex(), "path": [], "index": 0, "header": header.hex()
     }  # fmt: skip
-    with pytest.raises(chain_errors.NotExpressibleError, match="4096"):
+    with pytest.raises(errors.NotExpressibleError, match="4096"):
         to_ots(payload)
 
 
@@ -237,7 +230,7 @@ def test_an_answer_that_fits_in_a_thousand_places_is_refused() -> None:
     items = [b"\xf0\x02" + n.to_bytes(2, "big") + PENDING for n in range(2, 400)]
     message = file.timestamp.message + bytes(1000)
     answer = ots.parse_timestamp(b"".join(b"\xff" + one for one in items[1:]) + items[0], message)
-    with pytest.raises(chain_errors.OtsTooLargeError, match="in 899 places"):
+    with pytest.raises(errors.OtsTooLargeError, match="in 899 places"):
         graft(file.timestamp, answer)
     few = ots.parse_timestamp(items[0], message)
     assert len(list(attestations(graft(file.timestamp, few)))) == 2 * 899
@@ -252,5 +245,5 @@ def test_merging_shares_what_is_the_same() -> None:
     )
     assert write_timestamp(merge(merged, other)) == write_timestamp(merged)
     assert write_timestamp(merge(other, one)) == write_timestamp(merged)
-    with pytest.raises(chain_errors.OtsMergeError):
+    with pytest.raises(errors.OtsMergeError):
         merge(one, ots.parse_timestamp(PENDING, bytes(32)))

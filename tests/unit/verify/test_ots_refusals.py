@@ -22,127 +22,123 @@ from tests.support.ots_files import (
     about,
 )
 
-from proof.verify import (
-    RefusedError,
-    chain_errors,
-    ots,
-    verify_ots,
-)
-from proof.verify.ots_writing import write_ots
+from proof.verify import RefusedError, errors, verify_ots
+from proof.verify.evidence.ots import format as ots
+from proof.verify.evidence.ots.writing import write_ots
 
 REFUSED: dict[str, tuple[type[RefusedError], bytes]] = {
-    "empty": (chain_errors.OtsMagicError, b""),
-    "another magic": (chain_errors.OtsMagicError, HELLO.replace(b"Proof", b"proof", 1)),
-    "later version": (chain_errors.OtsMagicError, HELLO.replace(b"\x94\x01\x08", b"\x94\x02\x08")),
-    "only magic": (chain_errors.OtsTruncatedError, ots.MAGIC),
-    "no digest": (chain_errors.OtsTruncatedError, HEAD + b"\x08"),
-    "digest cut": (chain_errors.OtsTruncatedError, HEAD + b"\x08" + bytes(31)),
-    "no timestamp": (chain_errors.OtsTruncatedError, about(b"")),
+    "empty": (errors.OtsMagicError, b""),
+    "another magic": (errors.OtsMagicError, HELLO.replace(b"Proof", b"proof", 1)),
+    "later version": (errors.OtsMagicError, HELLO.replace(b"\x94\x01\x08", b"\x94\x02\x08")),
+    "only magic": (errors.OtsTruncatedError, ots.MAGIC),
+    "no digest": (errors.OtsTruncatedError, HEAD + b"\x08"),
+    "digest cut": (errors.OtsTruncatedError, HEAD + b"\x08" + bytes(31)),
+    "no timestamp": (errors.OtsTruncatedError, about(b"")),
     "file hashed by appending": (
-        chain_errors.OtsOperationError,
+        errors.OtsOperationError,
         HEAD + b"\xf0\x01\x00" + bytes(40),
     ),
-    "unknown operation": (chain_errors.OtsOperationError, about(b"\x09" + PENDING)),
-    "two forks in one place": (chain_errors.OtsOperationError, about(b"\xff\xff" + PENDING * 2)),
-    "fork without an end": (chain_errors.OtsTruncatedError, about(b"\xff" + PENDING)),
-    "operation without an end": (chain_errors.OtsTruncatedError, about(b"\x08")),
-    "trailing bytes": (chain_errors.OtsTrailingError, about(PENDING) + b"\x00"),
-    "two files": (chain_errors.OtsTrailingError, HELLO + HELLO),
-    "empty argument": (chain_errors.OtsArgumentError, about(b"\xf0\x00" + PENDING)),
+    "unknown operation": (errors.OtsOperationError, about(b"\x09" + PENDING)),
+    "two forks in one place": (errors.OtsOperationError, about(b"\xff\xff" + PENDING * 2)),
+    "fork without an end": (errors.OtsTruncatedError, about(b"\xff" + PENDING)),
+    "operation without an end": (errors.OtsTruncatedError, about(b"\x08")),
+    "trailing bytes": (errors.OtsTrailingError, about(PENDING) + b"\x00"),
+    "two files": (errors.OtsTrailingError, HELLO + HELLO),
+    "empty argument": (errors.OtsArgumentError, about(b"\xf0\x00" + PENDING)),
     "argument of 4,097": (
-        chain_errors.OtsArgumentError,
+        errors.OtsArgumentError,
         about(b"\xf0\x81\x20" + bytes(4097) + PENDING),
     ),
     "message of 4,097": (
-        chain_errors.OtsArgumentError,
+        errors.OtsArgumentError,
         about(b"\xf0\xe1\x1f" + bytes(4065) + PENDING),
     ),
     "hexlify of 2,049": (
-        chain_errors.OtsArgumentError,
+        errors.OtsArgumentError,
         about(b"\xf0\xe1\x0f" + bytes(2017) + b"\xf3" + PENDING),
     ),
-    "hexlify bomb": (chain_errors.OtsArgumentError, about(b"\xf3" * 200 + PENDING)),
+    "hexlify bomb": (errors.OtsArgumentError, about(b"\xf3" * 200 + PENDING)),
     "length of 2^63": (
-        chain_errors.OtsNumberError,
+        errors.OtsNumberError,
         about(b"\xf0" + b"\xff" * 9 + b"\x01" + PENDING),
     ),
     "length in too many bytes": (
-        chain_errors.OtsNumberError,
+        errors.OtsNumberError,
         about(b"\xf0\x81\x00\x00" + PENDING),
     ),
-    "length beyond the file": (chain_errors.OtsTruncatedError, about(b"\xf0\x20\x00")),
-    "depth bomb": (chain_errors.OtsDepthError, about(b"\x08" * 257 + PENDING)),
+    "length beyond the file": (errors.OtsTruncatedError, about(b"\xf0\x20\x00")),
+    "depth bomb": (errors.OtsDepthError, about(b"\x08" * 257 + PENDING)),
     "depth bomb over forks": (
-        chain_errors.OtsDepthError,
+        errors.OtsDepthError,
         about((b"\xff" + PENDING + b"\x08") * 257 + PENDING),
     ),
     "depth bomb of a mebibyte": (
-        chain_errors.OtsTooLargeError,
+        errors.OtsTooLargeError,
         about(b"\x08" * ots.MAX_BYTES + PENDING),
     ),
     "operation bomb": (
-        chain_errors.OtsTooLargeError,
+        errors.OtsTooLargeError,
         about((b"\xff" + b"\x08" * 200 + b"\x00" * 10) * 200 + PENDING),
     ),
     "attestation bomb": (
-        chain_errors.OtsTooLargeError,
+        errors.OtsTooLargeError,
         about((b"\xff\x00" + b"\x01" * 8 + b"\x00") * 1001 + PENDING),
     ),
     "Keccak bomb": (
-        chain_errors.OtsTooLargeError,
+        errors.OtsTooLargeError,
         about((b"\xff\xf0\x80\x1f" + bytes(3968) + b"\x67" + PENDING) * 20 + PENDING),
     ),
     "Keccak bomb of short messages": (
-        chain_errors.OtsTooLargeError,
+        errors.OtsTooLargeError,
         about((b"\xff" + b"\x67" * 250 + PENDING) * 2 + PENDING),
     ),
     "RIPEMD-160 bomb of short messages": (
-        chain_errors.OtsTooLargeError,
+        errors.OtsTooLargeError,
         about((b"\xff" + b"\x03" * 250 + PENDING) * 5 + PENDING),
     ),
-    "attestation cut": (chain_errors.OtsTruncatedError, about(b"\x00\x01\x02")),
+    "attestation cut": (errors.OtsTruncatedError, about(b"\x00\x01\x02")),
     "payload of 8,193": (
-        chain_errors.OtsArgumentError,
+        errors.OtsArgumentError,
         about(bytes(1) + b"\x01" * 8 + b"\x81\x40" + bytes(8193)),
     ),
     "block of no Merkle root": (
-        chain_errors.OtsAttestationError,
+        errors.OtsAttestationError,
         about(b"\xf0\x01\x00" + BITCOIN),
     ),
     "block without height": (
-        chain_errors.OtsAttestationError,
+        errors.OtsAttestationError,
         about(b"\x00" + ots.BITCOIN_TAG + b"\x00"),
     ),
     "block with two heights": (
-        chain_errors.OtsAttestationError,
+        errors.OtsAttestationError,
         about(b"\x00" + ots.BITCOIN_TAG + b"\x02\x07\x07"),
     ),
     "block at 2^35": (
-        chain_errors.OtsAttestationError,
+        errors.OtsAttestationError,
         about(b"\x00" + ots.BITCOIN_TAG + b"\x06\x80\x80\x80\x80\x80\x01"),
     ),
     "calendar with a space": (
-        chain_errors.OtsAttestationError,
+        errors.OtsAttestationError,
         about(b"\x00" + ots.PENDING_TAG + b"\x04\x03a b"),
     ),
     "calendar with a query": (
-        chain_errors.OtsAttestationError,
+        errors.OtsAttestationError,
         about(b"\x00" + ots.PENDING_TAG + b"\x04\x03a?b"),
     ),
     "calendar of half a surrogate": (
-        chain_errors.OtsAttestationError,
+        errors.OtsAttestationError,
         about(b"\x00" + ots.PENDING_TAG + b"\x04\x03\xed\xa0\x80"),
     ),
     "calendar of no length": (
-        chain_errors.OtsAttestationError,
+        errors.OtsAttestationError,
         about(b"\x00" + ots.PENDING_TAG + b"\x01\x00"),
     ),
     "calendar cut": (
-        chain_errors.OtsAttestationError,
+        errors.OtsAttestationError,
         about(b"\x00" + ots.PENDING_TAG + b"\x03\x05ab"),
     ),
     "calendar of 1,001": (
-        chain_errors.OtsAttestationError,
+        errors.OtsAttestationError,
         about(b"\x00" + ots.PENDING_TAG + b"\xeb\x07\xe9\x07" + b"a" * 1001),
     ),
 }
@@ -174,7 +170,7 @@ FORGED: dict[str, Callable[[], bytes]] = {
 @pytest.mark.parametrize("attack", FORGED)
 def test_forged_files_do_not_come_to_the_block(attack: str) -> None:
     assert verify_ots(OURS, chains=TRUST).tied
-    with pytest.raises(chain_errors.OtherHeaderError):
+    with pytest.raises(errors.OtherHeaderError):
         verify_ots(FORGED[attack](), chains=TRUST)
 
 
@@ -253,6 +249,6 @@ def test_a_bomb_of_reversals_stops_at_the_depth(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(ots, "apply_operation", apply)
     begun = about(b"\xf0\xe0\x1f" + bytes(4064))
     bomb = begun + b"\xf2" * (ots.MAX_BYTES - len(begun) - len(PENDING)) + PENDING
-    with pytest.raises(chain_errors.OtsDepthError):
+    with pytest.raises(errors.OtsDepthError):
         ots.parse_ots(bomb)
     assert len(applied) == ots.MAX_DEPTH - 1

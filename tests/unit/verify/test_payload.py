@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from tests.support import signer
 from tests.support.signer import COSIGNER, KEYS, LOG, ORIGIN, TIME_S, WITNESS, Signer
 
-from proof.verify import Established, RefusedError, errors, note, verify_payload
+from proof.verify import Established, RefusedError, errors, verify_payload
+from proof.verify.evidence.log import note
 from proof.verify.payload import utc_text
 from proof.verify.strict_json import MAX_BYTES, MAX_NESTING, parse_json
 

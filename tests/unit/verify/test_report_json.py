@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from proof.verify import report, report_ots
+from proof.verify import report
 from proof.verify.established import (
     BitcoinInclusion,
     ClaimedTree,
@@ -12,8 +12,13 @@ from proof.verify.established import (
     LogInclusion,
     TokenInclusion,
 )
-from proof.verify.ots import Attestation
-from proof.verify.ots_proof import BitcoinAttestation, EstablishedOts, PendingAttestation
+from proof.verify.evidence.ots import report as report_ots
+from proof.verify.evidence.ots.evidence import (
+    BitcoinAttestation,
+    EstablishedOts,
+    PendingAttestation,
+)
+from proof.verify.evidence.ots.format import Attestation
 
 LEAF, ROOT = bytes(32), bytes(range(32))
 REVERSED = ROOT[::-1].hex()

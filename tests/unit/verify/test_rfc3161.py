@@ -26,8 +26,9 @@ from tests.support.tokens import (
 )
 
 from proof.timestamps.tsa import der as writing
-from proof.verify import ChainTrust, RefusedError, der, errors, token_errors, verify_payload
-from proof.verify.token import MAX_TOKEN_BYTES, parse_token
+from proof.verify import ChainTrust, RefusedError, errors, verify_payload
+from proof.verify.evidence.rfc3161 import der
+from proof.verify.evidence.rfc3161.token import MAX_TOKEN_BYTES, parse_token
 
 CERTIFICATE = tokens.certificate()
 VALID = tokens.payload()
@@ -186,30 +187,30 @@ FORGERIES: dict[str, tuple[type[RefusedError], Callable[[Payload], object]]] = {
     "no token": (errors.MemberError, evidence(token=None)),
     "empty token": (errors.HexError, evidence(token="")),
     "too long": (errors.HexError, evidence(token="30" * (MAX_TOKEN_BYTES + 1))),
-    "cut": (token_errors.DerError, raw(lambda token: token[:-1])),
-    "lengthened": (token_errors.DerError, raw(lambda token: token + b"\x00")),
-    "indefinite length": (token_errors.DerError, raw(lambda token: b"\x30\x80" + token[4:])),
-    "depth bomb": (token_errors.DerError, evidence(token="3080" * 8_000)),
-    "length bomb": (token_errors.DerError, evidence(token="3083ffffff06")),
-    "long tag": (token_errors.DerError, evidence(token="3f8101")),
+    "cut": (errors.DerError, raw(lambda token: token[:-1])),
+    "lengthened": (errors.DerError, raw(lambda token: token + b"\x00")),
+    "indefinite length": (errors.DerError, raw(lambda token: b"\x30\x80" + token[4:])),
+    "depth bomb": (errors.DerError, evidence(token="3080" * 8_000)),
+    "length bomb": (errors.DerError, evidence(token="3083ffffff06")),
+    "long tag": (errors.DerError, evidence(token="3f8101")),
     "an answer instead of its token": (
-        token_errors.DerError,
+        errors.DerError,
         raw(lambda token: writing.sequence(writing.sequence(writing.integer(0)), token)),
     ),
-    "other content": (token_errors.TokenFormatError, made(content_type="1.2.840.113549.1.7.1")),
-    "two signers": (token_errors.TokenFormatError, made(signers=2)),
-    "no signer": (token_errors.TokenFormatError, made(signers=0)),
-    "version 2": (token_errors.TokenFormatError, made(version=2)),
-    "negative serial number": (token_errors.TokenFormatError, made(serial=-1)),
-    "serial number of 300 bits": (token_errors.TokenFormatError, made(serial=1 << 300)),
-    "another root": (token_errors.TokenImprintError, made(root=sha256(b"x").digest())),
-    "root with more behind it": (token_errors.TokenImprintError, made(root=bytes(33))),
+    "other content": (errors.TokenFormatError, made(content_type="1.2.840.113549.1.7.1")),
+    "two signers": (errors.TokenFormatError, made(signers=2)),
+    "no signer": (errors.TokenFormatError, made(signers=0)),
+    "version 2": (errors.TokenFormatError, made(version=2)),
+    "negative serial number": (errors.TokenFormatError, made(serial=-1)),
+    "serial number of 300 bits": (errors.TokenFormatError, made(serial=1 << 300)),
+    "another root": (errors.TokenImprintError, made(root=sha256(b"x").digest())),
+    "root with more behind it": (errors.TokenImprintError, made(root=bytes(33))),
     "root as another digest": (
-        token_errors.TokenImprintError,
+        errors.TokenImprintError,
         made(imprint_oid=OIDS["sha512"]),
     ),
     "critical extension": (
-        token_errors.TokenExtensionError,
+        errors.TokenExtensionError,
         made(
             after=writing.tlv(
                 0xA1,
@@ -219,42 +220,42 @@ FORGERIES: dict[str, tuple[type[RefusedError], Callable[[Payload], object]]] = {
             )
         ),
     ),
-    "something after the end": (token_errors.DerError, made(after=b"\x05\x00")),
+    "something after the end": (errors.DerError, made(after=b"\x05\x00")),
     "accuracy below zero": (
-        token_errors.TokenTimeError,
+        errors.TokenTimeError,
         made(accuracy=writing.sequence(writing.integer(-1))),
     ),
     "accuracy of 1000 ms": (
-        token_errors.TokenTimeError,
+        errors.TokenTimeError,
         made(accuracy=writing.sequence(b"\x80\x02\x03\xe8")),
     ),
     "content type missing": (
-        token_errors.TokenAttributeError,
+        errors.TokenAttributeError,
         made(attributes={CONTENT_TYPE: None}),
     ),
     "content type of data": (
-        token_errors.TokenAttributeError,
+        errors.TokenAttributeError,
         made(attributes={CONTENT_TYPE: (writing.object_identifier("1.2.840.113549.1.7.1"),)}),
     ),
-    "digest missing": (token_errors.TokenAttributeError, made(attributes={MESSAGE_DIGEST: None})),
+    "digest missing": (errors.TokenAttributeError, made(attributes={MESSAGE_DIGEST: None})),
     "digest of another TSTInfo": (
-        token_errors.TokenDigestError,
+        errors.TokenDigestError,
         made(attributes={MESSAGE_DIGEST: (octets(bytes(32)),)}),
     ),
     "two digests in one attribute": (
-        token_errors.TokenAttributeError,
+        errors.TokenAttributeError,
         made(attributes={MESSAGE_DIGEST: (octets(bytes(32)), octets(bytes(31)))}),
     ),
     "digest attribute twice": (
-        token_errors.TokenAttributeError,
+        errors.TokenAttributeError,
         made(more_attributes=(writing.sequence(DIGEST, writing.set_of(octets(bytes(32)))),)),
     ),
     "SHA-1 as the signer's digest": (
-        token_errors.TokenDigestError,
+        errors.TokenDigestError,
         made(digest_oid=OIDS["sha1"]),
     ),
     "signature with another digest": (
-        token_errors.TokenFormatError,
+        errors.TokenFormatError,
         made(
             signature_algorithm=writing.sequence(
                 writing.object_identifier("1.2.840.10045.4.3.4")
@@ -262,37 +263,37 @@ FORGERIES: dict[str, tuple[type[RefusedError], Callable[[Payload], object]]] = {
         ),
     ),
     "certificate not named": (
-        token_errors.TokenAttributeError,
+        errors.TokenAttributeError,
         made(attributes={SIGNING_CERTIFICATE_V2: None}),
     ),
-    "certificate missing": (token_errors.TokenCertificateError, made(certificates=())),
+    "certificate missing": (errors.TokenCertificateError, made(certificates=())),
     "swapped certificate of the same key": (
-        token_errors.TokenCertificateError,
+        errors.TokenCertificateError,
         made(certificates=(BOTH.public_bytes(Encoding.DER),)),
     ),
     "another signer named": (
-        token_errors.TokenCertificateError,
+        errors.TokenCertificateError,
         made(
             identified=writing.sequence(CERTIFICATE.issuer.public_bytes(), writing.integer(8))
         ),
     ),
-    "certificate of a web server": (token_errors.TokenCertificateError, made(signer=WEB)),
-    "certificate for two purposes": (token_errors.TokenCertificateError, made(signer=BOTH)),
+    "certificate of a web server": (errors.TokenCertificateError, made(signer=WEB)),
+    "certificate for two purposes": (errors.TokenCertificateError, made(signer=BOTH)),
     "certificate for any purpose": (
-        token_errors.TokenCertificateError,
+        errors.TokenCertificateError,
         made(signer=tokens.certificate("p256", ())),
     ),
     "purpose not critical": (
-        token_errors.TokenCertificateError,
+        errors.TokenCertificateError,
         made(signer=tokens.certificate("p256", critical=False)),
     ),
     "certificate expired": (
-        token_errors.TokenCertificateError,
+        errors.TokenCertificateError,
         made(signer=tokens.certificate(valid_until=tokens.AT - timedelta(seconds=1))),
     ),
-    "weak key": (token_errors.TokenKeyError, made(kind="rsa1024")),
+    "weak key": (errors.TokenKeyError, made(kind="rsa1024")),
     "RSA under an EC key": (
-        token_errors.TokenKeyError,
+        errors.TokenKeyError,
         made(
             signature_algorithm=writing.sequence(
                 writing.object_identifier("1.2.840.113549.1.1.11")
@@ -300,7 +301,7 @@ FORGERIES: dict[str, tuple[type[RefusedError], Callable[[Payload], object]]] = {
         ),
     ),
     "ECDSA under an RSA key": (
-        token_errors.TokenKeyError,
+        errors.TokenKeyError,
         made(
             kind="rsa2048",
             signature_algorithm=writing.sequence(
@@ -309,16 +310,16 @@ FORGERIES: dict[str, tuple[type[RefusedError], Callable[[Payload], object]]] = {
         ),
     ),
     "signed by another key": (
-        token_errors.TokenSignatureError,
+        errors.TokenSignatureError,
         made(kind="rsa2048", signed_by="rsa3072"),
     ),
     "signature of zeros": (
-        token_errors.TokenSignatureError,
+        errors.TokenSignatureError,
         made(signature=lambda _: writing.sequence(writing.integer(0), writing.integer(0))),
     ),
-    "no signature": (token_errors.DerError, made(signature=lambda _: b"")),
+    "no signature": (errors.DerError, made(signature=lambda _: b"")),
     "signature with more behind it": (
-        token_errors.DerError,
+        errors.DerError,
         made(signature=lambda signature: signature + b"\x00"),
     ),
     "other currency": (errors.CurrencyMismatchError, tree(currencyId=900, currency="LOG")),
@@ -341,7 +342,7 @@ for _name, _time in {
     "year 0": b"00000202024000Z",
     "digits of another script": "٢٠٢٦٠٢٠٢٠٢٤٠٠٠Z".encode(),
 }.items():
-    FORGERIES[f"time: {_name}"] = (token_errors.TokenTimeError, made(time=_time))
+    FORGERIES[f"time: {_name}"] = (errors.TokenTimeError, made(time=_time))
 
 
 @pytest.mark.parametrize("attack", FORGERIES)
@@ -386,7 +387,7 @@ def test_any_bytes_replaced(index: int, size: int, other: bytes) -> None:
 
 @given(st.integers(1, len(TOKEN) - 1))
 def test_any_truncation_is_refused(size: int) -> None:
-    with pytest.raises(token_errors.DerError):
+    with pytest.raises(errors.DerError):
         verify_payload(with_token(TOKEN[:size]), chains=TRUST)
 
 
@@ -404,10 +405,10 @@ LARGEST = Parts(certificates=(DER, *(writing.sequence(bytes(400)) for _ in range
 def test_work_is_bounded() -> None:
     """Lists have an end, and so has the whole."""
     crowded = (DER, *(writing.sequence(b"") for _ in range(64)))
-    with pytest.raises(token_errors.DerError, match="over 64 items"):
+    with pytest.raises(errors.DerError, match="over 64 items"):
         parse_token(Parts(certificates=crowded).encode())
     assert len(parse_token(LARGEST.encode()).others) == 63
-    with pytest.raises(token_errors.TokenFormatError, match="over 32768 bytes"):
+    with pytest.raises(errors.TokenFormatError, match="over 32768 bytes"):
         parse_token(Parts(certificates=(DER, writing.sequence(bytes(MAX_TOKEN_BYTES)))).encode())
 
 
@@ -435,22 +436,22 @@ def test_what_is_read_is_written_the_same(raw: bytes) -> None:
     reader = der.Reader(raw, "it")
     try:
         found = reader.value()
-    except token_errors.DerError:
+    except errors.DerError:
         return
     assert writing.tlv(found.tag, found.content) == found.raw == raw[: len(found.raw)]
     try:
         assert writing.integer(der.integer(found, "it"))[1:] == found.raw[1:]
-    except token_errors.DerError:
+    except errors.DerError:
         assert not found.content or len(found.content) > 1
 
 
 @pytest.mark.parametrize("raw", ["", "02", "0200", "02020001", "0202ffff", "028101", "0201"])
 def test_no_integers(raw: str) -> None:
-    with pytest.raises(token_errors.DerError):
+    with pytest.raises(errors.DerError):
         der.Reader(bytes.fromhex(raw), "it").integer()
 
 
 @pytest.mark.parametrize("raw", ["0600", "060180", "06028001", "060181", "0621" + "01" * 33])
 def test_no_identifiers(raw: str) -> None:
-    with pytest.raises(token_errors.DerError):
+    with pytest.raises(errors.DerError):
         der.Reader(bytes.fromhex(raw), "it").identifier()

@@ -5,7 +5,8 @@ from hashlib import sha256
 import pytest
 from tests.support import signer
 
-from proof.verify import errors, rfc6962, root_from_inclusion, verify_consistency
+from proof.verify import errors, root_from_inclusion, verify_consistency
+from proof.verify.evidence.log import rfc6962
 
 LEAVES = [rfc6962.leaf_hash(b"entry %d" % n) for n in range(70)]
 ROOTS = [signer.log_root(LEAVES[:size]) for size in range(len(LEAVES) + 1)]

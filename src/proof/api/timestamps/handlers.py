@@ -22,7 +22,7 @@ from proof.timestamps.proofs.service import PROOF_EVENT
 from proof.timestamps.submissions.service import parse_digest, parse_digests
 from proof.timestamps.submissions.usage import UsageKind
 from proof.timestamps.types import Currency, SubmitStatus, Tree
-from proof.verify.ots_export import to_ots
+from proof.verify.evidence.ots.export import to_ots
 from proof.webhooks.service import endpoints
 
 OTS = b"application/vnd.opentimestamps.ots"

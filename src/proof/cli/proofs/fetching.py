@@ -41,7 +41,7 @@ from proof.cli.proofs.client import (
 )
 from proof.cli.proofs.hashing import Problem, Source, hash_file, parse_sha256
 from proof.verify import ChainTrust, RefusedError, verify_payload
-from proof.verify.networks import TEST_NETWORKS
+from proof.verify.evidence.bitcoin.networks import TEST_NETWORKS
 from proof.verify.strict_json import MAX_BYTES
 
 PROOF_SUFFIX: Final = ".proof.json"

@@ -18,9 +18,15 @@ import aiohttp
 
 from proof.cli.output import Advance, printable, write_atomically
 from proof.core.errors import ProofError
-from proof.verify.header import HEADER_BYTES
-from proof.verify.headers import PERIOD, HeaderChain, HeaderFileHead, head_line, parse_head
-from proof.verify.networks import NETWORKS
+from proof.verify.evidence.bitcoin.header import HEADER_BYTES
+from proof.verify.evidence.bitcoin.headers import (
+    PERIOD,
+    HeaderChain,
+    HeaderFileHead,
+    head_line,
+    parse_head,
+)
+from proof.verify.evidence.bitcoin.networks import NETWORKS
 
 MAX_BATCH: Final = 2_000
 _MAX_ANSWER_BYTES: Final = 4 * 1024 * 1024  # a batch of headers takes 450 kB

@@ -27,9 +27,9 @@ from proof.cli.proofs.header_sync import (
     sync,
 )
 from proof.verify import RefusedError
-from proof.verify.bitcoin import work_text
-from proof.verify.headers import MIN_MAIN_WORK, PERIOD
-from proof.verify.networks import MAIN, NETWORKS
+from proof.verify.evidence.bitcoin.evidence import work_text
+from proof.verify.evidence.bitcoin.headers import MIN_MAIN_WORK, PERIOD
+from proof.verify.evidence.bitcoin.networks import MAIN, NETWORKS
 
 
 def register(app: typer.Typer) -> None:

@@ -24,7 +24,7 @@ from proof.cli.proofs.ots_upgrading import CalendarFailure, Upgraded, upgraded
 from proof.cli.proofs.verifying import OTS_SUFFIX
 from proof.outbound import OutboundPolicy
 from proof.verify import RefusedError, to_ots
-from proof.verify.ots import MAX_BYTES
+from proof.verify.evidence.ots.format import MAX_BYTES
 from proof.verify.strict_json import MAX_BYTES as MAX_PAYLOAD_BYTES
 
 

@@ -7,9 +7,9 @@ from typing import Final
 
 from proof.outbound import InvalidTargetError, OutboundClient, OutboundError, OutboundPolicy
 from proof.verify import RefusedError
-from proof.verify.ots import OtsFile, Timestamp, parse_ots, parse_timestamp
-from proof.verify.ots_proof import PendingAttestation, attestations
-from proof.verify.ots_writing import graft, write_ots
+from proof.verify.evidence.ots.evidence import PendingAttestation, attestations
+from proof.verify.evidence.ots.format import OtsFile, Timestamp, parse_ots, parse_timestamp
+from proof.verify.evidence.ots.writing import graft, write_ots
 
 MAX_ANSWER_BYTES: Final = 10_000
 """What the Python client takes from a calendar."""

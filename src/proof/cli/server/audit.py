@@ -33,7 +33,7 @@ from proof.partners.audit import LIST_AT_MOST, Entry, Wanted, newest_entries
 from proof.partners.environments import environment_names
 from proof.timestamps.proofs.audit_heads import HeadProof, Verdict, newest_proof, verify_log
 from proof.timestamps.proofs.errors import ProofNotYetError
-from proof.verify.note import VerifierKey, VerifierKeyError, parse_verifier_key
+from proof.verify.evidence.log.note import VerifierKey, VerifierKeyError, parse_verifier_key
 from proof.verify.payload import utc_text
 from proof.verify.strict_json import MAX_BYTES
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from enum import StrEnum
 
-from proof.verify.keccak import keccak_256
+from proof.verify.evidence.ethereum.keccak import keccak_256
 
 _SHAPE = re.compile(r"0x[0-9a-fA-F]{40}")
 _DECIMALS_AT_MOST = 18

@@ -3,7 +3,7 @@
 from proof.timestamps.anchors.chain import ChainError
 from proof.timestamps.types import Currency, Tree
 from proof.verify import RefusedError, verify_payload
-from proof.verify.networks import TEST_NETWORKS
+from proof.verify.evidence.bitcoin.networks import TEST_NETWORKS
 from proof.verify.trust import NO_CHAINS, ChainTrust
 
 

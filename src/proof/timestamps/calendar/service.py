@@ -13,10 +13,10 @@ from proof.timestamps.proofs.errors import ProofNotYetError, UnknownHashError
 from proof.timestamps.proofs.service import Proofs
 from proof.timestamps.submissions.service import Submissions
 from proof.timestamps.types import Currency
-from proof.verify import ots
-from proof.verify.ots import Branch, Timestamp, pending_attestation
-from proof.verify.ots_export import to_ots
-from proof.verify.ots_writing import write_timestamp
+from proof.verify.evidence.ots import format as ots
+from proof.verify.evidence.ots.export import to_ots
+from proof.verify.evidence.ots.format import Branch, Timestamp, pending_attestation
+from proof.verify.evidence.ots.writing import write_timestamp
 
 MAX_COMMITMENT_BYTES = 64
 _LEAF_BYTES = 32

@@ -19,7 +19,7 @@ from proof.timestamps.proofs.audit_trees import tree_problems
 from proof.timestamps.trees import queries as tree_queries
 from proof.timestamps.trees.merkle import build
 from proof.verify import RefusedError, parse_verifier_key, verify_checkpoint
-from proof.verify.rfc6962 import leaf_hash
+from proof.verify.evidence.log.rfc6962 import leaf_hash
 
 _PAGE = 1_000
 

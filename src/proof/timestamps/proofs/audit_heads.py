@@ -25,7 +25,7 @@ from proof.timestamps.submissions import queries as submission_queries
 from proof.timestamps.submissions.committer import Committer
 from proof.timestamps.types import Currency
 from proof.verify import Established, RefusedError, parse_verifier_key, verify_payload
-from proof.verify.note import VerifierKey
+from proof.verify.evidence.log.note import VerifierKey
 
 HEAD_EVERY = timedelta(minutes=1)
 # A proof follows its head within seconds; more than these wait only while the log signs nothing.

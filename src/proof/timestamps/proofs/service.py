@@ -42,7 +42,7 @@ from proof.timestamps.submissions.usage import UsageKind
 from proof.timestamps.trees import aggregation, sealing
 from proof.timestamps.types import NO_CHAINS, Chains, Currency, SubmitStatus, Tree
 from proof.verify import RefusedError, parse_verifier_key, verify_payload
-from proof.verify.note import VerifierKey
+from proof.verify.evidence.log.note import VerifierKey
 from proof.verify.trust import ChainTrust
 
 PROOF_EVENT = "timestamp.proof"

@@ -26,7 +26,7 @@ from proof.timestamps.anchors.chain import (
 )
 from proof.timestamps.types import Currency, SubmitStatus
 from proof.verify.errors import RefusedError
-from proof.verify.transaction import read_anchor
+from proof.verify.evidence.bitcoin.transaction import read_anchor
 
 # As deep as a miner's reward must be before it can be spent: no reorganisation has come near it.
 SETTLED_CONFIRMATIONS: Final = 100

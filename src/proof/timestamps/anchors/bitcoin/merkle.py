@@ -5,7 +5,7 @@ Source: the Bitcoin developer reference, "Merkle Trees".
 
 from collections.abc import Sequence
 
-from proof.verify.header import double_sha256
+from proof.verify.evidence.bitcoin.header import double_sha256
 
 
 def merkle_path(txids: Sequence[bytes], index: int) -> list[bytes]:

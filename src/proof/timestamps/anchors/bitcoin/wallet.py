@@ -15,7 +15,7 @@ from proof.timestamps.anchors.chain import (
     TransactionRefusedError,
     WalletError,
 )
-from proof.verify.ots import MAX_MESSAGE_BYTES
+from proof.verify.evidence.ots.format import MAX_MESSAGE_BYTES
 
 SATOSHI: Final = 100_000_000
 # One input, the root and the change, of the oldest kind of address; newer ones take less.

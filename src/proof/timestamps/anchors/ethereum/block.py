@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from proof.timestamps.anchors.chain import ChainError
-from proof.verify import rlp
-from proof.verify.keccak import keccak_256
+from proof.verify.evidence.ethereum import rlp
+from proof.verify.evidence.ethereum.keccak import keccak_256
 
 # Scalars are written in the fewest octets, the others as they are. A header ends with the last field its
 # fork has.

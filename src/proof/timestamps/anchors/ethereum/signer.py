@@ -16,8 +16,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from proof.core.errors import ProofError
 from proof.partners.wallets.networks import with_checksum
 from proof.timestamps.anchors.chain import Candidate
-from proof.verify import rlp
-from proof.verify.keccak import keccak_256
+from proof.verify.evidence.ethereum import rlp
+from proof.verify.evidence.ethereum.keccak import keccak_256
 
 _CURVE = ec.SECP256K1()
 # The order of its group (SEC 2, 2.4.1).

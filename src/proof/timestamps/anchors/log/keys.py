@@ -6,7 +6,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from proof.core.secrets import Vault
 from proof.db import Connection
-from proof.verify.note import (
+from proof.verify.evidence.log.note import (
     COSIGNER_KEY,
     LOG_KEY,
     checkpoint_body,

@@ -32,7 +32,7 @@ from proof.timestamps.anchors.log.tree import (
 from proof.timestamps.anchors.log.witness import HighWaterMark, LogRolledBackError, Signed
 from proof.timestamps.anchors.notices import tree_events
 from proof.timestamps.types import Currency, SubmitStatus, Tree
-from proof.verify.rfc6962 import EMPTY_ROOT, leaf_hash
+from proof.verify.evidence.log.rfc6962 import EMPTY_ROOT, leaf_hash
 
 _APPEND_AT_ONCE = 1_000
 

@@ -8,7 +8,7 @@ for the tree and its proofs; nodes are named (level, index): the subtree of entr
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from proof.verify.rfc6962 import EMPTY_ROOT, node_hash
+from proof.verify.evidence.log.rfc6962 import EMPTY_ROOT, node_hash
 
 HASH_BYTES = 32
 TILE_WIDTH = 256

@@ -26,8 +26,8 @@ from cryptography.x509.verification import (
 from proof.timestamps.anchors.chain import ChainError, WrongNetworkError
 from proof.timestamps.anchors.tsa.wire import Query
 from proof.verify.errors import RefusedError
-from proof.verify.rfc3161 import check_imprint, check_signature
-from proof.verify.token import Token, parse_token
+from proof.verify.evidence.rfc3161.evidence import check_imprint, check_signature
+from proof.verify.evidence.rfc3161.token import Token, parse_token
 
 MAX_CLOCK_DIFFERENCE: Final = timedelta(minutes=5)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)

@@ -28,7 +28,7 @@ from proof.timestamps.anchors.tsa.exchange import Exchange
 from proof.timestamps.anchors.tsa.wire import Query, read_answer
 from proof.timestamps.types import Currency, SubmitStatus
 from proof.verify.errors import RefusedError
-from proof.verify.token import Token, parse_token
+from proof.verify.evidence.rfc3161.token import Token, parse_token
 
 _NONCE_BITS = 64  # what clients use; some authorities refuse longer ones
 

@@ -5,9 +5,9 @@ from typing import Final
 
 from proof.timestamps.anchors.chain import ChainError
 from proof.timestamps.tsa import der as writing
-from proof.verify import der
-from proof.verify.der import Reader
 from proof.verify.errors import RefusedError, quoted
+from proof.verify.evidence.rfc3161 import der
+from proof.verify.evidence.rfc3161.der import Reader
 
 _SHA256: Final = writing.sequence(
     writing.object_identifier("2.16.840.1.101.3.4.2.1"), writing.tlv(writing.NULL)

@@ -1,0 +1,1 @@
+"""Bitcoin: headers, transactions, Merkle paths."""

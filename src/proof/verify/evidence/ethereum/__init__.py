@@ -1,0 +1,1 @@
+"""Ethereum: headers and the trie of a block's transactions."""

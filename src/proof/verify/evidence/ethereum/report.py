@@ -1,0 +1,33 @@
+"""What is told of evidence of Ethereum."""
+
+from proof.verify.established import (
+    EthereumInclusion,
+)
+
+
+def ethereum_facts(found: EthereumInclusion) -> dict[str, object]:
+    return {
+        "chainId": found.chain_id,
+        "number": found.number,
+        "block": "0x" + found.block_hash.hex(),
+        "transaction": "0x" + found.transaction_hash.hex(),
+        "index": found.index,
+        "timestamp": found.time_s * 1000,
+        "tiedBy": "block" if found.tied else None,
+    }
+
+
+def ethereum_steps(found: EthereumInclusion) -> list[str]:
+    return [
+        (
+            f"ok  The root is the data of the transaction\n             0x{found.transaction_hash.hex()}"
+            f"\n             for chain {found.chain_id}."
+        ),
+        (
+            f"ok  The transaction is number {found.index} of block {found.number}\n             0x"
+            f"{found.block_hash.hex()}."
+        ),
+        "ok  The block's hash is one you gave."
+        if found.tied
+        else "--  The block's hash is none that you gave.",
+    ]

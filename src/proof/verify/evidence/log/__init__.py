@@ -1,0 +1,1 @@
+"""The timestamp log: RFC 6962, signed notes, cosignatures."""

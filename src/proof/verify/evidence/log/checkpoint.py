@@ -1,0 +1,177 @@
+"""Checkpoints: what a log has signed about its size and root, and when a cosigner saw it.
+
+Sources: c2sp.org/tlog-checkpoint, c2sp.org/signed-note ("Signatures"), c2sp.org/tlog-cosignature.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
+
+from proof.verify.errors import (
+    CheckpointFormatError,
+    CosignatureTimeError,
+    DuplicateSignatureError,
+    NotSignedByLogKeyError,
+    SignatureError,
+    quoted,
+)
+from proof.verify.evidence.log import ed25519
+from proof.verify.evidence.log.ed25519 import Ed25519Verify
+from proof.verify.evidence.log.note import (
+    COSIGNER_KEY,
+    LOG_KEY,
+    Note,
+    SignatureLine,
+    VerifierKey,
+    cosignature_message,
+    decode_base64,
+    parse_note,
+)
+
+_BODY_LINES: Final = 3
+
+_ROOT_BYTES: Final = 32
+
+_SIGNATURE_BYTES: Final = 64
+
+_TIME_BYTES: Final = 8
+
+_MAX_TIME_S: Final = 2**63 - 1
+
+_size = re.compile(r"0|[1-9][0-9]{0,18}").fullmatch
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointBody:
+    """What a checkpoint says; `root` is 32 bytes. Says nothing about who signed it."""
+
+    origin: str
+    size: int
+    root: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Cosignature:
+    """A trusted cosigner's name and the POSIX time, in seconds, that it signed."""
+
+    name: str
+    time_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A checkpoint and what the caller's keys establish about it.
+
+    `log_key` is the trusted key that signed it, or None if the caller trusts no key of this
+    origin; then nothing of the body is established. `cosignatures` are those of trusted cosigners.
+    """
+
+    origin: str
+    size: int
+    root: bytes
+    log_key: VerifierKey | None
+    cosignatures: tuple[Cosignature, ...]
+
+    @property
+    def cosigned_time_s(self) -> int | None:
+        """The earliest time a trusted cosigner signed, or None."""
+        return min((cosignature.time_s for cosignature in self.cosignatures), default=None)
+
+
+def parse_checkpoint_body(body: bytes) -> CheckpointBody:
+    """Read origin, size and root; extension lines are allowed and ignored.
+
+    Raises CheckpointFormatError.
+    """
+    lines = body.decode().split("\n")
+    if len(lines) <= _BODY_LINES or lines.pop() != "" or not all(lines):
+        raise CheckpointFormatError("a checkpoint has three lines, none of them empty")
+    origin, size, root_text = lines[:_BODY_LINES]
+    root = decode_base64(root_text)
+    if not _size(size) or int(size) > _MAX_TIME_S:
+        raise CheckpointFormatError(
+            f"the checkpoint's size is {quoted(size)}, not a decimal number"
+        )
+    if root is None or len(root) != _ROOT_BYTES:
+        raise CheckpointFormatError("the checkpoint's root hash is not base64 of 32 bytes")
+    return CheckpointBody(origin, int(size), root)
+
+
+def verify_checkpoint(
+    note: bytes, keys: Sequence[VerifierKey], ed25519_verify: Ed25519Verify = ed25519.verify
+) -> Checkpoint:
+    """Read a signed checkpoint and verify every line of a trusted key.
+
+    `note` is UTF-8; `keys` are log keys (0x01), whose name is the origin they speak for, and
+    cosigner keys (0x04). Lines of other keys are ignored, as signed-note demands.
+
+    Raises a subclass of RefusedError: a malformed note, a trusted key's line that does not verify
+    or occurs twice, or an origin whose key the caller trusts without a line by that key. A note
+    of an origin unknown to the caller is returned with `log_key` None.
+
+    Not checked: that a cosigner's time is not in the future (no clock is read), and that the log
+    is consistent with other checkpoints.
+    """
+    parsed, body = _parsed(note)
+    signed = _verified_lines(parsed, keys, ed25519_verify)
+    signing = [key for key, _ in signed]
+    log_keys = [key for key in keys if key.key_type == LOG_KEY and key.name == body.origin]
+    signers = [key for key in log_keys if key in signing]
+    if log_keys and not signers:
+        raise NotSignedByLogKeyError(
+            f"the checkpoint names {quoted(body.origin)} but that log's trusted key did not sign it"
+        )
+    cosignatures = tuple(
+        Cosignature(key.name, _cosigned_time_s(line))
+        for key, line in signed
+        if key.key_type == COSIGNER_KEY
+    )
+    log_key = signers[0] if signers else None
+    return Checkpoint(body.origin, body.size, body.root, log_key, cosignatures)
+
+
+# All proofs of one round come with the same checkpoint. Only what its bytes alone decide is kept: whose
+# keys are trusted and whether they signed it is asked anew each time.
+@lru_cache(maxsize=16)
+def _parsed(note: bytes) -> tuple[Note, CheckpointBody]:
+    parsed = parse_note(note)
+    return parsed, parse_checkpoint_body(parsed.body)
+
+
+def _verified_lines(
+    note: Note, keys: Sequence[VerifierKey], ed25519_verify: Ed25519Verify
+) -> list[tuple[VerifierKey, SignatureLine]]:
+    """The lines that name a trusted key, each verified."""
+    trusted = {(key.name, key.key_hash): key for key in keys}
+    signed: dict[tuple[str, bytes], tuple[VerifierKey, SignatureLine]] = {}
+    for line in note.signatures:
+        signer = (line.name, line.key_hash)
+        key = trusted.get(signer)
+        if key is None:
+            continue
+        if signer in signed:
+            raise DuplicateSignatureError(f"{quoted(key.name)} signed the checkpoint twice")
+        _verify_line(note.body, line, key, ed25519_verify)
+        signed[signer] = (key, line)
+    return list(signed.values())
+
+
+def _verify_line(
+    body: bytes, line: SignatureLine, key: VerifierKey, ed25519_verify: Ed25519Verify
+) -> None:
+    message, time_bytes = body, 0
+    if key.key_type == COSIGNER_KEY:
+        time_bytes = _TIME_BYTES
+        message = cosignature_message(_cosigned_time_s(line), body)
+    if len(line.payload) != time_bytes + _SIGNATURE_BYTES:
+        raise SignatureError(f"the signature of {quoted(key.name)} has the wrong length")
+    ed25519.check(key.public_key, message, line.payload[time_bytes:], ed25519_verify)
+
+
+def _cosigned_time_s(line: SignatureLine) -> int:
+    time_s = int.from_bytes(line.payload[:_TIME_BYTES], "big")
+    if time_s > _MAX_TIME_S:
+        raise CosignatureTimeError(f"the cosignature of {quoted(line.name)} has an impossible time")
+    return time_s

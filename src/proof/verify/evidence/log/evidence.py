@@ -1,0 +1,115 @@
+"""Evidence of type `log`: the root is an entry of a transparency log.
+
+Source: the timestamp API contract, "POST /v1/proof" (payload and evidence).
+"""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Final
+
+from proof.verify.errors import (
+    CurrencyMismatchError,
+    LogRootMismatchError,
+    MemberError,
+    OriginMismatchError,
+    TimestampMismatchError,
+    TransactionMismatchError,
+    quoted,
+)
+from proof.verify.established import ClaimedTree, Established, LogInclusion, utc_text
+from proof.verify.evidence.log import rfc6962
+from proof.verify.evidence.log.checkpoint import Checkpoint, verify_checkpoint
+from proof.verify.evidence.log.ed25519 import Ed25519Verify
+from proof.verify.evidence.log.note import VerifierKey
+from proof.verify.merkle import Branch
+from proof.verify.strict_json import decode_hashes, integer, text, text_list
+
+LOG_CURRENCY_ID: Final = 900
+
+LOG_CURRENCY: Final = "LOG"
+
+MAX_LOG_PATH: Final = 63  # the levels of the largest log, 2^63 - 1 entries
+
+
+def verify_log(
+    branch: Branch,
+    tree: ClaimedTree,
+    evidence: dict[str, object],
+    log_keys: Sequence[VerifierKey],
+    ed25519_verify: Ed25519Verify,
+) -> Established:
+    """Steps 5 to 7 of `verify_payload`. The log's entry is the 32 raw bytes of the round's root."""
+    checkpoint = verify_checkpoint(_note(evidence), log_keys, ed25519_verify)  # signatures of 6, 7
+    inclusion = _verify_inclusion(branch.root, evidence, checkpoint)  # 5
+    if tree.currency_id != LOG_CURRENCY_ID or tree.currency != LOG_CURRENCY:
+        raise CurrencyMismatchError(
+            f"the evidence is of a log, but the tree names currency {tree.currency_id} "
+            f"({quoted(tree.currency)}) instead of {LOG_CURRENCY_ID} ({LOG_CURRENCY})"
+        )
+    if tree.transaction != str(inclusion.index):
+        raise TransactionMismatchError(
+            f"the evidence is of log index {inclusion.index}, but tree.transaction is "
+            f"{quoted(tree.transaction)}"
+        )
+    times_ms = [cosignature.time_s * 1000 for cosignature in checkpoint.cosignatures]
+    if times_ms and tree.timestamp_ms not in times_ms:  # 7
+        raise TimestampMismatchError(
+            f"tree.timestamp is {tree.timestamp_ms}, but the signed time is {times_ms[0]}"
+        )
+    signed = checkpoint.log_key is not None  # 6
+    return Established(
+        leaf=branch.leaf,
+        root=branch.root,
+        levels=branch.levels,
+        claimed=tree,
+        inclusion=inclusion,
+        signed_by=checkpoint.origin if signed else None,
+        timestamp_ms=tree.timestamp_ms if signed and times_ms else None,
+        remaining=_remaining(checkpoint, tree),
+    )
+
+
+def _verify_inclusion(
+    root: bytes, evidence: dict[str, object], checkpoint: Checkpoint
+) -> LogInclusion:
+    origin = text(evidence, "origin", "evidence")
+    if origin != checkpoint.origin:
+        raise OriginMismatchError(
+            f"evidence.origin is {quoted(origin)}, but the checkpoint is of "
+            f"{quoted(checkpoint.origin)}"
+        )
+    index = integer(evidence, "index", "evidence", rfc6962.MAX_SIZE)
+    path = text_list(evidence.get("inclusion"), "evidence.inclusion", MAX_LOG_PATH)
+    log_root = _log_root(index, checkpoint.size, root, tuple(path))
+    if log_root != checkpoint.root:
+        raise LogRootMismatchError("the inclusion path leads to another root than the checkpoint's")
+    return LogInclusion(checkpoint.origin, index, checkpoint.size, log_root)
+
+
+# All proofs of one round come with the same path. It is arithmetic on its arguments alone, and what it
+# leads to is compared with the signed root each time.
+@lru_cache(maxsize=64)
+def _log_root(index: int, size: int, entry: bytes, path: tuple[str, ...]) -> bytes:
+    hashes = decode_hashes(path, "evidence.inclusion")
+    return rfc6962.root_from_inclusion(index, size, rfc6962.leaf_hash(entry), hashes)
+
+
+def _note(evidence: dict[str, object]) -> bytes:
+    checkpoint = evidence.get("checkpoint")
+    if type(checkpoint) is not str:
+        raise MemberError("evidence.checkpoint is missing or not text")
+    try:
+        return checkpoint.encode()
+    except UnicodeEncodeError as error:  # JSON can escape half of a surrogate pair
+        raise MemberError("evidence.checkpoint holds a lone surrogate") from error
+
+
+def _remaining(checkpoint: Checkpoint, tree: ClaimedTree) -> tuple[str, ...]:
+    if checkpoint.log_key is not None and checkpoint.cosignatures:
+        return ()
+    origin, when = quoted(checkpoint.origin), utc_text(tree.timestamp_ms)
+    if checkpoint.log_key is None:
+        unknown = f"No key of the log {origin} was given, so nothing says that it holds the root"
+        return (f"{unknown}; the time {when} is only what the proof says.",)
+    unsigned = f"The log {origin} holds the root, but no key was given that signed a time"
+    return (f"{unsigned}; {when} is only what the proof says.",)

@@ -1,0 +1,1 @@
+"""Tokens of time-stamping authorities (RFC 3161)."""
