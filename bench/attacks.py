@@ -28,9 +28,7 @@ from proof.api.services import Services
 from proof.config import load_settings
 from proof.db import Database
 from proof.events import Event, publish
-from proof.main.documentation import pages
-from proof.main.handover import handover_page
-from proof.main.widget import widget_pages
+from proof.main.pages import handover_page, pages, widget_pages
 from proof.outbound import OutboundPolicy
 from proof.partners.handover.links import PATH as HANDOVER
 from proof.partners.handover.links import TOKEN_CHARACTERS

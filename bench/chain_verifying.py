@@ -15,7 +15,7 @@ from uuid import UUID
 from bench.figures import Figure, Target
 from bench.options import Options
 from proof.core.canonical import canonical_json
-from proof.timestamps.proofs.payload import payload
+from proof.timestamps.proofs.service import payload
 from proof.timestamps.trees.merkle import Step
 from proof.timestamps.types import Currency, SubmitStatus, Tree
 from proof.verify import ChainTrust, load_headers, parent, to_ots, verify_ots, verify_payload

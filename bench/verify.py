@@ -19,7 +19,7 @@ from bench.figures import Figure, Target
 from bench.options import Options
 from proof.core.canonical import canonical_json
 from proof.timestamps.anchors.log.keys import CheckpointSigner, SigningKey
-from proof.timestamps.proofs.payload import payload
+from proof.timestamps.proofs.service import payload
 from proof.timestamps.trees.merkle import Step
 from proof.timestamps.types import Currency, SubmitStatus, Tree
 from proof.verify import (

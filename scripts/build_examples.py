@@ -16,7 +16,7 @@ import proof.timestamps.proofs.examples as package
 from proof.core.canonical import canonical_json
 from proof.timestamps.anchors.log.keys import CheckpointSigner, SigningKey
 from proof.timestamps.anchors.log.tree import append, inclusion_path, reader, root
-from proof.timestamps.proofs.payload import payload
+from proof.timestamps.proofs.service import payload
 from proof.timestamps.trees.merkle import build, tile_path
 from proof.timestamps.types import Currency, SubmitStatus, Tree
 from proof.verify.evidence.log.note import COSIGNER_KEY, LOG_KEY, verifier_key

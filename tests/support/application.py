@@ -27,8 +27,7 @@ from proof.db import Connection, Database
 from proof.db.embedded import EmbeddedCluster
 from proof.db.shares import Bounds
 from proof.mail import Sender
-from proof.main.handover import handover_page
-from proof.main.widget import widget_pages
+from proof.main.pages import handover_page, widget_pages
 from proof.outbound import OutboundClient, OutboundPolicy, Places
 from proof.partners.access.anonymous import AnonymousRates
 from proof.partners.access.directory import Directory
@@ -47,7 +46,7 @@ from proof.ramp.transactions.updates import Updates
 from proof.timestamps.anchors.health import Part, parts
 from proof.timestamps.anchors.log.service import LogWriter, ensure_log
 from proof.timestamps.anchors.log.witness import HighWaterMark
-from proof.timestamps.calendar.service import Calendar
+from proof.timestamps.calendar import Calendar
 from proof.timestamps.proofs.service import Proofs
 from proof.timestamps.submissions.committer import Committer
 from proof.timestamps.submissions.service import Submissions

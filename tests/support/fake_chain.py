@@ -11,7 +11,7 @@ from enum import Enum
 from itertools import count
 from typing import TypeVar
 
-from proof.timestamps.anchors.bitcoin.merkle import merkle_path
+from proof.timestamps.anchors.bitcoin.chain import merkle_path
 from proof.timestamps.anchors.chain import (
     Candidate,
     CeilingReachedError,

@@ -12,8 +12,8 @@ from tests.support.tsa import generated, issuer
 
 from proof.core.clock import SystemClock
 from proof.timestamps.anchors.tsa.belief import Trust
-from proof.timestamps.anchors.tsa.exchange import Exchange
 from proof.timestamps.anchors.tsa.service import TsaChain, TsaSettings
+from proof.timestamps.anchors.tsa.wire import Exchange
 from proof.timestamps.tsa.development import generate
 from proof.timestamps.tsa.request import Failure, RejectedError, parse_request
 from proof.timestamps.tsa.token import rejection

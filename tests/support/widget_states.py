@@ -15,10 +15,9 @@ from proof.partners.types import Environment
 from proof.partners.widgets import WidgetOwner
 from proof.ramp.providers.protocols import Attempt, AttemptResult, PaymentMethod, Verdict
 from proof.ramp.providers.sandbox import operations, wire
-from proof.ramp.providers.sandbox.adapter import _progress
+from proof.ramp.providers.sandbox.adapter import _progress, price
 from proof.ramp.providers.sandbox.outcomes import OUTCOMES, Outcome
 from proof.ramp.providers.sandbox.play import Operation, Play, Post, first_kyc
-from proof.ramp.providers.sandbox.pricing import price
 from proof.ramp.sessions.state import Seen, State, state_of
 from proof.ramp.sessions.types import StoredParameters
 from proof.ramp.sessions.widget_queries import Held

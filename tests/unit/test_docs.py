@@ -35,8 +35,8 @@ from proof.api.ramp.errors import RAMP_STATUSES
 from proof.config import load_settings
 from proof.core.errors import CallerError, ProofError
 from proof.main.commands import application
-from proof.main.documentation import sources
 from proof.main.installation import LocalInstallation
+from proof.main.pages import sources
 from proof.outbound.errors import Reason as NoReply
 from proof.partners.access.operators import OperatorScope
 from proof.partners.access.refusals import Reason as Refused

@@ -19,7 +19,7 @@ from proof.ramp.providers.registry import Providers
 from proof.ramp.sessions.service import Sessions
 from proof.ramp.sessions.widget import Widgets
 from proof.timestamps.anchors.health import Part
-from proof.timestamps.calendar.service import Calendar
+from proof.timestamps.calendar import Calendar
 from proof.timestamps.proofs.service import Proofs
 from proof.timestamps.submissions.service import Submissions
 from proof.timestamps.submissions.usage import Meter

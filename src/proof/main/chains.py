@@ -32,8 +32,8 @@ from proof.timestamps.anchors.ethereum.service import EthereumChain, EthereumSet
 from proof.timestamps.anchors.ethereum.signer import KeyFileError, load_signer
 from proof.timestamps.anchors.overview import EnabledChain
 from proof.timestamps.anchors.tsa.belief import Trust
-from proof.timestamps.anchors.tsa.exchange import Exchange
 from proof.timestamps.anchors.tsa.service import TsaChain, TsaSettings
+from proof.timestamps.anchors.tsa.wire import Exchange
 from proof.timestamps.proofs.pace import Pace, Paces
 from proof.timestamps.tsa import der
 from proof.timestamps.types import Chains, Currency

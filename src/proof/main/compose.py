@@ -24,13 +24,11 @@ from proof.db.session import OF_REQUESTS, OF_THE_WORKER
 from proof.db.shares import Bounds, Work
 from proof.main import database as databases
 from proof.main.chains import enabled_chains, opened_chains, paces, require_calendar_chain
-from proof.main.documentation import pages
-from proof.main.handover import handover_page
 from proof.main.keys import keys_folder, open_vault, require_ring
 from proof.main.mail import open_mailer
+from proof.main.pages import handover_page, pages, widget_pages
 from proof.main.tsa import prepare_tsa, time_stamping_authority
 from proof.main.websocket import places as websocket_places
-from proof.main.widget import widget_pages
 from proof.outbound import OutboundClient, OutboundPolicy, Places
 from proof.partners.access.anonymous import AnonymousRates
 from proof.partners.access.directory import Directory
@@ -52,7 +50,7 @@ from proof.ramp.transactions.updates import Updates
 from proof.timestamps.anchors.health import Part, parts
 from proof.timestamps.anchors.log.service import LogWriter, ensure_log
 from proof.timestamps.anchors.log.witness import HighWaterMark
-from proof.timestamps.calendar.service import Calendar
+from proof.timestamps.calendar import Calendar
 from proof.timestamps.proofs.service import Proofs
 from proof.timestamps.submissions.committer import Committer
 from proof.timestamps.submissions.service import Submissions

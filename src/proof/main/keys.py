@@ -6,7 +6,8 @@ import shlex
 import signal
 import stat
 import subprocess
-from collections.abc import MutableMapping
+from collections.abc import Iterator, MutableMapping
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
@@ -14,17 +15,32 @@ from proof.config import Settings, SettingsError
 from proof.core.clock import SystemClock
 from proof.core.secrets import KEY_BYTES, SealError, Vault, parse_key
 from proof.db import Connection
-from proof.main.folder import usable_folder
 from proof.partners.keys.session_signing import NoSigningKeyError, open_ring
 from proof.partners.types import Environment
 
 KEY_VARIABLE = "PROOF_KEY_ENCRYPTION_KEY"
+
 # Development's own, in the data folder.
 GENERATED_KEY = Path("keys") / "key-encryption-key"
 _MODE_PRIVATE = 0o600
 _FOLDER_PRIVATE = 0o700
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 _COMMAND_S = 30.0
+
+
+@contextmanager
+def usable_folder(folder: Path) -> Iterator[None]:
+    """Turn an OSError within the block into a SettingsError that names the folder and the remedy."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror
+        if isinstance(error, FileExistsError | NotADirectoryError):
+            reason = "it is, or lies in, a file"
+        raise SettingsError(
+            f"the data folder {folder} cannot be used: {reason};"
+            " name another with --data or PROOF_DATA_DIR"
+        ) from None
 
 
 def forget_key_variable(environment: MutableMapping[str, str]) -> None:

@@ -16,8 +16,7 @@ from proof.config.chains import load_chain_tables
 from proof.db.embedded import EmbeddedCluster
 from proof.main import database as databases
 from proof.main.chains import opened_chains, require_calendar_chain
-from proof.main.folder import usable_folder
-from proof.main.keys import GENERATED_KEY, open_vault, require_private
+from proof.main.keys import GENERATED_KEY, open_vault, require_private, usable_folder
 from proof.main.mail import open_mailer
 from proof.main.supervise import METRICS
 from proof.main.tsa import require_tsa

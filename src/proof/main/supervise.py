@@ -28,8 +28,7 @@ from proof.config.settings import default_processes
 from proof.db.embedded import RunningCluster
 from proof.main.compose import configure_logging, prepare
 from proof.main.database import await_database, started
-from proof.main.folder import usable_folder
-from proof.main.keys import key_variable
+from proof.main.keys import key_variable, usable_folder
 from proof.partners.types import Environment
 
 _PARENT = "PROOF_SUPERVISOR_PID"

@@ -9,13 +9,11 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 from starlette.routing import Route
 
-from proof.web.commands import Command, commands_markdown
 from proof.web.contents import CHAPTERS, ENTRIES, PAGES_FOLDER, Entry, source
 from proof.web.markdown import Rendered, Renderer
-from proof.web.outcomes import outcomes_markdown
 from proof.web.reference import reference_markdown
 from proof.web.serving import FOREVER, REVALIDATE, Document, Documents, content_hash
-from proof.web.settings import settings_markdown
+from proof.web.tables import Command, commands_markdown, outcomes_markdown, settings_markdown
 
 # The pages are written for this installation; served, they name the one they are served by.
 EXAMPLE_URL = "https://proof.example"

@@ -13,7 +13,7 @@ from typer.testing import CliRunner, Result
 
 from proof.db import Database
 from proof.main.commands import application
-from proof.main.database_findings import _application
+from proof.main.findings import _application
 from proof.main.installation import LocalInstallation
 
 Given = dict[str, str]

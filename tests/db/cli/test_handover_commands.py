@@ -15,7 +15,7 @@ from proof.db import Database
 from proof.mail import Mailer, Security
 from proof.partners.audit import Actor
 from proof.partners.handover.opening import open_sheet
-from proof.ramp.providers.lacking import lacking_provider
+from proof.ramp.providers.accounts import lacking_provider
 
 
 def test_the_integration_sheet_has_no_secret(proof: Proof) -> None:

@@ -30,7 +30,7 @@ from proof.partners.keys.webhook_secrets import rotate_webhook_secret
 from proof.partners.records.changes import EnvironmentChange, PartnerChange
 from proof.partners.records.service import edit_partner, find_partner
 from proof.partners.types import CredentialKind, Environment, OnboardedPartner
-from proof.ramp.providers.lacking import lacking_provider
+from proof.ramp.providers.accounts import lacking_provider
 from proof.worker.loops import handover_loop
 
 Run = Callable[[Any], Any]

@@ -11,7 +11,7 @@ from tests.support.application import Platform
 from tests.support.partners import execute, owner_of
 
 from proof.partners.types import PartnerEnvironment
-from proof.timestamps.proofs.payload import branch
+from proof.timestamps.proofs.service import branch
 from proof.timestamps.submissions.committer import Committer
 from proof.timestamps.trees import queries
 from proof.timestamps.trees.sealing import LeafMissingError, close_due, path, seal_next

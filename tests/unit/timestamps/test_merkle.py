@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.support import signer
 
-from proof.timestamps.proofs.payload import branch
+from proof.timestamps.proofs.service import branch
 from proof.timestamps.trees.merkle import (
     HASH_BYTES,
     TILE_BYTES,

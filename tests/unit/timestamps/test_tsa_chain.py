@@ -25,8 +25,7 @@ from proof.timestamps.anchors.tsa.belief import (
     ClocksDifferError,
     WrongTokenError,
 )
-from proof.timestamps.anchors.tsa.exchange import MAX_ANSWER_BYTES
-from proof.timestamps.anchors.tsa.wire import AnswerError, read_answer
+from proof.timestamps.anchors.tsa.wire import MAX_ANSWER_BYTES, AnswerError, read_answer
 from proof.timestamps.tsa import der
 from proof.timestamps.tsa.request import parse_request
 from proof.timestamps.types import SubmitStatus

@@ -2,10 +2,8 @@
 
 import pytest
 
-from proof.web.commands import Command, Option, commands_markdown
 from proof.web.reference import reference_markdown
-from proof.web.settings import settings_markdown
-from proof.web.tables import table
+from proof.web.tables import Command, Option, commands_markdown, settings_markdown, table
 
 DEFAULTS = """\
 # About the file.

@@ -32,7 +32,7 @@ from proof.partners.records.types import TRANSACTION_EVENT, PartnerRecord
 from proof.partners.records.view import PartnerView, view
 from proof.partners.service import add_partner
 from proof.partners.types import Environment
-from proof.ramp.providers.lacking import lacking_provider
+from proof.ramp.providers.accounts import lacking_provider
 from proof.webhooks.service import Target
 
 _DIGITS = 6

@@ -4,7 +4,7 @@ from proof.api.forms import ANY_ORIGIN, TEXT
 from proof.api.http import Call, Reply
 from proof.api.services import Services
 from proof.core.errors import NotFoundError
-from proof.timestamps.calendar.service import Calendar
+from proof.timestamps.calendar import Calendar
 
 # What clients say a digest is, whatever it is.
 DIGEST_TYPE = "application/x-www-form-urlencoded"

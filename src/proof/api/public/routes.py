@@ -5,7 +5,7 @@ from proof.api.public.calendar import DIGEST_TYPE, TIMESTAMP_TYPE, CalendarHandl
 from proof.api.public.log import LogHandlers
 from proof.api.public.tsa import CHAIN_TYPE, REPLY_TYPE, REQUEST_TYPE, TsaHandlers
 from proof.api.services import Services
-from proof.timestamps.calendar.service import MAX_COMMITMENT_BYTES
+from proof.timestamps.calendar import MAX_COMMITMENT_BYTES
 from proof.timestamps.tsa.request import MAX_REQUEST_BYTES
 
 _TEXT = "text/plain"

@@ -19,7 +19,7 @@ from proof.partners.records.service import find_partner
 from proof.partners.records.types import TRANSACTION_EVENT, PartnerRecord
 from proof.partners.service import base_urls
 from proof.partners.types import Environment
-from proof.ramp.providers.lacking import lacking_provider
+from proof.ramp.providers.accounts import lacking_provider
 from proof.webhooks.service import Target
 
 

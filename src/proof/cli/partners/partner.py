@@ -23,7 +23,7 @@ from proof.partners.records.types import TRANSACTION_EVENT, PartnerSummary
 from proof.partners.records.view import PartnerView, view
 from proof.partners.service import base_urls
 from proof.partners.types import Environment
-from proof.ramp.providers.lacking import lacking_provider
+from proof.ramp.providers.accounts import lacking_provider
 from proof.webhooks.service import Target
 
 PartnerId = Annotated[str, typer.Argument(metavar="ID", help="The partner's id, ptr_…")]

@@ -16,7 +16,7 @@ from proof.db.embedded.errors import (
     SocketPathTooLongError,
 )
 from proof.db.embedded.provision import ConnectionInfo
-from proof.db.embedded.settings import SETTINGS, Setting, current_settings, server_settings
+from proof.db.embedded.server import SETTINGS, Setting, current_settings, server_settings
 
 __all__ = [
     "SETTINGS",

@@ -23,20 +23,16 @@ from proof.ramp.providers.registry import SIMULATOR, fields_of
 
 # What a record of provider_accounts is sealed for; the columns are the table's.
 IDENTITY = "provider account {id}"
-
 LONGEST_CREDENTIAL = 4096
 _GENERATED_BYTES = 32
 _COLUMNS = "id, provider, partner_environment_id, environment, sealed"
-
 _INSERT = f"""
 INSERT INTO provider_accounts ({_COLUMNS}, created_at) VALUES ($1, $2, $3, $4, $5, now())
 ON CONFLICT (partner_environment_id) WHERE removed_at IS NULL DO NOTHING RETURNING id
 """
-
 _LIVE = f"""
 SELECT {_COLUMNS} FROM provider_accounts WHERE partner_environment_id = $1 AND removed_at IS NULL
 """
-
 _LIST = """
 SELECT account.id, provider, partner_environment_id, created_at, removed_at,
     (SELECT count(*) FROM provider_callbacks WHERE account_id = account.id AND form = 'raw') AS raw,
@@ -251,3 +247,17 @@ def _account(vault: Vault, row: Any) -> Account:
         Environment(row["environment"]),
         json.loads(plain),
     )
+
+
+async def lacking_provider(
+    connection: Connection, partner_id: str
+) -> dict[Environment, tuple[str, ...]]:
+    """What is missing, in words, for each environment that lacks something.
+
+    A sandbox lacks nothing: it gets the simulator by itself. Raises NotFoundError.
+    """
+    owner = await environment_id(connection, partner_id, Environment.PRODUCTION)
+    if await provider_of(connection, owner) is not None:
+        return {}
+    said = "provider: no account; `proof provider add` gives it one"
+    return {Environment.PRODUCTION: (said,)}

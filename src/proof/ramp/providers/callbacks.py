@@ -5,18 +5,20 @@ The raw bytes are sealed, because they may hold what a person would not have sho
 person or with age; that there was a callback stays.
 """
 
+import json
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
 from proof.core.secrets import Vault
 from proof.db import Connection
+from proof.ramp.providers.accounts import account_ids
 
 # What records of provider_callbacks and refused_callbacks are sealed for; the columns are the tables'.
 IDENTITY = "provider callback {account_id} {dedup_sha256}"
 REFUSED_IDENTITY = "refused callback {id}"
-
 PRUNED_AT_ONCE = 1000
 
 # Oldest first, so that what was said first is usually applied first; any order ends the same.
@@ -26,34 +28,29 @@ SELECT callback.id, account_id, dedup_sha256, callback.sealed, received_at, prov
 FROM provider_callbacks callback JOIN provider_accounts account ON account.id = account_id
 WHERE processed_at IS NULL ORDER BY callback.id LIMIT $1 FOR UPDATE OF callback SKIP LOCKED
 """
-
 _CONCLUDE = """
 UPDATE provider_callbacks callback SET processed_at = $4, outcome = done.outcome,
     transaction_id = done.transaction_id
 FROM unnest($1::bigint[], $2::text[], $3::uuid[]) AS done(id, outcome, transaction_id)
 WHERE callback.id = done.id
 """
-
 _PRUNE = """
 UPDATE provider_callbacks SET sealed = NULL WHERE id IN (
     SELECT id FROM provider_callbacks
     WHERE received_at < $1 AND sealed IS NOT NULL AND processed_at IS NOT NULL
     ORDER BY received_at LIMIT $2 FOR UPDATE SKIP LOCKED)
 """
-
 _PRUNE_REFUSED = """
 DELETE FROM refused_callbacks WHERE id IN (
     SELECT id FROM refused_callbacks WHERE received_at < $1
     ORDER BY received_at LIMIT $2 FOR UPDATE SKIP LOCKED)
 """
-
 _LOCK_UNATTRIBUTED = """
 SELECT id, account_id, dedup_sha256, sealed FROM provider_callbacks
 WHERE account_id = ANY($1::uuid[]) AND transaction_id IS NULL AND sealed IS NOT NULL
   AND processed_at IS NOT NULL
 FOR UPDATE
 """
-
 _LOCK_REFUSED = """
 SELECT id, sealed FROM refused_callbacks WHERE account_id = ANY($1::uuid[]) FOR UPDATE
 """
@@ -156,3 +153,27 @@ async def forget_bodies(
 def callback_identity(account_id: UUID, dedup_sha256: bytes) -> str:
     """What a callback's body is sealed for."""
     return IDENTITY.format(account_id=account_id, dedup_sha256=dedup_sha256.hex())
+
+
+async def forget_naming(
+    tx: Connection, vault: Vault, partner_environment_id: int, words: Collection[str]
+) -> int:
+    """Erase the bodies of an environment's callbacks that were refused or not understood and hold any of
+    these words; how many. Letter case does not matter. Raises SealError."""
+    lowered = [word.lower() for word in words]
+    accounts = await account_ids(tx, partner_environment_id)
+    unattributed = await lock_unattributed(tx, vault, accounts)
+    named = [name for name, body in unattributed.items() if _holds(body, lowered)]
+    kept = await lock_refused(tx, vault, accounts)
+    refused = [name for name, body in kept.items() if _holds(body, lowered)]
+    await forget_bodies(tx, named, refused)
+    return len(named) + len(refused)
+
+
+def _holds(body: bytes, words: Collection[str]) -> bool:
+    """As it stands, and as JSON reads it: an @ may be written in six characters there."""
+    text = body.decode(errors="replace")
+    with suppress(ValueError, RecursionError):
+        text += json.dumps(json.loads(body), ensure_ascii=False)
+    lowered = text.lower()
+    return any(word in lowered for word in words)

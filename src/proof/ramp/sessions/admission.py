@@ -22,13 +22,13 @@ from proof.ramp import personal
 from proof.ramp.personal import Kind
 from proof.ramp.providers.protocols import Subject
 from proof.ramp.sessions import widget_queries
+from proof.ramp.sessions.checks import require_same
 from proof.ramp.sessions.errors import (
     InitTokenExpiredError,
     InitTokenUsedError,
     SignatureInvalidError,
     UnauthorisedError,
 )
-from proof.ramp.sessions.options import require_same
 from proof.ramp.sessions.tokens import init_token, token_sha256
 from proof.ramp.sessions.widget_queries import Held
 

@@ -1,10 +1,12 @@
 """A request against what the operator set for the partner. Each error begins with the field it is about."""
 
+import re
 from collections.abc import Mapping
 from decimal import Decimal
 from ipaddress import ip_address
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import msgspec
 from msgspec import UNSET, UnsetType
 
 from proof.core.errors import InvalidInputError
@@ -19,13 +21,58 @@ from proof.ramp.errors import (
     WalletNotSupportedError,
 )
 from proof.ramp.providers.protocols import AmountRange
-from proof.ramp.sessions.types import SessionRequest
+from proof.ramp.sessions.errors import OptionsDifferError
+from proof.ramp.sessions.types import SessionRequest, StoredParameters
 from proof.ramp.types import TransactionType
 
+_FIXED: Mapping[str, Any] = {
+    "init_token_type": "sdk_partner_authorization",
+    "fix_currency": True,
+    "fix_amount": True,
+    "fix_fiat_currency": False,
+    "fix_fiat_amount": True,
+}
+_CAPITAL = re.compile(r"[A-Z]")
+_SHOWN = 40
 USER_ID_MAX = 255
 REFERENCE_MAX = 255
 _ADDRESS_MAX = 128
-_SHOWN = 40
+
+
+def require_same(
+    stored: StoredParameters, address: str, init_token: str, options: Mapping[str, Any]
+) -> None:
+    """Every option, in camelCase or snake_case, is what the session was opened with.
+
+    Raises OptionsDifferError, which names the first that is not; an option that no session has differs too.
+    """
+    expected = {
+        **msgspec.json.decode(msgspec.json.encode(stored)),
+        **_FIXED,
+        "address": address,
+        "init_token": init_token,
+        "fix_network": [stored.network],
+    }
+    for name, value in options.items():
+        key = _CAPITAL.sub(lambda found: "_" + found[0].lower(), name)
+        same = _same_amount if key == "amount" else _same
+        if key not in expected or not same(expected[key], value):
+            raise OptionsDifferError(
+                f"{name[:_SHOWN]}: it is not what this session was opened with"
+            )
+
+
+def _same_amount(expected: str, value: Any) -> bool:
+    """However many zeros it is written with: a page may have the number its backend sent."""
+    try:
+        return isinstance(value, str) and parse_amount(value) == parse_amount(expected)
+    except InvalidInputError:
+        return False
+
+
+def _same(expected: Any, value: Any) -> bool:
+    # To Python 1 is True, to a partner it is a mistake.
+    return type(expected) is type(value) and bool(expected == value)
 
 
 class Checked(NamedTuple):

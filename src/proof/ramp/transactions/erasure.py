@@ -17,7 +17,7 @@ from proof.partners.audit import Actor
 from proof.partners.environments import environment_names
 from proof.ramp import personal, users
 from proof.ramp.providers import callbacks
-from proof.ramp.providers.searching import forget_naming
+from proof.ramp.providers.callbacks import forget_naming
 from proof.ramp.sessions import erasure as sessions
 from proof.ramp.transactions import queries
 from proof.ramp.transactions.events import without_person

@@ -11,14 +11,119 @@ holds the whole log up to there.
 
 from datetime import datetime, timedelta
 from hashlib import sha256
-from typing import NamedTuple
-from uuid import UUID
+from typing import Any, NamedTuple
+from uuid import UUID, uuid4
 
 from proof.db import Connection, Database
-from proof.timestamps.trees import aggregation_queries as queries
 from proof.timestamps.trees.merkle import HASH_BYTES, Step
 from proof.timestamps.trees.sealing import LeafMissingError, build_aside, steps_over
 from proof.timestamps.types import Currency
+
+# While the tree before is in no block, rounds go on into the open one: a chain that is stuck or dear is
+# then paid once for all of them, and no transaction spends the change of one that waits.
+_DUE = """
+SELECT id FROM trees t
+WHERE environment = $1 AND currency_id = $2 AND closed_at IS NULL AND opened_at <= $3
+  AND EXISTS (SELECT FROM round_trees WHERE tree_id = t.id)
+  AND NOT EXISTS (
+      SELECT FROM trees before
+      WHERE before.environment = $1 AND before.currency_id = $2
+        AND before.closed_at IS NOT NULL AND NOT before.settled AND before.status < 2
+  )
+FOR UPDATE
+"""
+_CLAIM = """
+SELECT id FROM trees t
+WHERE environment = $1 AND currency_id = $2 AND closed_at IS NOT NULL AND NOT settled AND root IS NULL
+  AND NOT EXISTS (
+      SELECT FROM rounds r JOIN round_trees rt ON rt.round_id = r.id
+      WHERE r.sealed_at IS NULL AND rt.tree_id = t.id
+  )
+ORDER BY closed_at LIMIT 1 FOR UPDATE SKIP LOCKED
+"""
+_LEAVES = """
+SELECT string_agg(leaf.root, ''::bytea ORDER BY leaf.root) AS leaves,
+       coalesce(sum(leaf.hashes), 0)::bigint AS hashes
+FROM (
+    SELECT root, leaf_count - 1 AS hashes
+    FROM round_trees JOIN rounds ON rounds.id = round_id WHERE tree_id = $1
+    UNION ALL SELECT $2::bytea, 0
+) AS leaf
+"""
+_SEAL = """
+UPDATE trees SET root = $2, leaf_count = $3, hash_count = $4, checkpoint_size = $5 WHERE id = $1
+"""
+_TILES_ABOVE = """
+WITH leaf AS (
+    SELECT position FROM tree_tiles
+    WHERE tree_id = $1 AND level = 0 AND first_hash <= $2
+    ORDER BY first_hash DESC LIMIT 1
+)
+SELECT level, t.position, hashes FROM tree_tiles t, leaf
+WHERE tree_id = $1 AND t.position = leaf.position >> (8 * level)
+ORDER BY level
+"""
+
+
+async def lock_due(
+    tx: Connection, environment: str, currency_id: int, opened_until: datetime
+) -> UUID | None:
+    """Lock the open tree if it holds a round, was opened by then, and no earlier one is still without a
+    block."""
+    found: UUID | None = await tx.fetchval(_DUE, environment, currency_id, opened_until)
+    return found
+
+
+async def close(
+    tx: Connection, tree_id: UUID, environment: str, currency_id: int, at: datetime
+) -> None:
+    """Close a locked tree and open its successor."""
+    await tx.execute("UPDATE trees SET closed_at = $2 WHERE id = $1", tree_id, at)
+    await tx.execute(
+        "INSERT INTO trees (id, environment, currency_id, opened_at) VALUES ($1, $2, $3, $4)",
+        uuid4(),
+        environment,
+        currency_id,
+        at,
+    )
+
+
+async def claim_closed(tx: Connection, environment: str, currency_id: int) -> UUID | None:
+    """Lock the oldest closed tree without a root whose rounds are all sealed."""
+    found: UUID | None = await tx.fetchval(_CLAIM, environment, currency_id)
+    return found
+
+
+async def leaves(connection: Connection, tree_id: UUID, checkpoint_hash: bytes) -> Any:
+    """`leaves`: the roots of a tree's rounds and the checkpoint's hash, ascending, concatenated;
+    `hashes`: how many submitted hashes are below them."""
+    return await connection.fetchrow(_LEAVES, tree_id, checkpoint_hash)
+
+
+async def store(
+    tx: Connection,
+    tree_id: UUID,
+    root: bytes,
+    tiles: list[tuple[int, int, bytes]],
+    counts: tuple[int, int, int],
+) -> None:
+    """`counts`: leaves, submitted hashes, and the size of the log at the checkpoint."""
+    await tx.copy_records_to_table(
+        "tree_tiles",
+        records=[(tree_id, level, at, hashes[:32], hashes) for level, at, hashes in tiles],
+        columns=["tree_id", "level", "position", "first_hash", "hashes"],
+    )
+    await tx.execute(_SEAL, tree_id, root, *counts)
+
+
+async def discard(tx: Connection, tree_id: UUID) -> None:
+    """Remove a tree whose rounds all turned out to be empty."""
+    await tx.execute("DELETE FROM trees WHERE id = $1", tree_id)
+
+
+async def tiles_above(connection: Connection, tree_id: UUID, leaf: bytes) -> list[Any]:
+    """The tile that would hold this leaf and those above it, from below."""
+    return await connection.fetch(_TILES_ABOVE, tree_id, leaf)
 
 
 class Checkpoint(NamedTuple):
@@ -41,10 +146,10 @@ async def close_due(
     It stays open while an earlier tree of the chain is in no block.
     """
     async with database.transaction() as tx:
-        tree_id = await queries.lock_due(tx, environment, currency, now - every)
+        tree_id = await lock_due(tx, environment, currency, now - every)
         if tree_id is None:
             return False
-        await queries.close(tx, tree_id, environment, currency, now)
+        await close(tx, tree_id, environment, currency, now)
     return True
 
 
@@ -52,16 +157,16 @@ async def seal_next(
     tx: Connection, environment: str, currency: Currency, newest: Checkpoint
 ) -> bool:
     """Give the oldest closed tree of a chain its root; False when none is ready."""
-    tree_id = await queries.claim_closed(tx, environment, currency)
+    tree_id = await claim_closed(tx, environment, currency)
     if tree_id is None:
         return False
-    found = await queries.leaves(tx, tree_id, newest.leaf)
+    found = await leaves(tx, tree_id, newest.leaf)
     if len(found["leaves"]) == HASH_BYTES:
-        await queries.discard(tx, tree_id)
+        await discard(tx, tree_id)
         return True
     tree = await build_aside(tx, found["leaves"])
     counts = tree.leaf_count, found["hashes"], newest.size
-    await queries.store(tx, tree_id, tree.root, tree.tiles(), counts)
+    await store(tx, tree_id, tree.root, tree.tiles(), counts)
     return True
 
 
@@ -70,7 +175,7 @@ async def path(connection: Connection, tree_id: UUID, leaf: bytes) -> list[Step]
 
     Raises LeafMissingError.
     """
-    steps = steps_over(await queries.tiles_above(connection, tree_id, leaf), leaf)
+    steps = steps_over(await tiles_above(connection, tree_id, leaf), leaf)
     if steps is None:
         raise LeafMissingError(f"tree {tree_id} has no leaf {leaf.hex()}")
     return steps

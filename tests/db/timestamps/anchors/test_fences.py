@@ -15,7 +15,7 @@ from tests.support.pipeline import owner, work
 from proof.db import Database
 from proof.timestamps.anchors.anchoring import Schedule
 from proof.timestamps.submissions import queries
-from proof.timestamps.trees import aggregation_queries
+from proof.timestamps.trees import aggregation
 from proof.timestamps.types import Currency, SubmitStatus
 
 Run = Callable[[Any], Any]
@@ -58,10 +58,10 @@ def test_opening_waits_for_whoever_closes_and_then_takes_the_successor(
             now = await connection.fetchval("SELECT now()")
         await opened(database, BTC)
         async with database.transaction() as tx:
-            assert await aggregation_queries.lock_due(tx, "production", BTC, now) == before
+            assert await aggregation.lock_due(tx, "production", BTC, now) == before
             opening = asyncio.create_task(opened(database, BTC))
             await waits_for_a_lock(database)
-            await aggregation_queries.close(tx, before, "production", BTC, now)
+            await aggregation.close(tx, before, "production", BTC, now)
         # Its view is of before the successor, so it wrote nothing; asked again, it sees it.
         assert await opening == []
         rows = await opened(database, BTC)
@@ -79,7 +79,7 @@ def test_closing_waits_for_whoever_opens(run: Run, database: Database) -> None:
 
         async def close() -> Any:
             async with database.transaction() as tx:
-                return await aggregation_queries.lock_due(tx, "production", BTC, now)
+                return await aggregation.lock_due(tx, "production", BTC, now)
 
         async with database.transaction() as tx:
             await queries.open_round(tx, 1, "production", bytes(32), uuid4(), LOG, [BTC])

@@ -5,8 +5,8 @@ from typing import Any
 import msgspec
 import pytest
 
+from proof.ramp.sessions.checks import require_same
 from proof.ramp.sessions.errors import OptionsDifferError
-from proof.ramp.sessions.options import require_same
 from proof.ramp.sessions.types import StoredParameters, WidgetParameters
 from proof.ramp.types import TransactionType
 

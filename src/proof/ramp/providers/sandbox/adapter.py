@@ -1,8 +1,8 @@
 """The simulator as a provider: its page is ours, so it acts for the user too."""
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
-from decimal import Decimal
+from datetime import datetime, timedelta
+from decimal import ROUND_HALF_UP, Decimal, localcontext
 from typing import ClassVar, TypedDict
 from uuid import UUID
 
@@ -12,7 +12,7 @@ from proof.core.ids import random_base62
 from proof.db import Connection
 from proof.partners.records.sandbox import NEW_SANDBOX
 from proof.ramp import clock
-from proof.ramp.amounts import amount_text, fiat_text
+from proof.ramp.amounts import amount_text, fiat_text, rate_of
 from proof.ramp.errors import CallbackRefusedError
 from proof.ramp.providers.protocols import (
     Account,
@@ -30,12 +30,37 @@ from proof.ramp.providers.protocols import (
 from proof.ramp.providers.sandbox import operations, wire
 from proof.ramp.providers.sandbox.outcomes import default_outcome, named
 from proof.ramp.providers.sandbox.play import DEPOSIT_WINDOW, Operation, Play, Post, first_kyc
-from proof.ramp.providers.sandbox.pricing import price
 from proof.ramp.types import KycStatus, TransactionType
 from proof.ramp.users import known_kyc
 
+DEFAULT_FIAT = "EUR"
+_VALID = timedelta(minutes=5)
+_FEE = Decimal("0.015")
+_CENT = Decimal("0.01")
+
+# Dollars for one coin, units of fiat money for one dollar; whatever is not here is worth one.
+_COINS: Mapping[str, Decimal] = {"BTC": Decimal(60_000), "ETH": Decimal(3_000)}
+_FIAT: Mapping[str, Decimal] = {"EUR": Decimal("0.90"), "GBP": Decimal("0.80")}
+
+# The largest amount has 20 digits before the point and 18 after it.
+_DIGITS = 60
+
 # Nobody holds a key to these.
 _DEPOSITS = {wallet.network: wallet.address for wallet in NEW_SANDBOX.wallets}
+
+
+def price(
+    kind: TransactionType, currency: str, amount: Decimal, fiat_currency: str, now: datetime
+) -> Quote:
+    """Exact to the cent, halves up, at least one cent; the fee is 1.5 %. No fiat currency is euros."""
+    chosen = fiat_currency or DEFAULT_FIAT
+    rate = _COINS.get(currency, Decimal(1)) * _FIAT.get(chosen, Decimal(1))
+    with localcontext() as context:
+        context.prec = _DIGITS
+        of_coins = max((amount * rate).quantize(_CENT, ROUND_HALF_UP), _CENT)
+        fee = (of_coins * _FEE).quantize(_CENT, ROUND_HALF_UP)
+        total = of_coins + fee if kind is TransactionType.BUY else of_coins - fee
+    return Quote(chosen, total, fee, of_coins, rate_of(of_coins, amount, rate), now + _VALID)
 
 
 class _Fiat(TypedDict):

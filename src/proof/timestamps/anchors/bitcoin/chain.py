@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any, Final
 
-from proof.timestamps.anchors.bitcoin.merkle import merkle_path
 from proof.timestamps.anchors.bitcoin.rpc import BitcoinRpc, RpcError
 from proof.timestamps.anchors.bitcoin.wallet import (
     TYPICAL_VBYTES,
@@ -26,19 +25,38 @@ from proof.timestamps.anchors.chain import (
 )
 from proof.timestamps.types import Currency, SubmitStatus
 from proof.verify.errors import RefusedError
+from proof.verify.evidence.bitcoin.header import double_sha256
 from proof.verify.evidence.bitcoin.transaction import read_anchor
 
 # As deep as a miner's reward must be before it can be spent: no reorganisation has come near it.
 SETTLED_CONFIRMATIONS: Final = 100
+
 # A node this far behind the headers it knows builds and sees nothing of use.
 _BLOCKS_BEHIND: Final = 2
 _NOT_FOUND: Final = -5
 _NO_SUCH_LABEL: Final = -11
 _LABEL: Final = "proof"
 _ALREADY_IN_CHAIN: Final = -27
+
 # Malformed, its coins are gone, or against the rules: said of the transaction, not of the node's state.
 _JUDGEMENTS: Final = frozenset({-22, -25, -26})
 _SENT_BEFORE: Final = ("txn-already-in-mempool", "txn-already-known")
+
+
+def merkle_path(txids: Sequence[bytes], index: int) -> list[bytes]:
+    """The siblings from the transaction at `index`, counted from 0, up to the block's Merkle root.
+
+    Hashes are in the order SHA-256 gives them. An odd last node is its own sibling.
+    """
+    path: list[bytes] = []
+    level = list(txids)
+    while len(level) > 1:
+        if len(level) % 2:
+            level.append(level[-1])
+        path.append(level[index ^ 1])
+        level = [double_sha256(level[i] + level[i + 1]) for i in range(0, len(level), 2)]
+        index >>= 1
+    return path
 
 
 class BitcoinChain:

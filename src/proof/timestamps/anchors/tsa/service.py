@@ -24,8 +24,7 @@ from proof.timestamps.anchors.chain import (
     Standing,
 )
 from proof.timestamps.anchors.tsa.belief import Trust, believe, read_token
-from proof.timestamps.anchors.tsa.exchange import Exchange
-from proof.timestamps.anchors.tsa.wire import Query, read_answer
+from proof.timestamps.anchors.tsa.wire import Exchange, Query, read_answer
 from proof.timestamps.types import Currency, SubmitStatus
 from proof.verify.errors import RefusedError
 from proof.verify.evidence.rfc3161.token import Token, parse_token

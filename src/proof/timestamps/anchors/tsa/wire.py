@@ -1,9 +1,11 @@
 """What is asked of an authority and what it answers (RFC 3161, 2.4)."""
 
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Final
 
-from proof.timestamps.anchors.chain import ChainError
+from proof.timestamps.anchors.chain import ChainError, NodeDownError
+from proof.timestamps.anchors.node_client import TIMEOUT_S, NodeClient
 from proof.timestamps.tsa import der as writing
 from proof.verify.errors import RefusedError, quoted
 from proof.verify.evidence.rfc3161 import der
@@ -27,6 +29,11 @@ _FAILURES: Final = {
     16: "unacceptedExtension",
     17: "addInfoNotAvailable",
     25: "systemFailure",
+}
+MAX_ANSWER_BYTES = 64 * 1024
+_HEADERS = {
+    "content-type": "application/timestamp-query",
+    "accept": "application/timestamp-reply",
 }
 
 
@@ -90,3 +97,24 @@ def _reason(status: Reader) -> str:
             if each.tag == _UTF8_STRING
         ]
     return ", ".join(told[:4]) or "it does not say why"
+
+
+class Exchange:
+    """The way to one authority."""
+
+    def __init__(self, url: str, timeout_s: float = TIMEOUT_S) -> None:
+        self._client = NodeClient("the time-stamping authority", url, MAX_ANSWER_BYTES, timeout_s)
+
+    async def ask(self, query: bytes) -> bytes:
+        """The answer's body, at most MAX_ANSWER_BYTES. Raises NodeDownError."""
+        status, raw = await self._client.post(query, _HEADERS)
+        if status != HTTPStatus.OK:
+            raise NodeDownError(
+                f"the time-stamping authority answers with HTTP status {status};"
+                " see whether its URL is right"
+            )
+        return raw
+
+    async def close(self) -> None:
+        """Close its connections."""
+        await self._client.close()

@@ -1,4 +1,4 @@
-"""What the documentation pages are generated from: routes, settings, commands."""
+"""The pages that Proof serves: documentation, widget, hand-over."""
 
 from collections.abc import Iterator
 from importlib.resources import files
@@ -15,9 +15,18 @@ from proof.api.services import Services
 from proof.cli.installation import Opener
 from proof.config import Settings
 from proof.main.commands import application
+from proof.partners.audit import Actor
+from proof.partners.handover import opening
+from proof.partners.handover.links import require_link
+from proof.partners.records.types import TRANSACTION_EVENT
 from proof.partners.types import Environment
-from proof.web.commands import Command, Option
+from proof.partners.widgets import widget_owner
+from proof.ramp.providers.accounts import lacking_provider, provider_of
+from proof.web.handover import handover_route
 from proof.web.site import Sources, documentation
+from proof.web.tables import Command, Option
+from proof.web.widget.serving import FoundWidget, widget_routes
+from proof.webhooks.service import Target
 
 
 def pages(settings: Settings) -> list[Route]:
@@ -63,3 +72,35 @@ def _option(parameter: Any) -> Option:
         about = parameter.help or ""
     variable = f" [{parameter.envvar}]" if parameter.envvar else ""
     return Option(names, parameter.required, f"{about}{variable}")
+
+
+def widget_pages(services: Services) -> list[Route]:
+    """Loader, hosted page and its files; the same routes for both environments."""
+
+    async def find(widget_id: str) -> FoundWidget | None:
+        # Strangers' guesses ask no database.
+        if not await services.directory.has_widget(widget_id):
+            return None
+        async with services.database.connection() as connection:
+            owner = await widget_owner(connection, widget_id)
+            if owner is None:
+                return None
+            provider = await provider_of(connection, owner.partner_environment_id)
+        return FoundWidget(owner.environment, owner.origins, provider)
+
+    return widget_routes(find, services.base_urls)
+
+
+def handover_page(services: Services) -> Route:
+    """Its route."""
+
+    async def open_sheet(token: str, edge: Any) -> str:
+        actor = Actor("handover link", str(edge.address), edge.request_id)
+        async with services.database.connection() as connection:
+            await require_link(connection, token, services.clock.now())
+        webhooks = Target(services.policy, TRANSACTION_EVENT)
+        how = (webhooks, lacking_provider, services.base_urls, token, services.clock.now(), actor)
+        async with services.database.transaction() as tx:
+            return await opening.open_sheet(tx, services.vault, *how)
+
+    return handover_route(open_sheet)

@@ -19,8 +19,11 @@ from proof.verify.evidence.ots.format import Branch, Timestamp, pending_attestat
 from proof.verify.evidence.ots.writing import write_timestamp
 
 MAX_COMMITMENT_BYTES = 64
+
 _LEAF_BYTES = 32
+
 _SHA256 = (ots.SHA256, b"")
+
 
 # Who submits what comes through the calendar: nobody's credentials lead here (migration 0012).
 CALENDAR = PartnerEnvironment(

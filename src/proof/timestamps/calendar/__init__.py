@@ -1,1 +1,0 @@
-"""An OpenTimestamps calendar over the same rounds: unmodified clients stamp and upgrade against it."""
