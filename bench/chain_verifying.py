@@ -16,7 +16,7 @@ from bench.figures import Figure, Target
 from bench.options import Options
 from proof.core.canonical import canonical_json
 from proof.timestamps.proofs.service import payload
-from proof.timestamps.trees.merkle import Step
+from proof.timestamps.trees.merkle import PathStep
 from proof.timestamps.types import Currency, SubmitStatus, Tree
 from proof.verify import ChainTrust, load_headers, parent, to_ots, verify_ots, verify_payload
 from proof.verify.evidence.bitcoin.evidence import merkle_root
@@ -81,7 +81,7 @@ def _proof() -> tuple[bytes, bytes]:
     for _ in range(LEVELS):
         sibling, from_right = source.randbytes(32), source.random() < 0.5
         left, right = (sibling, node) if from_right else (node, sibling)
-        steps.append(Step(left, right, from_right))
+        steps.append(PathStep(left, right, from_right))
         node = parent(left, right)
     transaction = _transaction(source, node)
     txid = _double(transaction)

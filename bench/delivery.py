@@ -21,7 +21,7 @@ from proof.events import Event, publish, relay
 from proof.main.database import arguments
 from proof.outbound import OutboundClient, OutboundPolicy, OutboundReply
 from proof.webhooks import Deliverer, Limits, fan_out, queries, set_endpoint
-from proof.webhooks.types import Outcome, State
+from proof.webhooks.types import AttemptOutcome, DeliveryState
 
 _POLICY = OutboundPolicy((ip_network("127.0.0.0/8"),))
 _TYPE = "timestamp.proof"
@@ -169,13 +169,16 @@ async def _job_rate(database: Database, count: int) -> float:
     clock, finished = SystemClock(), 0
     started = time.perf_counter()
 
-    async def claim() -> list[Outcome]:
+    async def claim() -> list[AttemptOutcome]:
         now = clock.now()
         async with database.connection() as connection:
             claimed = await queries.claim(connection, now, {}, _JOB_SHARE, _JOB_BATCH, now + _LEASE)
-        return [Outcome(one.id, one.attempt, State.DELIVERED, "200", now, now) for one in claimed]
+        return [
+            AttemptOutcome(one.id, one.attempt, DeliveryState.DELIVERED, "200", now, now)
+            for one in claimed
+        ]
 
-    async def record(outcomes: Sequence[Outcome]) -> None:
+    async def record(outcomes: Sequence[AttemptOutcome]) -> None:
         async with database.connection() as connection:
             await queries.record(connection, outcomes)
 

@@ -51,7 +51,7 @@ _PROOF_EVERY_S = 1.0
 _ATTACKERS = 9
 _RECEIVERS = 15
 _START_S = 10.0
-_LOOK_S = 0.05
+_POLL_S = 0.05
 _WALLET = "TNXcYBwoZdPsAkAExZTfKFP6shBeh4W4Rf"
 _P50_MS, _P99_MS, _PROOF_S, _MEMORY_MB, _STALL_MS = 25.0, 250.0, 3.0, 400.0, 20.0
 # A fresh mount of one file, seen by the server's processes alone.
@@ -239,8 +239,8 @@ async def _processes(scene: Scene, felt: Felt, until: float) -> None:
     started, before = time.perf_counter(), {name: _cpu_s(one) for name, one in found.items()}
     while (now := time.perf_counter()) < until:
         felt.memory_mb = max(felt.memory_mb, *map(_resident_mb, found.values()))
-        await asyncio.sleep(_LOOK_S)
-        felt.late_ms = max(felt.late_ms, (time.perf_counter() - now - _LOOK_S) * 1000)
+        await asyncio.sleep(_POLL_S)
+        felt.late_ms = max(felt.late_ms, (time.perf_counter() - now - _POLL_S) * 1000)
     elapsed_s = time.perf_counter() - started
     felt.busy = {name: (_cpu_s(one) - before[name]) / elapsed_s for name, one in found.items()}
 

@@ -20,7 +20,7 @@ from bench.options import Options
 from proof.core.canonical import canonical_json
 from proof.timestamps.anchors.log.keys import CheckpointSigner, SigningKey
 from proof.timestamps.proofs.service import payload
-from proof.timestamps.trees.merkle import Step
+from proof.timestamps.trees.merkle import PathStep
 from proof.timestamps.types import Currency, SubmitStatus, Tree
 from proof.verify import (
     VerifierKey,
@@ -111,18 +111,18 @@ def _proofs(signer: CheckpointSigner, rounds: int) -> list[_Payload]:
     return proofs
 
 
-def _round(source: random.Random, leaves: int) -> tuple[bytes, list[tuple[bytes, list[Step]]]]:
+def _round(source: random.Random, leaves: int) -> tuple[bytes, list[tuple[bytes, list[PathStep]]]]:
     """A root, and leaves with their ways up to it: a small tree, and above it one path."""
     level = [source.randbytes(32) for _ in range(leaves)]
     places = list(range(leaves))
-    paths: list[tuple[bytes, list[Step]]] = [(leaf, []) for leaf in level]
+    paths: list[tuple[bytes, list[PathStep]]] = [(leaf, []) for leaf in level]
     for _ in range(LEVELS):
         if len(level) == 1:
             side = source.randrange(2)
             level.insert(1 - side, source.randbytes(32))
             places = [side] * leaves
         for (_leaf, steps), place in zip(paths, places, strict=True):
-            steps.append(Step(level[place & ~1], level[place | 1], bool(place & 1)))
+            steps.append(PathStep(level[place & ~1], level[place | 1], bool(place & 1)))
         level = [parent(*pair) for pair in zip(level[::2], level[1::2], strict=True)]
         places = [place // 2 for place in places]
     return level[0], paths

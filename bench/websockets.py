@@ -16,7 +16,7 @@ from proof.core.secrets import Vault
 from proof.db import Database
 from proof.main.database import arguments
 from proof.main.keys import open_vault
-from proof.ramp.providers.protocols import Observation, Verdict
+from proof.ramp.providers.protocols import Observation, ProviderStatus
 from proof.ramp.transactions.service import Statement, observe_all
 
 _GENERATORS = 2
@@ -63,7 +63,7 @@ async def _change(
     """Bring each to `processing`, then to `completed`, at the given rate; when its commit began."""
     committed: dict[tuple[str, str], int] = {}
     started, ticks = time.perf_counter(), 0
-    for verdict in (Verdict.PROCESSING, Verdict.COMPLETED):
+    for verdict in (ProviderStatus.PROCESSING, ProviderStatus.COMPLETED):
         for at in range(0, len(transactions), _PER_TICK):
             some = transactions[at : at + _PER_TICK]
             begun = await _batch(database, vault, some, verdict)
@@ -77,7 +77,7 @@ async def _change(
 
 
 async def _batch(
-    database: Database, vault: Vault, transactions: Sequence[UUID], verdict: Verdict
+    database: Database, vault: Vault, transactions: Sequence[UUID], verdict: ProviderStatus
 ) -> int:
     now = datetime.now(UTC)
     statements = [Statement(Observation(one, verdict, verdict.value, now)) for one in transactions]

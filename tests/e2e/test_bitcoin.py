@@ -16,7 +16,7 @@ from proof.verify import verify_payload
 from proof.verify.trust import ChainTrust
 
 _GIVE_UP_S = 120.0
-_LOOK_S = 0.2
+_POLL_S = 0.2
 _CHAINS = """
 [production.bitcoin]
 url = "{url}"
@@ -57,7 +57,7 @@ def eventually(check: Callable[[], Any]) -> Any:
     deadline = time.monotonic() + _GIVE_UP_S
     while not (found := check()):
         assert time.monotonic() < deadline, "it did not come about"
-        time.sleep(_LOOK_S)
+        time.sleep(_POLL_S)
     return found
 
 

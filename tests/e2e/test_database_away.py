@@ -32,7 +32,7 @@ from proof.core.secrets import Vault
 from proof.db import Database
 from proof.db.embedded import EmbeddedCluster
 from proof.main.keys import open_vault
-from proof.ramp.providers.protocols import Verdict
+from proof.ramp.providers.protocols import ProviderStatus
 
 PATIENCE_S = 120.0
 CALLERS = 20
@@ -191,9 +191,9 @@ def waiting_steps(server: Server) -> set[str]:
     still = set()
     for line in server.log().splitlines():
         told = json.loads(line) if line.startswith("{") else {}
-        if told.get("event") == "step waits for the database":
+        if told.get("event") == "loop.waiting":
             still.add(told["step"])
-        elif told.get("event") == "step works again":
+        elif told.get("event") == "loop.recovered":
             still.discard(told["step"])
     return still - LISTENERS
 
@@ -229,7 +229,7 @@ class Watched:
         """The next of them is told what becomes of its transaction."""
         transaction, watcher = self.waiting.pop()
         opened = await Database.open(database.arguments())
-        await hear(opened, self.vault, said(transaction, Verdict.COMPLETED))
+        await hear(opened, self.vault, said(transaction, ProviderStatus.COMPLETED))
         await opened.close()
         assert (await watcher.statuses())[-1] == "completed"
 

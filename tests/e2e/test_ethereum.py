@@ -89,8 +89,8 @@ def test_a_nonce_that_was_taken_is_given_up(run: Run, node: Anvil, lab: AnvilLab
         again = await chain.build(bytes(32), [ours])
         await chain.broadcast(again)
         node.mine()
-        assert (await chain.look([other])).status is SubmitStatus.INCLUDED
-        assert (await chain.look([ours, again])).candidate == again
+        assert (await chain.poll([other])).status is SubmitStatus.INCLUDED
+        assert (await chain.poll([ours, again])).candidate == again
 
     within(run, lab.chain(), taken)
 
@@ -114,9 +114,9 @@ def test_finality_is_asked_for_when_no_count_is_set(run: Run, node: Anvil, lab: 
         candidate = await chain.build(bytes(32), [])
         await chain.broadcast(candidate)
         node.mine(3)
-        assert (await chain.look([candidate])).status is SubmitStatus.INCLUDED
+        assert (await chain.poll([candidate])).status is SubmitStatus.INCLUDED
         node.mine(70)
-        seen = await chain.look([candidate])
+        seen = await chain.poll([candidate])
         assert (seen.status, seen.settled) == (SubmitStatus.VERIFIED, True)
 
     within(run, node.chain(confirmations=None), waited)

@@ -17,7 +17,7 @@ from tests.support.served import Server, served
 from proof.verify.cli import main
 
 _GIVE_UP_S = 120.0
-_LOOK_S = 0.1
+_POLL_S = 0.1
 _CHAINS = """
 [production.tsa]
 url = "{url}/tsa"
@@ -53,7 +53,7 @@ def eventually(check: Callable[[], Any]) -> Any:
     deadline = time.monotonic() + _GIVE_UP_S
     while not (found := check()):
         assert time.monotonic() < deadline, "it did not come about"
-        time.sleep(_LOOK_S)
+        time.sleep(_POLL_S)
     return found
 
 

@@ -19,7 +19,7 @@ from proof.db import Database
 from proof.main.database import arguments
 from proof.main.keys import open_vault
 from proof.partners.types import Environment
-from proof.ramp.providers.protocols import Verdict
+from proof.ramp.providers.protocols import ProviderStatus
 from proof.web.contents import source
 
 Run = Callable[[Any], Any]
@@ -54,7 +54,7 @@ class Backstage:
     async def transaction(self) -> Any:
         return await make_transaction(self.database, self.vault, await self.owner())
 
-    async def hear(self, transaction: Any, verdict: Verdict) -> None:
+    async def hear(self, transaction: Any, verdict: ProviderStatus) -> None:
         await hear(self.database, self.vault, said(transaction, verdict))
 
 
@@ -80,7 +80,7 @@ def test_every_process_tells_its_clients(run: Run, server: Server) -> None:
             ]
             for watcher in watchers:
                 assert (await watcher.next())["status"] == "pending"
-            await behind.hear(transaction, Verdict.COMPLETED)
+            await behind.hear(transaction, ProviderStatus.COMPLETED)
             for watcher in watchers:
                 assert await watcher.statuses() == ["processing", "completed"]
                 assert watcher.connection.close_code == 1000
@@ -121,8 +121,8 @@ def test_the_example_of_the_page_and_the_command_see_the_same(
             watchers = [_started(command, environment) for command in commands]
             first = [await asyncio.to_thread(_line, one) for one in watchers]
             assert ["pending" in line for line in first] == [True, True]
-            await behind.hear(transaction, Verdict.PROCESSING)
-            await behind.hear(transaction, Verdict.FAILED)
+            await behind.hear(transaction, ProviderStatus.PROCESSING)
+            await behind.hear(transaction, ProviderStatus.FAILED)
             rest = [await asyncio.to_thread(one.communicate, timeout=120) for one in watchers]
             assert [one.returncode for one in watchers] == [0, 0]
             assert rest[0][0].split() == ["processing", "failed"]

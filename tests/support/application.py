@@ -237,10 +237,10 @@ class Platform:
     async def onboard(self, name: str = "Acme", **changes: Any) -> OnboardedPartner:
         """A new partner that this process knows already."""
         partner = await onboard(self.database, self.vault, name, **changes)
-        await self.look()
+        await self.poll()
         return partner
 
-    async def look(self) -> None:
+    async def poll(self) -> None:
         """Have the directory look now for what an operator changed, rather than within its second."""
         await self._directory._check(0)
 

@@ -74,7 +74,7 @@ class ChainSuite:
             assert ROOT in candidate.raw
             assert candidate.fee > 0
             lab.mine()
-            assert (await chain.look([candidate])).status is SubmitStatus.UNSUBMITTED
+            assert (await chain.poll([candidate])).status is SubmitStatus.UNSUBMITTED
 
         within(run, lab.chain(), scene)
 
@@ -83,12 +83,12 @@ class ChainSuite:
             candidate = await chain.build(ROOT, [])
             await chain.broadcast(candidate)
             await chain.broadcast(candidate)
-            sighting = await chain.look([candidate])
+            sighting = await chain.poll([candidate])
             assert (sighting.status, sighting.candidate) == (SubmitStatus.SUBMITTED, candidate)
             assert sighting.block is None
             for _ in range(lab.confirmations - 1):
                 lab.mine()
-                sighting = await chain.look([candidate])
+                sighting = await chain.poll([candidate])
                 assert sighting.status is SubmitStatus.INCLUDED
                 assert sighting.block
             lab.mine()
@@ -102,7 +102,7 @@ class ChainSuite:
             candidate = await chain.build(ROOT, [])
             await chain.broadcast(candidate)
             lab.mine(lab.confirmations)
-            sighting = await chain.look([candidate])
+            sighting = await chain.poll([candidate])
             evidence = await chain.evidence(ROOT, candidate)
             assert sighting.block
             wrong_block = sighting.block[:-2] + f"{int(sighting.block[-2:], 16) ^ 1:02x}"
@@ -127,11 +127,11 @@ class ChainSuite:
             candidate = await chain.build(ROOT, [])
             await chain.broadcast(candidate)
             lab.mine(lab.confirmations)
-            before = await chain.look([candidate])
+            before = await chain.poll([candidate])
             lab.reorganise(lab.confirmations)
-            assert (await chain.look([candidate])).status is SubmitStatus.SUBMITTED
+            assert (await chain.poll([candidate])).status is SubmitStatus.SUBMITTED
             lab.mine(lab.confirmations)
-            after = await chain.look([candidate])
+            after = await chain.poll([candidate])
             assert after.status is SubmitStatus.VERIFIED
             assert after.block != before.block
             await proven(chain, ROOT, [candidate])
@@ -144,13 +144,13 @@ class ChainSuite:
             await chain.broadcast(first)
             second = await chain.build(ROOT, [first])
             assert second.fee > first.fee
-            assert (await chain.look([first, second])).candidate == first
+            assert (await chain.poll([first, second])).candidate == first
             await chain.broadcast(second)
-            assert (await chain.look([first, second])).candidate == second
+            assert (await chain.poll([first, second])).candidate == second
             third = await chain.build(ROOT, [first, second])
             await chain.broadcast(third)
             lab.mine()
-            assert (await chain.look([first, second, third])).candidate == third
+            assert (await chain.poll([first, second, third])).candidate == third
             for loser in (first, second):
                 with pytest.raises(TransactionRefusedError):
                     await chain.broadcast(loser)
@@ -167,7 +167,7 @@ class ChainSuite:
             lab.mine(lab.confirmations)
             with pytest.raises(TransactionRefusedError):
                 await chain.broadcast(second)
-            sighting = await chain.look([first, second])
+            sighting = await chain.poll([first, second])
             assert (sighting.status, sighting.candidate) == (SubmitStatus.VERIFIED, first)
             await proven(chain, ROOT, [first, second])
 
@@ -178,9 +178,9 @@ class ChainSuite:
             candidate = await chain.build(ROOT, [])
             await chain.broadcast(candidate)
             lab.forget()
-            assert (await chain.look([candidate])).status is SubmitStatus.UNSUBMITTED
+            assert (await chain.poll([candidate])).status is SubmitStatus.UNSUBMITTED
             await chain.broadcast(candidate)
-            assert (await chain.look([candidate])).status is SubmitStatus.SUBMITTED
+            assert (await chain.poll([candidate])).status is SubmitStatus.SUBMITTED
             lab.mine()
 
         within(run, lab.chain(), scene)
@@ -194,7 +194,7 @@ class ChainSuite:
                     chain.standing(),
                     chain.build(ROOT, []),
                     chain.broadcast(candidate),
-                    chain.look([candidate]),
+                    chain.poll([candidate]),
                     chain.evidence(ROOT, candidate),
                 ):
                     with pytest.raises(NodeDownError):
@@ -202,7 +202,7 @@ class ChainSuite:
             finally:
                 lab.start()
             await chain.broadcast(candidate)
-            assert (await chain.look([candidate])).status is SubmitStatus.SUBMITTED
+            assert (await chain.poll([candidate])).status is SubmitStatus.SUBMITTED
             lab.mine()
 
         within(run, lab.chain(), scene)
@@ -231,7 +231,7 @@ class ChainSuite:
                 chain.standing(),
                 chain.build(ROOT, []),
                 chain.broadcast(candidate),
-                chain.look([candidate]),
+                chain.poll([candidate]),
             ):
                 with pytest.raises(WrongNetworkError):
                     await call
@@ -264,7 +264,7 @@ def within(run: Run, chain: Chain, scene: Callable[[Chain], Awaitable[Any]]) -> 
 
 async def proven(chain: Chain, root: bytes, candidates: list[Candidate]) -> None:
     """The one candidate that is deep in a block has evidence our verifier ties to that block."""
-    sighting = await chain.look(candidates)
+    sighting = await chain.poll(candidates)
     assert sighting.status is SubmitStatus.VERIFIED
     assert sighting.candidate
     evidence = await chain.evidence(root, sighting.candidate)

@@ -198,7 +198,7 @@ class FakeChain:
         self.network.accept(Transaction(candidate.raw, candidate.fee))
         self._end("broadcast", None)
 
-    async def look(self, candidates: Sequence[Candidate]) -> Sighting:
+    async def poll(self, candidates: Sequence[Candidate]) -> Sighting:
         self._begin("look")
         return self._end("look", self._sighting(candidates))
 

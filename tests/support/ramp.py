@@ -9,8 +9,8 @@ from proof.core.secrets import Vault
 from proof.db import Database
 from proof.ramp import personal
 from proof.ramp.personal import Kind
-from proof.ramp.providers.protocols import Observation, Verdict
-from proof.ramp.transactions.service import Outcome, observe
+from proof.ramp.providers.protocols import Observation, ProviderStatus
+from proof.ramp.transactions.service import ObservationResult, observe
 
 BEGUN = datetime(2026, 5, 4, 3, 2, 1, tzinfo=UTC)
 EMAIL, ADDRESS, CLIENT_IP = "ada@example.com", "TLyqzVGLV1srkB7dToTAEqgDSfPtXRJZYH", "198.51.100.7"
@@ -52,7 +52,7 @@ async def make_transaction(
     return made
 
 
-def said(transaction: UUID, verdict: Verdict, **how: Any) -> Observation:
+def said(transaction: UUID, verdict: ProviderStatus, **how: Any) -> Observation:
     """What a provider says; each call's moment is its own unless one is given."""
     words = {"said": f"leg: {verdict}", "occurred_at": BEGUN + timedelta(minutes=1), **how}
     return Observation(transaction, verdict, **words)
@@ -63,7 +63,7 @@ async def hear(
     vault: Vault,
     *observations: Observation,
     now: datetime = BEGUN + timedelta(minutes=2),
-) -> list[Outcome]:
+) -> list[ObservationResult]:
     """Observe them one after the other, each in its own transaction."""
     outcomes = []
     for one in observations:

@@ -26,7 +26,7 @@ from proof.main.installation import LocalInstallation
 _READY_S = 120.0
 _STOP_S = 120.0
 _COMMAND_S = 120.0
-_LOOK_S = 0.05
+_POLL_S = 0.05
 _PROOF = application(LocalInstallation)
 _PARTNER = {"name": "Acme", "email": "ops@acme.example", "ip": "127.0.0.1"}
 
@@ -63,7 +63,7 @@ class Server:
             if self.process.poll() is not None or time.monotonic() > deadline:
                 self.stop()
                 raise RuntimeError(f"proof serve did not become ready:\n{self.log()}")
-            time.sleep(_LOOK_S)
+            time.sleep(_POLL_S)
 
     def stop(self) -> int:
         """SIGTERM, then, when it takes too long, SIGKILL; the exit code."""

@@ -110,7 +110,7 @@ async def ramp_partner(
                 MERCURYO,
                 Actor("operator"),
             )
-    await platform.look()
+    await platform.poll()
     return Shop(partner)
 
 

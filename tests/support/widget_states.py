@@ -13,15 +13,15 @@ from tests.support.widget_truth import Facts
 from proof.core.errors import ConflictError
 from proof.partners.types import Environment
 from proof.partners.widgets import WidgetOwner
-from proof.ramp.providers.protocols import Attempt, AttemptResult, PaymentMethod, Verdict
+from proof.ramp.providers.protocols import Attempt, AttemptResult, PaymentMethod, ProviderStatus
 from proof.ramp.providers.sandbox import operations, wire
 from proof.ramp.providers.sandbox.adapter import _progress, price
-from proof.ramp.providers.sandbox.outcomes import OUTCOMES, Outcome
+from proof.ramp.providers.sandbox.outcomes import OUTCOMES, TestOutcome
 from proof.ramp.providers.sandbox.play import Operation, Play, Post, first_kyc
-from proof.ramp.sessions.state import Seen, State, state_of
+from proof.ramp.sessions.state import ProviderView, WidgetState, state_of
 from proof.ramp.sessions.types import StoredParameters
-from proof.ramp.sessions.widget_queries import Held
-from proof.ramp.transactions.state import State as Record
+from proof.ramp.sessions.widget_queries import WidgetSession
+from proof.ramp.transactions.state import TransactionState as Record
 from proof.ramp.transactions.state import observed
 from proof.ramp.types import FailureReason, KycStatus, Status, TransactionType
 from proof.ramp.wire import money_fields
@@ -50,7 +50,7 @@ _RECORDS = {
 class Answerable(NamedTuple):
     """A state that the API can answer, and what is so of its transaction."""
 
-    state: State
+    state: WidgetState
     facts: Facts
 
 
@@ -64,7 +64,7 @@ def answerable() -> dict[str, Answerable]:
     return found
 
 
-def name_of(state: State) -> str:
+def name_of(state: WidgetState) -> str:
     """What two states that the page draws alike have in common."""
     shown = "shown" if state.deposit else ""
     parts = (
@@ -91,7 +91,7 @@ def _of_the_simulator() -> Iterator[Answerable]:
                     yield _answer(operation, record)
 
 
-def _played(kind: TransactionType, outcome: Outcome) -> Iterator[Operation]:
+def _played(kind: TransactionType, outcome: TestOutcome) -> Iterator[Operation]:
     """Every operation that users and time can make of an outcome."""
     quote = price(kind, "USDT", _AMOUNT, "EUR", NOW)
     starts = [
@@ -113,17 +113,17 @@ def _played(kind: TransactionType, outcome: Outcome) -> Iterator[Operation]:
     for _ in range(_DEEPEST):
         following: list[Operation] = []
         for operation in waiting:
-            if (look := _look(operation)) not in met:
+            if (look := _poll(operation)) not in met:
                 met.add(look)
                 yield operation
                 following += _next(operation)
         waiting = following
-    assert not waiting or all(_look(one) in met for one in waiting), (
+    assert not waiting or all(_poll(one) in met for one in waiting), (
         "some were not played to the end"
     )
 
 
-def _look(operation: Operation) -> str:
+def _poll(operation: Operation) -> str:
     said = [(one.leg, one.status) for one in operation.said]
     steps = sorted((one.leg or "", one.status, one.kyc or "") for one in operation.steps)
     results = [one.result for one in operation.attempts]
@@ -176,7 +176,7 @@ def _answer(operation: Operation, record: Record) -> Answerable:
     held = _held(operation.kind, record)
     quote = price(operation.kind, "USDT", _AMOUNT, "EUR", NOW)
     progress = _progress(operation, held.subject(None, None, None))
-    seen = Seen(
+    seen = ProviderView(
         now=NOW, provider="sandbox", address="0x" + "ab" * 20, progress=progress, quote=quote
     )
     said = {(one.leg, one.status) for one in operation.said}
@@ -185,7 +185,7 @@ def _answer(operation: Operation, record: Record) -> Answerable:
         paid=any(one.result is AttemptResult.CAPTURED for one in operation.attempts)
         or (wire.Leg.DEPOSIT, "received") in said,
         cancelled=any(what == "cancelled" for _, what in said),
-        failed=any(wire.VERDICTS[leg, what] is Verdict.FAILED for leg, what in said),
+        failed=any(wire.VERDICTS[leg, what] is ProviderStatus.FAILED for leg, what in said),
         undeliverable=(wire.Leg.DELIVERY, "failed") in said,
         declined=_declined(operation.attempts),
     )
@@ -205,7 +205,7 @@ def _of_another_provider() -> Iterator[Answerable]:
                 for stuck in sorted({False, going_on}):
                     held = _held(kind, record, kyc, undeliverable=stuck)
                     facts = Facts(record.status, paid=record.captured, undeliverable=stuck)
-                    seen = Seen(now=NOW, provider="mercuryo", address="")
+                    seen = ProviderView(now=NOW, provider="mercuryo", address="")
                     yield Answerable(state_of(held, _owner(), seen), facts)
 
 
@@ -225,7 +225,7 @@ def _held(
     kyc: KycStatus = KycStatus.NOT_STARTED,
     *,
     undeliverable: bool = False,
-) -> Held:
+) -> WidgetSession:
     parameters = StoredParameters(
         merchant_transaction_id=str(_TRANSACTION),
         widget_id="wdg",
@@ -242,7 +242,7 @@ def _held(
         theme="light",
         redirect_url="",
     )
-    return Held(
+    return WidgetSession(
         id=b"",
         signing_key_id=_TRANSACTION,
         parameters=parameters,

@@ -44,7 +44,7 @@ RECORDER = """(() => {
   new MutationObserver(look).observe(document, {
     subtree: true, childList: true, characterData: true, attributes: true,
   });
-  const frame = () => { look(); requestAnimationFrame(frame); };
+  const frame = () => { poll(); requestAnimationFrame(frame); };
   requestAnimationFrame(frame);
 })()"""
 

@@ -27,10 +27,13 @@ from proof.partners.types import Environment, Network
 
 Opening = Callable[[], AbstractAsyncContextManager[Services]]
 
+
 # Collections walk every long-lived object; what is there after the start stays for good.
 _GC_THRESHOLD = 50_000
+
 # What is ready in memory costs that much of a call that asks the database; a page has some twenty files.
 _A_FILE = 0.2
+
 
 # One caller's acts wait for each other's locks: here, before they hold a connection of the database.
 _ACTS = Bounds(places=1_000, each=1)
@@ -106,12 +109,12 @@ class Application:
         found = []
         for work, pages in kinds:
             for route in pages:
-                route.app = _Counted(route.app, services.anonymous, work)
+                route.app = _CountedPages(route.app, services.anonymous, work)
                 found.append(route)
         return found
 
 
-class _Counted:
+class _CountedPages:
     """Pages and files, which need no credential, as calls of strangers."""
 
     def __init__(self, app: ASGIApp, anonymous: AnonymousRates, work: Work) -> None:

@@ -68,18 +68,18 @@ class Loop:
         self.failing = None
         if self._away:
             self._away = False
-            _log.info("step works again", step=self._name)
+            _log.info("loop.recovered", step=self._name)
 
     def _report(self, error: Exception, pause_s: float) -> None:
         self.failing = error.message if isinstance(error, ProofError) else type(error).__name__
         if isinstance(error, UnavailableError):
             if not self._away:
-                _log.warning("step waits for the database", step=self._name, error=error.message)
+                _log.warning("loop.waiting", step=self._name, error=error.message)
             self._away = True
         elif isinstance(error, OtherSideError):
-            _log.warning("step failed", step=self._name, error=error.message, retry_in_s=pause_s)
+            _log.warning("loop.failed", step=self._name, error=error.message, retry_in_s=pause_s)
         else:
-            _log.exception("step failed", step=self._name, retry_in_s=pause_s)
+            _log.exception("loop.failed", step=self._name, retry_in_s=pause_s)
 
 
 async def _wait(event: asyncio.Event, timeout_s: float) -> None:

@@ -20,17 +20,19 @@ from proof.db.types import Connection
 
 _log = structlog.get_logger()
 
+
 _CLOSE_S = 5.0
 
 
-class Waiting(Protocol):
+class CommitRequest(Protocol):
     """Something to be committed; `done` is answered once it is durable."""
 
     @property
     def done(self) -> "asyncio.Future[Any]": ...
 
 
-Item = TypeVar("Item", bound=Waiting)
+Item = TypeVar("Item", bound=CommitRequest)
+
 Commit = Callable[[Connection, list[Item]], Awaitable[None]]
 
 

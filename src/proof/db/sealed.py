@@ -15,8 +15,10 @@ from proof.db.types import Connection
 
 # A batch is one transaction; others wait for at most this many records.
 BATCH = 100
+
 # Enough to see what went wrong; a wrong key would name every record there is.
 _NAMED_PROBLEMS = 20
+
 
 Progress = Callable[[int], None]
 
@@ -59,7 +61,7 @@ class Census:
 
 
 @dataclass(frozen=True, slots=True)
-class Rewrapped:
+class RewrapResult:
     """What a run moved, by table, and what it could not open and left as it was."""
 
     records: dict[str, int]
@@ -113,7 +115,7 @@ async def census(
 
 async def rewrap(
     database: Database, vault: Vault, columns: Sequence[SealedColumn], progress: Progress
-) -> Rewrapped:
+) -> RewrapResult:
     """Seal every record that is under an older key anew, under the newest.
 
     Each batch is a transaction: stopped anywhere, every record opens under one of the vault's keys, and
@@ -130,7 +132,7 @@ async def rewrap(
                 after, count = await _rewrap_batch(tx, vault, column, after, problems)
             moved[column.table] += count
             progress(count)
-    return Rewrapped(moved, len(problems), tuple(problems[:_NAMED_PROBLEMS]))
+    return RewrapResult(moved, len(problems), tuple(problems[:_NAMED_PROBLEMS]))
 
 
 def key_id_text(sealed: bytes) -> str:

@@ -17,7 +17,7 @@ from proof.events.outbox import RELAYED
 Changed = Callable[[Collection[str] | None], Awaitable[None]]
 
 # Notices are only lost together with the connection; this is for the fault nobody thought of.
-_LOOK_S = 2.0
+_POLL_S = 2.0
 _READ_AT_ONCE = 5_000
 
 _HEAD = "SELECT coalesce(max(cursor), 0) FROM outbox"
@@ -36,7 +36,7 @@ class Stream:
         self._type = event_type
         self._changed = changed
         self._cursor: int | None = None
-        self._reading = Loop("event stream", self._read, _LOOK_S)
+        self._reading = Loop("event stream", self._read, _POLL_S)
         self._listener = Listener(database, RELAYED, self._reading.wake, self._forget)
 
     async def run(self) -> None:

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-LOOK_S: Final = 5.0
+POLL_S: Final = 5.0
 FORGET_S: Final = 3600.0
 LEASE: Final = timedelta(minutes=5)
 GIVE_UP: Final = timedelta(days=3)

@@ -37,7 +37,7 @@ METRICS = "metrics"
 
 _STOP_S = 40.0
 _RESTART_PAUSE_S = 1.0
-_LOOK_S = 0.2
+_POLL_S = 0.2
 _PR_SET_PDEATHSIG = 1
 
 _log = structlog.get_logger()
@@ -86,7 +86,7 @@ class Supervisor:
 
     def _watch(self, cluster: RunningCluster | None, environment: dict[str, str]) -> int:
         while not self._stopping:
-            time.sleep(_LOOK_S)
+            time.sleep(_POLL_S)
             if cluster is not None and cluster.poll() is not None:
                 _log.error("postgresql.ended", code=cluster.poll())
                 return 1

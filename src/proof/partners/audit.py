@@ -15,6 +15,7 @@ from proof.db import Connection
 # How credentials, operators' tokens and webhook secrets begin; a key id alone is no secret.
 _SECRET = re.compile(r"proof_(?:live|test|ops)_|whsec_")
 
+
 LIST_AT_MOST = 1_000
 
 
@@ -48,7 +49,7 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class AuditQuery:
     """Which entries are meant; None leaves a condition out.
 
     `actor` is part of a name; `action` one action, or what stands before its dot; `since` and `until`
@@ -63,7 +64,7 @@ class Wanted:
     before_id: int | None = None
 
 
-EVERYTHING = Wanted()
+EVERYTHING = AuditQuery()
 
 
 async def record(
@@ -94,7 +95,7 @@ async def record(
 
 
 async def newest_entries(
-    connection: Connection, limit: int, wanted: Wanted = EVERYTHING
+    connection: Connection, limit: int, wanted: AuditQuery = EVERYTHING
 ) -> list[Entry]:
     """The entries that are wanted, the newest first, at most LIST_AT_MOST."""
     rows = await connection.fetch(

@@ -18,8 +18,11 @@ from proof.db import Connection
 
 # What a record of ramp_personal is sealed for; the columns are the table's.
 IDENTITY = "personal {kind} {id}"
+
 PRUNED_AT_ONCE = 1000
+
 _SALT_BYTES = 32
+
 
 _PRUNE = """
 DELETE FROM ramp_personal WHERE id IN (
@@ -27,14 +30,17 @@ DELETE FROM ramp_personal WHERE id IN (
     ORDER BY created_at LIMIT $2 FOR UPDATE SKIP LOCKED)
 """
 
+
 _OF_TRANSACTION = """
 SELECT id, kind, sealed FROM ramp_personal WHERE transaction_id = $1 AND kind <> 'salt'
 """
+
 
 _OF_EVENTS = """
 SELECT id, transaction_id, kind, sealed FROM ramp_personal
 WHERE transaction_id = ANY($1::uuid[]) AND kind IN ('address', 'salt')
 """
+
 
 _SAVE = """
 INSERT INTO ramp_personal (id, kind, sealed, user_id, transaction_id, created_at)
@@ -52,7 +58,7 @@ class Kind(StrEnum):
     SALT = "salt"
 
 
-class Sealed(NamedTuple):
+class SealedValue(NamedTuple):
     """A row of ramp_personal but for its owners; the id is made before the row, because it is sealed in."""
 
     id: UUID
@@ -70,16 +76,16 @@ class Salts:
     partner_reference: bytes = field(repr=False)
 
 
-def seal(vault: Vault, kind: Kind, value: str | bytes) -> Sealed:
+def seal(vault: Vault, kind: Kind, value: str | bytes) -> SealedValue:
     """The value (text as UTF-8) sealed for a new row; whoever calls writes it, with `created_at` in the
     clock's own time, never a sandbox's."""
     row_id = uuid4()
     secret = value.encode() if isinstance(value, str) else value
-    return Sealed(row_id, kind, vault.seal(secret, IDENTITY.format(kind=kind, id=row_id)))
+    return SealedValue(row_id, kind, vault.seal(secret, IDENTITY.format(kind=kind, id=row_id)))
 
 
 async def save(
-    tx: Connection, values: Sequence[tuple[Sealed, int, UUID]], created_at: datetime
+    tx: Connection, values: Sequence[tuple[SealedValue, int, UUID]], created_at: datetime
 ) -> None:
     """Write sealed values, each with the user and the transaction it belongs to."""
     rows = [(*sealed, user_id, transaction_id) for sealed, user_id, transaction_id in values]
@@ -114,7 +120,7 @@ def salts_of(values: Mapping[Kind, bytes]) -> Salts | None:
     return Salts(*(salt[at : at + _SALT_BYTES] for at in range(0, 3 * _SALT_BYTES, _SALT_BYTES)))
 
 
-def new_salts(vault: Vault) -> tuple[Salts, Sealed]:
+def new_salts(vault: Vault) -> tuple[Salts, SealedValue]:
     """Random salts, and the row to write them as."""
     salts = Salts(*(secrets.token_bytes(_SALT_BYTES) for _ in range(3)))
     joined = salts.partner_user_id + salts.address + salts.partner_reference

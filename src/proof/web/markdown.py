@@ -11,7 +11,9 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 METHODS = frozenset({"GET", "POST", "PATCH", "PUT", "DELETE"})
+
 _PAGE_LINK = re.compile(r"([a-z-]+)\.md(#.*)?")
+
 _NOT_IN_SLUG = re.compile(r"[^a-z0-9]+")
 
 
@@ -24,7 +26,7 @@ class Section:
 
 
 @dataclass(frozen=True, slots=True)
-class Rendered:
+class RenderedPage:
     """A page's title and sections, and the HTML of it all."""
 
     title: str
@@ -42,7 +44,7 @@ class Renderer:
         for rule in (_fence, _code_inline, _table_open, _table_close):
             self._markdown.add_render_rule(rule.__name__[1:], rule)
 
-    def render(self, text: str) -> Rendered:
+    def render(self, text: str) -> RenderedPage:
         """Render one page, which begins with its title as the only first-level heading."""
         tokens = self._markdown.parse(text)
         anchors: dict[str, int] = {}
@@ -59,7 +61,7 @@ class Renderer:
         for token in tokens:
             self._adapt(token)
         html = self._markdown.renderer.render(tokens, self._markdown.options, {})
-        return Rendered(title, tuple(sections), html)
+        return RenderedPage(title, tuple(sections), html)
 
     def _adapt(self, token: Token) -> None:
         if token.type == "th_open":

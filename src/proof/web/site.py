@@ -10,7 +10,7 @@ from markupsafe import Markup
 from starlette.routing import Route
 
 from proof.web.contents import CHAPTERS, ENTRIES, PAGES_FOLDER, Entry, source
-from proof.web.markdown import Rendered, Renderer
+from proof.web.markdown import RenderedPage, Renderer
 from proof.web.reference import reference_markdown
 from proof.web.serving import FOREVER, REVALIDATE, Document, Documents, content_hash
 from proof.web.tables import Command, commands_markdown, outcomes_markdown, settings_markdown
@@ -76,7 +76,7 @@ def render(sources: Sources) -> tuple[dict[str, Document], Document]:
 
 class _Layout:
     def __init__(
-        self, rendered: Mapping[str, Rendered], paths: Mapping[str, str], version: str
+        self, rendered: Mapping[str, RenderedPage], paths: Mapping[str, str], version: str
     ) -> None:
         environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
         text = files("proof.web").joinpath("page.html.j2").read_text()
@@ -148,7 +148,7 @@ def _expanded(text: str, sources: Sources) -> str:
     )
 
 
-def _llms(rendered: Mapping[str, Rendered], base_url: str) -> str:
+def _llms(rendered: Mapping[str, RenderedPage], base_url: str) -> str:
     """The list of all pages for programs that read (llmstxt.org)."""
     lines = ["# Proof", "", f"> {_SUMMARY}"]
     for chapter in CHAPTERS:

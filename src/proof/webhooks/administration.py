@@ -22,9 +22,10 @@ from proof.webhooks.service import (
     set_ed25519,
     set_ordering,
 )
-from proof.webhooks.types import Endpoint, Ordering, State
+from proof.webhooks.types import DeliveryState, Endpoint, Ordering
 
 _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
+
 _POLL_S = 0.2
 
 
@@ -52,7 +53,7 @@ class Replay:
 
 
 @dataclass(frozen=True, slots=True)
-class Replayed:
+class ReplayResult:
     """How many deliveries are pending again, and what all that are pending wait for."""
 
     count: int
@@ -76,7 +77,7 @@ async def endpoints_of(connection: Connection, place: Place) -> list[Endpoint]:
 
 async def replay_webhooks(
     database: Database, place: Place, wanted: Replay, actor: Actor, now: datetime
-) -> Replayed:
+) -> ReplayResult:
     """Make deliveries due at `now` that have ended; how many, and what of all that was meant is pending.
 
     A range is done in batches: the entry in the audit log is there before the first of them. Raises
@@ -99,7 +100,7 @@ async def replay_webhooks(
     if wanted.delivery is None:
         count = await replay(database, selection, now)
     async with database.connection() as connection:
-        return Replayed(count, await standing(connection, selection, now, wanted.delivery))
+        return ReplayResult(count, await standing(connection, selection, now, wanted.delivery))
 
 
 async def send_test(tx: Connection, place: Place, endpoint_id: UUID, actor: Actor) -> UUID:
@@ -196,7 +197,11 @@ async def first_attempts(
     deadline = clock.time() + timeout_s
     while True:
         found = await _deliveries(database, place, sent)
-        over = [one for one in found.values() if one.last_outcome or one.state is not State.PENDING]
+        over = [
+            one
+            for one in found.values()
+            if one.last_outcome or one.state is not DeliveryState.PENDING
+        ]
         if len(over) == len(sent) or clock.time() >= deadline:
             return found
         await asyncio.sleep(min(_POLL_S, deadline - clock.time()))

@@ -9,10 +9,10 @@ from msgspec import Struct
 
 from proof.core.clock import Clock
 from proof.outbound import InvalidTargetError, OutboundError, OutboundReply, on_behalf_of
-from proof.webhooks.breaker import BreakerPolicy, Finding, Verdict, Window
+from proof.webhooks.breaker import BreakerChange, BreakerPolicy, Finding, Window
 from proof.webhooks.schedule import Schedule, retry_after_s
 from proof.webhooks.signing import Ring, attempt_headers
-from proof.webhooks.types import Change, ClaimedDelivery, Outcome, State
+from proof.webhooks.types import AttemptOutcome, Change, ClaimedDelivery, DeliveryState
 
 # Enough to read what a receiver complained of; the rest would only fill the table.
 KEPT_BODY_BYTES = 2048
@@ -68,7 +68,7 @@ async def attempt(client: Client, clock: Clock, delivery: ClaimedDelivery, ring:
     except InvalidTargetError:
         return Result(made_at, "refused target")
     except Exception:  # noqa: BLE001 - a fault of ours in one attempt ends no other; it is logged
-        _log.exception("webhook attempt broke", delivery_id=delivery.id)
+        _log.exception("webhook.attempt_broken", delivery_id=delivery.id)
         return Result(made_at, "internal error", ours=True)
     return _result(made_at, reply)
 
@@ -100,7 +100,7 @@ class Judge:
         self._schedule = schedule
         self._policy = policy
 
-    def outcome(self, delivery: ClaimedDelivery, result: Result) -> Outcome:
+    def outcome(self, delivery: ClaimedDelivery, result: Result) -> AttemptOutcome:
         """What is recorded of an attempt that ends now.
 
         A probe that failed is none of its delivery's attempts: while a breaker is open nothing is
@@ -108,19 +108,19 @@ class Judge:
         Retry-After puts the next attempt off, and never brings it forward.
         """
         now = self._clock.now()
-        state, at, uncounted = State.FAILED, now, 0
+        state, at, uncounted = DeliveryState.FAILED, now, 0
         if result.delivered:
-            state = State.DELIVERED
+            state = DeliveryState.DELIVERED
         elif delivery.failed_probes is not None:
-            state, uncounted = State.PENDING, 1
+            state, uncounted = DeliveryState.PENDING, 1
         else:
             delay_s = self._schedule.delay_s(delivery.attempt - delivery.attempts_before)
             if delay_s is not None:
-                state = State.PENDING
+                state = DeliveryState.PENDING
                 at = now + timedelta(seconds=max(delay_s, result.retry_after_s))
             else:
-                _log.warning("webhook failed", delivery_id=delivery.id, outcome=result.text)
-        return Outcome(
+                _log.warning("webhook.failed", delivery_id=delivery.id, outcome=result.text)
+        return AttemptOutcome(
             delivery.id,
             delivery.attempt,
             state,
@@ -135,7 +135,9 @@ class Judge:
             delivery.ordered_subject,
         )
 
-    def verdict(self, window: Window, delivery: ClaimedDelivery, result: Result) -> Verdict | None:
+    def verdict(
+        self, window: Window, delivery: ClaimedDelivery, result: Result
+    ) -> BreakerChange | None:
         """What the attempt says about its endpoint; None when it changes nothing."""
         to, now = (delivery.endpoint_id, delivery.url), self._clock.now()
         if delivery.failed_probes is not None:
@@ -144,28 +146,30 @@ class Judge:
             return None
         opens = window.add(now.timestamp(), failed=not result.delivered)
         if result.gone:
-            return Verdict(*to, Change.DISABLED, _REASON_GONE, now)
+            return BreakerChange(*to, Change.DISABLED, _REASON_GONE, now)
         if result.delivered:
             ends = delivery.failing and window.tells_recovery(now.timestamp())
-            return Verdict(*to, Finding.ANSWERED, result.text, now) if ends else None
+            return BreakerChange(*to, Finding.ANSWERED, result.text, now) if ends else None
         probe_at = now + self._spread(self._policy.probe_delay_s(0))
         if opens:
             window.clear()
             reason = f"too many failed, the last: {result.text}"
-            return Verdict(*to, Change.OPENED, reason, now, probe_at)
+            return BreakerChange(*to, Change.OPENED, reason, now, probe_at)
         if not window.is_silent(now.timestamp()):
             return None
         reason = f"none has succeeded for long, the last: {result.text}"
         since = now - timedelta(seconds=self._policy.in_a_row_s)
-        return Verdict(*to, Finding.FAILED, reason, now, probe_at, since, self._policy.in_a_row)
+        return BreakerChange(
+            *to, Finding.FAILED, reason, now, probe_at, since, self._policy.in_a_row
+        )
 
-    def _of_probe(self, delivery: ClaimedDelivery, result: Result) -> Verdict:
+    def _of_probe(self, delivery: ClaimedDelivery, result: Result) -> BreakerChange:
         to, now = (delivery.endpoint_id, delivery.url), self._clock.now()
         if result.gone:
-            return Verdict(*to, Change.DISABLED, _REASON_GONE, now)
+            return BreakerChange(*to, Change.DISABLED, _REASON_GONE, now)
         if result.delivered:
-            return Verdict(*to, Change.RECOVERED, f"a probe was answered {result.text}", now)
-        return Verdict(
+            return BreakerChange(*to, Change.RECOVERED, f"a probe was answered {result.text}", now)
+        return BreakerChange(
             *to,
             Finding.PROBE_FAILED,
             f"{(delivery.failed_probes or 0) + 1} probes failed, the last one: {result.text}",

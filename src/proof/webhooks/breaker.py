@@ -88,7 +88,7 @@ class Finding(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class BreakerChange:
     """What an attempt says about its endpoint, to be written where all processes see it.
 
     It holds for `url` only: an endpoint that was given another one meanwhile starts anew. A finding may

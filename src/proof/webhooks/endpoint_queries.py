@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 from uuid import UUID
 
 from proof.db import Connection
-from proof.webhooks.breaker import Finding, Verdict
+from proof.webhooks.breaker import BreakerChange, Finding
 from proof.webhooks.types import Breaker, Change, Endpoint, Ordering
 
 _CLOSED = """breaker = 'closed', reason = NULL, opened_at = NULL, probe_at = NULL,
@@ -227,7 +227,7 @@ async def close_breaker(tx: Connection, endpoint_id: UUID) -> bool:
 
 
 async def judge(
-    connection: Connection, verdict: Verdict
+    connection: Connection, verdict: BreakerChange
 ) -> tuple[int, str, Breaker, str | None] | None:
     """Write a verdict, and with it the notices of what it changes: the environment, purpose, breaker and
     reason; None when the breaker is as before."""
@@ -235,7 +235,7 @@ async def judge(
     return None if row is None or not row[4] else (row[0], row[1], Breaker(row[2]), row[3])
 
 
-def _statement(verdict: Verdict) -> tuple[Any, ...]:
+def _statement(verdict: BreakerChange) -> tuple[Any, ...]:
     where = (verdict.endpoint_id, verdict.url)
     told = (*where, urlsplit(verdict.url).hostname or "", verdict.at, verdict.reason)
     match verdict.change:

@@ -12,7 +12,7 @@ from proof.db import Connection
 from proof.partners.types import Environment
 from proof.webhooks.service import list_endpoints
 from proof.webhooks.signing import public_keys, webhook_id
-from proof.webhooks.types import Breaker, Endpoint, Ordering, State
+from proof.webhooks.types import Breaker, DeliveryState, Endpoint, Ordering
 
 DELIVERIES_AT_MOST = 1000
 _FIND = """
@@ -50,7 +50,7 @@ class DeliveryRecord:
     subject: str
     sequence: int
     happened_at: datetime
-    state: State
+    state: DeliveryState
     attempts: int
     next_attempt_at: datetime | None
     delivered_at: datetime | None
@@ -68,7 +68,7 @@ class Search:
 
     partner_environment_ids: Sequence[int]
     endpoint_id: UUID | None = None
-    state: State | None = None
+    state: DeliveryState | None = None
     since: datetime | None = None
     before_id: int | None = None
     limit: int = 100
@@ -100,7 +100,9 @@ async def search_deliveries(connection: Connection, wanted: Search) -> list[Foun
 
 def _found(columns: dict[str, Any]) -> FoundDelivery:
     owner = columns.pop("owner")
-    return FoundDelivery(owner, DeliveryRecord(**columns | {"state": State(columns["state"])}))
+    return FoundDelivery(
+        owner, DeliveryRecord(**columns | {"state": DeliveryState(columns["state"])})
+    )
 
 
 class EndpointView(Struct):
@@ -140,7 +142,7 @@ class DeliveryView(Struct):
     subject: str
     sequence: int
     happened_at: datetime
-    state: State
+    state: DeliveryState
     attempts: int
     next_attempt_at: Annotated[
         datetime | None,
@@ -210,7 +212,7 @@ def delivery_view(partner_id: str, environment: Environment, found: FoundDeliver
         happened_at=one.happened_at,
         state=one.state,
         attempts=one.attempts,
-        next_attempt_at=one.next_attempt_at if one.state is State.PENDING else None,
+        next_attempt_at=one.next_attempt_at if one.state is DeliveryState.PENDING else None,
         delivered_at=one.delivered_at,
         last_attempt_at=one.last_attempt_at,
         last_outcome=one.last_outcome,

@@ -9,7 +9,7 @@ from proof.core.clock import Clock
 from proof.core.loop import Loop
 from proof.db import Connection, Database
 from proof.mail import MailError, Sender
-from proof.mail.schedule import FORGET_S, GIVE_UP, KEPT, LEASE, LOOK_S, next_try, utc_text
+from proof.mail.schedule import FORGET_S, GIVE_UP, KEPT, LEASE, POLL_S, next_try, utc_text
 from proof.partners.environments import Contact, contact
 from proof.webhooks.types import Change, EndpointNotice
 
@@ -46,7 +46,8 @@ class LogNotifier:
     async def endpoint_changed(self, notice: EndpointNotice) -> None:
         say = _log.info if notice.change is Change.RECOVERED else _log.warning
         say(
-            f"webhook endpoint {notice.change}",
+            "webhook.endpoint_changed",
+            change=str(notice.change),
             endpoint_id=str(notice.endpoint_id),
             partner_environment_id=notice.partner_environment_id,
             purpose=notice.purpose,
@@ -71,7 +72,7 @@ class NoticeMail:
     def loops(self) -> list[Loop]:
         """Sending, and forgetting what ended long ago."""
         return [
-            Loop("webhook notices", self.send_next, LOOK_S),
+            Loop("webhook notices", self.send_next, POLL_S),
             Loop("forget webhook notices", self.forget, FORGET_S),
         ]
 
@@ -106,7 +107,7 @@ class NoticeMail:
         except MailError as error:
             over = self.clock.now() - row["at"] > GIVE_UP
             _log.warning(
-                "webhook notice not mailed", notice_id=row["id"], error=error.message, given_up=over
+                "webhook.notice_unmailed", notice_id=row["id"], error=error.message, given_up=over
             )
             return "given up" if over else None
         return "sent"

@@ -12,7 +12,7 @@ from proof.core.loop import Loop
 from proof.db import Connection, Database
 
 BATCH = 500
-_LOOK_EVERY_S = 60.0
+_POLL_EVERY_S = 60.0
 
 # What waits for an endpoint that is disabled waits as long as payloads are kept, and then has failed.
 _GIVE_UP = """
@@ -76,4 +76,4 @@ def pruning_loop(database: Database, clock: Clock, age: timedelta) -> Loop:
         async with database.transaction() as tx:
             return await prune_batch(tx, clock.now() - age) == BATCH
 
-    return Loop("prune payloads", step, _LOOK_EVERY_S)
+    return Loop("prune payloads", step, _POLL_EVERY_S)

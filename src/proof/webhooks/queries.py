@@ -10,7 +10,7 @@ from datetime import datetime
 from uuid import UUID
 
 from proof.db import Connection
-from proof.webhooks.types import ClaimedDelivery, Outcome
+from proof.webhooks.types import AttemptOutcome, ClaimedDelivery
 
 # FOR SHARE: an endpoint removed meanwhile is passed over, one being used waits to be removed.
 _TARGETS = """
@@ -239,7 +239,7 @@ async def claim_probes(
     return [ClaimedDelivery(*row) for row in rows]
 
 
-async def record(connection: Connection, outcomes: Sequence[Outcome]) -> None:
+async def record(connection: Connection, outcomes: Sequence[AttemptOutcome]) -> None:
     """Write what attempts came to, in one statement. Lets nothing out: see `release`."""
     await connection.execute(
         _RECORD,

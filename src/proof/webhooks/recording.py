@@ -9,15 +9,15 @@ from proof.core.clock import Clock
 from proof.core.errors import ProofError
 from proof.db import Connection, Database
 from proof.webhooks import endpoint_queries, queries
-from proof.webhooks.breaker import Verdict
+from proof.webhooks.breaker import BreakerChange
 from proof.webhooks.types import (
+    AttemptOutcome,
     Breaker,
     Change,
     ClaimedDelivery,
+    DeliveryState,
     EndpointNotice,
     Notifier,
-    Outcome,
-    State,
 )
 
 # How often the last outcomes are offered to a database that is away when the worker is to stop.
@@ -42,9 +42,9 @@ class Recorder:
         self._db = db
         self._clock = clock
         self._notifier = notifier
-        self.outcomes: list[Outcome] = []
+        self.outcomes: list[AttemptOutcome] = []
         self.unsent: list[ClaimedDelivery] = []
-        self.verdicts: list[Verdict] = []
+        self.verdicts: list[BreakerChange] = []
         self._notices: set[asyncio.Task[None]] = set()
 
     def may_wait(self) -> bool:
@@ -81,16 +81,16 @@ class Recorder:
             else:
                 break
         else:
-            _log.error("webhook outcomes not recorded, to be sent again", count=len(self.outcomes))
+            _log.error("webhook.outcomes_unrecorded", count=len(self.outcomes))
         if self._notices:
             await asyncio.wait(self._notices)
 
     async def _write(
         self,
         connection: Connection,
-        outcomes: list[Outcome],
+        outcomes: list[AttemptOutcome],
         unsent: list[ClaimedDelivery],
-        ended: list[Outcome],
+        ended: list[AttemptOutcome],
     ) -> None:
         if ended:
             await self._record_ordered(connection, ended)
@@ -100,7 +100,7 @@ class Recorder:
         if unsent:
             await queries.give_back(connection, unsent, self._clock.now())
 
-    async def _record_ordered(self, connection: Connection, ended: list[Outcome]) -> None:
+    async def _record_ordered(self, connection: Connection, ended: list[AttemptOutcome]) -> None:
         objects = [
             (one.endpoint_id, one.ordered_subject)
             for one in ended
@@ -141,9 +141,9 @@ class Recorder:
             async with asyncio.timeout(_NOTICE_S):
                 await self._notifier.endpoint_changed(notice)
         except Exception:  # noqa: BLE001 - a notice is no part of the delivery; it is logged
-            _log.exception("webhook notice failed", endpoint_id=str(notice.endpoint_id))
+            _log.exception("webhook.notice_failed", endpoint_id=str(notice.endpoint_id))
 
 
-def _lets_out(outcome: Outcome) -> bool:
+def _lets_out(outcome: AttemptOutcome) -> bool:
     """Whether the object's next delivery may have waited for this one."""
-    return outcome.ordered_subject is not None and outcome.state is not State.PENDING
+    return outcome.ordered_subject is not None and outcome.state is not DeliveryState.PENDING

@@ -13,11 +13,11 @@ from uuid import UUID
 from proof.core.errors import InvalidInputError, NotFoundError
 from proof.db import Connection, Database
 from proof.webhooks import queries
-from proof.webhooks.types import State, Waiting
+from proof.webhooks.types import DeliveryState, Waiting
 
 _BATCH = 500
 
-_ENDED = (State.DELIVERED, State.FAILED)
+_ENDED = (DeliveryState.DELIVERED, DeliveryState.FAILED)
 
 # The event is held while its payload is there, so that it is not pruned in between.
 _SELECT = """
@@ -189,7 +189,7 @@ async def _endpoints(connection: Connection, selection: Selection) -> list[UUID]
 async def _select(
     tx: Connection, selection: Selection, after: int, cursors: Sequence[int]
 ) -> list[tuple[int, UUID, str | None]]:
-    states = [State.FAILED] if selection.failed_since is not None else _ENDED
+    states = [DeliveryState.FAILED] if selection.failed_since is not None else _ENDED
     rows = await tx.fetch(
         _SELECT,
         selection.partner_environment_id,

@@ -234,7 +234,7 @@ class Rings:
             ring = Ring(await self._secrets(connection, owner), keys)
         except ProofError as error:
             _log.error(
-                "webhook secrets unavailable", partner_environment_id=owner, error=error.message
+                "webhook.secrets_unavailable", partner_environment_id=owner, error=error.message
             )
             ring = Ring()
         self._rings[owner] = (time.monotonic(), ring)

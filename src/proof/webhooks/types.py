@@ -12,7 +12,7 @@ TEST_EVENT = "webhook.test"
 """The type of an event that goes to one endpoint alone: its subject is that endpoint's id."""
 
 
-class State(StrEnum):
+class DeliveryState(StrEnum):
     """Where a delivery stands; only a pending one is tried."""
 
     PENDING = "pending"
@@ -93,7 +93,7 @@ class ClaimedDelivery(Struct, frozen=True):
     failed_probes: int | None = None
 
 
-class Outcome(Struct, frozen=True):
+class AttemptOutcome(Struct, frozen=True):
     """What an attempt came to. `text` is the HTTP status or a short reason, for the operator.
 
     `at` is when it was delivered, or when the next attempt is due; `made_at` when it was made.
@@ -103,7 +103,7 @@ class Outcome(Struct, frozen=True):
 
     delivery_id: int
     attempt: int
-    state: State
+    state: DeliveryState
     text: str
     at: datetime
     made_at: datetime | None = None

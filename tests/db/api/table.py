@@ -143,5 +143,5 @@ async def unhurried(platform: Platform, name: str) -> str:
         await set_rate(
             tx, partner.partner_id, Environment.PRODUCTION, call_class, rate, Actor("operator")
         )
-    await platform.look()
+    await platform.poll()
     return issued(partner).api_key

@@ -51,7 +51,7 @@ async def unhurried(platform: Platform, partner: OnboardedPartner) -> None:
             for environment in Environment:
                 rate = Rate(100_000, 1, 100_000)
                 await set_rate(tx, partner.partner_id, environment, call_class, rate, Actor("test"))
-    await platform.look()
+    await platform.poll()
 
 
 async def read_by_another(platform: Platform, partner: OnboardedPartner) -> list[Answer]:

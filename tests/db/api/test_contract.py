@@ -234,7 +234,7 @@ def test_usage_and_limits(run: Run, platform: Platform) -> None:
         assert (await usage(year=1970, month=1))["reports"][0]["usedTimestamps"] == 0
 
         await limit(platform.database, partner, PRODUCTION, timestamps=3, proofs=3, status=4)
-        await platform.look()
+        await platform.poll()
         assert await usage(year=today.year) == {
             "limitTimestamps": 3,
             "limitProofs": 3,

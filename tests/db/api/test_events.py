@@ -136,7 +136,7 @@ def test_who_is_let_in(
         assert OFF_LIST in away.json["message"]
         assert (await platform.call("GET", target, token=token)).status == 200
         await suspend(platform.database, partner)
-        await platform.look()
+        await platform.poll()
         answer = await platform.call("GET", target, token=token)
         assert (answer.status, "suspended" in answer.json["message"]) == (403, True)
 
@@ -155,7 +155,7 @@ def test_reading_is_limited_by_its_class(
             await set_rate(
                 tx, partner.partner_id, PRODUCTION, CallClass.READ, rate, Actor("operator")
             )
-        await platform.look()
+        await platform.poll()
         once = await platform.call("GET", "/events", token=issued(partner).client_token)
         assert (once.status, once.headers["ratelimit"]) == (200, '"read";r=0;t=3600')
         twice = await platform.call("GET", "/events", token=issued(partner).api_key)

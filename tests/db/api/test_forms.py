@@ -63,7 +63,7 @@ def test_a_shared_path_answers_in_the_form_of_the_credential(
                 assert said(odd) == (400, "invalid_request", "validation_error")
             assert "after" in (await tried(tokens.api_key, query="?after=x")).message
             await suspend(platform.database, partner)
-            await platform.look()
+            await platform.poll()
             held = await tried(tokens.client_token, address=OFF_LIST)
             assert said(held) == (403, "forbidden", "partner_suspended")
             assert "suspended" in (await tried(tokens.api_key)).message

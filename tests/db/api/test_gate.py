@@ -98,7 +98,7 @@ async def _refused_tokens(
         "UPDATE credentials SET expires_at = now() WHERE key_id = $1",
         parsed.key_id,
     )
-    await platform.look()
+    await platform.poll()
     head = right.rpartition("_")[0]
     forged = head[:-1] + ("0" if head[-1] != "0" else "1")
     return {
@@ -129,7 +129,7 @@ async def _listed_and_suspended(
     assert OFF_LIST in answer.message
     away = await platform.onboard("Suspended")
     await suspend(platform.database, away)
-    await platform.look()
+    await platform.poll()
     answer = await tried(issued(away, environment).api_key)
     assert (answer.status, answer.read) == (403, 0)
     assert "suspended" in answer.message
@@ -175,7 +175,7 @@ def test_every_route_is_limited_by_its_class(
             await set_rate(
                 tx, partner.partner_id, Environment.PRODUCTION, call_class, rate, Actor("operator")
             )
-        await platform.look()
+        await platform.poll()
         entry, method = TABLE[name], OPERATIONS[name].method
         target, body = entry.target(mine), entry.body(mine) if entry.body else None
         token = issued(partner).api_key

@@ -196,7 +196,7 @@ def test_a_partner_is_onboarded_and_calls(run: Run, platform: Platform) -> None:
         assert partner["sandbox"]["ips"] == ["198.51.100.0/24"]
         assert secrets["sandbox"]["base_url"] == "https://proof.example/sandbox"
         assert secrets["partner_id"] == partner["partner_id"]
-        await platform.look()
+        await platform.poll()
         usage = ("POST", "/v1/api-key/usage", {"year": 2026})
         called = await platform.call(*usage, token=secrets["production"]["api_key"])
         assert called.status == 200
@@ -246,7 +246,7 @@ def test_a_link_brings_new_tokens_and_the_old_ones_go_on_for_a_while(
         assert answer.headers["cache-control"] == "no-store"
         secret = answer.json["handover_url"].partition("#")[2]
         sheet = (await platform.call("POST", "/handover", secret.encode())).body.decode()
-        await platform.look()
+        await platform.poll()
         fresh = re.findall(r"^api_key +(proof_live_\w+)$", sheet, re.M)
         for key in (*fresh, issued(partner).api_key):
             usage = await platform.call("POST", "/v1/api-key/usage", {"year": 2026}, token=key)

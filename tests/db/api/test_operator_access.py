@@ -32,7 +32,7 @@ class Office:
 
     async def used(self, token: str, address: str = CALLER) -> Answer:
         """A call of the partner's."""
-        await self.platform.look()
+        await self.platform.poll()
         return await self.platform.call(*USAGE, token=token, address=address)
 
     async def actions(self) -> list[str]:

@@ -96,7 +96,7 @@ async def _strangers(
     assert missing.headers["www-authenticate"] == "Bearer"
     gone = await ramp_partner(platform)
     await revoke(platform.database, gone.token(environment))
-    await platform.look()
+    await platform.poll()
     for token in (
         "secret",
         new_token(environment).text,
@@ -112,7 +112,7 @@ async def _steps(platform: Platform, tried: Tried, shop: Shop, environment: Envi
     right, key = shop.token(environment), issued(shop.partner, environment).api_key
     away = await ramp_partner(platform)
     await suspend(platform.database, away.partner)
-    await platform.look()
+    await platform.poll()
     for token, code in ((key, "scope_missing"), (away.token(environment), "partner_suspended")):
         answer = await tried(token, OFF_LIST, headers=BROWSER)
         refused(answer, 403, "forbidden", code)
@@ -147,7 +147,7 @@ def test_every_route_is_limited_by_its_class(
                 Rate(1, 3600, 1),
                 Actor("operator"),
             )
-        await platform.look()
+        await platform.poll()
         entry = RAMP_TABLE[name]
         body = entry.body(made) if entry.body else None
         call = (GATED[name].method, entry.target(made), body)

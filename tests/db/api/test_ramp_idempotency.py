@@ -189,7 +189,7 @@ def test_an_answer_is_given_again_after_the_operator_changed_his_mind(
             "UPDATE partner_environments SET currencies = '{}' WHERE widget_id = $1",
             shop.widget_id(SANDBOX),
         )
-        await platform.look()
+        await platform.poll()
         again = await sent(platform, shop, "before")
         assert (again.status, again.body) == (200, first.body)
         refused = await sent(platform, shop, "after")

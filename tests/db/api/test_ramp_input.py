@@ -264,7 +264,7 @@ def test_a_wallet_of_a_pair_that_there_is_not_takes_no_coins(run: Run, platform:
             shop.widget_id(SANDBOX),
             OWN,
         )
-        await platform.look()
+        await platform.poll()
         answer = await open_session(platform, shop, SANDBOX, {"currency": "BTC"})
         assert "it is on BTC" in told(answer, 400, "invalid_request", "network_not_allowed")
 

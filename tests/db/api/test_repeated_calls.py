@@ -87,7 +87,7 @@ def test_an_end_holds_after_the_next_look(run: Run, platform: Platform, end: str
             await revoke(platform.database, shop.token(PRODUCTION))
         else:
             await suspend(platform.database, shop.partner)
-        await platform.look()
+        await platform.poll()
         answer = await shop.call(platform, PRODUCTION, "POST", SESSION, dict(BODY), address=CALLER)
         assert answer.status == (401 if end == "revoked" else 403)
 

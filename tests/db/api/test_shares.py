@@ -40,7 +40,7 @@ def test_changes_of_one_partner_wait_for_each_other_in_the_process(
                 Rate(100_000, 1, 100_000),
                 Actor("test"),
             )
-        await platform.look()
+        await platform.poll()
         token = issued(partner).api_key
 
         async def change(number: int) -> Answer:

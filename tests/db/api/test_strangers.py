@@ -93,7 +93,7 @@ def test_strangers_together_have_a_budget_and_health_is_told_beyond_it(
 def test_a_guessed_widget_id_asks_no_database(cluster: EmbeddedCluster, tmp_path: Path) -> None:
     rates = AnonymousRates(1_000_000, 1_000_000)
     with strangers(cluster, tmp_path, rates, database=None) as stage:
-        stage.run(stage.platform.look())
+        stage.run(stage.platform.poll())
         for prefix in ("", "/sandbox"):
             answer = stage.run(stage.platform.call("GET", f"{prefix}/w/wgt_guessed"))
             assert answer.status == 404

@@ -20,7 +20,7 @@ from proof.partners.access import allowlists
 from proof.partners.access.allowlists import Place
 from proof.partners.audit import Actor
 from proof.partners.types import CredentialKind, Environment
-from proof.ramp.providers.protocols import Verdict
+from proof.ramp.providers.protocols import ProviderStatus
 from proof.ramp.wire import moment_text
 
 Run = Callable[[Any], Any]
@@ -70,13 +70,13 @@ def test_every_change_from_the_present_state_to_the_end(run: Run, platform: Plat
                 "fiat_amount": Decimal(47),
                 "payment_method": "card",
             }
-            await party.hear(transaction, Verdict.PROCESSING, **paid)
+            await party.hear(transaction, ProviderStatus.PROCESSING, **paid)
             second = await watcher.next()
             assert second["fiat_amount"] == "47.00"
             assert list(second) == [*FIELDS[:4], "payment_method", *FIELDS[4:]]
             changed = {"status": "processing", "payment_method": "card", "fiat_currency": "EUR"}
             assert {name: second[name] for name in changed} == changed
-            await party.hear(transaction, Verdict.COMPLETED)
+            await party.hear(transaction, ProviderStatus.COMPLETED)
             assert await watcher.statuses() == ["completed"]
             assert watcher.connection.close_code == 1000
 
@@ -91,7 +91,7 @@ def test_two_changes_at_once_are_two_messages(run: Run, platform: Platform) -> N
             prefix = party.prefix
             async with watching(served.port, transaction, party.token, prefix=prefix) as watcher:
                 await watcher.next()
-                await party.hear(transaction, Verdict.COMPLETED)
+                await party.hear(transaction, ProviderStatus.COMPLETED)
                 assert await watcher.statuses() == ["processing", "completed"]
 
     run(scene())
@@ -104,11 +104,11 @@ def test_the_present_state_is_that_of_the_last_message(run: Run, platform: Platf
         async with Scene(platform) as served:
             async with served.watched() as (party, transaction, watcher):
                 await watcher.next()
-                await party.hear(transaction, Verdict.PROCESSING)
+                await party.hear(transaction, ProviderStatus.PROCESSING)
                 told = await watcher.next()
                 async with watching(served.port, transaction, party.token) as later:
                     assert await later.next() == told
-                    await party.hear(transaction, Verdict.FAILED)
+                    await party.hear(transaction, ProviderStatus.FAILED)
                     assert await watcher.statuses() == await later.statuses() == ["failed"]
             async with watching(served.port, transaction, party.token) as after:
                 assert await after.statuses() == ["failed"]
@@ -125,7 +125,7 @@ def test_what_the_client_says_means_nothing(run: Run, platform: Platform) -> Non
                     await watcher.connection.send(said_by_client)
                 await (await watcher.connection.ping())
                 await watcher.next()
-                await party.hear(transaction, Verdict.CANCELLED)
+                await party.hear(transaction, ProviderStatus.CANCELLED)
                 assert await watcher.statuses() == ["cancelled"]
             async with watching(served.port, await party.transaction(), party.token) as watcher:
                 await watcher.connection.send("x" * (websocket.MAX_MESSAGE_BYTES + 1))
@@ -229,7 +229,7 @@ def test_who_is_not_let_in_any_more_is_closed(run: Run, platform: Platform, how:
                     case _:
                         await suspend(platform.database, party.partner)
                 assert await watcher.closed() == 1008
-                await other.hear(theirs, Verdict.CANCELLED)
+                await other.hear(theirs, ProviderStatus.CANCELLED)
                 assert await untouched.statuses() == ["cancelled"]
 
     run(scene())
@@ -248,8 +248,8 @@ def test_nothing_is_told_once_the_credential_has_ended(run: Run, platform: Platf
         async with Scene(platform) as served, served.watched() as (party, transaction, watcher):
             await watcher.next()
             await revoke(platform.database, party.token)
-            await platform.look()
-            await party.hear(transaction, Verdict.COMPLETED)
+            await platform.poll()
+            await party.hear(transaction, ProviderStatus.COMPLETED)
             assert await watcher.statuses() == []
             assert watcher.connection.close_code == 1008
 
@@ -266,9 +266,9 @@ def test_a_lost_listening_connection_loses_no_message(run: Run, platform: Platfo
             await watcher.next()
             await until(both_listen)
             assert await end_listeners(platform.database) == 2
-            await party.hear(transaction, Verdict.PROCESSING)
+            await party.hear(transaction, ProviderStatus.PROCESSING)
             assert (await watcher.next())["status"] == "processing"
-            await party.hear(transaction, Verdict.COMPLETED)
+            await party.hear(transaction, ProviderStatus.COMPLETED)
             assert await watcher.statuses() == ["completed"]
 
     run(scene())

@@ -20,7 +20,7 @@ from proof.core.canonical import canonical_json
 from proof.db import Database
 from proof.events import Event, publish
 from proof.main import websocket
-from proof.ramp.providers.protocols import Verdict
+from proof.ramp.providers.protocols import ProviderStatus
 from proof.ramp.transactions import updates
 from proof.ramp.transactions.events import EVENT_TYPE
 
@@ -83,7 +83,7 @@ def test_who_does_not_read_is_dropped_and_delays_nobody(
                     await watcher.next()
                     await until(lambda: platform.watches.open_now == 2)
                     await _flood(platform.database, flooded, updates.WAITING_AT_MOST)
-                    await party.hear(other, Verdict.PROCESSING)
+                    await party.hear(other, ProviderStatus.PROCESSING)
                     assert (await watcher.next())["status"] == "processing"
                     await until(lambda: platform.watches.open_now == 1)
 
@@ -160,7 +160,7 @@ def test_two_api_processes_on_one_database(run: Run, platform: Platform) -> None
                 serving(second.client.app) as two,
             ):
                 party = await Scene(platform).partner()
-                await second.look()
+                await second.poll()
                 transaction = await party.transaction()
                 async with (
                     watching(one, transaction, party.token) as here,
@@ -168,7 +168,7 @@ def test_two_api_processes_on_one_database(run: Run, platform: Platform) -> None
                 ):
                     await here.next()
                     await there.next()
-                    await party.hear(transaction, Verdict.COMPLETED)
+                    await party.hear(transaction, ProviderStatus.COMPLETED)
                     told = [await one.statuses() for one in (here, there)]
                     assert told == [["processing", "completed"]] * 2
         finally:
@@ -191,8 +191,8 @@ def test_many_connections_share_one_that_listens(run: Run, platform: Platform) -
             # That one, and the relay's.
             assert await listeners(platform.database) == 2
             for one in transactions:
-                await party.hear(one, Verdict.PROCESSING)
-                await party.hear(one, Verdict.COMPLETED)
+                await party.hear(one, ProviderStatus.PROCESSING)
+                await party.hear(one, ProviderStatus.COMPLETED)
             for watcher in watchers:
                 assert await watcher.statuses() == ["processing", "completed"]
 
@@ -213,8 +213,8 @@ def test_whoever_connects_while_it_changes_misses_nothing(
 
             async def live(one: UUID, number: int) -> None:
                 await asyncio.sleep(0.002 * ((number * 7 + seed) % 12))
-                await party.hear(one, Verdict.PROCESSING)
-                await party.hear(one, Verdict.COMPLETED)
+                await party.hear(one, ProviderStatus.PROCESSING)
+                await party.hear(one, ProviderStatus.COMPLETED)
 
             async def watch(one: UUID) -> None:
                 async with watching(served.port, one, party.token) as watcher:

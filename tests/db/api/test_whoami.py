@@ -79,7 +79,7 @@ def test_a_suspended_partner_is_told_so(run: Run, platform: Platform) -> None:
     async def scene() -> None:
         partner = await platform.onboard()
         await suspend(platform.database, partner)
-        await platform.look()
+        await platform.poll()
         assert (await whoami(platform, issued(partner).api_key))["suspended"] is True
 
     run(scene())
@@ -91,7 +91,7 @@ def test_a_list_that_only_reports_says_so(run: Run, platform: Platform) -> None:
         place = Place(partner.partner_id, PRODUCTION, CLIENT_TOKEN)
         async with platform.database.transaction() as tx:
             await set_mode(tx, place, AllowlistMode.REPORT, OPERATOR)
-        await platform.look()
+        await platform.poll()
         found = await whoami(platform, issued(partner).client_token, OFF_LIST)
         assert (found["allowed"], found["allowlist_mode"]) == (False, "report")
 
@@ -103,7 +103,7 @@ async def rotated(
 ) -> str:
     async with platform.database.transaction() as tx:
         new = await rotate(tx, partner.partner_id, PRODUCTION, kind, OPERATOR, now)
-    await platform.look()
+    await platform.poll()
     return new.token
 
 

@@ -11,7 +11,7 @@ from tests.support.ramp import hear, make_transaction, said
 from tests.support.websockets import Watcher, relaying, serving, watching
 
 from proof.partners.types import Environment
-from proof.ramp.providers.protocols import Verdict
+from proof.ramp.providers.protocols import ProviderStatus
 
 HERE = {"production_networks": ("127.0.0.1", "203.0.113.0/24"), "sandbox_networks": ("127.0.0.1",)}
 
@@ -60,6 +60,6 @@ class Party:
             self.platform.database, self.platform.vault, self.id, kind=kind
         )
 
-    async def hear(self, transaction: UUID, *verdicts: Verdict, **how: Any) -> None:
+    async def hear(self, transaction: UUID, *verdicts: ProviderStatus, **how: Any) -> None:
         sayings = [said(transaction, verdict, **how) for verdict in verdicts]
         await hear(self.platform.database, self.platform.vault, *sayings)

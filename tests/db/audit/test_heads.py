@@ -21,7 +21,7 @@ from proof.timestamps.anchors.log.service import ensure_log
 from proof.timestamps.proofs.audit import fsck
 from proof.timestamps.proofs.audit_heads import (
     HEAD_EVERY,
-    Verdict,
+    AuditReport,
     newest_proof,
     submit_head,
     verify_log,
@@ -47,7 +47,9 @@ def log(run: Any, database: Database) -> None:
     run(ensure_log(database, VAULT, "production", ORIGIN))
 
 
-async def verdict(database: Database, *saved: bytes, keys: tuple[VerifierKey, ...] = ()) -> Verdict:
+async def verdict(
+    database: Database, *saved: bytes, keys: tuple[VerifierKey, ...] = ()
+) -> AuditReport:
     return await verify_log(database, saved, keys, lambda _: None)
 
 

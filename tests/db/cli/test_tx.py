@@ -16,7 +16,7 @@ from proof.cli.installation import ServerOptions
 from proof.cli.invoker import invoker
 from proof.cli.ramp import tx, user
 from proof.db import Database
-from proof.ramp.providers.protocols import Verdict
+from proof.ramp.providers.protocols import ProviderStatus
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def made(local: Local, partner_id: str) -> UUID:
 
     async def act(database: Database) -> UUID:
         transaction = await make_transaction(database, local.secrets, row["id"])
-        stuck = said(transaction, Verdict.UNDELIVERABLE, said="withdraw: failed\x1b[31m")
+        stuck = said(transaction, ProviderStatus.UNDELIVERABLE, said="withdraw: failed\x1b[31m")
         await hear(database, local.secrets, stuck)
         return transaction
 

@@ -88,7 +88,7 @@ class Server:
     def act(self, work: Callable[..., Any], *values: Any, **named: Any) -> None:
         """Something an operator does to the database, which the server then knows."""
         self.served.run(work(self.served.platform.database, *values, **named))
-        self.served.run(self.served.platform.look())
+        self.served.run(self.served.platform.poll())
 
 
 @pytest.fixture(scope="package")

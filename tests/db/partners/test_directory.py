@@ -73,7 +73,7 @@ def test_a_new_partner_is_found_by_asking(
         partner = await onboard(platform.database, platform.vault)
 
         async def found() -> bool:
-            await directory.look_after_miss()
+            await directory.poll_after_miss()
             return await directory.find(key_id(partner)) is not None
 
         await until(found, SEEN_WITHIN_S + SLACK_S)
@@ -135,7 +135,7 @@ def test_with_the_database_gone_nothing_is_trusted(run: Run, platform: Platform)
 
             await until(refused, TRUST_S + SLACK_S)
             with pytest.raises(DirectoryStaleError):
-                await directory.look_after_miss()
+                await directory.poll_after_miss()
             away = False
             assert await directory.find(key_id(partner)) is not None
 
@@ -166,7 +166,7 @@ def test_a_flood_of_unknown_tokens_costs_the_database_little(
         nonlocal now_s
         directory = Directory(platform.database)
         for _ in range(200):
-            await asyncio.gather(*(directory.look_after_miss() for _ in range(50)))
+            await asyncio.gather(*(directory.poll_after_miss() for _ in range(50)))
             now_s += 0.001
         assert 2 <= looks <= 2 + 200 * 0.001 / 0.05
 

@@ -260,7 +260,7 @@ def test_a_suspended_partner_is_refused_and_let_in_again(run: Run, platform: Pla
         async def set_to(status: Any) -> PartnerRecord:
             async with platform.database.transaction() as tx:
                 done = await set_status(tx, WEBHOOKS, partner.partner_id, status, OPERATOR)
-            await platform.look()
+            await platform.poll()
             return done
 
         assert (await set_to("suspended")).version == 2

@@ -18,7 +18,7 @@ from proof.db import Connection, Database
 from proof.partners.types import PartnerEnvironment
 from proof.timestamps.submissions import queries
 from proof.timestamps.submissions.committer import LARGE_REQUEST, MAX_ROWS, Committer
-from proof.timestamps.submissions.types import Committed
+from proof.timestamps.submissions.types import CommitResult
 from proof.timestamps.trees.sealing import close_due, seal_next
 
 Run = Callable[[Any], Any]
@@ -44,7 +44,9 @@ async def newcomer(platform: Platform) -> PartnerEnvironment:
     return await owner_of(platform.database, await platform.onboard())
 
 
-async def commit(committer: Committer, owner: PartnerEnvironment, hashes: list[bytes]) -> Committed:
+async def commit(
+    committer: Committer, owner: PartnerEnvironment, hashes: list[bytes]
+) -> CommitResult:
     return await committer.commit(owner.id, owner.environment, hashes)
 
 
@@ -304,7 +306,7 @@ def test_a_lost_connection_is_replaced(run: Run, platform: Platform) -> None:
                 *(commit(committer, owner, digests(1, f"after {n}")) for n in range(3)),
                 return_exceptions=True,
             )
-            assert all(isinstance(one, Committed | DatabaseUnavailableError) for one in outcomes)
+            assert all(isinstance(one, CommitResult | DatabaseUnavailableError) for one in outcomes)
             for n in range(3):
                 await commit(committer, owner, digests(1, f"after {n}"))
         assert len(await stored(platform, owner)) == 4

@@ -15,7 +15,7 @@ def test_calls_at_once_do_not_exceed_the_limit(run: Any, platform: Platform) -> 
         partner = await platform.onboard("Limited")
         token = issued(partner, Environment.PRODUCTION).api_key
         await limit(platform.database, partner, Environment.PRODUCTION, timestamps=5)
-        await platform.look()
+        await platform.poll()
 
         async def stamp(digest: str) -> Answer:
             body = {"sha256": [digest]}

@@ -24,7 +24,7 @@ from tests.db.webhooks.scene import (
 from proof.core.errors import DatabaseUnavailableError
 from proof.db import Database
 from proof.webhooks import queries
-from proof.webhooks.types import ClaimedDelivery, Outcome, State
+from proof.webhooks.types import AttemptOutcome, ClaimedDelivery, DeliveryState
 
 Run = Callable[[Any], Any]
 LEASE_S = 60
@@ -42,7 +42,7 @@ async def claimed(database: Database, clock: TurnedClock) -> list[ClaimedDeliver
         return await queries.claim(connection, clock.now(), {}, 16, 512, end)
 
 
-async def recorded(database: Database, *outcomes: Outcome) -> None:
+async def recorded(database: Database, *outcomes: AttemptOutcome) -> None:
     async with database.connection() as connection:
         await queries.record(connection, outcomes)
 
@@ -97,15 +97,19 @@ def test_a_late_failure_does_not_overrule_the_attempt_that_followed(
         clock.turn(LEASE_S)
         (second,) = await claimed(database, clock)
         due = clock.now() + timedelta(seconds=LEASE_S)
-        for state in (State.PENDING, State.FAILED):
-            await recorded(database, Outcome(first.id, first.attempt, state, "late", clock.now()))
+        for state in (DeliveryState.PENDING, DeliveryState.FAILED):
+            await recorded(
+                database, AttemptOutcome(first.id, first.attempt, state, "late", clock.now())
+            )
             (row,) = await deliveries(database)
             assert (row["state"], row["next_attempt_at"]) == ("pending", due)
         await recorded(
-            database, Outcome(first.id, first.attempt, State.DELIVERED, "200", clock.now())
+            database,
+            AttemptOutcome(first.id, first.attempt, DeliveryState.DELIVERED, "200", clock.now()),
         )
         await recorded(
-            database, Outcome(second.id, second.attempt, State.FAILED, "500", clock.now())
+            database,
+            AttemptOutcome(second.id, second.attempt, DeliveryState.FAILED, "500", clock.now()),
         )
         (row,) = await deliveries(database)
         assert (row["state"], row["last_outcome"]) == ("delivered", "200")
@@ -122,7 +126,9 @@ def test_two_recorders_of_the_same_rows_do_not_wait_for_each_other(
         await happen(database, 16)
         await relay_all(database)
         taken = await claimed(database, clock)
-        outcomes = [Outcome(one.id, 1, State.PENDING, "500", clock.now()) for one in taken]
+        outcomes = [
+            AttemptOutcome(one.id, 1, DeliveryState.PENDING, "500", clock.now()) for one in taken
+        ]
         async with asyncio.timeout(120):
             for _ in range(50):
                 await asyncio.gather(

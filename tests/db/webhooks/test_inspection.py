@@ -29,7 +29,7 @@ from proof.partners.types import Environment, OnboardedPartner
 from proof.webhooks.administration import Place, Replay, replay_webhooks, send_test
 from proof.webhooks.inspection import FoundDelivery, Search, delivery_view, search_deliveries
 from proof.webhooks.signing import webhook_id
-from proof.webhooks.types import State
+from proof.webhooks.types import DeliveryState
 
 Run = Callable[[Any], Any]
 PRODUCTION = Environment.PRODUCTION
@@ -79,7 +79,7 @@ def test_deliveries_are_found_by_owner_state_endpoint_and_time(
         assert ids == sorted(ids, reverse=True)
         assert {one.partner_environment_id for one in await found(database, 2)} == {2}
         assert await found(database) == []
-        failing = await found(database, 1, 2, state=State.PENDING)
+        failing = await found(database, 1, 2, state=DeliveryState.PENDING)
         assert {one.partner_environment_id for one in failing} == {2}
         assert await found(database, 2, endpoint_id=await endpoint_id(database, 1)) == []
         paged = await found(database, 1, 2, limit=4)
@@ -102,7 +102,7 @@ def test_the_last_answer_is_kept_for_reading(run: Run, database: Database) -> No
         view = delivery_view("ptr_x", PRODUCTION, one)
         assert view.webhook_id == webhook_id(event.id)
         assert (view.state, view.attempts, view.last_outcome, view.last_status) == (
-            State.PENDING, 1, "500", 500,
+            DeliveryState.PENDING, 1, "500", 500,
         )  # fmt: skip
         assert (view.last_body, view.last_elapsed_ms) == ("no \ufffd", 250)
         assert view.next_attempt_at is not None

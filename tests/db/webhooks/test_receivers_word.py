@@ -22,7 +22,7 @@ from tests.support.receiver import Receiver, Reply
 from proof.db import Database
 from proof.outbound import OutboundClient, OutboundError, OutboundReply, Reason
 from proof.webhooks.attempts import KEPT_BODY_BYTES
-from proof.webhooks.types import State
+from proof.webhooks.types import DeliveryState
 
 Run = Callable[[Any], Any]
 
@@ -116,7 +116,7 @@ def test_the_last_reply_is_kept_and_capped(run: Run, database: Database) -> None
             assert found.last_attempt_at == made_at
             clock.turn(301)
         assert found.last_elapsed_ms == 500
-        assert (found.state, found.attempts) == (State.DELIVERED, 3)
+        assert (found.state, found.attempts) == (DeliveryState.DELIVERED, 3)
 
     run(scene())
 
@@ -135,7 +135,9 @@ def test_deliveries_are_found_by_what_they_are(run: Run, database: Database) -> 
         everything = await records(database)
         assert [one.sequence for one in everything if one.subject == "s0"] == [2, 1]
         assert len(everything) == 6
-        assert [one.subject for one in await records(database, state=State.PENDING)] == ["s0"]
+        assert [one.subject for one in await records(database, state=DeliveryState.PENDING)] == [
+            "s0"
+        ]
         assert len(await records(database, subject="s0")) == 2
         page = await records(database, before_id=everything[1].id, limit=2)
         assert page == everything[2:4]

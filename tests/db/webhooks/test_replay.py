@@ -25,7 +25,7 @@ from proof.webhooks import BreakerPolicy, queries
 from proof.webhooks.pruning import prune_batch
 from proof.webhooks.replay import Selection, Standing, replay, replay_delivery, standing
 from proof.webhooks.service import send_test_event, set_ordering
-from proof.webhooks.types import Ordering, Outcome, State, Waiting
+from proof.webhooks.types import AttemptOutcome, DeliveryState, Ordering, Waiting
 
 Run = Callable[[Any], Any]
 # Schedules are looked at here, not whether an endpoint is dead by the end of one.
@@ -103,7 +103,7 @@ def test_a_late_outcome_from_before_does_not_end_the_replay(run: Run, database: 
             clock.turn(90_000)
             await one.run_once()
         delivery_id = await replay_one(database, clock)
-        late = Outcome(delivery_id, 1, State.FAILED, "late", clock.now())
+        late = AttemptOutcome(delivery_id, 1, DeliveryState.FAILED, "late", clock.now())
         async with database.connection() as connection:
             await queries.record(connection, [late])
         assert await states(database) == {"pending": 1}

@@ -21,7 +21,7 @@ import proof
 from proof.api.partner import _FAMILIES
 from proof.cli.partners import refusals
 from proof.cli.proofs import fetching, ots
-from proof.cli.proofs.ots_upgrading import CalendarFailure, Failure, Upgraded
+from proof.cli.proofs.ots_upgrading import CalendarFailure, Failure, UpgradeResult
 from proof.cli.server import chains
 from proof.cli.webhooks import webhook
 from proof.main.commands import application
@@ -62,7 +62,7 @@ def _notice(change: Change) -> str:
 
 
 def _upgrade(failure: CalendarFailure) -> str:
-    found = Upgraded(b"", (), (), (), (Failure("https://a.example", failure, "no answer"),))
+    found = UpgradeResult(b"", (), (), (), (Failure("https://a.example", failure, "no answer"),))
     return str(ots._exit_code(found))
 
 

@@ -27,8 +27,8 @@ def drive(step: Callable[[Loop], Awaitable[bool]], idle_s: float) -> None:
 @pytest.mark.parametrize(
     ("error", "logged"),
     [
-        (DatabaseUnavailableError("away"), ["step waits for the database", "step works again"]),
-        (RuntimeError("a fault"), ["step failed", "step failed"]),
+        (DatabaseUnavailableError("away"), ["loop.waiting", "loop.recovered"]),
+        (RuntimeError("a fault"), ["loop.failed", "loop.failed"]),
     ],
 )
 def test_a_step_that_raises_is_tried_again(error: Exception, logged: list[str]) -> None:

@@ -28,7 +28,7 @@ def test_a_line_is_written_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stderr", pieces)
     try:
         configure_logging()
-        structlog.get_logger().warning("step failed", step="sealing")
+        structlog.get_logger().warning("loop.failed", step="sealing")
     finally:
         structlog.configure(**before)
     (line,) = pieces.written

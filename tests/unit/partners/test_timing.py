@@ -54,7 +54,7 @@ class CountingDirectory:
             return None
         return EndedCredential(key_id, 1, CredentialKind.API_KEY, OVER.sha256, revoked=True)
 
-    async def look_after_miss(self) -> None:
+    async def poll_after_miss(self) -> None:
         self.steps.append("look")
 
 

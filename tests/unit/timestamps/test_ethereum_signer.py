@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proof.timestamps.anchors.ethereum.signer import (
-    Carried,
     Fees,
     KeyFileError,
     Signer,
+    TransactionFields,
     carried,
     load_signer,
 )
@@ -92,7 +92,7 @@ def test_a_transaction_has_the_bytes_that_eth_account_gives_it(
     expected = reference(secret, chain_id, root, nonce, fees, gas)
     assert (signer.address, candidate.transaction, candidate.raw) == expected
     assert candidate.fee == gas * highest
-    assert carried(candidate) == Carried(nonce, fees)
+    assert carried(candidate) == TransactionFields(nonce, fees)
     assert Account.recover_transaction(candidate.raw) == signer.address
 
 

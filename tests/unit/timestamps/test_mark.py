@@ -5,17 +5,17 @@ from pathlib import Path
 
 import pytest
 
-from proof.timestamps.anchors.log.witness import HighWaterMark, MarkUnwritableError, Signed
+from proof.timestamps.anchors.log.witness import HighWaterMark, MarkUnwritableError, SignedHead
 
 
 def test_nothing_was_signed_at_first(tmp_path: Path) -> None:
-    assert HighWaterMark(tmp_path, "production").read() == Signed(0, b"")
+    assert HighWaterMark(tmp_path, "production").read() == SignedHead(0, b"")
 
 
 def test_the_last_write_is_read_and_nothing_else_is_left(tmp_path: Path) -> None:
     mark = HighWaterMark(tmp_path / "keys", "production")
     for size in (1, 2, 70_000):
-        mark.write(Signed(size, bytes([size % 256]) * 32))
+        mark.write(SignedHead(size, bytes([size % 256]) * 32))
         assert HighWaterMark(tmp_path / "keys", "production").read().size == size
     assert [file.name for file in (tmp_path / "keys").iterdir()] == ["production-log.json"]
     assert HighWaterMark(tmp_path / "keys", "sandbox").read().size == 0
@@ -23,10 +23,10 @@ def test_the_last_write_is_read_and_nothing_else_is_left(tmp_path: Path) -> None
 
 def test_a_partial_write_of_a_crash_is_not_read(tmp_path: Path) -> None:
     mark = HighWaterMark(tmp_path, "production")
-    mark.write(Signed(5, bytes(32)))
+    mark.write(SignedHead(5, bytes(32)))
     mark.path.with_suffix(".partial").write_text('{"size": 9')
-    assert mark.read() == Signed(5, bytes(32))
-    mark.write(Signed(6, bytes(32)))
+    assert mark.read() == SignedHead(5, bytes(32))
+    mark.write(SignedHead(6, bytes(32)))
     assert mark.read().size == 6
 
 
@@ -35,18 +35,18 @@ def test_a_mark_that_cannot_be_written_says_so(tmp_path: Path) -> None:
     blocked.write_text("")
     mark = HighWaterMark(blocked, "production")
     with pytest.raises(MarkUnwritableError, match=r"production-log\.json cannot be written"):
-        mark.write(Signed(1, bytes(32)))
+        mark.write(SignedHead(1, bytes(32)))
 
 
 def test_a_failed_write_keeps_the_old_mark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mark = HighWaterMark(tmp_path, "production")
-    mark.write(Signed(5, bytes(32)))
+    mark.write(SignedHead(5, bytes(32)))
 
     def full(_: int) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(MarkUnwritableError, match="No space left on device"):
-        mark.write(Signed(6, bytes(32)))
+        mark.write(SignedHead(6, bytes(32)))
     monkeypatch.undo()
     assert mark.read().size == 5

@@ -16,8 +16,8 @@ from proof.timestamps.trees.merkle import (
     HASH_BYTES,
     TILE_BYTES,
     LeafOrderError,
+    PathStep,
     RoundTree,
-    Step,
     build,
     require_ascending,
     tile_levels,
@@ -33,9 +33,9 @@ def leaves(count: int) -> list[bytes]:
     return sorted(sha256(str(n).encode()).digest() for n in range(count))
 
 
-def path(tree: RoundTree, index: int) -> list[Step]:
+def path(tree: RoundTree, index: int) -> list[PathStep]:
     """The steps from leaf `index` to the root, as a proof puts them together from its tiles."""
-    steps: list[Step] = []
+    steps: list[PathStep] = []
     for level, hashes in enumerate(tree.levels):
         tile_at, position = divmod(index, TILE_BYTES // HASH_BYTES)
         tile = hashes[tile_at * TILE_BYTES : (tile_at + 1) * TILE_BYTES]
@@ -44,7 +44,7 @@ def path(tree: RoundTree, index: int) -> list[Step]:
     return steps
 
 
-def folded(leaf: bytes, steps: list[Step]) -> bytes:
+def folded(leaf: bytes, steps: list[PathStep]) -> bytes:
     """The root a path leads to; each step must name the node it comes from."""
     node = leaf
     for step in steps:
@@ -84,7 +84,9 @@ def test_published_proofs_become_branches_that_verify(vector: dict[str, Any]) ->
     node, steps = bytes.fromhex(vector["leaf"]), []
     for step in vector["path_bottom_up"]:
         sibling, on_left = bytes.fromhex(step["sibling"]), step["sibling_side"] == "L"
-        steps.append(Step(*((sibling, node) if on_left else (node, sibling)), from_right=on_left))
+        steps.append(
+            PathStep(*((sibling, node) if on_left else (node, sibling)), from_right=on_left)
+        )
         node = parent(steps[-1].left, steps[-1].right)
     verified = verify_branch(branch(bytes.fromhex(vector["leaf"]), steps))
     assert (verified.leaf.hex(), verified.root.hex()) == (vector["leaf"], vector["root"])
@@ -178,6 +180,6 @@ def test_the_branch_of_a_lone_leaf_is_the_leaf() -> None:
 @pytest.mark.parametrize("from_right", [False, True])
 def test_a_step_between_equal_nodes_expands_left_whichever_it_names(from_right: bool) -> None:
     leaf = b"\xab" * 32
-    node = branch(leaf, [Step(leaf, leaf, from_right=from_right)])
+    node = branch(leaf, [PathStep(leaf, leaf, from_right=from_right)])
     assert node.keys() == {"sha256", "depth", "leftSha256", "rightSha256", "left"}
     assert verify_branch(node).leaf == leaf

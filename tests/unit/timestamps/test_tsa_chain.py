@@ -56,7 +56,7 @@ class TestTsa(ChainSuite):
             assert first.fee == 0
             assert first.transaction.isdigit()
             assert first.transaction != second.transaction
-            assert (await chain.look([])).status is SubmitStatus.UNSUBMITTED
+            assert (await chain.poll([])).status is SubmitStatus.UNSUBMITTED
 
         within(run, lab.chain(), scene)
 
@@ -67,7 +67,7 @@ class TestTsa(ChainSuite):
             candidate = await chain.build(ROOT, [])
             await chain.broadcast(candidate)
             await chain.broadcast(candidate)
-            sighting = await chain.look([candidate])
+            sighting = await chain.poll([candidate])
             assert (sighting.status, sighting.candidate) == (SubmitStatus.VERIFIED, candidate)
             assert sighting.settled
             evidence = await chain.evidence(ROOT, candidate)
@@ -85,9 +85,9 @@ class TestTsa(ChainSuite):
 
         async def scene(chain: Chain) -> None:
             candidate = await chain.build(ROOT, [])
-            before = await chain.look([candidate])
+            before = await chain.poll([candidate])
             await chain.build(OTHER_ROOT, [])
-            assert await chain.look([candidate]) == before
+            assert await chain.poll([candidate]) == before
 
         within(run, lab.chain(), scene)
 
@@ -97,7 +97,7 @@ class TestTsa(ChainSuite):
         async def scene(chain: Chain) -> None:
             first = await chain.build(ROOT, [])
             second = await chain.build(ROOT, [first])
-            assert (await chain.look([first, second])).candidate == first
+            assert (await chain.poll([first, second])).candidate == first
             times = [(await chain.evidence(ROOT, each)).timestamp_ms for each in (first, second)]
             assert times == sorted(times)
 
@@ -110,7 +110,7 @@ class TestTsa(ChainSuite):
             first = await chain.build(ROOT, [])
             second = await chain.build(ROOT, [first])
             await chain.broadcast(second)
-            assert (await chain.look([first, second])).candidate == first
+            assert (await chain.poll([first, second])).candidate == first
 
         within(run, lab.chain(), scene)
 
@@ -119,7 +119,7 @@ class TestTsa(ChainSuite):
         candidate = within(run, lab.chain(), lambda chain: chain.build(ROOT, []))
 
         async def scene(chain: Chain) -> None:
-            assert (await chain.look([candidate])).status is SubmitStatus.VERIFIED
+            assert (await chain.poll([candidate])).status is SubmitStatus.VERIFIED
 
         within(run, lab.chain(), scene)
 
@@ -135,7 +135,7 @@ class TestTsa(ChainSuite):
                         await call
                     assert "127.0.0.1" not in str(down.value)
                 await chain.broadcast(candidate)
-                assert (await chain.look([candidate])).settled
+                assert (await chain.poll([candidate])).settled
                 assert (await chain.evidence(ROOT, candidate)).members
             finally:
                 lab.start()
@@ -181,7 +181,7 @@ class TestTsa(ChainSuite):
             signer = x509.load_pem_x509_certificates(generated().chain)[0]
             fingerprint = signer.fingerprint(hashes.SHA256()).hex()
             assert (await chain.standing()).network == f"certificate {fingerprint}"
-            sighting = await chain.look([await chain.build(ROOT, [])])
+            sighting = await chain.poll([await chain.build(ROOT, [])])
             assert sighting.block == fingerprint
 
         within(run, lab.chain(), scene)
@@ -286,7 +286,7 @@ def test_damaged_storage_is_told(run: Run, lab: TsaLab) -> None:
         candidate = await chain.build(ROOT, [])
         cut = replace(candidate, raw=candidate.raw[:-1])
         with pytest.raises(ChainError, match="is damaged"):
-            await chain.look([cut])
+            await chain.poll([cut])
         with pytest.raises(WrongTokenError):
             await chain.evidence(OTHER_ROOT, candidate)
 
@@ -340,7 +340,7 @@ def test_an_authority_written_elsewhere(
     async def scene(chain: Chain) -> None:
         candidate = await chain.build(ROOT, [])
         assert candidate.transaction == "2"
-        sighting = await chain.look([candidate])
+        sighting = await chain.poll([candidate])
         evidence = await chain.evidence(ROOT, candidate)
         tree = verified(chain, ROOT, candidate, evidence.timestamp_ms)
         require_sound(tree, evidence.members, sighting.block)

@@ -165,7 +165,7 @@ class OperatorHandlers:
         try:
             return await mail_link(mailer, record, link)
         except MailError as error:
-            _log.warning("handover link not mailed", partner=record.partner_id, error=error.message)
+            _log.warning("handover.link_unmailed", partner=record.partner_id, error=error.message)
             return None
 
     async def _view(self, record: PartnerRecord) -> PartnerView:

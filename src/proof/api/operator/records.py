@@ -11,7 +11,7 @@ from proof.api.operator.webhooks import ID_MAX
 from proof.api.parameters import moment, printable_text, whole_number
 from proof.api.services import Services
 from proof.partners.access.refusals import Reason, Refusal, list_refusals
-from proof.partners.audit import LIST_AT_MOST, Wanted, newest_entries
+from proof.partners.audit import LIST_AT_MOST, AuditQuery, newest_entries
 from proof.partners.audit_chain import wire
 from proof.partners.environments import environment_names
 from proof.partners.types import CredentialKind, Environment
@@ -90,7 +90,7 @@ class OperatorRecordHandlers:
     async def audit(self, call: Call) -> Reply:
         """GET /operator/v1/audit."""
         limit = whole_number(call.query, "limit", AUDIT_DEFAULT, 1, LIST_AT_MOST)
-        wanted = Wanted(
+        wanted = AuditQuery(
             call.query.get("partner_id"),
             printable_text(call.query, "actor"),
             printable_text(call.query, "action"),

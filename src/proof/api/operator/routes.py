@@ -52,7 +52,7 @@ from proof.partners.records.service import PAGE_MAX
 from proof.partners.records.view import PartnerView
 from proof.partners.types import CredentialKind, Environment
 from proof.webhooks.inspection import DELIVERIES_AT_MOST, EndpointView
-from proof.webhooks.types import State
+from proof.webhooks.types import DeliveryState
 
 PARTNER = Parameter("partner_id", "path", "a partner's id", {"type": "string"})
 ENVIRONMENT = Parameter(
@@ -162,7 +162,11 @@ _DELIVERIES = (
         required=False,
     ),
     Parameter(
-        "state", "query", "one state only", {"type": "string", "enum": [*State]}, required=False
+        "state",
+        "query",
+        "one state only",
+        {"type": "string", "enum": [*DeliveryState]},
+        required=False,
     ),
     Parameter("subject", "query", "of one object's events", {"type": "string"}, required=False),
     Parameter(

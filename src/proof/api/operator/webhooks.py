@@ -41,7 +41,7 @@ from proof.webhooks.inspection import (
     search_deliveries,
 )
 from proof.webhooks.signing import webhook_id
-from proof.webhooks.types import Ordering, State, Waiting
+from proof.webhooks.types import DeliveryState, Ordering, Waiting
 
 PAGE_DEFAULT = 100
 
@@ -186,7 +186,7 @@ class OperatorWebhookHandlers:
         """GET …/webhooks/deliveries."""
         place, query = _place(call), call.query
         limit = whole_number(query, "limit", PAGE_DEFAULT, 1, DELIVERIES_AT_MOST)
-        endpoint_id, state = uuid(query, "endpoint_id"), choice(query, "state", State)
+        endpoint_id, state = uuid(query, "endpoint_id"), choice(query, "state", DeliveryState)
         subject = printable_text(query, "subject")
         since, before = moment(query, "since"), whole_number(query, "before", None, 1, ID_MAX)
         async with self._services.database.connection() as connection:

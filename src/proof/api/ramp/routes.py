@@ -31,7 +31,7 @@ from proof.core.errors import NotFoundError
 from proof.db.shares import Work
 from proof.partners.access.rates import CallClass
 from proof.partners.types import CredentialKind
-from proof.ramp.sessions.state import State
+from proof.ramp.sessions.state import WidgetState
 from proof.ramp.sessions.types import KycView, SessionRequest, TransactionView, WidgetParameters
 from proof.ramp.sessions.widget import OpenedWidget
 from proof.ramp.transactions.updates import UpdateMessage
@@ -95,7 +95,7 @@ def _backend_routes(services: Services) -> list[Operation]:
         ),
         Operation(
             "GET", "/widget/transactions/{merchant_transaction_id}", handlers.transaction,
-            "State of a transaction", {200: Answer("the transaction", TransactionView)},
+            "WidgetState of a transaction", {200: Answer("the transaction", TransactionView)},
             **common, call_class=CallClass.READ, parameters=(_TRANSACTION,), refuses=(400, 404, 429),
         ),
         Operation(
@@ -156,7 +156,7 @@ def _session(scope: Scope) -> str | None:
 def _page_routes(services: Services) -> list[Operation]:
     """Those of the hosted page, which is ours too: they may change with it, so no document lists them."""
     handlers = WidgetHandlers(services)
-    state = {200: Answer("how the session stands", State)}
+    state = {200: Answer("how the session stands", WidgetState)}
     common: dict[str, Any] = {
         "own_credential": _session,
         "tag": "ramp",
@@ -171,7 +171,7 @@ def _page_routes(services: Services) -> list[Operation]:
             "POST", "/w/api/open", handlers.open, "Open the widget",
             {200: Answer("the tab's token and the state", OpenedWidget)}, **common, body=OpenRequest,
         ),
-        Operation("GET", "/w/api/state", handlers.state, "State", state, **common),
+        Operation("GET", "/w/api/state", handlers.state, "WidgetState", state, **common),
         Operation(
             "POST", "/w/api/quote", handlers.quote, "Choose a currency", state, **common,
             body=QuoteRequest,

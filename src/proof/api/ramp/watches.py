@@ -15,7 +15,7 @@ from proof.partners.access.networks import Address
 from proof.partners.errors import DirectoryStaleError
 from proof.ramp.transactions.updates import Reader, Update, Updates
 
-_LOOK_S = 0.5
+_POLL_S = 0.5
 
 _STALE_PAUSE_S = 0.2
 
@@ -114,7 +114,7 @@ class Watches:
         self._open_of: Counter[int] = Counter()
         # Callers come with few credentials from few addresses, so there is one question for thousands.
         self._by_caller: defaultdict[_Caller, set[Watch]] = defaultdict(set)
-        self._looking = Loop("open websockets", self._look, _LOOK_S)
+        self._looking = Loop("open websockets", self._poll, _POLL_S)
 
     @property
     def open_now(self) -> int:
@@ -164,7 +164,7 @@ class Watches:
         if not self._open_of[owner_id]:
             del self._open_of[owner_id]
 
-    async def _look(self) -> bool:
+    async def _poll(self) -> bool:
         for watches in list(self._by_caller.values()):
             one = next(iter(watches), None)
             if one is None or await self._gate.still_admits(one.credential, one.address):

@@ -13,7 +13,7 @@ from proof.core.errors import InvalidInputError, NotFoundError
 from proof.ramp.providers.protocols import PaymentMethod
 from proof.ramp.sessions.admission import Opening
 from proof.ramp.sessions.errors import UnauthorisedError
-from proof.ramp.sessions.state import State
+from proof.ramp.sessions.state import WidgetState
 
 _encode = msgspec.json.Encoder().encode
 
@@ -146,5 +146,5 @@ def _token(call: Call) -> str:
     return token
 
 
-def _reply(state: State) -> Reply:
+def _reply(state: WidgetState) -> Reply:
     return Reply(200, _encode(state), headers=_NO_STORE)

@@ -25,15 +25,21 @@ MAX_HASHES: Final = 10_000
 
 _MAX_ANSWER_BYTES: Final = 4 * 1024 * 1024
 
+
 _MAX_KEYS_BYTES: Final = 64 * 1024
+
 
 _MAX_MESSAGE_CHARS: Final = 500
 
+
 _MAX_CONNECTIONS: Final = 16
+
 
 _TIMEOUT: Final = aiohttp.ClientTimeout(total=60, sock_connect=10)
 
+
 _RETRY_DEFAULT_S: Final = 1.0
+
 
 _LATER = {425: OPEN, 429: FAILED, 503: UNREACHABLE}
 
@@ -50,6 +56,7 @@ Url = Annotated[
         help="Base URL as given at onboarding; the sandbox has its own.",
     ),
 ]
+
 
 ApiKey = Annotated[
     str,
@@ -109,7 +116,7 @@ class Tree(msgspec.Struct, rename="camel", omit_defaults=True):
     transaction: str | None = None
 
 
-class Submitted(msgspec.Struct, rename="camel"):
+class SubmitAnswer(msgspec.Struct, rename="camel"):
     """The answer to POST /v1/timestamp; hashes in lower-case hex, time in ms since 1970 UTC."""
 
     sha256: list[str]
@@ -162,14 +169,14 @@ class TimestampApi:
         self._session = session
         self._target = target
 
-    async def submit(self, digests: Sequence[str]) -> Submitted:
+    async def submit(self, digests: Sequence[str]) -> SubmitAnswer:
         """Submit 1 to 10,000 distinct hashes (lower-case hex) in one request.
 
         Returning means that the server acknowledged each of them, as new or as known.
         """
         body = msgspec.json.encode({"sha256": digests})
         raw = await self._request("POST", "/v1/timestamp", _MAX_ANSWER_BYTES, body)
-        answer = self._decode(raw, Submitted)
+        answer = self._decode(raw, SubmitAnswer)
         if {*answer.sha256, *answer.existing} != set(digests):
             raise AnswerError(
                 f"{self._target.url} did not acknowledge exactly what was submitted;"

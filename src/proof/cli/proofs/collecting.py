@@ -24,7 +24,7 @@ class FolderManifest:
 
 
 @dataclass(slots=True)
-class Collected:
+class Collection:
     """All that is to be stamped, and what was left out."""
 
     hashes: list[str] = field(default_factory=list)
@@ -40,9 +40,9 @@ class Collected:
         return list(dict.fromkeys([*self.hashes, *files, *(one.sha256 for one in self.manifests)]))
 
 
-def collect(paths: Sequence[Path], hashes: Sequence[str], manifest: Path | None) -> Collected:
+def collect(paths: Sequence[Path], hashes: Sequence[str], manifest: Path | None) -> Collection:
     """Read everything named. Raises typer.Exit on wrong usage, before reading any file."""
-    collected = Collected(hashes=[_hash(text) for text in hashes])
+    collected = Collection(hashes=[_hash(text) for text in hashes])
     folders = [path for path in paths if path.is_dir()]
     places = _manifest_places(folders, manifest)
     named = [Source(path, _size(path), named=True) for path in paths if path not in folders]
@@ -54,7 +54,7 @@ def collect(paths: Sequence[Path], hashes: Sequence[str], manifest: Path | None)
     return collected
 
 
-def _collect_folder(collected: Collected, folder: Path, place: Path) -> None:
+def _collect_folder(collected: Collection, folder: Path, place: Path) -> None:
     found = find_files(folder)
     hashed, unreadable = hash_all(found.sources)
     content, unnamed = manifests.build(folder, hashed)

@@ -46,14 +46,18 @@ from proof.verify.strict_json import MAX_BYTES
 
 PROOF_SUFFIX: Final = ".proof.json"
 
+
 DEFAULT_TIMEOUT_S: Final = 60.0
 
 
 _STATES = ("unsubmitted", "submitted", "included", "verified")
 
+
 _VERIFIED: Final = 3
 
+
 _IN_FLIGHT: Final = 16
+
 
 # A proof of the sandbox is worth keeping; whether its network counts is for `proof verify` to be told.
 _ANY_NETWORK: Final = ChainTrust(networks=TEST_NETWORKS)
@@ -63,13 +67,16 @@ Subject = Annotated[
     str, typer.Argument(metavar="SHA256|FILE", help="64 hex digits are a hash, else it is a file.")
 ]
 
+
 Subjects = Annotated[
     list[str], typer.Argument(metavar="SHA256|FILE", help="64 hex digits are a hash.")
 ]
 
+
 Timeout = Annotated[
     float, typer.Option("--timeout", min=0, help="Seconds to wait for proofs, all together.")
 ]
+
 
 Folder = Annotated[
     Path | None, typer.Option("--output", "-o", help="Folder for the proofs, made when missing.")
@@ -89,6 +96,7 @@ class ChainChoice(StrEnum):
 # A chain's schedule is an estimate: blocks come sooner and later than on average.
 _LONGEST_PAUSE_S = 60.0
 
+
 _CURRENCY_IDS: Final = {
     ChainChoice.BTC: 0,
     ChainChoice.ETH: 1,
@@ -98,7 +106,7 @@ _CURRENCY_IDS: Final = {
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class FetchRequest:
     """A proof to fetch: of which hash, written where, in which chain. For all of them `target` is the
     log's place, and the others are beside it."""
 
@@ -106,19 +114,21 @@ class Wanted:
     target: Path
     chain: ChainChoice = ChainChoice.LOG
 
-    def of(self, chain: ChainChoice) -> "Wanted":
+    def of(self, chain: ChainChoice) -> "FetchRequest":
         """The same in one chain, in a place of its own."""
         if chain is ChainChoice.LOG:
-            return Wanted(self.sha256, self.target)
+            return FetchRequest(self.sha256, self.target)
         name = self.target.name.removesuffix(PROOF_SUFFIX)
-        return Wanted(self.sha256, self.target.with_name(f"{name}.{chain}{PROOF_SUFFIX}"), chain)
+        return FetchRequest(
+            self.sha256, self.target.with_name(f"{name}.{chain}{PROOF_SUFFIX}"), chain
+        )
 
 
 @dataclass(frozen=True, slots=True)
-class Fetched:
+class FetchResult:
     """How it went: exit code 0 is written, 3 not available yet, 1 anything else."""
 
-    wanted: Wanted
+    wanted: FetchRequest
     code: int
     message: str = ""
 
@@ -215,17 +225,17 @@ def proof_path(path: Path) -> Path:
 
 
 def fetch_proofs(
-    target: Target, wanted: Sequence[Wanted], timeout_s: float, *, force: bool = False
-) -> list[Fetched]:
+    target: Target, wanted: Sequence[FetchRequest], timeout_s: float, *, force: bool = False
+) -> list[FetchResult]:
     """Fetch, verify and write proofs, 16 at a time, waiting up to `timeout_s` for late ones.
 
     In the order asked for. Raises UnreachableError or DeniedError, which concern them all.
     """
     with progress("fetching proofs", len(wanted)) as advance:
-        return asyncio.run(_Fetching(timeout_s, advance, force=force).run(target, wanted))
+        return asyncio.run(_FetchRun(timeout_s, advance, force=force).run(target, wanted))
 
 
-def print_fetched(fetched: Sequence[Fetched]) -> None:
+def print_fetched(fetched: Sequence[FetchResult]) -> None:
     """A line for each: what was written to standard output, the rest to standard error."""
     for one in fetched:
         if one.code == 0:
@@ -234,13 +244,13 @@ def print_fetched(fetched: Sequence[Fetched]) -> None:
             err.print(f"proof: {one.wanted.sha256}: {one.message}", markup=False, style="red")
 
 
-def exit_code(fetched: Sequence[Fetched]) -> int:
+def exit_code(fetched: Sequence[FetchResult]) -> int:
     """1 when one failed, else 3 when one is not available yet, else 0."""
     codes = {one.code for one in fetched}
     return FAILED if FAILED in codes else max(codes, default=0)
 
 
-class _Fetching:
+class _FetchRun:
     """One run of fetches under one deadline."""
 
     def __init__(self, timeout_s: float, advance: Advance, *, force: bool) -> None:
@@ -249,12 +259,12 @@ class _Fetching:
         self._force = force
         self._slots = asyncio.Semaphore(_IN_FLIGHT)
 
-    async def run(self, target: Target, wanted: Sequence[Wanted]) -> list[Fetched]:
+    async def run(self, target: Target, wanted: Sequence[FetchRequest]) -> list[FetchResult]:
         async with connected(target) as api:
             found = await asyncio.gather(*(self._each(api, one) for one in wanted))
         return [one for several in found for one in several]
 
-    async def _each(self, api: TimestampApi, wanted: Wanted) -> list[Fetched]:
+    async def _each(self, api: TimestampApi, wanted: FetchRequest) -> list[FetchResult]:
         """One, or for all chains one of each chain that the hash is in."""
         if wanted.chain is not ChainChoice.ALL:
             return [await self._one(api, wanted)]
@@ -265,36 +275,36 @@ class _Fetching:
             if error.exit_code == UNREACHABLE:
                 raise
             self._advance(1)
-            return [Fetched(wanted, error.exit_code, error.message)]
+            return [FetchResult(wanted, error.exit_code, error.message)]
         there = {tree.currency_id for tree in trees}
         chains = [chain for chain, number in _CURRENCY_IDS.items() if number in there]
         return await asyncio.gather(*(self._one(api, wanted.of(chain)) for chain in chains))
 
-    async def _one(self, api: TimestampApi, wanted: Wanted) -> Fetched:
+    async def _one(self, api: TimestampApi, wanted: FetchRequest) -> FetchResult:
         try:
             raw = await self._raw(api, wanted)
             await asyncio.to_thread(_keep, raw, wanted, self._force)
         except ApiError as error:
             if error.exit_code == UNREACHABLE:
                 raise
-            return Fetched(wanted, error.exit_code, error.message)
+            return FetchResult(wanted, error.exit_code, error.message)
         except RefusedError as error:
-            return Fetched(
+            return FetchResult(
                 wanted,
                 FAILED,
                 f"what the server sent is no proof of it: {error}; tell its operator",
             )
         except OSError as error:
-            return Fetched(
+            return FetchResult(
                 wanted,
                 FAILED,
                 f"cannot write the proof: {error.strerror}; name another folder with -o",
             )
         finally:
             self._advance(1)
-        return Fetched(wanted, 0)
+        return FetchResult(wanted, 0)
 
-    async def _raw(self, api: TimestampApi, wanted: Wanted) -> bytes:
+    async def _raw(self, api: TimestampApi, wanted: FetchRequest) -> bytes:
         number = None if wanted.chain is ChainChoice.LOG else _CURRENCY_IDS[wanted.chain]
         while True:
             try:
@@ -312,7 +322,7 @@ class _OtherProofError(ApiError):
     """The place of the proof is taken by something else."""
 
 
-def _keep(raw: bytes, wanted: Wanted, force: bool) -> None:
+def _keep(raw: bytes, wanted: FetchRequest, force: bool) -> None:
     _require_about(raw, wanted)
     target = wanted.target
     if target.exists() and not force:
@@ -328,7 +338,7 @@ def _keep(raw: bytes, wanted: Wanted, force: bool) -> None:
     write_atomically(target, raw)
 
 
-def _require_about(raw: bytes, wanted: Wanted) -> None:
+def _require_about(raw: bytes, wanted: FetchRequest) -> None:
     found = verify_payload(raw, chains=_ANY_NETWORK).leaf.hex()
     if found != wanted.sha256:
         raise RefusedError(f"it is about {found}")
@@ -337,13 +347,13 @@ def _require_about(raw: bytes, wanted: Wanted) -> None:
         raise RefusedError(f"it is of the chain with currencyId {number}, not of {wanted.chain}")
 
 
-def _wanted(subject: str, output: Path | None, chain: ChainChoice) -> Wanted:
+def _wanted(subject: str, output: Path | None, chain: ChainChoice) -> FetchRequest:
     place = proof_path(Path(subject if parse_sha256(subject) is None else subject.lower()))
-    found = Wanted(subject_hash(subject), place if output is None else output / place.name)
+    found = FetchRequest(subject_hash(subject), place if output is None else output / place.name)
     return replace(found, chain=chain) if chain is ChainChoice.ALL else found.of(chain)
 
 
-def _require_distinct(wanted: Sequence[Wanted]) -> None:
+def _require_distinct(wanted: Sequence[FetchRequest]) -> None:
     places: dict[Path, str] = {}
     for one in wanted:
         if places.setdefault(one.target, one.sha256) != one.sha256:

@@ -15,13 +15,17 @@ from proof.cli.output import Advance, printable, progress
 
 _BLOCK_BYTES: Final = 1024 * 1024
 
+
 _THREADS: Final = min(8, os.cpu_count() or 1)
+
 
 # Work handed to the threads at once: a million files are not a million waiting futures.
 _GROUP: Final = 4096
 
+
 # A named pipe put in a file's place must not hold us up.
 _OPEN_FLAGS: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
+
 
 _SHA256 = re.compile("[0-9a-fA-F]{64}")
 
@@ -56,7 +60,7 @@ class Problem:
 
 
 @dataclass(slots=True)
-class Found:
+class FolderContents:
     """What lies under a path. `skipped` is left out on purpose, `unreadable` against our will."""
 
     sources: list[Source] = field(default_factory=list)
@@ -69,12 +73,12 @@ def parse_sha256(text: str) -> str | None:
     return text.lower() if _SHA256.fullmatch(text) else None
 
 
-def find_files(folder: Path) -> Found:
+def find_files(folder: Path) -> FolderContents:
     """Every regular file under `folder`, hidden ones too, ordered by path.
 
     Symbolic links are not followed and, like pipes, sockets and devices, are skipped.
     """
-    found, folders = Found(), [folder]
+    found, folders = FolderContents(), [folder]
     while folders:
         current = folders.pop()
         try:
@@ -136,7 +140,7 @@ def _groups(sources: Sequence[Source]) -> Iterable[Sequence[Source]]:
     return (sources[start : start + _GROUP] for start in range(0, len(sources), _GROUP))
 
 
-def _sort(entry: "os.DirEntry[str]", found: Found, folders: list[Path]) -> None:
+def _sort(entry: "os.DirEntry[str]", found: FolderContents, folders: list[Path]) -> None:
     path = Path(entry.path)
     try:
         status = entry.stat(follow_symlinks=False)

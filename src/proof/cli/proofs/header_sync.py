@@ -29,16 +29,26 @@ from proof.verify.evidence.bitcoin.headers import (
 from proof.verify.evidence.bitcoin.networks import NETWORKS
 
 MAX_BATCH: Final = 2_000
+
 _MAX_ANSWER_BYTES: Final = 4 * 1024 * 1024  # a batch of headers takes 450 kB
+
 _MAX_CREDENTIALS_BYTES: Final = 1_024
+
 _TIMEOUT: Final = aiohttp.ClientTimeout(total=120, sock_connect=10)
+
 _HEAD_BYTES: Final = 256
+
 _UNAUTHORIZED: Final = 401
+
 _MAX_NESTING: Final = 32
+
 _brackets = re.compile(rb"[\[\]{}]").finditer
+
 Progress = Callable[[str, int], AbstractContextManager[Advance]]
 """Begins a bar: what is done, and how many headers there are to it."""
+
 _SHOWN: Final = 40
+
 _SYNC_HEADERS: Final = 100_000
 """Written between two calls of fsync; a crash costs no more, and never leaves a bad header."""
 
@@ -275,7 +285,7 @@ def read_credentials(path: Path) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Synced:
+class SyncResult:
     """What the file holds now. `kept`: the source's chain differs and took no more work than ours."""
 
     network: str
@@ -289,7 +299,7 @@ class Synced:
 
 async def sync(
     path: Path, source: HeaderSource, network: str, start: int, progress: Progress
-) -> Synced:
+) -> SyncResult:
     """Bring the file at `path` up to the end of `source`, making it when it is missing.
 
     Every header in the file and every new one is checked as `HeaderChain` checks it. New headers are
@@ -331,7 +341,7 @@ class _Sync:
         self._progress = progress
         self._head = HeaderFileHead(NETWORKS["main"], 0, 0)
 
-    async def run(self, network: str) -> Synced:
+    async def run(self, network: str) -> SyncResult:
         self._head = parse_head(self._file.read(_HEAD_BYTES))
         if self._head.network.name != network:
             raise SourceError(
@@ -398,7 +408,7 @@ class _Sync:
         self._file.flush()
         os.fsync(self._file.fileno())
 
-    async def _move(self, ours: HeaderChain, fork: int, end: int) -> Synced:
+    async def _move(self, ours: HeaderChain, fork: int, end: int) -> SyncResult:
         """The source's chain from `fork` on, if it took more work; it replaces the file at once."""
         chain = await self._checked("checking up to the fork", fork - self._head.start)
         pieces = [self._ours(self._head.start, fork - self._head.start)]
@@ -415,6 +425,6 @@ class _Sync:
 
     def _synced(
         self, chain: HeaderChain, added: int, replaced: int, *, kept: bool = False
-    ) -> Synced:
+    ) -> SyncResult:
         name = self._head.network.name
-        return Synced(name, chain.start, chain.height, chain.work, added, replaced, kept)
+        return SyncResult(name, chain.start, chain.height, chain.work, added, replaced, kept)

@@ -22,7 +22,7 @@ from proof.cli.proofs.header_sync import (
     NodeSource,
     SourceDownError,
     SourceError,
-    Synced,
+    SyncResult,
     read_credentials,
     sync,
 )
@@ -100,7 +100,7 @@ def register(app: typer.Typer) -> None:
 
 async def _sync(
     file: Path, url: str, credentials: Path | None, given: Path | None, network: str, start: int
-) -> Synced:
+) -> SyncResult:
     if given is not None:
         return await sync(file, FileSource(given), network, start, progress)
     said = None if credentials is None else read_credentials(credentials)
@@ -108,7 +108,7 @@ async def _sync(
         return await sync(file, source, network, start, progress)
 
 
-def _tell(file: Path, synced: Synced, *, as_json: bool) -> None:
+def _tell(file: Path, synced: SyncResult, *, as_json: bool) -> None:
     enough = synced.network != MAIN or synced.work >= MIN_MAIN_WORK
     if as_json:
         print_json(

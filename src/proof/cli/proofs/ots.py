@@ -20,7 +20,7 @@ from proof.cli.output import (
     write_atomically,
 )
 from proof.cli.proofs.fetching import PROOF_SUFFIX
-from proof.cli.proofs.ots_upgrading import CalendarFailure, Upgraded, upgraded
+from proof.cli.proofs.ots_upgrading import CalendarFailure, UpgradeResult, upgraded
 from proof.cli.proofs.verifying import OTS_SUFFIX
 from proof.outbound import OutboundPolicy
 from proof.verify import RefusedError, to_ots
@@ -132,7 +132,7 @@ def _write(path: Path, raw: bytes) -> None:
         ) from None
 
 
-def _exit_code(found: Upgraded) -> int:
+def _exit_code(found: UpgradeResult) -> int:
     """A file that has what it needs is done, whatever another calendar did."""
     if found.heights:
         return 0
@@ -142,7 +142,7 @@ def _exit_code(found: Upgraded) -> int:
     return UNREACHABLE if failures else OPEN
 
 
-def _wire(file: Path, found: Upgraded, code: int) -> dict[str, object]:
+def _wire(file: Path, found: UpgradeResult, code: int) -> dict[str, object]:
     return {
         "file": printable(str(file)),
         "exitCode": code,
@@ -155,7 +155,7 @@ def _wire(file: Path, found: Upgraded, code: int) -> dict[str, object]:
     }
 
 
-def _tell(file: Path, found: Upgraded, code: int) -> None:
+def _tell(file: Path, found: UpgradeResult, code: int) -> None:
     name = printable(str(file))
     for one in found.failures:
         err.print(f"{printable(one.uri)}: {printable(one.message)}", markup=False, style="red")

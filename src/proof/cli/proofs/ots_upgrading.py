@@ -17,9 +17,12 @@ MAX_ANSWER_BYTES: Final = 10_000
 
 _MAX_ROUNDS: Final = 4  # a calendar may answer with a promise of another one's
 
+
 _MAX_CALENDARS: Final = 32
 
+
 _HEADERS: Final = {"accept": "application/vnd.opentimestamps.v1", "user-agent": "proof"}
+
 
 _OK, _NOT_FOUND = 200, 404
 
@@ -41,7 +44,7 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
-class Upgraded:
+class UpgradeResult:
     """The file as it is now, the Bitcoin blocks it names, and what became of its calendars.
 
     `pending`: those that said they have nothing yet. `unasked`: those that the file names beyond what is
@@ -55,7 +58,7 @@ class Upgraded:
     failures: tuple[Failure, ...]
 
 
-async def upgraded(raw: bytes, policy: OutboundPolicy) -> Upgraded:
+async def upgraded(raw: bytes, policy: OutboundPolicy) -> UpgradeResult:
     """The `.ots` file with all that its calendars have for it; nothing in it is dropped.
 
     Each pending attestation is asked for with `GET {uri}/timestamp/{message}`, at most 32 of them. A
@@ -86,7 +89,7 @@ async def upgraded(raw: bytes, policy: OutboundPolicy) -> Upgraded:
                 break
     finally:
         await client.aclose()
-    return Upgraded(
+    return UpgradeResult(
         raw if written == unchanged else written,
         tuple(sorted(_heights(file))),
         _uris(one for one, found in answered.items() if found is None),

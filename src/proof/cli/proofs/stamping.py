@@ -22,19 +22,19 @@ from proof.cli.output import (
 from proof.cli.proofs.client import (
     MAX_HASHES,
     ApiKey,
-    Submitted,
+    SubmitAnswer,
     Target,
     Url,
     connected,
     stated_api_errors,
 )
-from proof.cli.proofs.collecting import Collected, FolderManifest, collect
+from proof.cli.proofs.collecting import Collection, FolderManifest, collect
 from proof.cli.proofs.fetching import (
     DEFAULT_TIMEOUT_S,
     PROOF_SUFFIX,
-    Fetched,
+    FetchRequest,
+    FetchResult,
     Timeout,
-    Wanted,
     exit_code,
     fetch_proofs,
     print_fetched,
@@ -124,8 +124,8 @@ def _require_room(found: Sequence[FolderManifest], *, force: bool) -> None:
             )
 
 
-def _submit(target: Target, digests: Sequence[str]) -> list[Submitted]:
-    done: list[Submitted] = []
+def _submit(target: Target, digests: Sequence[str]) -> list[SubmitAnswer]:
+    done: list[SubmitAnswer] = []
 
     async def submit() -> None:
         with progress("stamping", len(digests)) as advance:
@@ -158,15 +158,19 @@ def _write(found: Sequence[FolderManifest]) -> None:
             ) from None
 
 
-def _wanted(collected: Collected) -> list[Wanted]:
+def _wanted(collected: Collection) -> list[FetchRequest]:
     """Proofs of what was named. A folder's files are covered by its manifest, and stay as they are."""
-    bare = [Wanted(sha256, Path(sha256 + PROOF_SUFFIX)) for sha256 in collected.hashes]
-    files = [Wanted(file.sha256, proof_path(file.path)) for file in collected.files]
-    return [*bare, *files, *(Wanted(m.sha256, proof_path(m.path)) for m in collected.manifests)]
+    bare = [FetchRequest(sha256, Path(sha256 + PROOF_SUFFIX)) for sha256 in collected.hashes]
+    files = [FetchRequest(file.sha256, proof_path(file.path)) for file in collected.files]
+    return [
+        *bare,
+        *files,
+        *(FetchRequest(m.sha256, proof_path(m.path)) for m in collected.manifests),
+    ]
 
 
 def _wire(
-    collected: Collected, answers: Sequence[Submitted], fetched: Sequence[Fetched]
+    collected: Collection, answers: Sequence[SubmitAnswer], fetched: Sequence[FetchResult]
 ) -> dict[str, Any]:
     new = {sha256 for answer in answers for sha256 in answer.sha256}
     return {
@@ -205,7 +209,11 @@ def _wire(
 
 
 def _print(
-    collected: Collected, answers: Sequence[Submitted], fetched: Sequence[Fetched], *, waited: bool
+    collected: Collection,
+    answers: Sequence[SubmitAnswer],
+    fetched: Sequence[FetchResult],
+    *,
+    waited: bool,
 ) -> None:
     new = {sha256 for answer in answers for sha256 in answer.sha256}
     rows = [(sha256, "") for sha256 in collected.hashes]
@@ -221,13 +229,13 @@ def _print(
     err.print(_summary(collected, len(new), waited=waited), markup=False)
 
 
-def _print_unreadable(collected: Collected) -> None:
+def _print_unreadable(collected: Collection) -> None:
     for problem in collected.unreadable:
         name = printable(str(problem.path))
         err.print(f"proof: cannot read {name}: {problem.reason}", markup=False, style="red")
 
 
-def _summary(collected: Collected, new: int, *, waited: bool) -> str:
+def _summary(collected: Collection, new: int, *, waited: bool) -> str:
     count = len(collected.digests())
     parts = [f"{count} hashes stamped: {new} new, {count - new} known"]
     if collected.skipped:

@@ -32,7 +32,7 @@ _TRUST = (
 
 
 @dataclass(frozen=True, slots=True)
-class _Compared:
+class _Comparison:
     """A folder beside its manifest. `skipped`: links and special files, which manifests leave out."""
 
     difference: Difference
@@ -168,7 +168,7 @@ def _verify_manifest(arguments: list[str], manifest: Path, folder: Path, *, as_j
     return code
 
 
-def _compare(manifest: Path, folder: Path) -> _Compared:
+def _compare(manifest: Path, folder: Path) -> _Comparison:
     if not folder.is_dir():
         raise fail(
             f"{printable(str(folder))} is not a folder; name the one the manifest is of", USAGE
@@ -185,12 +185,12 @@ def _compare(manifest: Path, folder: Path) -> _Compared:
         raise fail(f"{printable(str(manifest))}: {error.message}", FAILED) from None
     found = find_files(folder)
     hashed, unreadable = hash_all(found.sources)
-    return _Compared(
+    return _Comparison(
         manifests.compare(entries, folder, hashed), [*found.unreadable, *unreadable], found.skipped
     )
 
 
-def _wire(compared: _Compared) -> dict[str, Any]:
+def _wire(compared: _Comparison) -> dict[str, Any]:
     difference = compared.difference
     return {
         "missing": [printable(path) for path in difference.missing],
@@ -201,7 +201,7 @@ def _wire(compared: _Compared) -> dict[str, Any]:
     }
 
 
-def _print(compared: _Compared, folder: Path) -> None:
+def _print(compared: _Comparison, folder: Path) -> None:
     for label in ("missing", "changed", "extra"):
         for path in getattr(compared.difference, label):
             typer.echo(f"{label:8}  {printable(path)}")

@@ -21,12 +21,12 @@ from proof.db import Database
 from proof.partners.types import Environment
 from proof.ramp.transactions.reading import (
     LIST_AT_MOST,
-    Listed,
-    Shown,
+    TransactionHistory,
+    TransactionSummary,
     list_transactions,
     show_transaction,
 )
-from proof.ramp.transactions.service import Outcome, resolve
+from proof.ramp.transactions.service import ObservationResult, resolve
 from proof.ramp.transactions.updates import Update, Updates
 from proof.ramp.types import Status
 from proof.ramp.wire import moment_text
@@ -55,7 +55,7 @@ def _register_show(tx: typer.Typer, open_installation: Opener) -> None:
         Example: proof tx show 5b2c7d0e-7f0b-4a43-9f0c-0d6f6f3a1c55
         """
 
-        async def read(database: Database) -> Shown:
+        async def read(database: Database) -> TransactionHistory:
             async with database.connection() as connection:
                 return await show_transaction(connection, transaction_id)
 
@@ -89,7 +89,7 @@ def _register_list(tx: typer.Typer, open_installation: Opener) -> None:
         Example: proof tx list --alerted
         """
 
-        async def read(database: Database) -> list[Listed]:
+        async def read(database: Database) -> list[TransactionSummary]:
             async with database.connection() as connection:
                 return await list_transactions(
                     connection,
@@ -126,7 +126,7 @@ def _register_resolve(tx: typer.Typer, open_installation: Opener) -> None:
         Example: proof tx resolve 5b2c… failed --reason "sent back by hand, ticket 4711"
         """
 
-        async def act(database: Database) -> Outcome:
+        async def act(database: Database) -> ObservationResult:
             async with database.transaction() as unit:
                 how = (status, reason, invoker(), SystemClock().now())
                 return await resolve(unit, vault, transaction_id, *how)
@@ -154,7 +154,7 @@ def _id(text: str) -> UUID:
         ) from None
 
 
-def _print_list(found: list[Listed]) -> None:
+def _print_list(found: list[TransactionSummary]) -> None:
     titles = (
         "id", "partner", "environment", "type", "status", "amount", "currency", "network", "updated",
         "alert",
@@ -177,7 +177,7 @@ def _print_list(found: list[Listed]) -> None:
     print_columns(titles, rows)
 
 
-def _print_history(found: Shown) -> None:
+def _print_history(found: TransactionHistory) -> None:
     if found.events:
         out.print("\nevents", style="bold")
         rows = [[one.sequence, one.status, one.occurred_at] for one in found.events]

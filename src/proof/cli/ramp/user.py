@@ -11,7 +11,7 @@ from proof.cli.invoker import invoker
 from proof.cli.output import FAILED, Json, out, print_json, stated_errors
 from proof.core.clock import SystemClock
 from proof.db import Database
-from proof.ramp.transactions.erasure import Erased, erase_user
+from proof.ramp.transactions.erasure import ErasureCounts, erase_user
 
 
 def register(app: typer.Typer, open_installation: Opener) -> None:
@@ -40,7 +40,7 @@ def register(app: typer.Typer, open_installation: Opener) -> None:
         Example: proof user erase ptr_3mF8… user-4711
         """
 
-        async def act(database: Database) -> Erased:
+        async def act(database: Database) -> ErasureCounts:
             async with database.transaction() as tx:
                 now = SystemClock().now()
                 return await erase_user(tx, vault, partner, user_id, invoker(), now)

@@ -29,9 +29,9 @@ from proof.core.clock import SystemClock
 from proof.core.errors import InvalidInputError
 from proof.db import Database
 from proof.partners import audit_chain
-from proof.partners.audit import LIST_AT_MOST, Entry, Wanted, newest_entries
+from proof.partners.audit import LIST_AT_MOST, AuditQuery, Entry, newest_entries
 from proof.partners.environments import environment_names
-from proof.timestamps.proofs.audit_heads import HeadProof, Verdict, newest_proof, verify_log
+from proof.timestamps.proofs.audit_heads import AuditReport, HeadProof, newest_proof, verify_log
 from proof.timestamps.proofs.errors import ProofNotYetError
 from proof.verify.evidence.log.note import VerifierKey, VerifierKeyError, parse_verifier_key
 from proof.verify.payload import utc_text
@@ -70,7 +70,7 @@ def register(app: typer.Typer, open_installation: Opener) -> None:
         Example: proof audit list --actor anna --action token --since 7d
         """
         with stated_errors():
-            wanted = Wanted(
+            wanted = AuditQuery(
                 partner, actor, action, _bound("--since", since), _bound("--until", until)
             )
             entries = open_installation(ServerOptions(data)).with_database(
@@ -159,7 +159,7 @@ def register(app: typer.Typer, open_installation: Opener) -> None:
         _write(found, output)
 
 
-async def _newest(database: Database, limit: int, wanted: Wanted) -> list[Entry]:
+async def _newest(database: Database, limit: int, wanted: AuditQuery) -> list[Entry]:
     async with database.connection() as connection:
         if wanted.partner_id is not None:
             await environment_names(connection, wanted.partner_id)
@@ -202,7 +202,7 @@ def _written(text: str, *, flush: bool = False) -> bool:
     return True
 
 
-async def _verify(database: Database, saved: list[bytes], keys: list[VerifierKey]) -> Verdict:
+async def _verify(database: Database, saved: list[bytes], keys: list[VerifierKey]) -> AuditReport:
     async with database.connection() as connection:
         head = await audit_chain.newest_head(connection)
     with progress("recomputing", head.position if head else 0) as advance:
@@ -240,7 +240,7 @@ def _print_entries(entries: list[Entry]) -> None:
                 out.print(f"        {mark} {printable(text)}", markup=False, style=style)
 
 
-def _print_verdict(verdict: Verdict) -> None:
+def _print_verdict(verdict: AuditReport) -> None:
     chain = verdict.chain
     out.print(
         f"{chain.checked} entries and {verdict.heads} heads in the timestamp log checked;"
@@ -256,7 +256,7 @@ def _print_verdict(verdict: Verdict) -> None:
     out.print("nothing was altered" if not verdict.findings else f"{len(verdict.findings)} found")
 
 
-def _wire(verdict: Verdict) -> dict[str, Any]:
+def _wire(verdict: AuditReport) -> dict[str, Any]:
     head = verdict.chain.head
     return {
         "checked": verdict.chain.checked,

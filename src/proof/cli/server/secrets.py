@@ -12,7 +12,7 @@ from proof.cli.output import FAILED, Json, err, out, print_json, progress, state
 from proof.core.secrets import Vault
 from proof.db import Database
 from proof.db import sealed as records
-from proof.db.sealed import Census, Rewrapped
+from proof.db.sealed import Census, RewrapResult
 from proof.partners.audit import record
 
 
@@ -64,7 +64,7 @@ async def _check(installation: Installation, database: Database, vault: Vault) -
         return await records.census(database, vault, columns, advance)
 
 
-async def _rewrap(installation: Installation, database: Database, vault: Vault) -> Rewrapped:
+async def _rewrap(installation: Installation, database: Database, vault: Vault) -> RewrapResult:
     columns = installation.sealed_columns()
     total = await records.count_older(database, vault, columns)
     with progress("sealing anew", total) as advance:

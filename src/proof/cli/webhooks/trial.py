@@ -15,7 +15,7 @@ from proof.db import Database
 from proof.webhooks.administration import Place, endpoints_of, first_attempts, send_test
 from proof.webhooks.inspection import DeliveryRecord
 from proof.webhooks.signing import webhook_id
-from proof.webhooks.types import State
+from proof.webhooks.types import DeliveryState
 
 # An attempt takes ten seconds at most; the rest is for making it due.
 _WAIT_S = 15.0
@@ -87,13 +87,13 @@ async def _send(database: Database, place: Place, endpoint: UUID | None) -> Sent
 
 
 def _failed(one: DeliveryRecord | None) -> bool:
-    if one is None or one.state is State.DELIVERED:
+    if one is None or one.state is DeliveryState.DELIVERED:
         return False
-    return one.state is State.FAILED or one.last_outcome is not None
+    return one.state is DeliveryState.FAILED or one.last_outcome is not None
 
 
 def _code(one: DeliveryRecord | None) -> int:
-    if one is not None and one.state is State.DELIVERED:
+    if one is not None and one.state is DeliveryState.DELIVERED:
         return 0
     return FAILED if _failed(one) else OPEN
 
@@ -101,20 +101,20 @@ def _code(one: DeliveryRecord | None) -> int:
 def _row(to: UUID, event: UUID, one: DeliveryRecord | None) -> dict[str, Any]:
     row: dict[str, Any] = {"endpoint_id": str(to), "webhook_id": webhook_id(event)}
     if one is None:
-        return row | {"state": State.PENDING.value, "last_outcome": None, "last_body": None}
+        return row | {"state": DeliveryState.PENDING.value, "last_outcome": None, "last_body": None}
     body = None if one.last_body is None else one.last_body.decode("utf-8", "replace")
     return row | {"state": one.state.value, "last_outcome": one.last_outcome, "last_body": body}
 
 
 def _told(to: UUID, event: UUID, one: DeliveryRecord | None, *, waited: bool) -> str:
     head = f"{webhook_id(event)} to {to}: "
-    if one is not None and one.state is State.DELIVERED:
+    if one is not None and one.state is DeliveryState.DELIVERED:
         return f"{head}delivered, answered {one.last_outcome} in {one.last_elapsed_ms} ms"
     if one is not None and _failed(one):
         said = printable((one.last_body or b"").decode("utf-8", "replace"))
         how = f"not taken: {one.last_outcome or 'given up'}" + (f" {said}" if said else "")
         again = "; it is tried again, see `proof webhook deliveries`"
-        return head + how + (again if one.state is State.PENDING else "")
+        return head + how + (again if one.state is DeliveryState.PENDING else "")
     if not waited:
         return f"{head}on its way"
     return (

@@ -20,7 +20,7 @@ from proof.webhooks.administration import (
     EndpointChange,
     Place,
     Replay,
-    Replayed,
+    ReplayResult,
     change_endpoint,
     replay_webhooks,
 )
@@ -34,7 +34,7 @@ from proof.webhooks.inspection import (
     search_deliveries,
 )
 from proof.webhooks.replay import Standing
-from proof.webhooks.types import Ordering, State, Waiting
+from proof.webhooks.types import DeliveryState, Ordering, Waiting
 
 _ID_MAX = 2**53 - 1
 
@@ -91,7 +91,9 @@ def _register_views(webhook: typer.Typer, open_installation: Opener) -> None:
         partner: OfPartner = None,
         env: InEnv = None,
         endpoint: OfEndpoint = None,
-        state: Annotated[State | None, typer.Option(help="Those in one state only.")] = None,
+        state: Annotated[
+            DeliveryState | None, typer.Option(help="Those in one state only.")
+        ] = None,
         since: Annotated[
             str | None,
             typer.Option(help="Of events that happened since: 90m, 24h, 7d, or an ISO 8601 time."),
@@ -200,7 +202,7 @@ def _register_replay(webhook: typer.Typer, open_installation: Opener) -> None:
         Example: proof webhook replay ptr_3mF8… --env production --failed --since 24h
         """
 
-        async def act(database: Database) -> Replayed:
+        async def act(database: Database) -> ReplayResult:
             now, place = SystemClock().now(), Place(partner, env)
             return await replay_webhooks(database, place, wanted, invoker(), now)
 

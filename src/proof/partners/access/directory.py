@@ -77,7 +77,7 @@ class Directory:
             await self._check(TRUST_S)
         return widget_id in self._widget_ids
 
-    async def look_after_miss(self) -> None:
+    async def poll_after_miss(self) -> None:
         """Look whether what was not found is there by now, unless somebody looked just before."""
         if time.monotonic() - self._checked_at > MISS_POLL_S:
             await self._check(MISS_POLL_S)
@@ -92,9 +92,9 @@ class Directory:
 
     async def run(self) -> None:
         """Keep the directory fresh until cancelled; `find` refuses by itself once it is not."""
-        await Loop("directory", self._look, POLL_S).run()
+        await Loop("directory", self._poll, POLL_S).run()
 
-    async def _look(self) -> bool:
+    async def _poll(self) -> bool:
         await self._check(0)
         return False
 

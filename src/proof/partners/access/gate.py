@@ -150,7 +150,7 @@ class Gate:
         found = _matching(await self._directory.find(key_id), sha256)
         if found is None and parse_token(token) is not None:
             # A wrong secret for a known key id takes the way of an unknown one, look included.
-            await self._directory.look_after_miss()
+            await self._directory.poll_after_miss()
             found = _matching(await self._directory.find(key_id), sha256)
         if found is not None:
             self._directory.remember(token, found)

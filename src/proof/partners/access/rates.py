@@ -26,30 +26,40 @@ from proof.partners.types import Environment
 # database at most fifty looks a second.
 _ASK_AGAIN_S = (0.02, 0.25)
 
+
 # A lease nobody uses up is given back after this time, so that another process can have it.
 _IDLE_S = 0.5
 
+
 # No process takes more than this part of the burst at once.
 _LARGEST_PART = 4
+
 _SELECT = """
 SELECT tokens, at, leased, leased_before, extract(epoch FROM clock_timestamp())::float8 AS now
 FROM rate_buckets WHERE partner_environment_id = $1 AND call_class = $2 FOR UPDATE
 """
+
 _INSERT = """
 INSERT INTO rate_buckets (partner_environment_id, call_class, tokens, at, leased, leased_before)
 VALUES ($1, $2, $3, extract(epoch FROM clock_timestamp())::float8, 0, 0) ON CONFLICT DO NOTHING
 """
+
 _UPDATE = """
 UPDATE rate_buckets SET tokens = $3, at = $4, leased = $5, leased_before = $6
 WHERE partner_environment_id = $1 AND call_class = $2
 """
 
+
 # Changes of settings stay in the audit log for ever, each by itself: whoever sets one thing and the other
 # in turn gets no further than that, whatever rate its calls have. People and deployments need a few.
 CHANGES_RATE = Rate(1_000, 86_400, 500)
+
 _CHANGE = "change"
+
 CALLS_MAX = 10_000_000
+
 WINDOW_MAX_S = 86_400
+
 _PUT = """
 INSERT INTO rate_limits (partner_environment_id, call_class, calls, window_s, burst)
 VALUES ($1, $2, $3, $4, $5)
@@ -84,6 +94,7 @@ LEASED_RATES: Rates = {
     CallClass.SANDBOX: Rate(600, 60, 200),
 }
 
+
 # What holds there for the classes whose calls are many, in each process: far above what a partner needs,
 # and low enough that one does not keep a process to itself. No call waits for a lease.
 PROCESS_RATES: Rates = {
@@ -92,6 +103,7 @@ PROCESS_RATES: Rates = {
     CallClass.PROOF: Rate(30_000, 60, 5_000),
     CallClass.SESSION: Rate(60_000, 60, 10_000),
 }
+
 
 DEFAULT_RATES: Rates = {**PROCESS_RATES, **LEASED_RATES}
 
@@ -149,7 +161,7 @@ class Limiter:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._holdings: dict[tuple[int, CallClass], _Holding] = {}
+        self._holdings: dict[tuple[int, CallClass], _LeaseHolder] = {}
         # Tokens, and when there were so many.
         self._counted: dict[tuple[int, CallClass], tuple[float, float]] = {}
 
@@ -177,7 +189,7 @@ class Limiter:
         DatabaseUnavailableError when a lease is needed and none can be had."""
         holding = self._holdings.get((owner_id, call_class))
         if holding is None:
-            holding = self._holdings[owner_id, call_class] = _Holding(owner_id, call_class)
+            holding = self._holdings[owner_id, call_class] = _LeaseHolder(owner_id, call_class)
         return holding.spend(rate) or await holding.renew(self._database, rate)
 
     async def give_back(self, older_than_s: float = _IDLE_S) -> None:
@@ -187,7 +199,7 @@ class Limiter:
                 await holding.close(self._database)
 
 
-class _Holding:
+class _LeaseHolder:
     """One process's lease of one bucket."""
 
     def __init__(self, owner_id: int, call_class: CallClass) -> None:

@@ -47,7 +47,7 @@ class SealedTokens(Struct, frozen=True, kw_only=True):
     sandbox: Tokens
 
 
-class Lacking(Protocol):
+class MissingParts(Protocol):
     """Says what an environment lacks beside its record, in words. Known above partners."""
 
     async def __call__(
@@ -68,7 +68,7 @@ async def open_sheet(
     tx: Connection,
     vault: Vault,
     webhooks: WebhookTarget,
-    lacking: Lacking,
+    lacking: MissingParts,
     urls: Mapping[Environment, str],
     token: str,
     now: datetime,

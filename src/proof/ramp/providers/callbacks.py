@@ -18,8 +18,11 @@ from proof.ramp.providers.accounts import account_ids
 
 # What records of provider_callbacks and refused_callbacks are sealed for; the columns are the tables'.
 IDENTITY = "provider callback {account_id} {dedup_sha256}"
+
 REFUSED_IDENTITY = "refused callback {id}"
+
 PRUNED_AT_ONCE = 1000
+
 
 # Oldest first, so that what was said first is usually applied first; any order ends the same.
 _CLAIM = """
@@ -28,29 +31,34 @@ SELECT callback.id, account_id, dedup_sha256, callback.sealed, received_at, prov
 FROM provider_callbacks callback JOIN provider_accounts account ON account.id = account_id
 WHERE processed_at IS NULL ORDER BY callback.id LIMIT $1 FOR UPDATE OF callback SKIP LOCKED
 """
+
 _CONCLUDE = """
 UPDATE provider_callbacks callback SET processed_at = $4, outcome = done.outcome,
     transaction_id = done.transaction_id
 FROM unnest($1::bigint[], $2::text[], $3::uuid[]) AS done(id, outcome, transaction_id)
 WHERE callback.id = done.id
 """
+
 _PRUNE = """
 UPDATE provider_callbacks SET sealed = NULL WHERE id IN (
     SELECT id FROM provider_callbacks
     WHERE received_at < $1 AND sealed IS NOT NULL AND processed_at IS NOT NULL
     ORDER BY received_at LIMIT $2 FOR UPDATE SKIP LOCKED)
 """
+
 _PRUNE_REFUSED = """
 DELETE FROM refused_callbacks WHERE id IN (
     SELECT id FROM refused_callbacks WHERE received_at < $1
     ORDER BY received_at LIMIT $2 FOR UPDATE SKIP LOCKED)
 """
+
 _LOCK_UNATTRIBUTED = """
 SELECT id, account_id, dedup_sha256, sealed FROM provider_callbacks
 WHERE account_id = ANY($1::uuid[]) AND transaction_id IS NULL AND sealed IS NOT NULL
   AND processed_at IS NOT NULL
 FOR UPDATE
 """
+
 _LOCK_REFUSED = """
 SELECT id, sealed FROM refused_callbacks WHERE account_id = ANY($1::uuid[]) FOR UPDATE
 """
@@ -68,7 +76,7 @@ class StoredCallback:
 
 
 @dataclass(frozen=True, slots=True)
-class Concluded:
+class CallbackResult:
     """What became of a callback: `outcome` in a word or two, and the transaction it was about."""
 
     id: int
@@ -94,7 +102,7 @@ async def claim(tx: Connection, vault: Vault, limit: int) -> list[StoredCallback
     ]
 
 
-async def conclude(tx: Connection, done: Collection[Concluded], now: datetime) -> None:
+async def conclude(tx: Connection, done: Collection[CallbackResult], now: datetime) -> None:
     """Apply these no more, in the transaction that applied them."""
     columns = [[one.id for one in done], [one.outcome for one in done]]
     await tx.execute(_CONCLUDE, *columns, [one.transaction_id for one in done], now)

@@ -20,7 +20,7 @@ from proof.partners.types import Environment
 from proof.ramp.types import FailureReason, KycStatus, TransactionType
 
 
-class Verdict(StrEnum):
+class ProviderStatus(StrEnum):
     """What a provider's statement means for a transaction.
 
     `declined`: the attempt failed and another is possible while the widget session lives. `unknown`: a
@@ -52,7 +52,7 @@ class Observation:
     """
 
     merchant_transaction_id: UUID
-    verdict: Verdict
+    verdict: ProviderStatus
     said: str
     occurred_at: datetime
     reference: str | None = None
@@ -193,7 +193,7 @@ class Progress:
     attempt: Attempt | None = None
     deposit: Deposit | None = None
     paid: bool = False
-    end: Verdict | None = None
+    end: ProviderStatus | None = None
 
 
 class OnBehalf(NamedTuple):

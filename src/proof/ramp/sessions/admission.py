@@ -30,7 +30,7 @@ from proof.ramp.sessions.errors import (
     UnauthorisedError,
 )
 from proof.ramp.sessions.tokens import init_token, token_sha256
-from proof.ramp.sessions.widget_queries import Held
+from proof.ramp.sessions.widget_queries import WidgetSession
 
 
 class Opening(NamedTuple):
@@ -46,10 +46,10 @@ class Opening(NamedTuple):
     session_token: str | None
 
 
-class Admitted(NamedTuple):
+class Admission(NamedTuple):
     """A session, its owner, and what is known of its user."""
 
-    held: Held
+    held: WidgetSession
     owner: WidgetOwner
     personal: Mapping[Kind, str]
 
@@ -69,7 +69,7 @@ async def admit_opening(
     environment: Environment,
     opening: Opening,
     now: datetime,
-) -> Admitted:
+) -> Admission:
     """The session that the init token opens, if signature and options are those it was made with.
 
     Not checked: whether the token was used or is over (`resumes`). Raises NotFoundError for an unknown
@@ -90,12 +90,12 @@ async def admit_opening(
     known = await personal.read(connection, vault, held.transaction_id)
     _require_signed(ring, held, known, opening.signature)
     require_same(held.parameters, known.get(Kind.ADDRESS, ""), expected, opening.options)
-    return Admitted(held, owner, known)
+    return Admission(held, owner, known)
 
 
 async def admit_tab(
     connection: Connection, vault: Vault, environment: Environment, token: str, now: datetime
-) -> Admitted:
+) -> Admission:
     """The session of the tab that has this token. Raises UnauthorisedError, SuspendedError, SealError."""
     over = UnauthorisedError("the widget's session is unknown or over; run the widget anew")
     held = await widget_queries.session_by_token(connection, token_sha256(token))
@@ -105,10 +105,10 @@ async def admit_tab(
     if owner is None or owner.environment is not environment:
         raise over
     _require_active(owner)
-    return Admitted(held, owner, await personal.read(connection, vault, held.transaction_id))
+    return Admission(held, owner, await personal.read(connection, vault, held.transaction_id))
 
 
-def resumes(held: Held, session_token: str, now: datetime) -> bool:
+def resumes(held: WidgetSession, session_token: str, now: datetime) -> bool:
     """Whether the tab has the session already. Raises InitTokenUsedError when another has it,
     InitTokenExpiredError when nobody may have it any more."""
     there = now + held.offset
@@ -129,7 +129,9 @@ def _require_active(owner: WidgetOwner) -> None:
         raise SuspendedError
 
 
-def _require_signed(ring: Ring, held: Held, known: Mapping[Kind, str], signature: str) -> None:
+def _require_signed(
+    ring: Ring, held: WidgetSession, known: Mapping[Kind, str], signature: str
+) -> None:
     signed = SessionParameters(
         known.get(Kind.ADDRESS, ""), known.get(Kind.CLIENT_IP, ""), str(held.transaction_id)
     )
@@ -139,7 +141,9 @@ def _require_signed(ring: Ring, held: Held, known: Mapping[Kind, str], signature
         raise SignatureInvalidError("signature: it was not made over this session") from None
 
 
-async def _named(connection: Connection, transaction_id: str, owner: WidgetOwner) -> Held | None:
+async def _named(
+    connection: Connection, transaction_id: str, owner: WidgetOwner
+) -> WidgetSession | None:
     try:
         identity = UUID(transaction_id)
     except ValueError:

@@ -32,10 +32,15 @@ _FIXED: Mapping[str, Any] = {
     "fix_fiat_currency": False,
     "fix_fiat_amount": True,
 }
+
 _CAPITAL = re.compile(r"[A-Z]")
+
 _SHOWN = 40
+
 USER_ID_MAX = 255
+
 REFERENCE_MAX = 255
+
 _ADDRESS_MAX = 128
 
 
@@ -75,7 +80,7 @@ def _same(expected: Any, value: Any) -> bool:
     return type(expected) is type(value) and bool(expected == value)
 
 
-class Checked(NamedTuple):
+class SessionValues(NamedTuple):
     """The values of a session that a request and the partner's terms make together."""
 
     type: TransactionType
@@ -86,7 +91,9 @@ class Checked(NamedTuple):
     partner_reference: str
 
 
-def checked(request: SessionRequest, terms: SessionTerms, environment: Environment) -> Checked:
+def checked(
+    request: SessionRequest, terms: SessionTerms, environment: Environment
+) -> SessionValues:
     """What the session is opened with.
 
     Raises InvalidInputError or one of its kinds in `proof.ramp.errors`, OfframpDisabledError for a sell
@@ -108,7 +115,7 @@ def checked(request: SessionRequest, terms: SessionTerms, environment: Environme
         raise OfframpDisabledError("type: selling is not enabled for you; ask the operator")
     _require_enabled(request, terms)
     address = _address(request, kind, terms, environment)
-    return Checked(kind, amount, address, client_ip, redirect_url, reference)
+    return SessionValues(kind, amount, address, client_ip, redirect_url, reference)
 
 
 def is_user_id(text: str) -> bool:

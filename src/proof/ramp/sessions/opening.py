@@ -13,7 +13,7 @@ from proof.core.errors import UnavailableError
 from proof.db import Database
 from proof.db.shares import working_for
 from proof.ramp.sessions import queries
-from proof.ramp.sessions.queries import NewSession, Written
+from proof.ramp.sessions.queries import NewSession, WriteResult
 
 MAX_BATCH = 100
 # While one waits for the disk, the other gathers.
@@ -23,7 +23,7 @@ _LANES = 2
 @dataclass(frozen=True, slots=True)
 class _Item:
     new: NewSession = field(repr=False)
-    done: "asyncio.Future[Written]" = field(repr=False)
+    done: "asyncio.Future[WriteResult]" = field(repr=False)
     # Of the same batch, with the same key: to the database one transaction is one holder of a lock.
     same_key: "list[_Item]" = field(default_factory=list, repr=False)
 
@@ -38,7 +38,7 @@ class Opener:
         self._queue: deque[_Item] = deque()
         self._lanes: set[asyncio.Task[None]] = set()
 
-    async def write(self, new: NewSession) -> Written:
+    async def write(self, new: NewSession) -> WriteResult:
         """Write the session; it is durable when this says that it was opened.
 
         Raises DatabaseUnavailableError when nothing was written or nobody knows.
@@ -77,7 +77,7 @@ class Opener:
                 batch.append(item)
         return batch
 
-    async def _written(self, batch: list[_Item]) -> list[Written]:
+    async def _written(self, batch: list[_Item]) -> list[WriteResult]:
         async with self._database.connection() as connection:
             return await queries.insert_sessions(
                 connection, self._clock.now(), [item.new for item in batch]
@@ -97,12 +97,12 @@ class Opener:
                 _resolve(item, written)
 
 
-def _resolve(item: _Item, written: Written) -> None:
+def _resolve(item: _Item, written: WriteResult) -> None:
     # Whoever asked may have hung up.
     if not item.done.done():
         item.done.set_result(written)
     for other in item.same_key:
-        _resolve(other, Written(written.free, opened=False))
+        _resolve(other, WriteResult(written.free, opened=False))
 
 
 def _fail(batch: list[_Item], error: Exception) -> None:

@@ -24,9 +24,9 @@ from proof.ramp.providers.protocols import (
     Quotes,
 )
 from proof.ramp.providers.registry import SIMULATOR, Providers
-from proof.ramp.sessions.admission import Admitted
+from proof.ramp.sessions.admission import Admission
 from proof.ramp.sessions.errors import NotPossibleNowError
-from proof.ramp.sessions.state import Seen, State, state_of
+from proof.ramp.sessions.state import ProviderView, WidgetState, state_of
 from proof.ramp.types import Status
 
 _NAMES_S = 1.0
@@ -80,7 +80,7 @@ class SessionProviders:
             raise NoProviderError
         return found
 
-    async def handover(self, used: Account, to: Admitted, address: Address) -> Handover | None:
+    async def handover(self, used: Account, to: Admission, address: Address) -> Handover | None:
         """The provider's own widget for a browser at this address; None where the page is ours, or there
         is nothing left to do. Raises ProviderError."""
         adapter = self._providers.adapter(used.provider)
@@ -98,13 +98,13 @@ class SessionProviders:
         return adapter
 
     async def state(
-        self, used: Account, of: Admitted, now: datetime, handover: Handover | None = None
-    ) -> State:
+        self, used: Account, of: Admission, now: datetime, handover: Handover | None = None
+    ) -> WidgetState:
         """How the session stands at its environment's `now`; the first look begins the simulator's
         operation. Raises ProviderError."""
         adapter = self._providers.adapter(used.provider)
         address = of.personal.get(Kind.ADDRESS, "")
-        seen = Seen(now=now, provider=used.provider, address=address, handover=handover)
+        seen = ProviderView(now=now, provider=used.provider, address=address, handover=handover)
         if isinstance(adapter, ActsForUser):
             progress = await self._progress(adapter, used, of, now)
             quote = await adapter.quote(used, of.subject) if isinstance(adapter, Quotes) else None
@@ -112,7 +112,7 @@ class SessionProviders:
         return state_of(of.held, of.owner, seen)
 
     async def _progress(
-        self, adapter: ActsForUser, used: Account, of: Admitted, now: datetime
+        self, adapter: ActsForUser, used: Account, of: Admission, now: datetime
     ) -> Progress | None:
         async with self._database.connection() as connection:
             progress = await adapter.progress(connection, used, of.subject)

@@ -7,9 +7,10 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from proof.db import Connection
-from proof.ramp.personal import Sealed
+from proof.ramp.personal import SealedValue
 
 KEPT = timedelta(hours=24)
+
 
 # One statement, so one transaction and one round trip, for all that are opened together. The advisory lock
 # tells a duplicate under way from one that is done: who does not get it waits for nothing. A key past its
@@ -77,11 +78,13 @@ FROM unnest($6::uuid[]) WITH ORDINALITY AS one (transaction_id, n)
 JOIN given USING (transaction_id) LEFT JOIN going USING (transaction_id) ORDER BY n
 """
 
+
 _STORED = """
 SELECT k.body_mac, s.id, s.signing_key_id, s.parameters, s.transaction_id
 FROM idempotency_keys k JOIN ramp_sessions s USING (transaction_id)
 WHERE k.partner_environment_id = $1 AND k.route = 'session' AND k.key_sha256 = $2 AND k.created_at > $3
 """
+
 
 _TRANSACTION = """
 SELECT t.id, u.partner_user_id, t.type, t.status, t.currency, t.network, t.crypto_amount,
@@ -134,12 +137,12 @@ class NewSession(NamedTuple):
     network: str
     amount: Decimal
     parameters: str
-    personal: list[Sealed]
+    personal: list[SealedValue]
     init_lifetime: timedelta
     partner_reference: str
 
 
-class Written(NamedTuple):
+class WriteResult(NamedTuple):
     """`free` False: the same key is under way. `opened` False: it was used before."""
 
     free: bool
@@ -148,7 +151,7 @@ class Written(NamedTuple):
 
 async def insert_sessions(
     connection: Connection, now: datetime, sessions: Sequence[NewSession]
-) -> list[Written]:
+) -> list[WriteResult]:
     """Write of each its user, transaction, personal values, session and key, or nothing of them; `now` is
     the clock's. No two may have the same key."""
     keys = [new.key or _NO_KEY for new in sessions]
@@ -176,7 +179,7 @@ async def insert_sessions(
         [one.kind for _, one in owned],
         [one.sealed for _, one in owned],
     )
-    return [Written(row["free"], row["opened"]) for row in rows]
+    return [WriteResult(row["free"], row["opened"]) for row in rows]
 
 
 async def stored_session(

@@ -33,7 +33,7 @@ from proof.ramp.errors import (
 from proof.ramp.personal import Kind
 from proof.ramp.providers.registry import amounts_of
 from proof.ramp.sessions import queries
-from proof.ramp.sessions.checks import Checked, checked, is_user_id, require_in_range
+from proof.ramp.sessions.checks import SessionValues, checked, is_user_id, require_in_range
 from proof.ramp.sessions.errors import ParameterError
 from proof.ramp.sessions.opening import Opener
 from proof.ramp.sessions.provider import ProviderNames
@@ -49,18 +49,23 @@ from proof.ramp.types import Status, TransactionType
 from proof.ramp.wire import NO_REFUND, moment_text, money_fields
 
 INIT_LIFETIME = timedelta(hours=1)
+
 KEY_MAX = 255
+
 # What the widget offers where the operator set nothing.
 FIAT_CURRENCIES = ("EUR", "USD", "GBP")
 
+
 _RING_S = 1.0
+
 # How long a duplicate waits for the first to be done: a transaction takes milliseconds.
 _PAUSES_S = (0.02, 0.04, 0.08, 0.16, 0.32)
+
 
 _encode = msgspec.json.Encoder().encode
 
 
-class Opened(NamedTuple):
+class SessionAnswer(NamedTuple):
     """The answer, and whether an earlier request with the same key got it first."""
 
     parameters: WidgetParameters
@@ -80,7 +85,7 @@ class Sessions:
 
     async def open(
         self, owner: PartnerEnvironment, request: SessionRequest, key: str | None = None
-    ) -> Opened:
+    ) -> SessionAnswer:
         """Open a session, or answer again what the key was answered within the last 24 hours.
 
         Raises what `checked` and `require_in_range` do, NoProviderError, IdempotencyMismatchError when the
@@ -137,16 +142,16 @@ class Sessions:
         self,
         owner: PartnerEnvironment,
         request: SessionRequest,
-        terms: Checked,
+        terms: SessionValues,
         ring: Ring,
         key: str | None,
-    ) -> Opened:
+    ) -> SessionAnswer:
         stored_key = None if key is None else _key(ring, owner.id, key, request)
         new, parameters = self._new(owner, request, terms, ring, stored_key)
         for pause_s in (*_PAUSES_S, None):
             written = await self._opener.write(new)
             if written.opened:
-                return Opened(parameters, replayed=False)
+                return SessionAnswer(parameters, replayed=False)
             if written.free:
                 again = None if key is None else await self._replayed(owner, request, key)
                 if again is not None:
@@ -161,7 +166,7 @@ class Sessions:
         self,
         owner: PartnerEnvironment,
         request: SessionRequest,
-        terms: Checked,
+        terms: SessionValues,
         ring: Ring,
         key: queries.Key | None,
     ) -> tuple[queries.NewSession, WidgetParameters]:
@@ -194,7 +199,7 @@ class Sessions:
 
     async def _replayed(
         self, owner: PartnerEnvironment, request: SessionRequest, key: str
-    ) -> Opened | None:
+    ) -> SessionAnswer | None:
         async with self._database.connection() as connection:
             row = await queries.stored_session(
                 connection, owner.id, _key_sha256(key), self._clock.now()
@@ -217,7 +222,7 @@ class Sessions:
             raise NotFoundError("the user of this session was erased since")
         stored = msgspec.json.decode(row["parameters"], type=StoredParameters)
         token = init_token(ring, row["signing_key_id"], row["id"])
-        return Opened(_answer(stored, known[Kind.ADDRESS], token), replayed=True)
+        return SessionAnswer(_answer(stored, known[Kind.ADDRESS], token), replayed=True)
 
     async def _ring(self, environment: Environment) -> Ring:
         read_at, ring = self._rings.get(environment, (float("-inf"), None))
@@ -263,7 +268,7 @@ def _canonical(request: SessionRequest) -> bytes:
 def _stored(
     terms: SessionTerms,
     request: SessionRequest,
-    values: Checked,
+    values: SessionValues,
     transaction_id: UUID,
     signature: str,
 ) -> StoredParameters:

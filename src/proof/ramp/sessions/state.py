@@ -15,22 +15,23 @@ from proof.ramp.providers.protocols import (
     Handover,
     PaymentMethod,
     Progress,
+    ProviderStatus,
     Quote,
-    Verdict,
 )
 from proof.ramp.providers.sandbox.outcomes import cards
-from proof.ramp.sessions.widget_queries import Held
+from proof.ramp.sessions.widget_queries import WidgetSession
 from proof.ramp.types import FailureReason, KycStatus, Status, TransactionType
 from proof.ramp.wire import moment_text
 
 _SHOWN_ENDS = (6, 4)
-_BAD_ENDS: Mapping[Verdict, Status] = {
-    Verdict.FAILED: Status.FAILED,
-    Verdict.CANCELLED: Status.CANCELLED,
+
+_BAD_ENDS: Mapping[ProviderStatus, Status] = {
+    ProviderStatus.FAILED: Status.FAILED,
+    ProviderStatus.CANCELLED: Status.CANCELLED,
 }
 
 
-class Step(StrEnum):
+class WidgetStep(StrEnum):
     """What the user is to do, or to wait for.
 
     `processing`: paid, and what goes out is on its way; `review`: paid, but it cannot be sent, and a person
@@ -88,7 +89,7 @@ class HandoverView(Struct, frozen=True):
     parameters: Mapping[str, object]
 
 
-class State(Struct, frozen=True, kw_only=True):
+class WidgetState(Struct, frozen=True, kw_only=True):
     """Everything the page draws from.
 
     `status` is that of the record, which callbacks and polls move. `paid` and `end` may know more: `paid`
@@ -105,7 +106,7 @@ class State(Struct, frozen=True, kw_only=True):
     partner_name: str
     type: TransactionType
     status: Status
-    step: Step
+    step: WidgetStep
     paid: bool
     end: Status | None
     provider: str
@@ -138,7 +139,7 @@ class State(Struct, frozen=True, kw_only=True):
     now: str
 
 
-class Seen(Struct, frozen=True, kw_only=True):
+class ProviderView(Struct, frozen=True, kw_only=True):
     """What providers and the vault said for a state. `progress` is None with a provider whose widget is its
     own."""
 
@@ -150,7 +151,7 @@ class Seen(Struct, frozen=True, kw_only=True):
     handover: Handover | None = None
 
 
-def state_of(held: Held, owner: WidgetOwner, seen: Seen) -> State:
+def state_of(held: WidgetSession, owner: WidgetOwner, seen: ProviderView) -> WidgetState:
     """The state as the page gets it; a wallet that coins are bought to is shown by its ends alone."""
     progress = seen.progress
     end = end_of(held.status, progress)
@@ -159,7 +160,7 @@ def state_of(held: Held, owner: WidgetOwner, seen: Seen) -> State:
     simulated = progress is not None and owner.environment is Environment.SANDBOX
     parameters = held.parameters
     assert held.expires_at is not None, "a session with a token has an end"
-    return State(
+    return WidgetState(
         merchant_transaction_id=str(held.transaction_id),
         widget_id=parameters.widget_id,
         environment=owner.environment,
@@ -199,24 +200,26 @@ def end_of(status: Status, progress: Progress | None) -> Status | None:
     return _BAD_ENDS.get(progress.end) if progress is not None and progress.end else None
 
 
-def _step(held: Held, progress: Progress | None, end: Status | None, *, paid: bool) -> Step:
+def _step(
+    held: WidgetSession, progress: Progress | None, end: Status | None, *, paid: bool
+) -> WidgetStep:
     if end is not None:
-        return Step.DONE
+        return WidgetStep.DONE
     if paid:
-        stuck = progress is not None and progress.end is Verdict.UNDELIVERABLE
-        return Step.REVIEW if stuck or held.undeliverable else Step.PROCESSING
-    return Step.HANDOVER if progress is None else _own_step(held.type, progress)
+        stuck = progress is not None and progress.end is ProviderStatus.UNDELIVERABLE
+        return WidgetStep.REVIEW if stuck or held.undeliverable else WidgetStep.PROCESSING
+    return WidgetStep.HANDOVER if progress is None else _own_step(held.type, progress)
 
 
-def _own_step(kind: TransactionType, progress: Progress) -> Step:
+def _own_step(kind: TransactionType, progress: Progress) -> WidgetStep:
     """What the user of our own page is to do."""
     if progress.kyc is not KycStatus.VERIFIED:
-        return Step.KYC
+        return WidgetStep.KYC
     if kind is TransactionType.SELL:
-        return Step.DEPOSIT
+        return WidgetStep.DEPOSIT
     attempt = progress.attempt
     asked = attempt is not None and attempt.result is AttemptResult.CHALLENGE
-    return Step.CHALLENGE if asked else Step.PAY
+    return WidgetStep.CHALLENGE if asked else WidgetStep.PAY
 
 
 def masked(address: str) -> str:
@@ -248,7 +251,7 @@ def _test_cards() -> tuple[TestCard, ...]:
     return tuple(TestCard(one.card, one.name) for one in cards())
 
 
-def _deposit(held: Held, progress: Progress | None) -> DepositView | None:
+def _deposit(held: WidgetSession, progress: Progress | None) -> DepositView | None:
     deposit = progress.deposit if progress else None
     if deposit is None:
         return None

@@ -27,12 +27,12 @@ from proof.ramp.personal import Kind
 from proof.ramp.providers.protocols import Account, ActsForUser, OnBehalf, PaymentMethod, Progress
 from proof.ramp.providers.registry import Providers
 from proof.ramp.sessions import widget_queries
-from proof.ramp.sessions.admission import Admitted, Opening, admit_opening, admit_tab, resumes
+from proof.ramp.sessions.admission import Admission, Opening, admit_opening, admit_tab, resumes
 from proof.ramp.sessions.errors import InitTokenUsedError
 from proof.ramp.sessions.provider import SessionProviders
-from proof.ramp.sessions.state import State
+from proof.ramp.sessions.state import WidgetState
 from proof.ramp.sessions.tokens import require_session_token, token_sha256
-from proof.ramp.sessions.widget_queries import Held
+from proof.ramp.sessions.widget_queries import WidgetSession
 
 SESSION_LIFETIME = timedelta(hours=24)
 
@@ -44,7 +44,7 @@ class OpenedWidget(msgspec.Struct, frozen=True):
     """The end of the tab's session, and the state."""
 
     expires_at: str
-    state: State
+    state: WidgetState
 
 
 class Widgets:
@@ -92,12 +92,14 @@ class Widgets:
         state = await self._providers.state(found, given, self._now(given.held), handover)
         return OpenedWidget(state.session_expires_at, state)
 
-    async def state(self, environment: Environment, token: str) -> State:
+    async def state(self, environment: Environment, token: str) -> WidgetState:
         """How the session stands. Raises UnauthorisedError, ProviderError."""
         admitted, found = await self._session(environment, token)
         return await self._providers.state(found, admitted, self._now(admitted.held))
 
-    async def choose_fiat(self, environment: Environment, token: str, fiat_currency: str) -> State:
+    async def choose_fiat(
+        self, environment: Environment, token: str, fiat_currency: str
+    ) -> WidgetState:
         """Pay, or be paid, in another of the session's currencies; nothing once it is not pending.
 
         Raises CurrencyNotAllowedError and what `state` does.
@@ -115,7 +117,7 @@ class Widgets:
             admitted = admitted._replace(held=replace(held, fiat_currency=fiat_currency))
         return await self._providers.state(found, admitted, self._now(held))
 
-    async def submit_kyc(self, environment: Environment, token: str, document: str) -> State:
+    async def submit_kyc(self, environment: Environment, token: str, document: str) -> WidgetState:
         """The user's papers and face. Raises NotPossibleNowError with a provider whose widget is its
         own, and what `state` does; so do all that follow."""
         return await self._acted(
@@ -129,7 +131,7 @@ class Widgets:
         attempt_id: UUID,
         method: PaymentMethod,
         outcome: str | None,
-    ) -> State:
+    ) -> WidgetState:
         """One attempt to pay; said twice it is one. Raises InvalidInputError for an unknown outcome."""
         return await self._acted(
             environment,
@@ -139,7 +141,7 @@ class Widgets:
 
     async def answer_challenge(
         self, environment: Environment, token: str, attempt_id: UUID, *, passed: bool
-    ) -> State:
+    ) -> WidgetState:
         """What the user told the bank."""
         return await self._acted(
             environment,
@@ -147,17 +149,17 @@ class Widgets:
             lambda adapter, user: adapter.answer_challenge(user, attempt_id, passed=passed),
         )
 
-    async def show_deposit(self, environment: Environment, token: str) -> State:
+    async def show_deposit(self, environment: Environment, token: str) -> WidgetState:
         """Show where a sell's coins go; its six hours begin with the first time."""
         return await self._acted(
             environment, token, lambda adapter, user: adapter.show_deposit(user)
         )
 
-    async def cancel(self, environment: Environment, token: str) -> State:
+    async def cancel(self, environment: Environment, token: str) -> WidgetState:
         """The user gives up."""
         return await self._acted(environment, token, lambda adapter, user: adapter.cancel(user))
 
-    async def _acted(self, environment: Environment, token: str, act: _Act) -> State:
+    async def _acted(self, environment: Environment, token: str, act: _Act) -> WidgetState:
         admitted, found = await self._session(environment, token)
         adapter = self._providers.for_user(found)
         # What comes too late changes nothing, and the page sees why.
@@ -168,8 +170,8 @@ class Widgets:
         return await self.state(environment, token)
 
     async def _given(
-        self, admitted: Admitted, found: Account, address: Address, token: str
-    ) -> Admitted | None:
+        self, admitted: Admission, found: Account, address: Address, token: str
+    ) -> Admission | None:
         held, now = admitted.held, self._now(admitted.held)
         expires_at, sha256 = now + SESSION_LIFETIME, token_sha256(token)
         differs = _differs(admitted.personal.get(Kind.CLIENT_IP), address)
@@ -181,7 +183,7 @@ class Widgets:
             return None
         return admitted._replace(held=replace(held, expires_at=expires_at, exchanged_at=now))
 
-    async def _session(self, environment: Environment, token: str) -> tuple[Admitted, Account]:
+    async def _session(self, environment: Environment, token: str) -> tuple[Admission, Account]:
         async with self._database.connection() as connection:
             now = self._clock.now()
             admitted = await admit_tab(connection, self._vault, environment, token, now)
@@ -191,7 +193,7 @@ class Widgets:
             )
         return admitted, used
 
-    def _now(self, held: Held) -> datetime:
+    def _now(self, held: WidgetSession) -> datetime:
         return self._clock.now() + held.offset
 
 

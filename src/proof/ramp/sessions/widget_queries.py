@@ -10,7 +10,7 @@ import asyncpg
 import msgspec
 
 from proof.db import Connection
-from proof.ramp.providers.protocols import Subject, Verdict
+from proof.ramp.providers.protocols import ProviderStatus, Subject
 from proof.ramp.sessions.errors import SessionTokenTakenError
 from proof.ramp.sessions.types import StoredParameters
 from proof.ramp.types import KycStatus, Status, TransactionType
@@ -28,10 +28,14 @@ FROM ramp_sessions s JOIN ramp_transactions t ON t.id = s.transaction_id
 JOIN ramp_users u ON u.id = t.user_id
 LEFT JOIN sandbox_clocks c ON c.partner_environment_id = t.partner_environment_id
 """
+
 # The session has a fiat currency too, which may be another one.
 _COLUMNS = {"fiat_currency": "settled_currency"}
+
 _BY_TOKEN = _SESSION + "WHERE s.token_sha256 = $1"
+
 _BY_TRANSACTION = _SESSION + "WHERE t.id = $1 AND t.partner_environment_id = $2"
+
 
 # Of several that exchange one token at once, the row lets one through. A transaction that ended while its
 # provider was asked to open it gets none: nobody is to pay for it any more.
@@ -50,7 +54,7 @@ FROM exchanged WHERE t.id = exchanged.transaction_id AND t.status = 'pending' RE
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class WidgetSession:
     """A session with its transaction, as it is now. `offset` is how far its environment is ahead of the
     clock; `fiat_currency` is the one chosen in the widget, or else the one it was opened with; `money` is
     what partners are told that the transaction came to. `captured`: the transaction was processing at some
@@ -105,14 +109,14 @@ class Held:
         )
 
 
-async def session_by_token(connection: Connection, sha256: bytes) -> Held | None:
+async def session_by_token(connection: Connection, sha256: bytes) -> WidgetSession | None:
     """The session whose token has this SHA-256; over or not."""
     return _held(await connection.fetchrow(_BY_TOKEN, sha256))
 
 
 async def session_of(
     connection: Connection, transaction_id: UUID, partner_environment_id: int
-) -> Held | None:
+) -> WidgetSession | None:
     """The session of a transaction of this partner environment."""
     return _held(await connection.fetchrow(_BY_TRANSACTION, transaction_id, partner_environment_id))
 
@@ -152,12 +156,12 @@ async def choose_fiat(connection: Connection, session_id: bytes, fiat_currency: 
     )
 
 
-def _held(row: Any) -> Held | None:
+def _held(row: Any) -> WidgetSession | None:
     if row is None:
         return None
     parameters = msgspec.json.decode(row["parameters"], type=StoredParameters)
     status = Status(row["status"])
-    return Held(
+    return WidgetSession(
         id=row["id"],
         signing_key_id=row["signing_key_id"],
         parameters=parameters,
@@ -172,7 +176,7 @@ def _held(row: Any) -> Held | None:
         type=TransactionType(row["type"]),
         status=status,
         captured=status.captured(row["event_count"]),
-        undeliverable=row["alert"] == Verdict.UNDELIVERABLE,
+        undeliverable=row["alert"] == ProviderStatus.UNDELIVERABLE,
         currency=row["currency"],
         network=row["network"],
         crypto_amount=row["crypto_amount"],

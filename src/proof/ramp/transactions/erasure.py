@@ -25,7 +25,7 @@ from proof.ramp.users import User
 
 
 @dataclass(frozen=True, slots=True)
-class Erased:
+class ErasureCounts:
     """How much was erased: users of the two environments, their transactions, values and callbacks."""
 
     users: int
@@ -41,7 +41,7 @@ async def erase_user(
     partner_user_id: str,
     actor: Actor,
     now: datetime,
-) -> Erased:
+) -> ErasureCounts:
     """Erase a partner's user in both environments, in the caller's transaction. Audited under the made-up
     name, since the audit log is kept for ever.
 
@@ -51,13 +51,13 @@ async def erase_user(
     named = await users.lock(tx, owners, partner_user_id)
     if not named:
         raise NotFoundError(f"{partner_id} never sent this user, or the user is erased already")
-    total = Erased(0, 0, 0, 0)
+    total = ErasureCounts(0, 0, 0, 0)
     for user in named:
         one = await _erase(tx, vault, user, partner_user_id, now)
         environment = owners[user.partner_environment_id][1].value
         after = {"environment": environment, "transactions": one.transactions}
         await audit.record(tx, actor, "user.erase", partner_id, after=after)
-        total = Erased(
+        total = ErasureCounts(
             total.users + 1,
             total.transactions + one.transactions,
             total.values + one.values,
@@ -68,7 +68,7 @@ async def erase_user(
 
 async def _erase(
     tx: Connection, vault: Vault, user: User, partner_user_id: str, now: datetime
-) -> Erased:
+) -> ErasureCounts:
     ids = await queries.transactions_of(tx, user.id)
     words = {partner_user_id, *map(str, ids)}
     for each in ids:
@@ -84,4 +84,4 @@ async def _erase(
     await sessions.forget(tx, ids)
     bodies = await callbacks.forget(tx, ids)
     bodies += await forget_naming(tx, vault, user.partner_environment_id, words)
-    return Erased(1, len(ids), values, bodies)
+    return ErasureCounts(1, len(ids), values, bodies)

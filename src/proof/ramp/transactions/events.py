@@ -15,7 +15,7 @@ import msgspec
 from proof.core.canonical import canonical_json
 from proof.events import Event
 from proof.partners.types import Environment
-from proof.ramp.transactions.state import State
+from proof.ramp.transactions.state import TransactionState
 from proof.ramp.types import TransactionType
 from proof.ramp.wire import NO_REFUND, moment_text, money_fields
 
@@ -74,7 +74,9 @@ class StatusEvent:
         )
 
 
-def status_event(identity: Identity, state: State, previous_sha256: bytes | None) -> StatusEvent:
+def status_event(
+    identity: Identity, state: TransactionState, previous_sha256: bytes | None
+) -> StatusEvent:
     """The event that `state` is reached."""
     event_id, told = uuid4(), _told(identity, state)
     record = canonical_json(
@@ -115,7 +117,7 @@ def without_person(body: bytes, name: str) -> bytes:
     return canonical_json(told)
 
 
-def _told(identity: Identity, state: State) -> dict[str, object]:
+def _told(identity: Identity, state: TransactionState) -> dict[str, object]:
     """What record and body both say: strings only."""
     return {
         "merchant_transaction_id": str(identity.id),

@@ -8,15 +8,15 @@ from proof.core.secrets import Vault
 from proof.db import Connection
 from proof.partners.types import Environment
 from proof.ramp import personal
-from proof.ramp.personal import Kind, Salts, Sealed
+from proof.ramp.personal import Kind, Salts, SealedValue
 from proof.ramp.transactions.events import Identity
-from proof.ramp.transactions.queries import Locked
+from proof.ramp.transactions.queries import LockedTransaction
 
 
 async def identities(
     tx: Connection,
     vault: Vault,
-    transactions: Sequence[Locked],
+    transactions: Sequence[LockedTransaction],
     names: Mapping[int, tuple[str, Environment]],
     now: datetime,
 ) -> dict[UUID, Identity]:
@@ -24,7 +24,7 @@ async def identities(
     the hashes are empty then. Raises SealError."""
     opened = await personal.read_for_events(tx, vault, [one.id for one in transactions])
     made: dict[UUID, Identity] = {}
-    new: list[tuple[Sealed, int, UUID]] = []
+    new: list[tuple[SealedValue, int, UUID]] = []
     for one in transactions:
         values = opened.get(one.id, {})
         salts = personal.salts_of(values)
@@ -39,7 +39,7 @@ async def identities(
 
 
 def _identity(
-    one: Locked, name: tuple[str, Environment], salts: Salts | None, address: str
+    one: LockedTransaction, name: tuple[str, Environment], salts: Salts | None, address: str
 ) -> Identity:
     person_sha256 = reference_sha256 = address_sha256 = ""
     if salts is not None:

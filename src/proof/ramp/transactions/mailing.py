@@ -23,7 +23,7 @@ from proof.core.clock import Clock
 from proof.core.loop import Loop
 from proof.db import Connection, Database
 from proof.mail import MailError, Sender
-from proof.mail.schedule import FORGET_S, GIVE_UP, KEPT, LEASE, LOOK_S, next_try, utc_text
+from proof.mail.schedule import FORGET_S, GIVE_UP, KEPT, LEASE, POLL_S, next_try, utc_text
 
 _PACE = timedelta(minutes=10)
 # More lines nobody reads; the others are counted.
@@ -73,7 +73,7 @@ class AlertMail:
     def loops(self) -> list[Loop]:
         """Sending, and forgetting what ended long ago."""
         return [
-            Loop("alert mail", self.send, LOOK_S),
+            Loop("alert mail", self.send, POLL_S),
             Loop("forget alert mail", self.forget, FORGET_S),
         ]
 
@@ -104,7 +104,7 @@ class AlertMail:
         try:
             await self.sender.send(self.operator, _subject(rows), _text(rows))
         except MailError as error:
-            _log.warning("alerts not mailed", alerts=len(rows), error=error.message)
+            _log.warning("ramp.alerts_unmailed", alerts=len(rows), error=error.message)
             return None
         return "sent"
 

@@ -17,24 +17,26 @@ from proof.core.secrets import Vault
 from proof.db import Connection, Database
 from proof.ramp.errors import CallbackRefusedError
 from proof.ramp.providers import callbacks
-from proof.ramp.providers.callbacks import Concluded, StoredCallback
+from proof.ramp.providers.callbacks import CallbackResult, StoredCallback
 from proof.ramp.providers.protocols import (
     Adapter,
     ConfirmsEnds,
     Observation,
+    ProviderStatus,
     TranslatesCallbacks,
-    Verdict,
 )
-from proof.ramp.transactions import looks
+from proof.ramp.transactions import polling
 from proof.ramp.transactions.alerts import raise_alerts
-from proof.ramp.transactions.service import Outcome, Statement, observe_all
+from proof.ramp.transactions.service import ObservationResult, Statement, observe_all
 from proof.ramp.transactions.transitions import Alert
 from proof.ramp.users import erased_among
 
 # Enough to share a commit, few enough that nobody waits long for the transactions held.
 BATCH = 100
 
-_ENDS = frozenset({Verdict.COMPLETED, Verdict.FAILED, Verdict.CANCELLED})
+
+_ENDS = frozenset({ProviderStatus.COMPLETED, ProviderStatus.FAILED, ProviderStatus.CANCELLED})
+
 
 # What PostgreSQL or a format takes in no attempt: the words of a provider that are no text, no number.
 NOT_WRITABLE = (
@@ -43,6 +45,7 @@ NOT_WRITABLE = (
     ValueError,
     ArithmeticError,
 )
+
 
 _log = structlog.get_logger()
 
@@ -54,7 +57,7 @@ class Adapters(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class _Read:
+class _ParsedCallback:
     """A callback as its adapter reads it: None when it cannot."""
 
     callback: StoredCallback
@@ -93,12 +96,12 @@ async def _process_apart(database: Database, vault: Vault, adapters: Adapters, c
     return len(claimed)
 
 
-async def _give_up(tx: Connection, read: _Read, clock: Clock) -> None:
+async def _give_up(tx: Connection, read: _ParsedCallback, clock: Clock) -> None:
     now, known = clock.now(), set[UUID]()
     concluded = _not_read(read)
     if read.observation is not None:
         name = read.observation.merchant_transaction_id
-        known = await looks.ask_now(tx, [(name, read.callback.partner_environment_id)], now)
+        known = await polling.ask_now(tx, [(name, read.callback.partner_environment_id)], now)
         await raise_alerts(tx, dict.fromkeys(known, Alert.NOT_APPLIED), now)
         concluded = _concluded(read, "not applied", name in known)
     await callbacks.conclude(tx, [concluded], now)
@@ -106,7 +109,9 @@ async def _give_up(tx: Connection, read: _Read, clock: Clock) -> None:
         await callbacks.forget(tx, gone)
 
 
-async def _apply(tx: Connection, vault: Vault, read: Sequence[_Read], clock: Clock) -> None:
+async def _apply(
+    tx: Connection, vault: Vault, read: Sequence[_ParsedCallback], clock: Clock
+) -> None:
     now = clock.now()
     heard, statements = [], []
     for one in read:
@@ -124,7 +129,9 @@ async def _apply(tx: Connection, vault: Vault, read: Sequence[_Read], clock: Clo
         await callbacks.forget(tx, gone)
 
 
-async def _to_confirm(tx: Connection, read: Sequence[_Read], clock: Clock) -> list[Concluded]:
+async def _to_confirm(
+    tx: Connection, read: Sequence[_ParsedCallback], clock: Clock
+) -> list[CallbackResult]:
     """Have the provider asked at once whether it is so."""
     pairs = [
         (one.observation.merchant_transaction_id, one.callback.partner_environment_id)
@@ -133,40 +140,40 @@ async def _to_confirm(tx: Connection, read: Sequence[_Read], clock: Clock) -> li
     ]
     if not pairs:
         return []
-    known = await looks.ask_now(tx, pairs, clock.now())
+    known = await polling.ask_now(tx, pairs, clock.now())
     return [
         _concluded(one, "to be confirmed", transaction_id in known)
         for one, (transaction_id, _) in zip(read, pairs, strict=True)
     ]
 
 
-def _read(adapters: Adapters, callback: StoredCallback) -> _Read:
+def _read(adapters: Adapters, callback: StoredCallback) -> _ParsedCallback:
     try:
         adapter = adapters.adapter(callback.provider)
         if not isinstance(adapter, TranslatesCallbacks):
-            return _Read(callback, None)
+            return _ParsedCallback(callback, None)
         observation = adapter.translate(callback.body)
     except CallbackRefusedError as error:
         _log.warning("ramp.callback_refused", callback=callback.id, error=error.message)
-        return _Read(callback, None)
+        return _ParsedCallback(callback, None)
     except Exception:  # noqa: BLE001 - one callback that breaks its adapter must not hold up the others
         _log.exception("ramp.callback_failed", callback=callback.id, provider=callback.provider)
-        return _Read(callback, None)
+        return _ParsedCallback(callback, None)
     confirms = isinstance(adapter, ConfirmsEnds) and observation.verdict in _ENDS
-    return _Read(callback, observation, to_confirm=confirms)
+    return _ParsedCallback(callback, observation, to_confirm=confirms)
 
 
-def _applied(one: _Read, outcome: Outcome) -> Concluded:
+def _applied(one: _ParsedCallback, outcome: ObservationResult) -> CallbackResult:
     words = [*outcome.statuses, *([outcome.alert] if outcome.alert else [])]
     return _concluded(one, " ".join(words) or "nothing new", outcome.known)
 
 
-def _not_read(one: _Read) -> Concluded:
-    return Concluded(one.callback.id, "not understood")
+def _not_read(one: _ParsedCallback) -> CallbackResult:
+    return CallbackResult(one.callback.id, "not understood")
 
 
-def _concluded(one: _Read, outcome: str, known: bool) -> Concluded:
+def _concluded(one: _ParsedCallback, outcome: str, known: bool) -> CallbackResult:
     about: UUID | None = one.observation.merchant_transaction_id if one.observation else None
     if not known:
-        return Concluded(one.callback.id, "no such transaction")
-    return Concluded(one.callback.id, outcome, about)
+        return CallbackResult(one.callback.id, "no such transaction")
+    return CallbackResult(one.callback.id, outcome, about)

@@ -9,12 +9,13 @@ from uuid import UUID
 from proof.db import Connection
 from proof.ramp.providers.protocols import Observation
 from proof.ramp.transactions.events import StatusEvent
-from proof.ramp.transactions.state import State
+from proof.ramp.transactions.state import TransactionState
 from proof.ramp.transactions.transitions import ALLOWED, Alert
 from proof.ramp.types import FailureReason, Status, TransactionType
 
 # How long an alert waits for others to share a mail.
 GATHERED = timedelta(minutes=1)
+
 
 _COLUMNS = """
 transaction.id, transaction.partner_environment_id, transaction.user_id, transaction.type,
@@ -27,6 +28,7 @@ coalesce(session.partner_reference, '') AS partner_reference, person.partner_use
 person.erased_at IS NOT NULL AS erased, coalesce(clock.offset_s, 0) AS offset_s
 """
 
+
 # The person is held too: one being erased is waited for, so that no salt is made for somebody who is gone.
 _LOCK = f"""
 SELECT {_COLUMNS} FROM ramp_transactions transaction
@@ -37,6 +39,7 @@ LEFT JOIN sandbox_clocks clock
 WHERE transaction.id = ANY($1::uuid[]) ORDER BY transaction.id
 FOR NO KEY UPDATE OF transaction FOR KEY SHARE OF person
 """
+
 
 # `predecessors` is the transitions table: whatever was computed, a status follows only where it allows it.
 _MOVE = """
@@ -59,16 +62,19 @@ WHERE transaction.id = moved.id AND transaction.status = moved.was
 RETURNING transaction.id
 """
 
+
 _REFER = """
 UPDATE ramp_transactions transaction SET provider_reference = said.reference
 FROM unnest($1::uuid[], $2::text[]) AS said (id, reference)
 WHERE transaction.id = said.id AND transaction.provider_reference IS DISTINCT FROM said.reference
 """
 
+
 _ADD_EVENTS = """
 INSERT INTO ramp_events (transaction_id, sequence, event_id, record)
 SELECT * FROM unnest($1::uuid[], $2::integer[], $3::uuid[], $4::bytea[])
 """
+
 
 _KEEP_STATEMENTS = """
 INSERT INTO ramp_statements (transaction_id, occurred_at, said, verdict, alert, observed_at)
@@ -77,6 +83,7 @@ FROM unnest($1::uuid[], $2::timestamptz[], $3::text[], $4::text[], $5::text[])
 ON CONFLICT DO NOTHING
 RETURNING transaction_id, occurred_at, said
 """
+
 
 # The operator is mailed about production alone: in the sandbox no money is anywhere, and partners try
 # failures. What waits to be mailed is not told twice.
@@ -92,6 +99,7 @@ JOIN partner_environments owner ON owner.id = raised.partner_environment_id
 WHERE environment = 'production' ON CONFLICT DO NOTHING
 """
 
+
 # Its window begins with the first statement, and never before the transaction did.
 _SHOW_DEPOSITS = """
 UPDATE ramp_transactions transaction
@@ -102,7 +110,7 @@ WHERE transaction.id = said.id AND type = 'sell' AND deposit_shown_at IS NULL
 
 
 @dataclass(frozen=True, slots=True)
-class Locked:
+class LockedTransaction:
     """A transaction held by this database transaction. `offset` is its environment's (ramp.clock)."""
 
     id: UUID
@@ -118,17 +126,17 @@ class Locked:
     partner_reference: str = field(repr=False)
     erased: bool
     offset: timedelta
-    state: State
+    state: TransactionState
 
 
-async def lock(tx: Connection, transaction_ids: Collection[UUID]) -> dict[UUID, Locked]:
+async def lock(tx: Connection, transaction_ids: Collection[UUID]) -> dict[UUID, LockedTransaction]:
     """These transactions, those there are, held until the end of the caller's transaction."""
     rows = await tx.fetch(_LOCK, list(transaction_ids))
     return {row["id"]: _locked(row) for row in rows}
 
 
 async def write_moves(
-    tx: Connection, moves: Sequence[tuple[Locked, State, bytes]]
+    tx: Connection, moves: Sequence[tuple[LockedTransaction, TransactionState, bytes]]
 ) -> Sequence[UUID]:
     """Bring each transaction from the status it was locked at to its new state, in one guarded statement;
     the ids moved. The third value is the SHA-256 of the newest event's record."""
@@ -221,8 +229,8 @@ def _reachable(status: Status) -> set[Status]:
     return reached
 
 
-def _locked(row: Any) -> Locked:
-    state = State(
+def _locked(row: Any) -> LockedTransaction:
+    state = TransactionState(
         Status(row["status"]),
         row["event_count"],
         row["crypto_amount"],
@@ -237,7 +245,7 @@ def _locked(row: Any) -> Locked:
         row["chain_transaction"],
         row["chain_transaction_url"],
     )
-    return Locked(
+    return LockedTransaction(
         row["id"],
         row["partner_environment_id"],
         row["user_id"],

@@ -17,12 +17,15 @@ from proof.ramp.wire import fiat_texts
 
 LIST_AT_MOST = 1_000
 
+
 _SELECT = """
 SELECT transaction.*, person.partner_user_id FROM ramp_transactions transaction
 JOIN ramp_users person ON person.id = transaction.user_id
 """
 
+
 _ONE = _SELECT + " WHERE transaction.id = $1"
+
 
 _LIST = f"""
 {_SELECT}
@@ -31,7 +34,9 @@ WHERE ($1::integer[] IS NULL OR transaction.partner_environment_id = ANY($1))
 ORDER BY transaction.created_at DESC, transaction.id LIMIT $4
 """
 
+
 _EVENTS = "SELECT sequence, record FROM ramp_events WHERE transaction_id = $1 ORDER BY sequence"
+
 
 _STATEMENTS = """
 SELECT occurred_at, observed_at, said, verdict, alert FROM ramp_statements
@@ -40,7 +45,7 @@ WHERE transaction_id = $1 ORDER BY occurred_at, observed_at, said
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
+class TransactionSummary:
     """A transaction on a list; amounts as exact decimal strings, fiat empty until it is processing."""
 
     id: UUID
@@ -63,7 +68,7 @@ class Listed:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class StatusRecord:
     """An event of a transaction: the status it told of, and when that happened and was written."""
 
     sequence: int
@@ -73,7 +78,7 @@ class Told:
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class ProviderStatement:
     """What a provider said, in its own words, and how it was understood."""
 
     occurred_at: datetime
@@ -84,12 +89,12 @@ class Said:
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class TransactionHistory:
     """A transaction with its history."""
 
-    transaction: Listed
-    events: tuple[Told, ...]
-    statements: tuple[Said, ...]
+    transaction: TransactionSummary
+    events: tuple[StatusRecord, ...]
+    statements: tuple[ProviderStatement, ...]
 
 
 async def list_transactions(
@@ -100,7 +105,7 @@ async def list_transactions(
     status: Status | None = None,
     alerted: bool = False,
     limit: int = 50,
-) -> list[Listed]:
+) -> list[TransactionSummary]:
     """The newest first, LIST_AT_MOST at most; None leaves a condition out. Raises NotFoundError for a
     partner there is not."""
     owners = None
@@ -111,7 +116,7 @@ async def list_transactions(
     return [_listed(row, names[row["partner_environment_id"]]) for row in rows]
 
 
-async def show_transaction(connection: Connection, transaction_id: UUID) -> Shown:
+async def show_transaction(connection: Connection, transaction_id: UUID) -> TransactionHistory:
     """One with its events and what its provider said. Raises NotFoundError."""
     row = await connection.fetchrow(_ONE, transaction_id)
     if row is None:
@@ -119,20 +124,20 @@ async def show_transaction(connection: Connection, transaction_id: UUID) -> Show
     names = await names_of(connection, [row["partner_environment_id"]])
     events = await connection.fetch(_EVENTS, transaction_id)
     statements = await connection.fetch(_STATEMENTS, transaction_id)
-    return Shown(
+    return TransactionHistory(
         _listed(row, names[row["partner_environment_id"]]),
         tuple(_told(event["sequence"], event["record"]) for event in events),
-        tuple(Said(**statement) for statement in statements),
+        tuple(ProviderStatement(**statement) for statement in statements),
     )
 
 
-def _told(sequence: int, record: bytes) -> Told:
+def _told(sequence: int, record: bytes) -> StatusRecord:
     told = msgspec.json.decode(record)
-    return Told(sequence, told["status"], told["occurred_at"], told["updated_at"])
+    return StatusRecord(sequence, told["status"], told["occurred_at"], told["updated_at"])
 
 
-def _listed(row: Any, name: tuple[str, Environment]) -> Listed:
-    return Listed(
+def _listed(row: Any, name: tuple[str, Environment]) -> TransactionSummary:
+    return TransactionSummary(
         row["id"],
         *name,
         row["partner_user_id"],

@@ -24,15 +24,15 @@ from proof.ramp.providers.protocols import (
     Adapter,
     Observation,
     Polls,
+    ProviderStatus,
     ReportsKyc,
     Subject,
-    Verdict,
 )
-from proof.ramp.transactions import looks, queries
+from proof.ramp.transactions import polling, queries
 from proof.ramp.transactions.alerts import raise_alerts
 from proof.ramp.transactions.cases import Case, read_case
 from proof.ramp.transactions.processing import NOT_WRITABLE, Adapters
-from proof.ramp.transactions.service import Outcome, Statement, end, observe_all
+from proof.ramp.transactions.service import ObservationResult, Statement, end, observe_all
 from proof.ramp.transactions.transitions import Alert
 from proof.ramp.types import FailureReason, KycStatus, Status
 from proof.ramp.users import known_kyc, record_kyc
@@ -49,7 +49,7 @@ AT_ONCE = 16
 AWAY_PAUSE = timedelta(seconds=30)
 
 # An attempt that failed, or ended, holds no money.
-_DEAD = frozenset({Verdict.DECLINED, Verdict.FAILED, Verdict.CANCELLED})
+_DEAD = frozenset({ProviderStatus.DECLINED, ProviderStatus.FAILED, ProviderStatus.CANCELLED})
 
 _log = structlog.get_logger()
 
@@ -84,11 +84,11 @@ class Reconciler:
         """Look at transactions that are due, AT_ONCE at most; whether there may be more."""
         now = self._clock.now()
         async with self._database.transaction() as tx:
-            due = await looks.claim_due(tx, now, now + LEASE, AT_ONCE)
-        await asyncio.gather(*map(self._look_safely, due))
+            due = await polling.claim_due(tx, now, now + LEASE, AT_ONCE)
+        await asyncio.gather(*map(self._poll_safely, due))
         return len(due) == AT_ONCE
 
-    async def look(self, transaction_id: UUID) -> None:
+    async def poll(self, transaction_id: UUID) -> None:
         """Ask about one transaction and write what comes of it. Raises SealError."""
         # What comes to pass after this moment may not be in the answer, so nothing ends by it.
         asked_at = self._clock.now()
@@ -103,17 +103,17 @@ class Reconciler:
             async with self._database.transaction() as tx:
                 await self._write(tx, case, answer, asked_at)
         except NOT_WRITABLE:
-            _log.exception("ramp.look_failed", transaction=str(transaction_id))
+            _log.exception("ramp.poll_failed", transaction=str(transaction_id))
             await self._put_off(case)
 
-    async def _look_safely(self, transaction_id: UUID) -> None:
+    async def _poll_safely(self, transaction_id: UUID) -> None:
         """A transaction that cannot be looked at holds up no other; its lease is its pause."""
         try:
-            await self.look(transaction_id)
+            await self.poll(transaction_id)
         except OtherSideError as error:
-            _log.warning("ramp.look_failed", transaction=str(transaction_id), error=error.message)
+            _log.warning("ramp.poll_failed", transaction=str(transaction_id), error=error.message)
         except Exception:  # noqa: BLE001 - one broken adapter or row; it is logged and tried again
-            _log.exception("ramp.look_failed", transaction=str(transaction_id))
+            _log.exception("ramp.poll_failed", transaction=str(transaction_id))
 
     async def _account(self, connection: Connection, case: Case) -> Account | None:
         """None for a transaction no provider knows of yet."""
@@ -146,7 +146,7 @@ class Reconciler:
 
     async def _write(self, tx: Connection, case: Case, answer: _Answer, asked_at: datetime) -> None:
         now = self._clock.now()
-        wanted_at, account_id = await looks.hold_look(tx, case.id)
+        wanted_at, account_id = await polling.hold_poll(tx, case.id)
         statements = [Statement(one, case.partner_environment_id) for one in answer.observations]
         outcomes = await observe_all(tx, self._vault, statements, now) if statements else []
         # That nothing is known here is no news: another transaction may have taught more of the user.
@@ -157,11 +157,11 @@ class Reconciler:
             await self._end(tx, case, _reason(case, answer), now)
         moved = any(outcome.statuses for outcome in outcomes)
         polls = 0 if moved or not case.opened else case.polls + 1
-        next_at = _next_look(case, polls, now, asked_at)
+        next_at = _next_poll(case, polls, now, asked_at)
         if wanted_at != case.next_poll_at:
             # Somebody wants it looked at sooner, for what this answer is too old to tell of.
             next_at = min(next_at, wanted_at)
-        await looks.look_again(tx, case.id, next_at, polls)
+        await polling.poll_again(tx, case.id, next_at, polls)
         alerted = case.alert is not None or any(outcome.alert for outcome in outcomes)
         if not alerted and not moved and _is_stuck(case, now):
             await raise_alerts(tx, {case.id: Alert.STUCK}, now)
@@ -170,7 +170,7 @@ class Reconciler:
         """What cannot be written is asked about ever less often, and a person is told."""
         now, polls = self._clock.now(), case.polls + 1
         async with self._database.transaction() as tx:
-            await looks.look_again(tx, case.id, _next_look(case, polls, now, now), polls)
+            await polling.poll_again(tx, case.id, _next_poll(case, polls, now, now), polls)
             if case.alert is None:
                 await raise_alerts(tx, {case.id: Alert.NOT_APPLIED}, now)
 
@@ -188,7 +188,9 @@ async def _kyc(
     return await adapter.kyc(account, subject)
 
 
-def _is_over(case: Case, answer: _Answer, outcomes: Sequence[Outcome], asked_at: datetime) -> bool:
+def _is_over(
+    case: Case, answer: _Answer, outcomes: Sequence[ObservationResult], asked_at: datetime
+) -> bool:
     """A sell's window is the contract's own end, whatever the provider is waiting for; a status we do not
     know is no reason to end anything."""
     if not answer.asked or case.overdue(asked_at) < timedelta(0):
@@ -202,7 +204,7 @@ def _reason(case: Case, answer: _Answer) -> FailureReason:
     """Why a transaction fails whose time is over."""
     if case.awaits_deposit:
         return FailureReason.DEPOSIT_EXPIRED
-    declined = answer.observations and answer.observations[-1].verdict is Verdict.DECLINED
+    declined = answer.observations and answer.observations[-1].verdict is ProviderStatus.DECLINED
     return FailureReason.PAYMENT_DECLINED if declined else FailureReason.SESSION_EXPIRED
 
 
@@ -212,10 +214,10 @@ def _is_stuck(case: Case, now: datetime) -> bool:
     return case.overdue(now) > STUCK_AFTER
 
 
-def _next_look(case: Case, polls: int, now: datetime, asked_at: datetime) -> datetime:
+def _next_poll(case: Case, polls: int, now: datetime, asked_at: datetime) -> datetime:
     """Twice as long after each look that found nothing, but when its time is over if that is sooner."""
     # 30 s doubled seven times is over an hour; more would overflow in the end.
-    pause = min(looks.FIRST_LOOK * (1 << min(polls, 7)), LONGEST_PAUSE)
+    pause = min(polling.FIRST_POLL * (1 << min(polls, 7)), LONGEST_PAUSE)
     if not case.opened:
         pause = UNOPENED_PAUSE
     if case.deadline is None or case.overdue(asked_at) >= timedelta(0):

@@ -19,12 +19,12 @@ from proof.partners.audit import Actor
 from proof.partners.environments import names_of
 from proof.partners.types import Environment
 from proof.ramp.providers.protocols import Observation
-from proof.ramp.transactions import looks, queries
+from proof.ramp.transactions import polling, queries
 from proof.ramp.transactions.alerts import raise_alerts
 from proof.ramp.transactions.events import StatusEvent, status_event
 from proof.ramp.transactions.identities import identities
-from proof.ramp.transactions.queries import Locked
-from proof.ramp.transactions.state import State, Step, advanced, observed
+from proof.ramp.transactions.queries import LockedTransaction
+from proof.ramp.transactions.state import StateChanges, TransactionState, advanced, observed
 from proof.ramp.transactions.transitions import Alert, path
 from proof.ramp.types import FailureReason, Status, TransactionType
 from proof.ramp.wire import explorer_url
@@ -42,7 +42,7 @@ class Statement:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class ObservationResult:
     """What a statement did: the statuses taken, in order. `known` is false when the account has no such
     transaction, `erased` true when its user asked to be forgotten."""
 
@@ -56,24 +56,26 @@ class Outcome:
 class _Change:
     """A locked transaction, and the states it is about to take."""
 
-    locked: Locked
-    state: State
-    taken: list[State] = field(default_factory=list)
+    locked: LockedTransaction
+    state: TransactionState
+    taken: list[TransactionState] = field(default_factory=list)
 
-    def take(self, step: Step) -> None:
+    def take(self, step: StateChanges) -> None:
         """Take a step's states."""
         self.taken += step.states
         self.state = step.final
 
 
-async def observe(tx: Connection, vault: Vault, observation: Observation, now: datetime) -> Outcome:
+async def observe(
+    tx: Connection, vault: Vault, observation: Observation, now: datetime
+) -> ObservationResult:
     """As `observe_all`, for what we were told when we asked about this transaction."""
     return (await observe_all(tx, vault, [Statement(observation)], now))[0]
 
 
 async def observe_all(
     tx: Connection, vault: Vault, statements: Sequence[Statement], now: datetime
-) -> list[Outcome]:
+) -> list[ObservationResult]:
     """Apply what providers said, in the order given; one outcome for each statement.
 
     `now` is the clock's own time; a sandbox's offset is added here. What is new is kept, whether it moved
@@ -101,7 +103,7 @@ async def end(
     transaction_id: UUID,
     now: datetime,
     *,
-    expected: State,
+    expected: TransactionState,
     reason: FailureReason,
 ) -> bool:
     """Let a pending transaction fail whose time has run out; whether it did.
@@ -123,7 +125,7 @@ async def resolve(
     reason: str,
     actor: Actor,
     now: datetime,
-) -> Outcome:
+) -> ObservationResult:
     """Bring a transaction to `completed` or `failed` by an operator's word, or confirm that it is there;
     its alert is cleared. Audited.
 
@@ -147,32 +149,34 @@ async def resolve(
         await _write(tx, vault, [change], now)
     await queries.clear_alert(tx, transaction_id)
     await _audit(tx, locked, status, reason, actor)
-    return Outcome(statuses)
+    return ObservationResult(statuses)
 
 
-def _apply(changes: Mapping[UUID, _Change], statement: Statement, now: datetime) -> Outcome:
+def _apply(
+    changes: Mapping[UUID, _Change], statement: Statement, now: datetime
+) -> ObservationResult:
     observation = statement.observation
     change = changes.get(observation.merchant_transaction_id)
     if change is None:
-        return Outcome(known=False)
+        return ObservationResult(known=False)
     if statement.partner_environment_id not in {None, change.locked.partner_environment_id}:
-        return Outcome(known=False)
+        return ObservationResult(known=False)
     locked = change.locked
     step = observed(change.state, locked.type, observation, now + locked.offset)
     change.take(step)
     statuses = tuple(state.status for state in step.states)
-    return Outcome(statuses, step.alert, erased=locked.erased)
+    return ObservationResult(statuses, step.alert, erased=locked.erased)
 
 
 def _advance(
-    locked: Locked, statuses: tuple[Status, ...], now: datetime, reason: FailureReason
+    locked: LockedTransaction, statuses: tuple[Status, ...], now: datetime, reason: FailureReason
 ) -> _Change:
     change = _Change(locked, locked.state)
     change.take(advanced(locked.state, locked.type, statuses, now + locked.offset, reason))
     return change
 
 
-def _resolved_as(locked: Locked) -> FailureReason:
+def _resolved_as(locked: LockedTransaction) -> FailureReason:
     """Why a transaction fails that an operator ends: what was paid for did not come."""
     if locked.state.status is not Status.PROCESSING:
         return FailureReason.OTHER
@@ -192,7 +196,7 @@ async def _write(tx: Connection, vault: Vault, changes: Sequence[_Change], now: 
     }
     if references:
         await queries.write_references(tx, references)
-    await looks.ask_again(tx, [change.locked.id for change in changes], now + looks.FIRST_LOOK)
+    await polling.ask_again(tx, [change.locked.id for change in changes], now + polling.FIRST_POLL)
 
 
 async def _move(
@@ -227,7 +231,7 @@ async def _events(
 def _link(change: _Change, environment: Environment) -> None:
     """Say where the transaction on the chain can be looked up, where its provider did not."""
 
-    def linked(state: State) -> State:
+    def linked(state: TransactionState) -> TransactionState:
         if not state.chain_transaction or state.chain_transaction_url:
             return state
         url = explorer_url(change.locked.network, environment, state.chain_transaction)
@@ -268,7 +272,9 @@ async def _show_deposits(
         await queries.show_deposits(tx, shown)
 
 
-async def _audit(tx: Connection, locked: Locked, status: Status, reason: str, actor: Actor) -> None:
+async def _audit(
+    tx: Connection, locked: LockedTransaction, status: Status, reason: str, actor: Actor
+) -> None:
     names = await names_of(tx, [locked.partner_environment_id])
     partner_id, environment = names[locked.partner_environment_id]
     before = {"status": locked.state.status.value, "alert": locked.alert}

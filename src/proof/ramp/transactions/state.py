@@ -14,11 +14,12 @@ from proof.ramp.types import FailureReason, Status, TransactionType
 
 # What databases and the wire tell apart.
 _TICK = timedelta(microseconds=1)
+
 _CHAIN_TRANSACTION = re.compile(r"[0-9A-Za-z]{1,128}")
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class TransactionState:
     """What changes of a transaction. `event_count` is the sequence of its newest event, 0 without one;
     fiat is empty and None until it is processing, and again once a sale has failed."""
 
@@ -42,15 +43,17 @@ class State:
         return self.status.captured(self.event_count)
 
 
-class Step(NamedTuple):
+class StateChanges(NamedTuple):
     """What a statement did: each state the transaction took, in order, and how it stands in the end."""
 
-    states: tuple[State, ...]
-    final: State
+    states: tuple[TransactionState, ...]
+    final: TransactionState
     alert: Alert | None
 
 
-def observed(state: State, kind: TransactionType, observation: Observation, now: datetime) -> Step:
+def observed(
+    state: TransactionState, kind: TransactionType, observation: Observation, now: datetime
+) -> StateChanges:
     """The step that a provider's statement makes at `now`, the present of the transaction's environment."""
     moved = move(state.status, state.captured, observation.verdict)
     if observation.reference is not None:
@@ -59,25 +62,25 @@ def observed(state: State, kind: TransactionType, observation: Observation, now:
         if state.captured and not state.status.terminal and state.fiat_amount is None:
             # Not a change of its own: the next one says it.
             state = _with_fiat(state, kind, observation)[0]
-        return Step((), state, moved.alert)
+        return StateChanges((), state, moved.alert)
     state = replace(state, payment_method=observation.payment_method or state.payment_method)
     captured = state.captured or Status.PROCESSING in moved.statuses
     stated, alert = _with_amounts(state, kind, observation) if captured else (state, None)
     reason = observation.failure_reason or FailureReason.OTHER
     step = advanced(_on_chain(stated, observation), kind, moved.statuses, now, reason)
-    return Step(step.states, step.final, moved.alert or alert)
+    return StateChanges(step.states, step.final, moved.alert or alert)
 
 
 def advanced(
-    state: State,
+    state: TransactionState,
     kind: TransactionType,
     statuses: tuple[Status, ...],
     now: datetime,
     reason: FailureReason,
-) -> Step:
+) -> StateChanges:
     """The step through these statuses, each with an event and a moment of its own; `reason` is that of a
     failure."""
-    states: list[State] = []
+    states: list[TransactionState] = []
     for status in statuses:
         failed = status is Status.FAILED
         state = replace(
@@ -91,12 +94,12 @@ def advanced(
             # Nobody gets anything.
             state = replace(state, fiat_amount=None, fiat_fee=None, rate=None)
         states.append(state)
-    return Step(tuple(states), state, None)
+    return StateChanges(tuple(states), state, None)
 
 
 def _with_amounts(
-    state: State, kind: TransactionType, observation: Observation
-) -> tuple[State, Alert | None]:
+    state: TransactionState, kind: TransactionType, observation: Observation
+) -> tuple[TransactionState, Alert | None]:
     """With what the provider said of money. A crypto amount other than the one agreed is what happened, so
     it is taken, and a person is told; one that is no amount is not taken."""
     alert = None
@@ -109,8 +112,8 @@ def _with_amounts(
 
 
 def _with_fiat(
-    state: State, kind: TransactionType, observation: Observation
-) -> tuple[State, Alert | None]:
+    state: TransactionState, kind: TransactionType, observation: Observation
+) -> tuple[TransactionState, Alert | None]:
     amount, fee = observation.fiat_amount, observation.fiat_fee
     if amount is None or observation.fiat_currency is None:
         return state, None
@@ -132,7 +135,7 @@ def _with_fiat(
     return replace(state, fiat_fee=fee, rate=rate), None
 
 
-def _on_chain(state: State, observation: Observation) -> State:
+def _on_chain(state: TransactionState, observation: Observation) -> TransactionState:
     """What a provider says is shown to users as a link, so it is no more than a transaction's name."""
     named = observation.chain_transaction
     if named is None or not _CHAIN_TRANSACTION.fullmatch(named):

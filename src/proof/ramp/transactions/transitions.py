@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import NamedTuple
 
-from proof.ramp.providers.protocols import Verdict
+from proof.ramp.providers.protocols import ProviderStatus
 from proof.ramp.types import Status
 
 ALLOWED: Mapping[Status, tuple[Status, ...]] = {
@@ -20,14 +20,14 @@ ALLOWED: Mapping[Status, tuple[Status, ...]] = {
 
 # How far a transaction is when its provider says so. A declined attempt can be retried, and coins that
 # cannot be delivered were paid for: neither is an end. `unknown` says nothing of how far it is.
-_TARGETS: Mapping[Verdict, Status] = {
-    Verdict.PENDING: Status.PENDING,
-    Verdict.DECLINED: Status.PENDING,
-    Verdict.PROCESSING: Status.PROCESSING,
-    Verdict.UNDELIVERABLE: Status.PROCESSING,
-    Verdict.COMPLETED: Status.COMPLETED,
-    Verdict.FAILED: Status.FAILED,
-    Verdict.CANCELLED: Status.CANCELLED,
+_TARGETS: Mapping[ProviderStatus, Status] = {
+    ProviderStatus.PENDING: Status.PENDING,
+    ProviderStatus.DECLINED: Status.PENDING,
+    ProviderStatus.PROCESSING: Status.PROCESSING,
+    ProviderStatus.UNDELIVERABLE: Status.PROCESSING,
+    ProviderStatus.COMPLETED: Status.COMPLETED,
+    ProviderStatus.FAILED: Status.FAILED,
+    ProviderStatus.CANCELLED: Status.CANCELLED,
 }
 
 
@@ -60,16 +60,16 @@ def path(status: Status, target: Status) -> tuple[Status, ...]:
     return ()
 
 
-def move(status: Status, captured: bool, verdict: Verdict) -> Move:
+def move(status: Status, captured: bool, verdict: ProviderStatus) -> Move:
     """What a statement does to a transaction that is at `status`; `captured` says whether it was ever
     processing.
 
     A statement about a place the transaction has passed is an old one, arriving late, and does nothing.
     """
-    if verdict is Verdict.UNKNOWN:
+    if verdict is ProviderStatus.UNKNOWN:
         return Move(alert=Alert.UNKNOWN_STATUS)
     target = _TARGETS[verdict]
-    undelivered = verdict is Verdict.UNDELIVERABLE
+    undelivered = verdict is ProviderStatus.UNDELIVERABLE
     if undelivered and status is Status.COMPLETED:
         return Move(alert=Alert.MOVED_AFTER_END)
     if target is status or target is Status.PENDING or (target is Status.PROCESSING and captured):

@@ -38,7 +38,7 @@ from proof.timestamps.anchors.chain import (
 )
 from proof.timestamps.anchors.log import queries as log_queries
 from proof.timestamps.anchors.notices import tree_events
-from proof.timestamps.anchors.queries import Stored, UnderWay
+from proof.timestamps.anchors.queries import StoredCandidate, TreeInProgress
 from proof.timestamps.anchors.soundness import require_sound
 from proof.timestamps.anchors.turns import await_turn
 from proof.timestamps.trees import aggregation
@@ -107,12 +107,12 @@ class Anchorer:
             ):
                 pass
 
-    async def _advance(self, tree: UnderWay) -> None:
+    async def _advance(self, tree: TreeInProgress) -> None:
         async with self._database.connection() as connection:
             stored = await queries.candidates(connection, tree.id)
         sighting = Sighting(SubmitStatus.UNSUBMITTED)
         if stored:
-            sighting = await answered(self._chain.look([each.candidate for each in stored]))
+            sighting = await answered(self._chain.poll([each.candidate for each in stored]))
         if sighting.status is SubmitStatus.VERIFIED and sighting.candidate is not None:
             await self._verified(tree, sighting, sighting.candidate)
         else:
@@ -122,7 +122,7 @@ class Anchorer:
         elif sighting.status is SubmitStatus.SUBMITTED:
             await self._hurry(tree, stored)
 
-    async def _moved(self, tree: UnderWay, sighting: Sighting) -> None:
+    async def _moved(self, tree: TreeInProgress, sighting: Sighting) -> None:
         if (tree.status, tree.block) == (sighting.status, sighting.block):
             return
         if sighting.status < tree.status:
@@ -135,7 +135,9 @@ class Anchorer:
         async with self._database.connection() as connection:
             await queries.move(connection, tree, sighting)
 
-    async def _verified(self, tree: UnderWay, sighting: Sighting, candidate: Candidate) -> None:
+    async def _verified(
+        self, tree: TreeInProgress, sighting: Sighting, candidate: Candidate
+    ) -> None:
         if tree.status is SubmitStatus.VERIFIED and tree.block == sighting.block:
             if sighting.settled:
                 async with self._database.connection() as connection:
@@ -154,7 +156,7 @@ class Anchorer:
         await self._publish(tree, verified, evidence, sighting)
 
     async def _publish(
-        self, tree: UnderWay, verified: Tree, evidence: Evidence, sighting: Sighting
+        self, tree: TreeInProgress, verified: Tree, evidence: Evidence, sighting: Sighting
     ) -> None:
         async with self._database.transaction() as tx:
             now = self._clock.now()
@@ -169,7 +171,7 @@ class Anchorer:
             cost=evidence.cost,
         )
 
-    async def _submit(self, tree: UnderWay, stored: Sequence[Stored]) -> None:
+    async def _submit(self, tree: TreeInProgress, stored: Sequence[StoredCandidate]) -> None:
         if not stored:
             await self._first(tree)
             return
@@ -181,7 +183,7 @@ class Anchorer:
             self._log.warning("anchor.refused", tree=str(tree.id), reason=refused.message)
             await self._build_and_broadcast(tree, stored)
 
-    async def _first(self, tree: UnderWay) -> None:
+    async def _first(self, tree: TreeInProgress) -> None:
         if not self._chain.wallet:
             await self._build_and_broadcast(tree, ())
             return
@@ -194,7 +196,7 @@ class Anchorer:
         if ours:
             await self._broadcast(tree, candidate)
 
-    async def _hurry(self, tree: UnderWay, stored: Sequence[Stored]) -> None:
+    async def _hurry(self, tree: TreeInProgress, stored: Sequence[StoredCandidate]) -> None:
         newest = stored[-1]
         since = newest.broadcast_at or newest.created_at
         if since + self._schedule.replace_after <= self._clock.now():
@@ -202,7 +204,9 @@ class Anchorer:
         elif newest.broadcast_at is None:
             await self._broadcast(tree, newest.candidate)
 
-    async def _build_and_broadcast(self, tree: UnderWay, stored: Sequence[Stored]) -> None:
+    async def _build_and_broadcast(
+        self, tree: TreeInProgress, stored: Sequence[StoredCandidate]
+    ) -> None:
         candidate = await answered(
             self._chain.build(tree.root, [each.candidate for each in stored])
         )
@@ -213,7 +217,7 @@ class Anchorer:
         if ours:
             await self._broadcast(tree, candidate)
 
-    async def _broadcast(self, tree: UnderWay, candidate: Candidate) -> None:
+    async def _broadcast(self, tree: TreeInProgress, candidate: Candidate) -> None:
         await answered(self._chain.broadcast(candidate))
         async with self._database.transaction() as tx:
             await queries.note_broadcast(tx, tree.id, candidate.transaction, self._clock.now())

@@ -171,7 +171,7 @@ class Chain(Protocol):
         """
         ...
 
-    async def look(self, candidates: Sequence[Candidate]) -> Sighting:
+    async def poll(self, candidates: Sequence[Candidate]) -> Sighting:
         """Where these candidates are, oldest first; the one in a block wins over one that waits."""
         ...
 

@@ -29,6 +29,7 @@ LEFT JOIN LATERAL (
 LEFT JOIN chain_troubles trouble ON trouble.environment = $1 AND trouble.currency_id = $2
 """
 
+
 _SPENT = """
 SELECT count(*) AS anchors, coalesce(sum(cost), 0) AS cost, coalesce(sum(hash_count), 0) AS hashes
 FROM trees WHERE environment = $1 AND currency_id = $2 AND closed_at IS NOT NULL AND status = 3
@@ -65,7 +66,7 @@ class LastAnchor:
 
 
 @dataclass(frozen=True, slots=True)
-class Spent:
+class Spending:
     """What all verified anchors cost, in `unit`, and how many hashes are below them."""
 
     anchors: int
@@ -95,7 +96,7 @@ class ChainOverview:
     waiting: int
     open_tree: OpenTree | None
     last_anchor: LastAnchor | None
-    spent: Spent
+    spent: Spending
 
 
 async def overview(database: Database, enabled: EnabledChain) -> ChainOverview:
@@ -124,10 +125,10 @@ async def overview(database: Database, enabled: EnabledChain) -> ChainOverview:
     )
 
 
-async def _spent(connection: Connection, environment: str, currency: Currency) -> Spent:
+async def _spent(connection: Connection, environment: str, currency: Currency) -> Spending:
     row = await connection.fetchrow(_SPENT, environment, currency)
     assert row is not None
-    return Spent(row["anchors"], int(row["cost"]), int(row["hashes"]))
+    return Spending(row["anchors"], int(row["cost"]), int(row["hashes"]))
 
 
 def _open_tree(row: Any, schedule: Schedule) -> OpenTree | None:

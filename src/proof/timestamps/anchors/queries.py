@@ -18,6 +18,7 @@ WHERE environment = $1 AND currency_id = $2 AND closed_at IS NOT NULL AND NOT se
 ORDER BY closed_at
 """
 
+
 # What a reorganisation takes away goes with the status it made.
 _MOVE = """
 UPDATE trees SET status = $3::smallint, transaction = $4, settled = $5, block = $6,
@@ -28,11 +29,13 @@ UPDATE trees SET status = $3::smallint, transaction = $4, settled = $5, block = 
 WHERE id = $1 AND status = $2
 """
 
+
 _VERIFY = """
 UPDATE trees SET status = 3, transaction = $3, settled = $4, block = $5,
     timestamp_ms = $6, evidence = $7, cost = $8, verified_at = $9
 WHERE id = $1 AND status = $2 AND block IS NOT DISTINCT FROM $10
 """
+
 
 # The turn passes from the tree that was seen to have it, and the candidate is stored, or neither.
 _STORE_FIRST = """
@@ -45,14 +48,17 @@ INSERT INTO anchor_transactions (tree_id, number, transaction, raw, fee, created
 SELECT tree_id, $2, $3, $4, $5, $6 FROM turn ON CONFLICT DO NOTHING
 """
 
+
 _TURN = """
 SELECT id, environment, status FROM wallet_turns JOIN trees ON id = tree_id WHERE wallet = $1
 """
+
 
 _OWNERS = """
 SELECT DISTINCT partner_environment_id FROM round_trees JOIN rounds ON rounds.id = round_id
 WHERE tree_id = $1 ORDER BY 1
 """
+
 
 _TROUBLE = """
 INSERT INTO chain_troubles AS known (environment, currency_id, message, since) VALUES ($1, $2, $3, $4)
@@ -62,7 +68,7 @@ WHERE known.message <> $3
 
 
 @dataclass(frozen=True, slots=True)
-class UnderWay:
+class TreeInProgress:
     """A sealed tree that is not settled yet. `block`: the one it was last seen in."""
 
     id: UUID
@@ -81,7 +87,7 @@ class Turn:
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
+class StoredCandidate:
     """A candidate as it is kept, with its times."""
 
     candidate: Candidate
@@ -89,15 +95,18 @@ class Stored:
     broadcast_at: datetime | None
 
 
-async def under_way(connection: Connection, environment: str, currency: Currency) -> list[UnderWay]:
+async def under_way(
+    connection: Connection, environment: str, currency: Currency
+) -> list[TreeInProgress]:
     """Oldest first."""
     rows = await connection.fetch(_UNDER_WAY, environment, currency)
     return [
-        UnderWay(row["id"], SubmitStatus(row["status"]), row["root"], row["block"]) for row in rows
+        TreeInProgress(row["id"], SubmitStatus(row["status"]), row["root"], row["block"])
+        for row in rows
     ]
 
 
-async def candidates(connection: Connection, tree_id: UUID) -> list[Stored]:
+async def candidates(connection: Connection, tree_id: UUID) -> list[StoredCandidate]:
     """Oldest first."""
     rows = await connection.fetch(
         "SELECT transaction, raw, fee, created_at, broadcast_at FROM anchor_transactions"
@@ -105,7 +114,7 @@ async def candidates(connection: Connection, tree_id: UUID) -> list[Stored]:
         tree_id,
     )
     return [
-        Stored(
+        StoredCandidate(
             Candidate(row["transaction"], row["raw"], int(row["fee"])),
             row["created_at"],
             row["broadcast_at"],
@@ -175,7 +184,7 @@ async def note_broadcast(
     )
 
 
-async def move(connection: Connection, tree: UnderWay, sighting: Sighting) -> None:
+async def move(connection: Connection, tree: TreeInProgress, sighting: Sighting) -> None:
     """Bring a tree to where its candidates were seen, unless somebody else moved it meanwhile."""
     await connection.execute(
         _MOVE,
@@ -190,7 +199,7 @@ async def move(connection: Connection, tree: UnderWay, sighting: Sighting) -> No
 
 async def verify(
     tx: Connection,
-    tree: UnderWay,
+    tree: TreeInProgress,
     verified: Tree,
     evidence: Evidence,
     sighting: Sighting,

@@ -28,7 +28,7 @@ async def await_turn(database: Database, chain: Chain) -> UUID | None:
             return held.tree_id
         stored = await queries.candidates(connection, held.tree_id)
     candidates = [each.candidate for each in stored]
-    sighting = await answered(chain.look(candidates))
+    sighting = await answered(chain.poll(candidates))
     if sighting.status >= SubmitStatus.INCLUDED:
         return held.tree_id
     if sighting.status is SubmitStatus.UNSUBMITTED:

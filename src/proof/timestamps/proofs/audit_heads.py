@@ -28,8 +28,10 @@ from proof.verify import Established, RefusedError, parse_verifier_key, verify_p
 from proof.verify.evidence.log.note import VerifierKey
 
 HEAD_EVERY = timedelta(minutes=1)
+
 # A proof follows its head within seconds; more than these wait only while the log signs nothing.
 _HEADS_TRIED = 20
+
 _PAGE = 1_000
 
 
@@ -56,7 +58,7 @@ class SavedHead:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class AuditReport:
     """What `verify_log` found; nothing in `findings` means that nothing was altered."""
 
     chain: VerifiedChain
@@ -105,7 +107,7 @@ async def verify_log(
     saved: Sequence[bytes],
     keys: Sequence[VerifierKey],
     progress: Progress,
-) -> Verdict:
+) -> AuditReport:
     """Check the whole audit log, in one snapshot.
 
     1. Every hash of the chain is recomputed, and every entry is in it or waits to be.
@@ -128,7 +130,7 @@ async def verify_log(
                 held.append(await _check_saved(connection, raw, keys))
             except SavedHeadError as error:
                 findings.append(error.message)
-    return Verdict(chain, heads, tuple(held), tuple(findings))
+    return AuditReport(chain, heads, tuple(held), tuple(findings))
 
 
 async def _submitted(connection: Connection) -> AsyncIterator[list[bytes]]:

@@ -39,7 +39,7 @@ from proof.timestamps.proofs.pace import NO_PACES, Paces, retry_after_s
 from proof.timestamps.submissions import usage
 from proof.timestamps.submissions.usage import UsageKind
 from proof.timestamps.trees import aggregation, sealing
-from proof.timestamps.trees.merkle import Step
+from proof.timestamps.trees.merkle import PathStep
 from proof.timestamps.types import NO_CHAINS, Chains, Currency, SubmitStatus, Tree
 from proof.verify import RefusedError, parse_verifier_key, verify_payload
 from proof.verify.evidence.log.note import VerifierKey
@@ -51,7 +51,7 @@ PROOF_EVENT = "timestamp.proof"
 
 
 def payload(
-    leaf: bytes, tree: Tree, steps: Sequence[Step], evidence: dict[str, object]
+    leaf: bytes, tree: Tree, steps: Sequence[PathStep], evidence: dict[str, object]
 ) -> dict[str, object]:
     """`steps` lead from the leaf to the root of `tree`, from below."""
     return {
@@ -62,7 +62,7 @@ def payload(
     }
 
 
-def branch(leaf: bytes, steps: Sequence[Step]) -> Node:
+def branch(leaf: bytes, steps: Sequence[PathStep]) -> Node:
     """The nested nodes of a path: each names both its children and expands the one on the path."""
     node: Node = {"sha256": leaf.hex(), "depth": len(steps)}
     for depth, (step, above) in zip(
@@ -80,7 +80,7 @@ def branch(leaf: bytes, steps: Sequence[Step]) -> Node:
     return node
 
 
-def _with_parent(steps: Sequence[Step]) -> list[tuple[Step, bytes]]:
+def _with_parent(steps: Sequence[PathStep]) -> list[tuple[PathStep, bytes]]:
     return [(step, parent(step.left, step.right)) for step in steps]
 
 

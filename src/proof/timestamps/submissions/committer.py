@@ -13,7 +13,7 @@ from proof.db import Connection, Database
 from proof.db.group_commit import Lanes
 from proof.timestamps.submissions import queries
 from proof.timestamps.submissions.rounds import OpenRounds
-from proof.timestamps.submissions.types import Committed, OpenRound, Pending
+from proof.timestamps.submissions.types import CommitResult, OpenRound, PendingSubmission
 from proof.timestamps.types import NO_CHAINS, Chains
 
 MAX_ROWS = 5_000
@@ -33,7 +33,7 @@ class Committer:
         self._small = self._lanes(_LANES)
         self._large = self._lanes(_LARGE_LANES)
 
-    def _lanes(self, connections: int) -> Lanes[Pending]:
+    def _lanes(self, connections: int) -> Lanes[PendingSubmission]:
         return Lanes(
             "submissions.commit", self._database, connections, self._commit, MAX_ROWS, _hashes
         )
@@ -55,7 +55,7 @@ class Committer:
 
     async def commit_within(
         self, tx: Connection, current: OpenRound, owner: tuple[int, str], digests: list[bytes]
-    ) -> Committed | None:
+    ) -> CommitResult | None:
         """`commit` in the caller's transaction: durable when that is; None when the round is closed."""
         pending = _request(*owner, digests)
         blob = _sorted_blob([pending])
@@ -68,7 +68,7 @@ class Committer:
 
     async def commit(
         self, partner_environment_id: int, environment: str, digests: list[bytes]
-    ) -> Committed:
+    ) -> CommitResult:
         """Make distinct digests durable; returns after the commit.
 
         Raises DatabaseUnavailableError when the outcome is unknown or nothing was written; sending
@@ -79,7 +79,7 @@ class Committer:
         lanes.put(pending)
         return await pending.done
 
-    async def _commit(self, connection: Connection, batch: list[Pending]) -> None:
+    async def _commit(self, connection: Connection, batch: list[PendingSubmission]) -> None:
         remaining = batch
         while remaining:
             by_round = await self._assign(connection, remaining)
@@ -96,9 +96,9 @@ class Committer:
                     remaining += requests
 
     async def _assign(
-        self, connection: Connection, batch: Iterable[Pending]
-    ) -> dict[OpenRound, list[Pending]]:
-        by_owner: dict[int, list[Pending]] = {}
+        self, connection: Connection, batch: Iterable[PendingSubmission]
+    ) -> dict[OpenRound, list[PendingSubmission]]:
+        by_owner: dict[int, list[PendingSubmission]] = {}
         for pending in batch:
             by_owner.setdefault(pending.partner_environment_id, []).append(pending)
         return {
@@ -107,39 +107,41 @@ class Committer:
         }
 
 
-def _request(partner_environment_id: int, environment: str, digests: list[bytes]) -> Pending:
-    done: asyncio.Future[Committed] = asyncio.get_running_loop().create_future()
-    return Pending(partner_environment_id, environment, digests, done)
+def _request(
+    partner_environment_id: int, environment: str, digests: list[bytes]
+) -> PendingSubmission:
+    done: asyncio.Future[CommitResult] = asyncio.get_running_loop().create_future()
+    return PendingSubmission(partner_environment_id, environment, digests, done)
 
 
-def _hashes(pending: Pending) -> int:
+def _hashes(pending: PendingSubmission) -> int:
     return len(pending.digests)
 
 
-def _sorted_blob(requests: list[Pending]) -> bytes:
+def _sorted_blob(requests: list[PendingSubmission]) -> bytes:
     if len(requests) == 1:
         return b"".join(sorted(requests[0].digests))
     return b"".join(sorted({digest for pending in requests for digest in pending.digests}))
 
 
 def _answer(
-    current: OpenRound, requests: list[Pending], blob: bytes, row: "asyncpg.Record"
+    current: OpenRound, requests: list[PendingSubmission], blob: bytes, row: "asyncpg.Record"
 ) -> None:
     all_new = row["new"] * 32 == len(blob)
     if all_new and row["new"] == sum(len(pending.digests) for pending in requests):
         # Nothing known, nothing twice: the usual batch, and no set of its hashes is needed.
         for pending in requests:
-            _resolve(pending, Committed(current, row["created_at"], frozenset()))
+            _resolve(pending, CommitResult(current, row["created_at"], frozenset()))
         return
     seen = set() if all_new else _split(blob) - _split(row["digests"] or b"")
     # Two requests of one batch with the same hash: the first has it as new, later ones as existing.
     for pending in requests:
         known = frozenset(seen.intersection(pending.digests))
         seen.update(pending.digests)
-        _resolve(pending, Committed(current, row["created_at"], known))
+        _resolve(pending, CommitResult(current, row["created_at"], known))
 
 
-def _resolve(pending: Pending, committed: Committed) -> None:
+def _resolve(pending: PendingSubmission, committed: CommitResult) -> None:
     # Whoever asked may have hung up.
     if not pending.done.done():
         pending.done.set_result(committed)

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 from proof.db import Connection
 from proof.timestamps.submissions import queries
-from proof.timestamps.submissions.types import OpenRound, Pending
+from proof.timestamps.submissions.types import OpenRound, PendingSubmission
 from proof.timestamps.types import NO_CHAINS, Chains, Currency, TreeRef
 
 # A round is closed once it is this old. Its process leaves it a little earlier of its own accord:
@@ -28,7 +28,7 @@ class OpenRounds:
         self._open: dict[int, tuple[OpenRound, float]] = {}
         self._opening = asyncio.Lock()
 
-    async def of(self, connection: Connection, pending: Pending) -> OpenRound:
+    async def of(self, connection: Connection, pending: PendingSubmission) -> OpenRound:
         """The round to put this request's hashes into. It may have been closed meanwhile; the fence
         of the commit finds out, and `forget` makes the next call open another."""
         return self._current(pending) or await self._opened(connection, pending)
@@ -39,13 +39,13 @@ class OpenRounds:
         if found is not None and found[0] is closed:
             del self._open[partner_environment_id]
 
-    def _current(self, pending: Pending) -> OpenRound | None:
+    def _current(self, pending: PendingSubmission) -> OpenRound | None:
         found = self._open.get(pending.partner_environment_id)
         if found is None or time.monotonic() > found[1]:
             return None
         return found[0]
 
-    async def _opened(self, connection: Connection, pending: Pending) -> OpenRound:
+    async def _opened(self, connection: Connection, pending: PendingSubmission) -> OpenRound:
         async with self._opening:
             current = self._current(pending)
             if current is None:
@@ -57,7 +57,9 @@ class OpenRounds:
             return current
 
 
-async def _open(connection: Connection, pending: Pending, chains: Sequence[Currency]) -> OpenRound:
+async def _open(
+    connection: Connection, pending: PendingSubmission, chains: Sequence[Currency]
+) -> OpenRound:
     # A random leaf nobody submitted: roots are unique, reveal nothing, and no round has one leaf.
     blinding = secrets.token_bytes(32)
     wanted = [int(chain) for chain in chains]

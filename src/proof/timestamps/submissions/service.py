@@ -10,7 +10,7 @@ from proof.db import Database
 from proof.partners.types import PartnerEnvironment
 from proof.timestamps.submissions import queries
 from proof.timestamps.submissions.committer import Committer
-from proof.timestamps.submissions.types import Committed
+from proof.timestamps.submissions.types import CommitResult
 from proof.timestamps.submissions.usage import UsageKind, left_exactly
 from proof.timestamps.types import Currency, Receipt, TreeRef
 
@@ -83,7 +83,7 @@ class Submissions:
 
     async def _commit_within_limit(
         self, owner: PartnerEnvironment, digests: list[bytes]
-    ) -> Committed:
+    ) -> CommitResult:
         committed = None
         while committed is None:
             current = await self._committer.open_round(owner.id, owner.environment)

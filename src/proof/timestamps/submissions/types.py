@@ -16,17 +16,17 @@ class OpenRound:
 
 
 @dataclass(slots=True)
-class Pending:
+class PendingSubmission:
     """One request waiting for its commit: distinct digests, in the order they were sent."""
 
     partner_environment_id: int
     environment: str
     digests: list[bytes]
-    done: "asyncio.Future[Committed]"
+    done: "asyncio.Future[CommitResult]"
 
 
 @dataclass(frozen=True, slots=True)
-class Committed:
+class CommitResult:
     """What one commit did with one request."""
 
     round: OpenRound

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from uuid import UUID, uuid4
 
 from proof.db import Connection, Database
-from proof.timestamps.trees.merkle import HASH_BYTES, Step
+from proof.timestamps.trees.merkle import HASH_BYTES, PathStep
 from proof.timestamps.trees.sealing import LeafMissingError, build_aside, steps_over
 from proof.timestamps.types import Currency
 
@@ -170,7 +170,7 @@ async def seal_next(
     return True
 
 
-async def path(connection: Connection, tree_id: UUID, leaf: bytes) -> list[Step]:
+async def path(connection: Connection, tree_id: UUID, leaf: bytes) -> list[PathStep]:
     """The steps from a round's root, or the checkpoint's leaf, to the tree's root, from below.
 
     Raises LeafMissingError.

@@ -13,9 +13,13 @@ from itertools import pairwise
 from struct import Struct
 
 HASH_BYTES = 32
+
 TILE_WIDTH = 256
+
 TILE_BYTES = TILE_WIDTH * HASH_BYTES
+
 _LEVELS = 8
+
 # 1,024 leaves and all that is computed above them stay in a core's cache.
 _CHUNK_BYTES = 4 * TILE_BYTES
 
@@ -45,7 +49,7 @@ class RoundTree:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class PathStep:
     """One level of a path: the two children, and which of them the path comes from."""
 
     left: bytes
@@ -80,19 +84,19 @@ def require_ascending(leaves: bytes) -> None:
             raise LeafOrderError(f"leaf {after.hex()} does not come after {before.hex()}")
 
 
-def tile_path(tile: bytes, position: int, *, top: bool) -> list[Step]:
+def tile_path(tile: bytes, position: int, *, top: bool) -> list[PathStep]:
     """The steps from hash `position` of a tile to the tile's own top, from below.
 
     A tile below the top always climbs eight levels, even from one hash: its level of the tree has
     others. The top tile ends at the root.
     """
-    steps: list[Step] = []
+    steps: list[PathStep] = []
     level = tile
     while (len(level) > HASH_BYTES) if top else len(steps) < _LEVELS:
         level = _even(level)
         left = (position & ~1) * HASH_BYTES
         children = level[left : left + HASH_BYTES], level[left + HASH_BYTES : left + 2 * HASH_BYTES]
-        steps.append(Step(*children, from_right=bool(position & 1)))
+        steps.append(PathStep(*children, from_right=bool(position & 1)))
         level, position = _parents(level), position >> 1
     return steps
 

@@ -15,7 +15,7 @@ from proof.core.errors import ProofError
 from proof.db import Connection, Database
 from proof.db.session import kept_open
 from proof.timestamps.trees import queries
-from proof.timestamps.trees.merkle import HASH_BYTES, RoundTree, Step, build, tile_path
+from proof.timestamps.trees.merkle import HASH_BYTES, PathStep, RoundTree, build, tile_path
 from proof.timestamps.types import Currency
 
 # A larger tree is built beside the event loop: from about here on it would be held up noticeably.
@@ -47,7 +47,7 @@ async def seal_next(database: Database) -> bool:
     return True
 
 
-async def path(connection: Connection, round_id: int, leaf: bytes) -> list[Step]:
+async def path(connection: Connection, round_id: int, leaf: bytes) -> list[PathStep]:
     """The steps from a leaf to its round's root, from below. Raises LeafMissingError."""
     steps = steps_over(await queries.tiles_above(connection, round_id, leaf), leaf)
     if steps is None:
@@ -55,12 +55,12 @@ async def path(connection: Connection, round_id: int, leaf: bytes) -> list[Step]
     return steps
 
 
-def steps_over(rows: Sequence[Any], leaf: bytes) -> list[Step] | None:
+def steps_over(rows: Sequence[Any], leaf: bytes) -> list[PathStep] | None:
     """The steps from a leaf over its tiles, from below; None when the lowest does not hold it."""
     position = _position(rows[0]["hashes"], leaf) if rows else None
     if position is None:
         return None
-    steps: list[Step] = []
+    steps: list[PathStep] = []
     for row in rows:
         steps += tile_path(row["hashes"], position, top=row is rows[-1])
         position = row["position"] % 256

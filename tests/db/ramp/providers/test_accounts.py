@@ -9,7 +9,7 @@ from tests.db.ramp.providers.conftest import Scene
 from tests.support.partners import issued
 
 from proof.core.errors import ConflictError, InvalidInputError, NotFoundError
-from proof.partners.audit import Actor, Wanted, newest_entries
+from proof.partners.audit import Actor, AuditQuery, newest_entries
 from proof.partners.types import Environment
 from proof.ramp.providers.accounts import (
     LONGEST_CREDENTIAL,
@@ -120,7 +120,7 @@ def test_credentials_are_sealed_and_in_no_entry_or_representation(scene: Scene) 
 
     async def entries() -> Any:
         async with at.database.connection() as connection:
-            return await newest_entries(connection, 5, Wanted(scene.partner.partner_id))
+            return await newest_entries(connection, 5, AuditQuery(scene.partner.partner_id))
 
     remove(scene, PRODUCTION)
     newest = scene.run(entries())[:2]

@@ -114,7 +114,7 @@ def test_what_the_operator_changes_is_known_with_the_next_look(
             " (SELECT id FROM partner_environments WHERE widget_id = $1)",
             shop.widget_id(SANDBOX),
         )
-        await platform.look()
+        await platform.poll()
         assert (await open_session(platform, shop)).json["code"] == "WALLET_NOT_SUPPORTED"
         other = await open_session(platform, shop, SANDBOX, {"network": "ERC20"})
         assert other.status == 200

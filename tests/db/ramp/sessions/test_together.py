@@ -18,13 +18,13 @@ from proof.core.errors import DatabaseUnavailableError
 from proof.db import Database
 from proof.partners.types import Environment
 from proof.ramp import personal
-from proof.ramp.personal import Kind, Sealed
+from proof.ramp.personal import Kind, SealedValue
 from proof.ramp.sessions.opening import MAX_BATCH, Opener
-from proof.ramp.sessions.queries import Key, NewSession, Written
+from proof.ramp.sessions.queries import Key, NewSession, WriteResult
 
 Run = Callable[[Any], Any]
-OPENED = Written(free=True, opened=True)
-KNOWN = Written(free=True, opened=False)
+OPENED = WriteResult(free=True, opened=True)
+KNOWN = WriteResult(free=True, opened=False)
 HOUR = timedelta(hours=1)
 
 
@@ -53,7 +53,7 @@ class Site:
             network="TRC20",
             amount=Decimal("25.50"),
             parameters="{}",
-            personal=[Sealed(sealed.id, cast("Kind", kind), sealed.sealed)],
+            personal=[SealedValue(sealed.id, cast("Kind", kind), sealed.sealed)],
             init_lifetime=HOUR,
             partner_reference="",
         )
@@ -134,7 +134,7 @@ def test_a_key_under_way_elsewhere_opens_nothing_and_holds_nobody_back(
         async with platform.database.transaction() as tx:
             await tx.execute("SELECT pg_advisory_xact_lock($1)", _key("k").lock)
             done = await written(at.opener, at.new("a", "k"), at.new("b"))
-            assert done == [Written(free=False, opened=False), OPENED]
+            assert done == [WriteResult(free=False, opened=False), OPENED]
 
     run(scene())
 

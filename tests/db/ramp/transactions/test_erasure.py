@@ -43,8 +43,8 @@ from proof.partners.types import OnboardedPartner
 from proof.ramp import personal
 from proof.ramp.providers import accounts
 from proof.ramp.providers.callbacks import REFUSED_IDENTITY
-from proof.ramp.providers.protocols import Verdict
-from proof.ramp.transactions.erasure import Erased, erase_user
+from proof.ramp.providers.protocols import ProviderStatus
+from proof.ramp.transactions.erasure import ErasureCounts, erase_user
 from proof.ramp.transactions.processing import process
 from proof.worker.loops import prune
 
@@ -68,12 +68,12 @@ def everywhere(run: Run[Any], database: Database, vault: Vault) -> Everywhere:
     return lambda: run(search())
 
 
-def erase(run: Run[Any], database: Database, vault: Vault, partner_id: str) -> Erased:
-    async def act() -> Erased:
+def erase(run: Run[Any], database: Database, vault: Vault, partner_id: str) -> ErasureCounts:
+    async def act() -> ErasureCounts:
         async with database.transaction() as tx:
             return await erase_user(tx, vault, partner_id, USER, Actor("cli"), START)
 
-    erased: Erased = run(act())
+    erased: ErasureCounts = run(act())
     return erased
 
 
@@ -124,7 +124,7 @@ def test_an_erased_person_is_nowhere(
     made = lived(run, database, vault, sandbox)
     before = run(records_of(database, made))
     erased = erase(run, database, vault, partner.partner_id)
-    assert erased == Erased(users=1, transactions=1, values=4, callbacks=3)
+    assert erased == ErasureCounts(users=1, transactions=1, values=4, callbacks=3)
     found = everywhere()
     assert {text: found.holding(text) for text in PERSONAL} == {text: set() for text in PERSONAL}
     assert {text: found.holding(text) for text in WRITTEN} == {text: set() for text in WRITTEN}
@@ -175,7 +175,9 @@ def test_a_change_during_the_erasure_hashes_nothing(
     async def at_once() -> None:
         async with database.transaction() as tx:
             await erase_user(tx, vault, partner.partner_id, USER, Actor("cli"), START)
-            moving = asyncio.create_task(hear(database, vault, said(made, Verdict.PROCESSING)))
+            moving = asyncio.create_task(
+                hear(database, vault, said(made, ProviderStatus.PROCESSING))
+            )
             await until(blocked)
         await moving
 
@@ -283,5 +285,5 @@ def test_a_personal_value_does_not_open_in_another_row(
         " WHERE kind = 'address'",
     ))  # fmt: skip
     with pytest.raises(SealError):
-        run(hear(database, vault, said(made, Verdict.COMPLETED)))
+        run(hear(database, vault, said(made, ProviderStatus.COMPLETED)))
     assert run(row_of(database, made))["status"] == "pending"

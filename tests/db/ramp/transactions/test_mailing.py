@@ -14,7 +14,7 @@ from proof.core.secrets import Vault
 from proof.db import Database
 from proof.mail import Mailer, MailError, Security
 from proof.partners.types import Environment
-from proof.ramp.providers.protocols import Verdict
+from proof.ramp.providers.protocols import ProviderStatus
 from proof.ramp.transactions.alerts import raise_alerts
 from proof.ramp.transactions.mailing import AlertMail
 from proof.ramp.transactions.transitions import Alert
@@ -90,7 +90,14 @@ def desk(run: Run, database: Database, vault: Vault) -> Desk:
 
 def test_an_alert_is_mailed_once_without_the_person(run: Run, desk: Desk) -> None:
     made = desk.transaction()
-    run(hear(desk.database, desk.vault, said(made, Verdict.UNDELIVERABLE), now=desk.clock.now()))
+    run(
+        hear(
+            desk.database,
+            desk.vault,
+            said(made, ProviderStatus.UNDELIVERABLE),
+            now=desk.clock.now(),
+        )
+    )
     with relay() as found:
         mailer = Mailer("127.0.0.1", found.port, Security.NONE, "Proof <proof@proof.example>")
         mail = AlertMail(desk.database, desk.clock, mailer, OPERATOR)

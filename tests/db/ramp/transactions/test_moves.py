@@ -12,20 +12,24 @@ from tests.support.ramp import hear, make_transaction, row_of, said
 
 from proof.core.secrets import Vault
 from proof.db import Database
-from proof.ramp.providers.protocols import Verdict
+from proof.ramp.providers.protocols import ProviderStatus
 from proof.ramp.transactions import queries
-from proof.ramp.transactions.queries import Locked
-from proof.ramp.transactions.state import State
+from proof.ramp.transactions.queries import LockedTransaction
+from proof.ramp.transactions.state import TransactionState
 from proof.ramp.types import Status
 
-Doctor = Callable[[Locked], tuple[Locked, State]]
+Doctor = Callable[[LockedTransaction], tuple[LockedTransaction, TransactionState]]
 
 
-def _final(locked: Locked, status: Status, count: int) -> tuple[Locked, State]:
+def _final(
+    locked: LockedTransaction, status: Status, count: int
+) -> tuple[LockedTransaction, TransactionState]:
     return locked, replace(locked.state, status=status, event_count=count)
 
 
-def _from(locked: Locked, was: Status, status: Status) -> tuple[Locked, State]:
+def _from(
+    locked: LockedTransaction, was: Status, status: Status
+) -> tuple[LockedTransaction, TransactionState]:
     return _final(replace(locked, state=replace(locked.state, status=was)), status, 9)
 
 
@@ -94,7 +98,7 @@ async def _locked(database: Database, ids: list[UUID]) -> None:
 
 async def _processing(database: Database, vault: Vault, owner: int) -> UUID:
     made = await make_transaction(database, vault, owner)
-    await hear(database, vault, said(made, Verdict.PROCESSING))
+    await hear(database, vault, said(made, ProviderStatus.PROCESSING))
     return made
 
 

@@ -16,14 +16,14 @@ from tests.support.ramp import make_transaction, published_of, said
 
 from proof.ramp import clock as ramp_clock
 from proof.ramp.errors import ProviderUnavailableError
-from proof.ramp.providers.protocols import Verdict
-from proof.ramp.transactions import looks
+from proof.ramp.providers.protocols import ProviderStatus
+from proof.ramp.transactions import polling
 from proof.ramp.transactions.reconciler import LEASE, LONGEST_PAUSE
 
 
 def test_a_lost_callback_ends_right_all_the_same(scene: Reconciliation) -> None:
     made = scene.made()
-    paid, sent = said(made, Verdict.PROCESSING), said(made, Verdict.COMPLETED)
+    paid, sent = said(made, ProviderStatus.PROCESSING), said(made, ProviderStatus.COMPLETED)
     scene.provider.answers[made] = [paid, sent]
     scene.step()
     assert scene.row(made)["status"] == "completed"
@@ -50,10 +50,10 @@ def test_looks_are_ever_further_apart_until_it_moves(scene: Reconciliation) -> N
         pauses.append((next_at - scene.clock.now()).total_seconds())
         scene.clock.moment = next_at
     assert pauses == [60, 120, 240, 480, 960, 1920, 3600, 3600, 3600]
-    scene.provider.answers[made] = [said(made, Verdict.PROCESSING)]
+    scene.provider.answers[made] = [said(made, ProviderStatus.PROCESSING)]
     scene.step()
     row = scene.row(made)
-    assert row["next_poll_at"] - scene.clock.now() == looks.FIRST_LOOK
+    assert row["next_poll_at"] - scene.clock.now() == polling.FIRST_POLL
 
 
 def test_a_session_that_is_over_fails_once_the_provider_was_asked(scene: Reconciliation) -> None:
@@ -63,7 +63,7 @@ def test_a_session_that_is_over_fails_once_the_provider_was_asked(scene: Reconci
     scene.step()
     assert scene.row(made)["status"] == "pending"
 
-    scene.provider.answers[made] = [said(made, Verdict.DECLINED)]
+    scene.provider.answers[made] = [said(made, ProviderStatus.DECLINED)]
     scene.clock.turn(hours=1)
     scene.step()
     assert scene.row(made)["status"] == "failed"
@@ -79,9 +79,9 @@ def test_a_session_that_is_over_without_an_attempt_has_expired(scene: Reconcilia
     assert (row["status"], row["failure_reason"]) == ("failed", "session_expired")
 
 
-@pytest.mark.parametrize("verdict", [Verdict.PENDING, Verdict.UNKNOWN])
+@pytest.mark.parametrize("verdict", [ProviderStatus.PENDING, ProviderStatus.UNKNOWN])
 def test_an_operation_that_may_still_take_money_keeps_it_open_and_alerts(
-    scene: Reconciliation, verdict: Verdict
+    scene: Reconciliation, verdict: ProviderStatus
 ) -> None:
     made = scene.made()
     scene.provider.answers[made] = [said(made, verdict)]
@@ -96,10 +96,13 @@ def test_an_operation_that_may_still_take_money_keeps_it_open_and_alerts(
 
 @pytest.mark.parametrize(
     ("kind", "verdicts"),
-    [("sell", [Verdict.UNKNOWN]), ("buy", [Verdict.UNKNOWN, Verdict.DECLINED])],
+    [
+        ("sell", [ProviderStatus.UNKNOWN]),
+        ("buy", [ProviderStatus.UNKNOWN, ProviderStatus.DECLINED]),
+    ],
 )
 def test_a_status_we_do_not_know_ends_nothing(
-    scene: Reconciliation, kind: str, verdicts: list[Verdict]
+    scene: Reconciliation, kind: str, verdicts: list[ProviderStatus]
 ) -> None:
     """The window of a sell is over and the attempt of a buy is dead: alone, either would end it."""
     made = scene.made(kind)
@@ -112,7 +115,7 @@ def test_a_status_we_do_not_know_ends_nothing(
     row = scene.row(made)
     assert (row["status"], row["alert"]) == ("pending", "unknown_status")
 
-    scene.provider.answers[made] = [said(made, Verdict.DECLINED)]
+    scene.provider.answers[made] = [said(made, ProviderStatus.DECLINED)]
     scene.clock.turn(hours=2)
     scene.step()
     assert scene.row(made)["status"] == "failed"
@@ -120,7 +123,7 @@ def test_a_status_we_do_not_know_ends_nothing(
 
 def test_a_payment_found_at_the_last_look_counts(scene: Reconciliation) -> None:
     made = scene.made()
-    scene.provider.answers[made] = [said(made, Verdict.PROCESSING)]
+    scene.provider.answers[made] = [said(made, ProviderStatus.PROCESSING)]
     scene.clock.turn(hours=25)
     scene.step()
     assert scene.row(made)["status"] == "processing"
@@ -129,7 +132,7 @@ def test_a_payment_found_at_the_last_look_counts(scene: Reconciliation) -> None:
 def test_a_sell_fails_six_hours_after_its_address_was_shown(scene: Reconciliation) -> None:
     made = scene.made("sell")
     scene.run(execute(scene.database, "UPDATE ramp_transactions SET deposit_shown_at = $1", START))
-    scene.provider.answers[made] = [said(made, Verdict.PENDING)]
+    scene.provider.answers[made] = [said(made, ProviderStatus.PENDING)]
     scene.clock.turn(hours=5, minutes=59)
     scene.step()
     row = scene.row(made)
@@ -141,7 +144,7 @@ def test_a_sell_fails_six_hours_after_its_address_was_shown(scene: Reconciliatio
 
 def test_a_providers_own_widget_shows_the_address_too(scene: Reconciliation) -> None:
     made = scene.made("sell")
-    waiting = said(made, Verdict.PENDING, awaits_deposit=True, occurred_at=START)
+    waiting = said(made, ProviderStatus.PENDING, awaits_deposit=True, occurred_at=START)
     scene.provider.answers[made] = [waiting]
     scene.step()
     later = replace(waiting, occurred_at=START + timedelta(hours=1))
@@ -162,7 +165,7 @@ def test_a_time_from_before_the_transaction_is_not_when_its_address_was_shown(
     made = scene.made("sell")
     long_ago = START - timedelta(days=9)
     scene.provider.answers[made] = [
-        said(made, Verdict.PENDING, awaits_deposit=True, occurred_at=long_ago)
+        said(made, ProviderStatus.PENDING, awaits_deposit=True, occurred_at=long_ago)
     ]
     for _ in range(2):
         scene.step()
@@ -187,7 +190,7 @@ def test_a_sandbox_clock_moved_ends_it_at_once(scene: Reconciliation) -> None:
 
 def test_coins_in_flight_for_a_day_alert_once(scene: Reconciliation) -> None:
     made = scene.made()
-    scene.provider.answers[made] = [said(made, Verdict.PROCESSING)]
+    scene.provider.answers[made] = [said(made, ProviderStatus.PROCESSING)]
     scene.step()
     scene.clock.turn(hours=24, seconds=1)
     scene.step()
@@ -205,7 +208,7 @@ def test_coins_in_flight_for_a_day_alert_once(scene: Reconciliation) -> None:
 def test_a_broken_adapter_holds_up_only_its_own(scene: Reconciliation) -> None:
     broken, whole = (scene.made() for _ in range(2))
     scene.provider.answers[broken] = ZeroDivisionError("a fault of ours")
-    scene.provider.answers[whole] = [said(whole, Verdict.COMPLETED)]
+    scene.provider.answers[whole] = [said(whole, ProviderStatus.COMPLETED)]
     scene.step()
     assert scene.row(whole)["status"] == "completed"
     row = scene.row(broken)
@@ -218,18 +221,18 @@ def test_an_answer_about_another_transaction_is_not_applied(
     other = scene.run(make_transaction(scene.database, scene.vault, owner, at=START))
     scene.run(open_session(scene.database, other))
     made = scene.made()
-    scene.provider.answers[made] = [said(other, Verdict.COMPLETED)]
+    scene.provider.answers[made] = [said(other, ProviderStatus.COMPLETED)]
     scene.step()
     assert scene.row(other)["status"] == "pending"
 
 
 def test_a_worker_that_died_after_its_claim_is_followed_by_another(scene: Reconciliation) -> None:
     made = scene.made()
-    scene.provider.answers[made] = [said(made, Verdict.COMPLETED)]
+    scene.provider.answers[made] = [said(made, ProviderStatus.COMPLETED)]
 
     async def claim_and_die() -> list[UUID]:
         async with scene.database.transaction() as tx:
-            return await looks.claim_due(tx, scene.clock.now(), scene.clock.now() + LEASE, 10)
+            return await polling.claim_due(tx, scene.clock.now(), scene.clock.now() + LEASE, 10)
 
     assert scene.run(claim_and_die()) == [made]
     scene.step()
@@ -245,13 +248,13 @@ def test_a_provider_that_is_away_is_asked_about_one_and_not_waited_for_by_all(
     made = [scene.made() for _ in range(3)]
     for one in made:
         scene.provider.answers[one] = ProviderUnavailableError("away")
-        scene.run(scene.reconciler.look(one))
+        scene.run(scene.reconciler.poll(one))
     assert len(scene.provider.asked) == 1
 
     scene.clock.turn(hours=25)
-    scene.provider.answers = {one: [said(one, Verdict.DECLINED)] for one in made}
+    scene.provider.answers = {one: [said(one, ProviderStatus.DECLINED)] for one in made}
     for one in made:
-        scene.run(scene.reconciler.look(one))
+        scene.run(scene.reconciler.poll(one))
     assert len(scene.provider.asked) == 4
     assert {scene.row(one)["status"] for one in made} == {"failed"}
 
@@ -259,7 +262,7 @@ def test_a_provider_that_is_away_is_asked_about_one_and_not_waited_for_by_all(
 def test_an_answer_that_cannot_be_written_is_told_once(scene: Reconciliation) -> None:
     made = scene.made()
     # PostgreSQL takes no NUL in text.
-    scene.provider.answers[made] = [said(made, Verdict.PROCESSING, said="buy: \0")]
+    scene.provider.answers[made] = [said(made, ProviderStatus.PROCESSING, said="buy: \0")]
     alerted = []
     for _ in range(2):
         scene.step()

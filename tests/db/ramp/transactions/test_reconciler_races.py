@@ -11,8 +11,8 @@ from tests.db.ramp.transactions.scene import (
 from tests.support.ramp import said
 
 from proof.ramp import clock as ramp_clock
-from proof.ramp.providers.protocols import Account, Observation, Subject, Verdict
-from proof.ramp.transactions import looks
+from proof.ramp.providers.protocols import Account, Observation, ProviderStatus, Subject
+from proof.ramp.transactions import polling
 from proof.ramp.types import KycStatus
 
 
@@ -51,10 +51,10 @@ def test_an_answer_from_before_the_deadline_ends_nothing_after_it(scene: Reconci
 
     provider = SlowProvider(meanwhile=deadline_passes)
     reconciler = scene.asking(provider)
-    scene.run(reconciler.look(made))
+    scene.run(reconciler.poll(made))
     assert scene.row(made)["status"] == "pending"
 
-    scene.run(reconciler.look(made))
+    scene.run(reconciler.poll(made))
     assert scene.row(made)["status"] == "failed"
 
 
@@ -65,10 +65,10 @@ def test_who_is_to_be_asked_at_once_is_not_put_off_by_the_answer_under_way(
 
     async def an_end_is_called_back() -> None:
         async with scene.database.transaction() as tx:
-            await looks.ask_now(tx, [(made, scene.sandbox)], scene.clock.now())
+            await polling.ask_now(tx, [(made, scene.sandbox)], scene.clock.now())
 
     provider = SlowProvider(meanwhile=an_end_is_called_back)
-    provider.answers[made] = [said(made, Verdict.PENDING)]
+    provider.answers[made] = [said(made, ProviderStatus.PENDING)]
     scene.run(scene.asking(provider).step())
     assert scene.row(made)["next_poll_at"] == scene.clock.now()
 
@@ -93,7 +93,7 @@ def test_a_transaction_not_begun_does_not_unlearn_what_another_taught(
 ) -> None:
     made = scene.made()
     scene.run(execute(scene.database, "UPDATE ramp_users SET kyc = 'pending'"))
-    scene.run(scene.asking(KnowingProvider()).look(made))
+    scene.run(scene.asking(KnowingProvider()).poll(made))
 
     async def kyc() -> object:
         async with scene.database.connection() as connection:

@@ -30,8 +30,8 @@ from proof.partners.audit import Actor, newest_entries
 from proof.partners.types import OnboardedPartner
 from proof.ramp import personal
 from proof.ramp.clock import advance
-from proof.ramp.providers.protocols import Verdict
-from proof.ramp.transactions.service import Outcome, Statement, observe_all, resolve
+from proof.ramp.providers.protocols import ProviderStatus
+from proof.ramp.transactions.service import ObservationResult, Statement, observe_all, resolve
 from proof.ramp.transactions.transitions import Alert
 from proof.ramp.types import Status
 
@@ -52,9 +52,9 @@ def transaction(run: Run[Any], database: Database, vault: Vault, owner: int) -> 
 def test_a_change_is_one_row_one_record_and_one_body(
     run: Run[Any], database: Database, vault: Vault, transaction: UUID, partner: OnboardedPartner
 ) -> None:
-    [outcome] = run(hear(database, vault, said(transaction, Verdict.PROCESSING, **PAID)))
+    [outcome] = run(hear(database, vault, said(transaction, ProviderStatus.PROCESSING, **PAID)))
 
-    assert outcome == Outcome((Status.PROCESSING,))
+    assert outcome == ObservationResult((Status.PROCESSING,))
     [record] = run(records_of(database, transaction))
     [body] = run(published_of(database, transaction))
     told = json.loads(record)
@@ -97,7 +97,7 @@ def test_a_change_is_one_row_one_record_and_one_body(
 def test_no_personal_value_is_in_a_record_but_its_salted_hash_is(
     run: Run[Any], database: Database, vault: Vault, transaction: UUID
 ) -> None:
-    run(hear(database, vault, said(transaction, Verdict.COMPLETED)))
+    run(hear(database, vault, said(transaction, ProviderStatus.COMPLETED)))
 
     async def salts() -> Any:
         async with database.connection() as connection:
@@ -119,7 +119,7 @@ def test_no_personal_value_is_in_a_record_but_its_salted_hash_is(
 def test_a_provider_further_on_is_recorded_as_both_steps(
     run: Run[Any], database: Database, vault: Vault, transaction: UUID
 ) -> None:
-    [outcome] = run(hear(database, vault, said(transaction, Verdict.COMPLETED, **PAID)))
+    [outcome] = run(hear(database, vault, said(transaction, ProviderStatus.COMPLETED, **PAID)))
     assert outcome.statuses == (Status.PROCESSING, Status.COMPLETED)
     first, second = map(json.loads, run(records_of(database, transaction)))
     assert (first["status"], second["status"]) == ("processing", "completed")
@@ -131,8 +131,8 @@ def test_a_provider_further_on_is_recorded_as_both_steps(
 def test_movement_after_the_end_is_kept_and_alerts_once(
     run: Run[Any], database: Database, vault: Vault, transaction: UUID
 ) -> None:
-    late = said(transaction, Verdict.COMPLETED, said="withdraw: completed")
-    run(hear(database, vault, said(transaction, Verdict.CANCELLED), late, late))
+    late = said(transaction, ProviderStatus.COMPLETED, said="withdraw: completed")
+    run(hear(database, vault, said(transaction, ProviderStatus.CANCELLED), late, late))
 
     row = run(row_of(database, transaction))
     assert (row["status"], row["alert"], row["event_count"]) == ("cancelled", "moved_after_end", 1)
@@ -148,11 +148,11 @@ def test_movement_after_the_end_is_kept_and_alerts_once(
 def test_an_alert_that_was_cleared_is_not_raised_by_the_same_words(
     run: Run[Any], database: Database, vault: Vault, transaction: UUID
 ) -> None:
-    undelivered = said(transaction, Verdict.UNDELIVERABLE)
+    undelivered = said(transaction, ProviderStatus.UNDELIVERABLE)
     run(hear(database, vault, undelivered))
     assert run(row_of(database, transaction))["alert"] == Alert.UNDELIVERABLE
 
-    async def confirm() -> Outcome:
+    async def confirm() -> ObservationResult:
         async with database.transaction() as tx:
             how = (Status.FAILED, "money sent back", Actor("cli"), NOW)
             return await resolve(tx, vault, transaction, *how)
@@ -166,7 +166,13 @@ def test_an_alert_that_was_cleared_is_not_raised_by_the_same_words(
 def test_a_crypto_amount_other_than_agreed_is_taken_and_alerts(
     run: Run[Any], database: Database, vault: Vault, transaction: UUID
 ) -> None:
-    run(hear(database, vault, said(transaction, Verdict.PROCESSING, crypto_amount=Decimal("49.5"))))
+    run(
+        hear(
+            database,
+            vault,
+            said(transaction, ProviderStatus.PROCESSING, crypto_amount=Decimal("49.5")),
+        )
+    )
     row = run(row_of(database, transaction))
     assert (row["crypto_amount"], row["alert"]) == (Decimal("49.5"), "amount_differs")
 
@@ -180,7 +186,7 @@ def test_what_is_no_amount_is_not_taken(
         "fiat_amount": Decimal(amount),
         "fiat_currency": "EUR",
     }
-    run(hear(database, vault, said(transaction, Verdict.PROCESSING, **wrong)))
+    run(hear(database, vault, said(transaction, ProviderStatus.PROCESSING, **wrong)))
     row = run(row_of(database, transaction))
     assert row["crypto_amount"] == Decimal("50.000000000000000001")
     assert (row["fiat_amount"], row["alert"]) == (None, "amount_differs")
@@ -189,7 +195,7 @@ def test_what_is_no_amount_is_not_taken(
 def test_money_of_an_attempt_that_failed_is_not_shown(
     run: Run[Any], database: Database, vault: Vault, transaction: UUID
 ) -> None:
-    run(hear(database, vault, said(transaction, Verdict.FAILED, **PAID)))
+    run(hear(database, vault, said(transaction, ProviderStatus.FAILED, **PAID)))
     [body] = map(json.loads, run(published_of(database, transaction)))
     assert (body["status"], body["fiat_currency"], body["fiat_amount"]) == ("failed", "", "")
 
@@ -199,27 +205,34 @@ def test_an_account_speaks_for_its_own_environment_alone(
 ) -> None:
     """A partner's provider account must not end another partner's transactions."""
 
-    async def forge() -> list[Outcome]:
-        statement = Statement(said(transaction, Verdict.COMPLETED), sandbox)
+    async def forge() -> list[ObservationResult]:
+        statement = Statement(said(transaction, ProviderStatus.COMPLETED), sandbox)
         async with database.transaction() as tx:
             return await observe_all(tx, vault, [statement], NOW)
 
-    assert run(forge()) == [Outcome(known=False)]
+    assert run(forge()) == [ObservationResult(known=False)]
     assert run(row_of(database, transaction))["status"] == "pending"
 
 
 def test_a_transaction_there_is_not_is_no_failure(
     run: Run[Any], database: Database, vault: Vault
 ) -> None:
-    assert run(hear(database, vault, said(uuid4(), Verdict.COMPLETED))) == [Outcome(known=False)]
+    assert run(hear(database, vault, said(uuid4(), ProviderStatus.COMPLETED))) == [
+        ObservationResult(known=False)
+    ]
 
 
 def test_a_batch_of_statements_about_one_transaction_is_applied_in_order(
     run: Run[Any], database: Database, vault: Vault, transaction: UUID, owner: int
 ) -> None:
-    verdicts = (Verdict.PENDING, Verdict.PROCESSING, Verdict.PROCESSING, Verdict.COMPLETED)
+    verdicts = (
+        ProviderStatus.PENDING,
+        ProviderStatus.PROCESSING,
+        ProviderStatus.PROCESSING,
+        ProviderStatus.COMPLETED,
+    )
 
-    async def at_once() -> list[Outcome]:
+    async def at_once() -> list[ObservationResult]:
         statements = [Statement(said(transaction, verdict), owner) for verdict in verdicts]
         async with database.transaction() as tx:
             return await observe_all(tx, vault, statements, NOW)
@@ -244,14 +257,14 @@ def test_times_are_those_of_the_sandbox(
             return await advance(tx, sandbox, 3600, Fixed())
 
     assert run(ahead()) == NOW + timedelta(hours=1)
-    run(hear(database, vault, said(made, Verdict.PROCESSING)))
+    run(hear(database, vault, said(made, ProviderStatus.PROCESSING)))
     assert run(row_of(database, made))["updated_at"] == NOW + timedelta(hours=1)
 
 
 def test_resolving_is_audited_with_its_reason(
     run: Run[Any], database: Database, vault: Vault, transaction: UUID, partner: OnboardedPartner
 ) -> None:
-    run(hear(database, vault, said(transaction, Verdict.UNDELIVERABLE)))
+    run(hear(database, vault, said(transaction, ProviderStatus.UNDELIVERABLE)))
 
     async def act() -> Any:
         async with database.transaction() as tx:
@@ -270,10 +283,10 @@ def test_resolving_is_audited_with_its_reason(
 @pytest.mark.parametrize(
     ("kind", "before", "expected"),
     [
-        ("buy", Verdict.PROCESSING, "delivery_failed"),
-        ("sell", Verdict.PROCESSING, "payout_failed"),
-        ("buy", Verdict.PENDING, "other"),
-        ("sell", Verdict.PENDING, "other"),
+        ("buy", ProviderStatus.PROCESSING, "delivery_failed"),
+        ("sell", ProviderStatus.PROCESSING, "payout_failed"),
+        ("buy", ProviderStatus.PENDING, "other"),
+        ("sell", ProviderStatus.PENDING, "other"),
     ],
 )
 def test_what_an_operator_ends_says_what_did_not_come(
@@ -282,7 +295,7 @@ def test_what_an_operator_ends_says_what_did_not_come(
     vault: Vault,
     sandbox: int,
     kind: str,
-    before: Verdict,
+    before: ProviderStatus,
     expected: str,
 ) -> None:
     made = run(make_transaction(database, vault, sandbox, kind=kind))
@@ -315,7 +328,7 @@ def test_an_end_is_not_resolved_away(
     reason: str,
     error: type[Exception],
 ) -> None:
-    run(hear(database, vault, said(transaction, Verdict.COMPLETED)))
+    run(hear(database, vault, said(transaction, ProviderStatus.COMPLETED)))
 
     async def act() -> None:
         async with database.transaction() as tx:

@@ -31,7 +31,7 @@ from proof.core.secrets import Vault
 from proof.db import Database
 from proof.events import relay
 from proof.partners.audit import Actor
-from proof.ramp.providers.protocols import Observation, Verdict
+from proof.ramp.providers.protocols import Observation, ProviderStatus
 from proof.ramp.transactions import queries
 from proof.ramp.transactions.service import Statement, end, observe_all, resolve
 from proof.ramp.types import FailureReason, Status
@@ -50,17 +50,17 @@ class Model:
     def status(self) -> str:
         return self.taken[-1] if self.taken else "pending"
 
-    def hear(self, verdict: Verdict) -> None:
+    def hear(self, verdict: ProviderStatus) -> None:
         if self.status in ENDS:
             return
         paid = self.status == "processing"
-        if verdict in {Verdict.PROCESSING, Verdict.UNDELIVERABLE} and not paid:
+        if verdict in {ProviderStatus.PROCESSING, ProviderStatus.UNDELIVERABLE} and not paid:
             self.taken.append("processing")
-        elif verdict is Verdict.COMPLETED:
+        elif verdict is ProviderStatus.COMPLETED:
             self.taken += ["completed"] if paid else ["processing", "completed"]
-        elif verdict is Verdict.FAILED:
+        elif verdict is ProviderStatus.FAILED:
             self.taken.append("failed")
-        elif verdict is Verdict.CANCELLED and not paid:
+        elif verdict is ProviderStatus.CANCELLED and not paid:
             self.taken.append("cancelled")
 
 
@@ -86,8 +86,8 @@ class Providers(RuleBasedStateMachine):
         self.models = {one: Model() for one in self.made}
         self.moments = itertools.count(1)
 
-    @rule(target=past, which=st.integers(0, 1), verdict=st.sampled_from(Verdict))
-    def provider_speaks(self, which: int, verdict: Verdict) -> Observation:
+    @rule(target=past, which=st.integers(0, 1), verdict=st.sampled_from(ProviderStatus))
+    def provider_speaks(self, which: int, verdict: ProviderStatus) -> Observation:
         """Something happens over there; it reaches us now."""
         word = self._said(which, verdict)
         self._deliver([word])
@@ -96,10 +96,10 @@ class Providers(RuleBasedStateMachine):
     @rule(
         target=past,
         words=st.lists(
-            st.tuples(st.integers(0, 1), st.sampled_from(Verdict)), min_size=1, max_size=4
+            st.tuples(st.integers(0, 1), st.sampled_from(ProviderStatus)), min_size=1, max_size=4
         ),
     )
-    def provider_speaks_and_nothing_arrives(self, words: list[tuple[int, Verdict]]) -> Any:
+    def provider_speaks_and_nothing_arrives(self, words: list[tuple[int, ProviderStatus]]) -> Any:
         return multiple(*(self._said(which, verdict) for which, verdict in words))
 
     @rule(words=st.lists(past, min_size=1, max_size=5))
@@ -149,7 +149,7 @@ class Providers(RuleBasedStateMachine):
             assert model.status in ENDS - {status.value}
         else:
             assert model.status not in ENDS - {status.value}
-            model.hear(Verdict(status.value))
+            model.hear(ProviderStatus(status.value))
 
     @rule(limit=st.integers(1, 3))
     def events_are_relayed(self, limit: int) -> None:
@@ -187,7 +187,7 @@ class Providers(RuleBasedStateMachine):
 
         assert self.run(differing()) == 0
 
-    def _said(self, which: int, verdict: Verdict) -> Observation:
+    def _said(self, which: int, verdict: ProviderStatus) -> Observation:
         moment = BEGUN + timedelta(seconds=next(self.moments))
         return said(self.made[which], verdict, occurred_at=moment)
 

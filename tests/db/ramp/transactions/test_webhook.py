@@ -18,7 +18,7 @@ from proof.core.clock import SystemClock
 from proof.core.secrets import Vault
 from proof.db import Database
 from proof.outbound import OutboundClient
-from proof.ramp.providers.protocols import Verdict
+from proof.ramp.providers.protocols import ProviderStatus
 from proof.webhooks import Deliverer, set_endpoint
 
 FIELDS = {
@@ -49,7 +49,7 @@ def test_every_status_change_arrives_signed_and_numbered(
             await set_endpoint(tx, POLICY, owner, "transaction", receiver.url("/hook"))
         made = await make_transaction(database, vault, owner, at=START)
         money = {"fiat_currency": "EUR", "fiat_amount": Decimal("46.10")}
-        await hear(database, vault, said(made, Verdict.COMPLETED, **money), now=START)
+        await hear(database, vault, said(made, ProviderStatus.COMPLETED, **money), now=START)
         return made, await delivered(database, receiver, 2)
 
     with Receiver() as receiver:
@@ -76,7 +76,7 @@ def test_an_endpoint_of_another_purpose_gets_none(
             await set_endpoint(tx, POLICY, owner, "timestamp.tree", receiver.url("/trees"))
             await set_endpoint(tx, POLICY, owner, "transaction", receiver.url("/transactions"))
         made = await make_transaction(database, vault, owner, at=START)
-        await hear(database, vault, said(made, Verdict.CANCELLED), now=START)
+        await hear(database, vault, said(made, ProviderStatus.CANCELLED), now=START)
         return await delivered(database, receiver, 1)
 
     with Receiver() as receiver:

@@ -118,7 +118,7 @@ def test_a_lie_is_trouble_of_the_chain_and_nothing_else(
             chain.standing(),
             chain.build(ROOT, []),
             chain.build(ROOT, [candidate]),
-            chain.look([candidate]),
+            chain.poll([candidate]),
             chain.evidence(ROOT, candidate),
         )
         for result in await gather(*map(answered, calls), return_exceptions=True):
@@ -174,7 +174,7 @@ def test_a_node_that_has_finalized_nothing_yet_still_counts_blocks(
     liar.refused = "finalized"
 
     async def scene() -> None:
-        seen = await chain.look([candidate])
+        seen = await chain.poll([candidate])
         assert (seen.status, seen.settled) == (SubmitStatus.VERIFIED, False)
         await chain.close()
 

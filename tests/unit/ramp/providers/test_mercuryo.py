@@ -42,9 +42,9 @@ from proof.ramp.providers.protocols import (
     Account,
     ConfirmsEnds,
     Observation,
+    ProviderStatus,
     Reach,
     Subject,
-    Verdict,
 )
 from proof.ramp.types import FailureReason, KycStatus, TransactionType
 
@@ -70,14 +70,14 @@ SUBJECT = Subject(
 )
 # The contract's table, line by line.
 TABLE = {
-    Verdict.PENDING: [
+    ProviderStatus.PENDING: [
         *(("buy", one) for one in ("new", "pending", "descriptor_failed", "failed_exchange")),
         ("buy", "order_scheduled"),
         ("deposit", "new"),
         ("deposit", "pending"),
         ("sell", "new"),
     ],
-    Verdict.PROCESSING: [
+    ProviderStatus.PROCESSING: [
         ("buy", "paid"),
         ("withdraw", "new"),
         ("withdraw", "pending"),
@@ -85,12 +85,21 @@ TABLE = {
         ("deposit", "completed"),
         ("sell", "pending"),
     ],
-    Verdict.COMPLETED: [("withdraw", "completed"), ("sell", "succeeded"), ("sell", "completed")],
-    Verdict.UNDELIVERABLE: [("withdraw", "failed")],
-    Verdict.DECLINED: [("buy", "order_failed")],
-    Verdict.CANCELLED: [("buy", "cancelled")],
-    Verdict.FAILED: [("sell", "failed"), ("deposit", "failed")],
-    Verdict.UNKNOWN: [("buy", "completed"), ("withdraw", "paid"), ("invoice", "paid"), ("", "")],
+    ProviderStatus.COMPLETED: [
+        ("withdraw", "completed"),
+        ("sell", "succeeded"),
+        ("sell", "completed"),
+    ],
+    ProviderStatus.UNDELIVERABLE: [("withdraw", "failed")],
+    ProviderStatus.DECLINED: [("buy", "order_failed")],
+    ProviderStatus.CANCELLED: [("buy", "cancelled")],
+    ProviderStatus.FAILED: [("sell", "failed"), ("deposit", "failed")],
+    ProviderStatus.UNKNOWN: [
+        ("buy", "completed"),
+        ("withdraw", "paid"),
+        ("invoice", "paid"),
+        ("", ""),
+    ],
 }
 LINES = [(kind, status, verdict) for verdict, lines in TABLE.items() for kind, status in lines]
 
@@ -153,15 +162,19 @@ def test_the_contracts_vector_of_the_session_signature() -> None:
 
 
 @pytest.mark.parametrize(("kind", "status", "verdict"), LINES)
-def test_a_status_means_what_the_contract_says(kind: str, status: str, verdict: Verdict) -> None:
+def test_a_status_means_what_the_contract_says(
+    kind: str, status: str, verdict: ProviderStatus
+) -> None:
     found = read(callback(leg(kind, status, str(NAME))))
     assert (found.verdict, found.said) == (verdict, f"{kind}: {status}")
 
 
 def test_every_status_there_is_in_the_mapping_is_in_the_contracts_table() -> None:
     mapped = {(k, s): v for k, statuses in wire.VERDICTS.items() for s, v in statuses.items()}
-    mobile = {("mobile_pay", s): v for k, s, v in LINES if k == "buy" and v is not Verdict.UNKNOWN}
-    listed = {(k, s): v for k, s, v in LINES if v is not Verdict.UNKNOWN}
+    mobile = {
+        ("mobile_pay", s): v for k, s, v in LINES if k == "buy" and v is not ProviderStatus.UNKNOWN
+    }
+    listed = {(k, s): v for k, s, v in LINES if v is not ProviderStatus.UNKNOWN}
     assert mapped == listed | mobile
 
 
@@ -169,7 +182,7 @@ def test_every_status_there_is_in_the_mapping_is_in_the_contracts_table() -> Non
 def test_a_status_nobody_knows_is_neither_success_nor_failure(kind: str, status: str) -> None:
     found = read(callback(leg(kind, status, str(NAME))))
     known = status in wire.VERDICTS.get(kind, {})
-    assert (found.verdict is Verdict.UNKNOWN) is not known
+    assert (found.verdict is ProviderStatus.UNKNOWN) is not known
 
 
 @pytest.mark.parametrize("spaced", [False, True])
@@ -250,7 +263,7 @@ def test_a_leg_with_anything_in_its_fields_is_read_or_refused(changes: dict[str,
         found = read(body)
     except CallbackRefusedError:
         return
-    assert found.verdict in Verdict
+    assert found.verdict in ProviderStatus
     assert found.crypto_amount is None or found.crypto_amount >= 0
 
 
@@ -290,7 +303,7 @@ def test_our_networks_have_names_there() -> None:
     assert names == {"TRC20": "TRON", "ERC20": "ETHEREUM", "BEP20": "BINANCESMARTCHAIN"}
 
 
-def poll(mercuryo: Mercuryo) -> list[tuple[str, Verdict]]:
+def poll(mercuryo: Mercuryo) -> list[tuple[str, ProviderStatus]]:
     said = asked(lambda adapter: adapter.poll(account(mercuryo.url), SUBJECT))
     assert {one.merchant_transaction_id for one in said} <= {NAME}
     return [(one.said, one.verdict) for one in said]
@@ -311,9 +324,9 @@ def test_asking_answers_every_leg_of_every_attempt_the_oldest_first(kind: str) -
             {"invoice": leg("invoice", "paid", name)},
         ]
         assert poll(mercuryo) == [
-            (f"{kind}: order_failed", Verdict.DECLINED),
-            (f"{kind}: paid", Verdict.PROCESSING),
-            ("withdraw: completed", Verdict.COMPLETED),
+            (f"{kind}: order_failed", ProviderStatus.DECLINED),
+            (f"{kind}: paid", ProviderStatus.PROCESSING),
+            ("withdraw: completed", ProviderStatus.COMPLETED),
         ]
         assert asked(lambda one: one.kyc(account(mercuryo.url), SUBJECT)) is KycStatus.VERIFIED
 
@@ -323,13 +336,13 @@ def test_a_sale_is_a_deposit_and_a_sell() -> None:
         assert poll(mercuryo) == []
         assert asked(lambda one: one.kyc(account(mercuryo.url), SUBJECT)) is KycStatus.NOT_STARTED
         mercuryo.transactions = [{"sell": leg("sell", "new", str(NAME)), "deposit": None}]
-        assert poll(mercuryo) == [("sell: new", Verdict.PENDING)]
+        assert poll(mercuryo) == [("sell: new", ProviderStatus.PENDING)]
         assert asked(lambda one: one.kyc(account(mercuryo.url), SUBJECT)) is KycStatus.PENDING
         mercuryo.transactions[0]["deposit"] = leg("deposit", "completed", str(NAME))
         mercuryo.transactions[0]["sell"]["status"] = "succeeded"
         assert poll(mercuryo) == [
-            ("deposit: completed", Verdict.PROCESSING),
-            ("sell: succeeded", Verdict.COMPLETED),
+            ("deposit: completed", ProviderStatus.PROCESSING),
+            ("sell: succeeded", ProviderStatus.COMPLETED),
         ]
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proof.core.errors import ConflictError
-from proof.ramp.providers.protocols import AttemptResult, PaymentMethod, Verdict
+from proof.ramp.providers.protocols import AttemptResult, PaymentMethod, ProviderStatus
 from proof.ramp.providers.sandbox.outcomes import OUTCOMES, Name
 from proof.ramp.providers.sandbox.play import DEPOSIT_WINDOW, Operation, Play, Post, first_kyc
 from proof.ramp.providers.sandbox.wire import VERDICTS, Leg
@@ -19,10 +19,10 @@ NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 LATER = NOW + timedelta(days=1)
 BUY, SELL = TransactionType.BUY, TransactionType.SELL
 ENDS = {
-    Verdict.COMPLETED: Status.COMPLETED,
-    Verdict.FAILED: Status.FAILED,
-    Verdict.CANCELLED: Status.CANCELLED,
-    Verdict.UNDELIVERABLE: Status.PROCESSING,
+    ProviderStatus.COMPLETED: Status.COMPLETED,
+    ProviderStatus.FAILED: Status.FAILED,
+    ProviderStatus.CANCELLED: Status.CANCELLED,
+    ProviderStatus.UNDELIVERABLE: Status.PROCESSING,
 }
 
 
@@ -52,7 +52,7 @@ def said(play: Play) -> list[str]:
     return [f"{one.leg}: {one.status}" for one in play.operation.said]
 
 
-def verdicts(posts: list[Post]) -> list[Verdict]:
+def verdicts(posts: list[Post]) -> list[ProviderStatus]:
     ordered = sorted(posts, key=lambda one: one.at)
     return [VERDICTS[one.statement.leg, one.statement.status] for one in ordered]
 
@@ -203,8 +203,8 @@ def test_callbacks_get_lost_come_twice_late_or_out_of_order() -> None:
     assert len(scripted(BUY, Name.CALLBACK_TWICE).posts) == 2 * len(plain)
     late = scripted(BUY, Name.CALLBACK_LATE).posts
     assert min(one.at - one.statement.at for one in late) == timedelta(minutes=10)
-    assert verdicts(plain)[-1] is Verdict.COMPLETED
-    assert verdicts(scripted(BUY, Name.CALLBACKS_OUT_OF_ORDER).posts)[0] is Verdict.COMPLETED
+    assert verdicts(plain)[-1] is ProviderStatus.COMPLETED
+    assert verdicts(scripted(BUY, Name.CALLBACKS_OUT_OF_ORDER).posts)[0] is ProviderStatus.COMPLETED
 
 
 def test_a_scripted_user_is_not_scripted_otherwise() -> None:
@@ -260,7 +260,7 @@ def test_no_sequence_ends_twice_or_is_paid_and_given_up(
     final = [one for one in found if one in ENDS]
     assert len(final) <= 1
     assert not final or found[-1] in ENDS
-    assert not (Verdict.CANCELLED in found and Verdict.PROCESSING in found)
+    assert not (ProviderStatus.CANCELLED in found and ProviderStatus.PROCESSING in found)
     captured = [one for one in play.operation.attempts if one.result is AttemptResult.CAPTURED]
     assert len(captured) <= 1
     moments = [one.at for one in play.operation.said]

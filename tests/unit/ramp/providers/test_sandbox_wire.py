@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proof.ramp.errors import CallbackRefusedError
-from proof.ramp.providers.protocols import PaymentMethod, Verdict
+from proof.ramp.providers.protocols import PaymentMethod, ProviderStatus
 from proof.ramp.providers.sandbox import wire
 from proof.ramp.providers.sandbox.wire import CallbackBody
 
@@ -37,7 +37,7 @@ def body(**changes: Any) -> bytes:
 def test_a_callback_is_read_as_it_was_written() -> None:
     found = wire.translate(body())
     assert found.merchant_transaction_id == NAME
-    assert (found.verdict, found.said) == (Verdict.PROCESSING, "payment: captured")
+    assert (found.verdict, found.said) == (ProviderStatus.PROCESSING, "payment: captured")
     assert (found.crypto_amount, found.fiat_amount) == (Decimal("25.5"), Decimal("22.95"))
     assert (found.occurred_at, found.payment_method) == (AT, "card")
 
@@ -76,7 +76,7 @@ def test_callbacks_are_the_same_when_they_say_the_same() -> None:
 @given(st.text(), st.text())
 def test_a_status_nobody_knows_is_neither_success_nor_failure(leg: str, status: str) -> None:
     found = wire.translate(body(leg=leg, status=status))
-    assert found.verdict is Verdict.UNKNOWN or (leg, status) in [
+    assert found.verdict is ProviderStatus.UNKNOWN or (leg, status) in [
         (str(one), two) for one, two in wire.VERDICTS
     ]
 

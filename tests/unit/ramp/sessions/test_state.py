@@ -5,8 +5,8 @@ import pytest
 from tests.support.widget_states import Answerable, answerable
 from tests.support.widget_truth import facts_of
 
-from proof.ramp.providers.protocols import Progress, Verdict
-from proof.ramp.sessions.state import Step, end_of, masked
+from proof.ramp.providers.protocols import Progress, ProviderStatus
+from proof.ramp.sessions.state import WidgetStep, end_of, masked
 from proof.ramp.types import KycStatus, Status
 
 ANSWERS = answerable()
@@ -21,21 +21,26 @@ def test_an_answer_tells_what_has_happened(one: Answerable) -> None:
 @pytest.mark.parametrize("one", ANSWERS.values(), ids=ANSWERS)
 def test_a_step_is_what_the_facts_leave_to_do(one: Answerable) -> None:
     state, facts = one
-    assert (state.step is Step.DONE) == bool(facts.required & {"complete", "cancelled", "failed"})
-    assert (state.step is Step.REVIEW) == ("delayed" in facts.required)
-    assert (state.step is Step.PROCESSING) == ("paid" in facts.required)
+    assert (state.step is WidgetStep.DONE) == bool(
+        facts.required & {"complete", "cancelled", "failed"}
+    )
+    assert (state.step is WidgetStep.REVIEW) == ("delayed" in facts.required)
+    assert (state.step is WidgetStep.PROCESSING) == ("paid" in facts.required)
     if state.status.terminal:
         assert state.end is state.status
 
 
 def test_every_step_is_answered_but_the_hand_over_of_a_session_in_progress() -> None:
-    assert {one.state.step for one in ANSWERS.values()} == set(Step) - {Step.HANDOVER}
+    assert {one.state.step for one in ANSWERS.values()} == set(WidgetStep) - {WidgetStep.HANDOVER}
 
 
-@pytest.mark.parametrize("verdict", Verdict)
-def test_only_bad_news_is_ahead_of_the_record(verdict: Verdict) -> None:
+@pytest.mark.parametrize("verdict", ProviderStatus)
+def test_only_bad_news_is_ahead_of_the_record(verdict: ProviderStatus) -> None:
     progress = Progress(KycStatus.VERIFIED, "success", end=verdict)
-    expected = {Verdict.FAILED: Status.FAILED, Verdict.CANCELLED: Status.CANCELLED}.get(verdict)
+    expected = {
+        ProviderStatus.FAILED: Status.FAILED,
+        ProviderStatus.CANCELLED: Status.CANCELLED,
+    }.get(verdict)
     assert end_of(Status.PENDING, progress) is expected
 
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from proof.partners.types import Environment
 from proof.ramp.amounts import price_at
-from proof.ramp.providers.protocols import Observation, Verdict
-from proof.ramp.transactions.state import State, Step, advanced, observed
+from proof.ramp.providers.protocols import Observation, ProviderStatus
+from proof.ramp.transactions.state import StateChanges, TransactionState, advanced, observed
 from proof.ramp.transactions.transitions import Alert
 from proof.ramp.types import FailureReason, Status, TransactionType
 from proof.ramp.wire import explorer_url, money_fields
@@ -26,15 +26,15 @@ PAID: dict[str, Any] = {
     "fiat_amount": Decimal("46.10"),
     "fiat_fee": Decimal("1.10"),
 }
-NEW = State(Status.PENDING, 0, Decimal(50), "", None, None, None, NOW)
+NEW = TransactionState(Status.PENDING, 0, Decimal(50), "", None, None, None, NOW)
 
 
-def said(verdict: Verdict, **more: Any) -> Observation:
+def said(verdict: ProviderStatus, **more: Any) -> Observation:
     return Observation(NAME, verdict, "leg: word", NOW, **more)
 
 
-def heard(state: State, kind: TransactionType, *words: Observation) -> Step:
-    step = Step((), state, None)
+def heard(state: TransactionState, kind: TransactionType, *words: Observation) -> StateChanges:
+    step = StateChanges((), state, None)
     for word in words:
         step = observed(step.final, kind, word, NOW)
     return step
@@ -42,19 +42,19 @@ def heard(state: State, kind: TransactionType, *words: Observation) -> Step:
 
 @pytest.mark.parametrize(("kind", "rate"), [(BUY, "0.9"), (SELL, "0.944")])
 def test_the_rate_is_the_price_of_a_coin_before_fees(kind: TransactionType, rate: str) -> None:
-    final = heard(NEW, kind, said(Verdict.PROCESSING, **PAID)).final
+    final = heard(NEW, kind, said(ProviderStatus.PROCESSING, **PAID)).final
     assert final.rate == Decimal(rate)
 
 
 def test_without_a_fee_there_is_no_rate() -> None:
-    final = heard(NEW, BUY, said(Verdict.PROCESSING, **PAID | {"fiat_fee": None})).final
+    final = heard(NEW, BUY, said(ProviderStatus.PROCESSING, **PAID | {"fiat_fee": None})).final
     told = money_fields(lambda name: getattr(final, name))
     assert (told["fiat_amount"], told["fiat_fee"], told["rate"]) == ("46.10", "", "")
 
 
 @pytest.mark.parametrize("fee", ["-1", "NaN", "Infinity", "46.10", "99"])
 def test_a_fee_that_cannot_be_is_not_taken(fee: str) -> None:
-    step = heard(NEW, BUY, said(Verdict.PROCESSING, **PAID | {"fiat_fee": Decimal(fee)}))
+    step = heard(NEW, BUY, said(ProviderStatus.PROCESSING, **PAID | {"fiat_fee": Decimal(fee)}))
     assert (step.final.fiat_amount, step.final.fiat_fee) == (Decimal("46.10"), None)
     assert step.alert is Alert.AMOUNT_DIFFERS
 
@@ -70,7 +70,7 @@ def test_price_and_fee_are_the_amount(
 ) -> None:
     amount = price + fee if kind is BUY else price - fee
     money = {"fiat_currency": "EUR", "fiat_amount": amount, "fiat_fee": fee}
-    step = heard(replace(NEW, crypto_amount=crypto), kind, said(Verdict.COMPLETED, **money))
+    step = heard(replace(NEW, crypto_amount=crypto), kind, said(ProviderStatus.COMPLETED, **money))
     if amount <= 0:
         assert (step.final.fiat_amount, step.alert) == (None, Alert.AMOUNT_DIFFERS)
         return
@@ -79,10 +79,10 @@ def test_price_and_fee_are_the_amount(
         assert price_at(state.rate, crypto, price) == price
 
 
-@pytest.mark.parametrize("verdict", [Verdict.FAILED, Verdict.CANCELLED])
-@pytest.mark.parametrize("before", [(), (said(Verdict.PROCESSING, **PAID),)])
+@pytest.mark.parametrize("verdict", [ProviderStatus.FAILED, ProviderStatus.CANCELLED])
+@pytest.mark.parametrize("before", [(), (said(ProviderStatus.PROCESSING, **PAID),)])
 def test_nobody_gets_anything_of_a_sale_that_failed(
-    verdict: Verdict, before: tuple[Observation, ...]
+    verdict: ProviderStatus, before: tuple[Observation, ...]
 ) -> None:
     final = heard(NEW, SELL, *before, said(verdict, **PAID)).final
     told = money_fields(lambda name: getattr(final, name))
@@ -93,7 +93,7 @@ def test_nobody_gets_anything_of_a_sale_that_failed(
 
 
 def test_a_buy_that_was_paid_and_failed_keeps_what_was_paid() -> None:
-    paid = heard(NEW, BUY, said(Verdict.PROCESSING, **PAID)).final
+    paid = heard(NEW, BUY, said(ProviderStatus.PROCESSING, **PAID)).final
     reason = FailureReason.DELIVERY_FAILED
     final = advanced(paid, BUY, (Status.FAILED,), NOW, reason).final
     assert (final.fiat_amount, final.failure_reason) == (Decimal("46.10"), reason)
@@ -101,21 +101,24 @@ def test_a_buy_that_was_paid_and_failed_keeps_what_was_paid() -> None:
 
 def test_every_change_has_a_moment_of_its_own() -> None:
     behind = NOW - timedelta(hours=1)
-    first = observed(NEW, BUY, said(Verdict.COMPLETED), NOW)
+    first = observed(NEW, BUY, said(ProviderStatus.COMPLETED), NOW)
     tick = timedelta(microseconds=1)
     assert [one.updated_at for one in first.states] == [NOW + tick, NOW + 2 * tick]
-    paid = observed(NEW, BUY, said(Verdict.PROCESSING), NOW).final
+    paid = observed(NEW, BUY, said(ProviderStatus.PROCESSING), NOW).final
     # Another process's clock is behind.
-    assert observed(paid, BUY, said(Verdict.COMPLETED), behind).final.updated_at == NOW + 2 * tick
+    assert (
+        observed(paid, BUY, said(ProviderStatus.COMPLETED), behind).final.updated_at
+        == NOW + 2 * tick
+    )
     later = NOW + timedelta(seconds=1)
-    assert observed(paid, BUY, said(Verdict.COMPLETED), later).final.updated_at == later
+    assert observed(paid, BUY, said(ProviderStatus.COMPLETED), later).final.updated_at == later
 
 
 def test_a_failure_has_a_reason_and_nothing_else_does() -> None:
-    assert heard(NEW, BUY, said(Verdict.FAILED)).final.failure_reason is FailureReason.OTHER
-    told = said(Verdict.FAILED, failure_reason=FailureReason.IDENTITY_REFUSED)
+    assert heard(NEW, BUY, said(ProviderStatus.FAILED)).final.failure_reason is FailureReason.OTHER
+    told = said(ProviderStatus.FAILED, failure_reason=FailureReason.IDENTITY_REFUSED)
     assert heard(NEW, BUY, told).final.failure_reason is FailureReason.IDENTITY_REFUSED
-    for verdict in (Verdict.COMPLETED, Verdict.CANCELLED):
+    for verdict in (ProviderStatus.COMPLETED, ProviderStatus.CANCELLED):
         word = said(verdict, failure_reason=FailureReason.OTHER)
         assert all(not one.failure_reason for one in heard(NEW, BUY, word).states)
 
@@ -125,9 +128,9 @@ def test_money_that_was_told_too_late_to_be_a_change_is_in_the_next() -> None:
     delivered = heard(
         NEW,
         BUY,
-        said(Verdict.PROCESSING),
-        said(Verdict.PROCESSING, **PAID),
-        said(Verdict.COMPLETED),
+        said(ProviderStatus.PROCESSING),
+        said(ProviderStatus.PROCESSING, **PAID),
+        said(ProviderStatus.COMPLETED),
     )
     (completed,) = delivered.states
     assert (completed.fiat_amount, completed.rate) == (Decimal("46.10"), Decimal("0.9"))
@@ -149,7 +152,7 @@ def test_money_that_was_told_too_late_to_be_a_change_is_in_the_next() -> None:
 def test_what_a_provider_calls_a_transaction_is_a_name_and_a_link(
     name: str, url: str | None, kept: tuple[str, str]
 ) -> None:
-    word = said(Verdict.COMPLETED, chain_transaction=name, chain_transaction_url=url)
+    word = said(ProviderStatus.COMPLETED, chain_transaction=name, chain_transaction_url=url)
     final = heard(NEW, BUY, word).final
     assert (final.chain_transaction, final.chain_transaction_url) == kept
 

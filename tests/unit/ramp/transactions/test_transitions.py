@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from proof.ramp.providers.protocols import Verdict
+from proof.ramp.providers.protocols import ProviderStatus
 from proof.ramp.transactions.transitions import ALLOWED, Alert, Move, move, path
 from proof.ramp.types import Status
 
@@ -28,7 +28,7 @@ def test_only_the_ways_of_the_contract_are_allowed() -> None:
 @pytest.mark.parametrize("status", [status for status in Status if status.terminal])
 def test_no_way_leads_out_of_an_end(status: Status) -> None:
     assert not any(path(status, target) for target in Status)
-    for verdict, captured in itertools.product(Verdict, (False, True)):
+    for verdict, captured in itertools.product(ProviderStatus, (False, True)):
         assert move(status, captured, verdict).statuses == ()
 
 
@@ -42,39 +42,39 @@ def test_every_path_walks_allowed_ways_to_its_target() -> None:
 @pytest.mark.parametrize(
     ("status", "verdict", "expected"),
     [
-        (P, Verdict.PENDING, Move()),
-        (P, Verdict.DECLINED, Move()),
-        (P, Verdict.PROCESSING, Move((R,))),
-        (P, Verdict.COMPLETED, Move((R, C))),
-        (P, Verdict.FAILED, Move((F,))),
-        (P, Verdict.CANCELLED, Move((X,))),
-        (P, Verdict.UNDELIVERABLE, Move((R,), Alert.UNDELIVERABLE)),
-        (P, Verdict.UNKNOWN, Move((), Alert.UNKNOWN_STATUS)),
-        (R, Verdict.PENDING, Move()),
-        (R, Verdict.DECLINED, Move()),
-        (R, Verdict.PROCESSING, Move()),
-        (R, Verdict.COMPLETED, Move((C,))),
-        (R, Verdict.FAILED, Move((F,))),
-        (R, Verdict.CANCELLED, Move((), Alert.CONTRADICTION)),
-        (R, Verdict.UNDELIVERABLE, Move((), Alert.UNDELIVERABLE)),
-        (R, Verdict.UNKNOWN, Move((), Alert.UNKNOWN_STATUS)),
-        (C, Verdict.PROCESSING, Move()),
-        (C, Verdict.COMPLETED, Move()),
-        (C, Verdict.FAILED, Move((), Alert.MOVED_AFTER_END)),
-        (C, Verdict.CANCELLED, Move((), Alert.MOVED_AFTER_END)),
-        (C, Verdict.UNDELIVERABLE, Move((), Alert.MOVED_AFTER_END)),
-        (X, Verdict.PROCESSING, Move((), Alert.MOVED_AFTER_END)),
-        (X, Verdict.COMPLETED, Move((), Alert.MOVED_AFTER_END)),
-        (X, Verdict.CANCELLED, Move()),
-        (F, Verdict.COMPLETED, Move((), Alert.MOVED_AFTER_END)),
+        (P, ProviderStatus.PENDING, Move()),
+        (P, ProviderStatus.DECLINED, Move()),
+        (P, ProviderStatus.PROCESSING, Move((R,))),
+        (P, ProviderStatus.COMPLETED, Move((R, C))),
+        (P, ProviderStatus.FAILED, Move((F,))),
+        (P, ProviderStatus.CANCELLED, Move((X,))),
+        (P, ProviderStatus.UNDELIVERABLE, Move((R,), Alert.UNDELIVERABLE)),
+        (P, ProviderStatus.UNKNOWN, Move((), Alert.UNKNOWN_STATUS)),
+        (R, ProviderStatus.PENDING, Move()),
+        (R, ProviderStatus.DECLINED, Move()),
+        (R, ProviderStatus.PROCESSING, Move()),
+        (R, ProviderStatus.COMPLETED, Move((C,))),
+        (R, ProviderStatus.FAILED, Move((F,))),
+        (R, ProviderStatus.CANCELLED, Move((), Alert.CONTRADICTION)),
+        (R, ProviderStatus.UNDELIVERABLE, Move((), Alert.UNDELIVERABLE)),
+        (R, ProviderStatus.UNKNOWN, Move((), Alert.UNKNOWN_STATUS)),
+        (C, ProviderStatus.PROCESSING, Move()),
+        (C, ProviderStatus.COMPLETED, Move()),
+        (C, ProviderStatus.FAILED, Move((), Alert.MOVED_AFTER_END)),
+        (C, ProviderStatus.CANCELLED, Move((), Alert.MOVED_AFTER_END)),
+        (C, ProviderStatus.UNDELIVERABLE, Move((), Alert.MOVED_AFTER_END)),
+        (X, ProviderStatus.PROCESSING, Move((), Alert.MOVED_AFTER_END)),
+        (X, ProviderStatus.COMPLETED, Move((), Alert.MOVED_AFTER_END)),
+        (X, ProviderStatus.CANCELLED, Move()),
+        (F, ProviderStatus.COMPLETED, Move((), Alert.MOVED_AFTER_END)),
     ],
 )
-def test_what_a_statement_does(status: Status, verdict: Verdict, expected: Move) -> None:
+def test_what_a_statement_does(status: Status, verdict: ProviderStatus, expected: Move) -> None:
     assert move(status, status in {R, C}, verdict) == expected
 
 
 def test_a_failure_before_the_money_and_one_after_it_differ() -> None:
     """Money taken after we gave up needs a person; an old statement that it was taken does not."""
-    assert move(F, False, Verdict.PROCESSING) == Move((), Alert.MOVED_AFTER_END)
-    assert move(F, True, Verdict.PROCESSING) == Move()
-    assert move(F, True, Verdict.UNDELIVERABLE) == Move()
+    assert move(F, False, ProviderStatus.PROCESSING) == Move((), Alert.MOVED_AFTER_END)
+    assert move(F, True, ProviderStatus.PROCESSING) == Move()
+    assert move(F, True, ProviderStatus.UNDELIVERABLE) == Move()

@@ -23,14 +23,16 @@ from proof.ramp.providers.protocols import (
     CredentialField,
     Handover,
     Observation,
+    ProviderStatus,
     Reach,
     Subject,
-    Verdict,
 )
 from proof.ramp.types import KycStatus, TransactionType
 
 _INIT_TOKEN_TYPE = "sdk_partner_authorization"  # noqa: S105 - the name of a kind, not a token
-_PAID = frozenset({Verdict.PROCESSING, Verdict.COMPLETED, Verdict.UNDELIVERABLE})
+_PAID = frozenset(
+    {ProviderStatus.PROCESSING, ProviderStatus.COMPLETED, ProviderStatus.UNDELIVERABLE}
+)
 
 
 class MercuryoAdapter:

@@ -24,10 +24,11 @@ import msgspec
 from proof.core.canonical import canonical_json
 from proof.core.json_members import RepeatedMemberError, require_distinct
 from proof.ramp.errors import CallbackRefusedError
-from proof.ramp.providers.protocols import Observation, Verdict
+from proof.ramp.providers.protocols import Observation, ProviderStatus
 from proof.ramp.types import FailureReason
 
 SIGNATURE_HEADER = "x-signature"
+
 
 NETWORKS: Mapping[str, str] = {
     "TRC20": "TRON",
@@ -37,54 +38,63 @@ NETWORKS: Mapping[str, str] = {
     "BTC": "BITCOIN",
 }
 
-_BUY: Mapping[str, Verdict] = {
-    "new": Verdict.PENDING,
-    "pending": Verdict.PENDING,
-    "descriptor_failed": Verdict.PENDING,
-    "failed_exchange": Verdict.PENDING,
-    "order_scheduled": Verdict.PENDING,
-    "paid": Verdict.PROCESSING,
-    "order_failed": Verdict.DECLINED,
-    "cancelled": Verdict.CANCELLED,
+
+_BUY: Mapping[str, ProviderStatus] = {
+    "new": ProviderStatus.PENDING,
+    "pending": ProviderStatus.PENDING,
+    "descriptor_failed": ProviderStatus.PENDING,
+    "failed_exchange": ProviderStatus.PENDING,
+    "order_scheduled": ProviderStatus.PENDING,
+    "paid": ProviderStatus.PROCESSING,
+    "order_failed": ProviderStatus.DECLINED,
+    "cancelled": ProviderStatus.CANCELLED,
 }
 
+
 # In the order in which legs follow one another. `mobile_pay` is a purchase by Apple or Google Pay.
-VERDICTS: Mapping[str, Mapping[str, Verdict]] = {
+VERDICTS: Mapping[str, Mapping[str, ProviderStatus]] = {
     "buy": _BUY,
     "mobile_pay": _BUY,
     "withdraw": {
-        "new": Verdict.PROCESSING,
-        "pending": Verdict.PROCESSING,
-        "order_scheduled": Verdict.PROCESSING,
-        "completed": Verdict.COMPLETED,
-        "failed": Verdict.UNDELIVERABLE,
+        "new": ProviderStatus.PROCESSING,
+        "pending": ProviderStatus.PROCESSING,
+        "order_scheduled": ProviderStatus.PROCESSING,
+        "completed": ProviderStatus.COMPLETED,
+        "failed": ProviderStatus.UNDELIVERABLE,
     },
     "deposit": {
-        "new": Verdict.PENDING,
-        "pending": Verdict.PENDING,
-        "completed": Verdict.PROCESSING,
-        "failed": Verdict.FAILED,
+        "new": ProviderStatus.PENDING,
+        "pending": ProviderStatus.PENDING,
+        "completed": ProviderStatus.PROCESSING,
+        "failed": ProviderStatus.FAILED,
     },
     "sell": {
-        "new": Verdict.PENDING,
-        "pending": Verdict.PROCESSING,
-        "succeeded": Verdict.COMPLETED,
-        "completed": Verdict.COMPLETED,
-        "failed": Verdict.FAILED,
+        "new": ProviderStatus.PENDING,
+        "pending": ProviderStatus.PROCESSING,
+        "succeeded": ProviderStatus.COMPLETED,
+        "completed": ProviderStatus.COMPLETED,
+        "failed": ProviderStatus.FAILED,
     },
 }
 
+
 # Legs whose amounts are those agreed; a withdrawal's are less the network's fee.
 _AGREED = frozenset({"buy", "mobile_pay", "deposit", "sell"})
+
 # Why a transaction fails when a leg does.
 _REASONS: Mapping[str, FailureReason] = {
     "deposit": FailureReason.DEPOSIT_FAILED,
     "sell": FailureReason.PAYOUT_FAILED,
 }
+
 _LEGS = list(VERDICTS)
+
 _WHITE_SPACE = re.compile(rb"\s+")
+
 _LONGEST_AMOUNT = 60
+
 _ABSENT = msgspec.Raw(b"null")
+
 _MALFORMED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, RepeatedMemberError)
 
 
@@ -107,7 +117,7 @@ class Leg(msgspec.Struct, frozen=True):
     tx: msgspec.Raw = _ABSENT
 
 
-class _Wrapped(msgspec.Struct, frozen=True):
+class _CoinTransaction(msgspec.Struct, frozen=True):
     data: Leg
 
 
@@ -118,8 +128,11 @@ class _OnChain(msgspec.Struct, frozen=True):
 
 
 _on_chain = msgspec.json.Decoder(_OnChain | None)
+
 _fees = msgspec.json.Decoder(dict[str | None, msgspec.Raw])
-_leg, _wrapped = msgspec.json.Decoder(Leg), msgspec.json.Decoder(_Wrapped)
+
+_leg, _wrapped = msgspec.json.Decoder(Leg), msgspec.json.Decoder(_CoinTransaction)
+
 _rows = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
 
 
@@ -192,7 +205,7 @@ def observation(kind: str, leg: Leg) -> Observation:
         name = UUID(leg.merchant_transaction_id)
     except ValueError:
         raise CallbackRefusedError("merchant_transaction_id: not an id of ours") from None
-    verdict = VERDICTS.get(kind, {}).get(leg.status, Verdict.UNKNOWN)
+    verdict = VERDICTS.get(kind, {}).get(leg.status, ProviderStatus.UNKNOWN)
     agreed = kind in _AGREED
     return Observation(
         merchant_transaction_id=name,
@@ -205,9 +218,9 @@ def observation(kind: str, leg: Leg) -> Observation:
         fiat_amount=_amount(leg.fiat_amount) if agreed else None,
         fiat_fee=_fee(leg) if agreed else None,
         payment_method=leg.payment_method or ("mobile_pay" if kind == "mobile_pay" else None),
-        failure_reason=_REASONS.get(kind) if verdict is Verdict.FAILED else None,
+        failure_reason=_REASONS.get(kind) if verdict is ProviderStatus.FAILED else None,
         chain_transaction=_chain_transaction(leg),
-        awaits_deposit=kind == "deposit" and verdict is Verdict.PENDING,
+        awaits_deposit=kind == "deposit" and verdict is ProviderStatus.PENDING,
     )
 
 

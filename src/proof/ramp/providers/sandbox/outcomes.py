@@ -9,6 +9,7 @@ from proof.core.errors import InvalidInputError
 from proof.ramp.types import Status, TransactionType
 
 _BUY, _SELL = frozenset({TransactionType.BUY}), frozenset({TransactionType.SELL})
+
 _BOTH = _BUY | _SELL
 
 
@@ -31,7 +32,7 @@ class Name(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class TestOutcome:
     """One line of the table.
 
     `card` is the number that brings it about at an attempt to pay, empty where none does. `amount` is the
@@ -53,8 +54,8 @@ class Outcome:
 
 def _outcome(
     name: Name, card: str, amount: str, types: frozenset[TransactionType], ends: Status, text: str
-) -> Outcome:
-    return Outcome(name, card, Decimal(amount), types, ends, text)
+) -> TestOutcome:
+    return TestOutcome(name, card, Decimal(amount), types, ends, text)
 
 
 # Numbers with right check digits, so that a page that checks them accepts them.
@@ -114,10 +115,11 @@ OUTCOMES = (
     ),
 )  # fmt: skip
 
+
 _BY_NAME = {str(one.name): one for one in OUTCOMES}
 
 
-def named(name: str, kind: TransactionType) -> Outcome:
+def named(name: str, kind: TransactionType) -> TestOutcome:
     """The outcome of that name. Raises InvalidInputError when there is none, or none for this type."""
     found = _BY_NAME.get(name)
     if found is None:
@@ -127,7 +129,7 @@ def named(name: str, kind: TransactionType) -> Outcome:
     return found
 
 
-def default_outcome(kind: TransactionType, amount: Decimal, email: str | None) -> Outcome:
+def default_outcome(kind: TransactionType, amount: Decimal, email: str | None) -> TestOutcome:
     """The outcome that the e-mail's tag names, or else the amount; success otherwise."""
     tag = (email or "").rpartition("@")[0].partition("+")[2]
     for one in OUTCOMES:
@@ -139,7 +141,7 @@ def default_outcome(kind: TransactionType, amount: Decimal, email: str | None) -
     return OUTCOMES[0]
 
 
-def cards() -> tuple[Outcome, ...]:
+def cards() -> tuple[TestOutcome, ...]:
     """The outcomes that a card number brings about."""
     return tuple(one for one in OUTCOMES if one.card)
 

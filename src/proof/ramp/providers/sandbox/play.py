@@ -11,25 +11,42 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from proof.core.errors import ConflictError
-from proof.ramp.providers.protocols import Attempt, AttemptResult, PaymentMethod, Verdict
+from proof.ramp.providers.protocols import Attempt, AttemptResult, PaymentMethod, ProviderStatus
 from proof.ramp.providers.sandbox.outcomes import Name
 from proof.ramp.providers.sandbox.wire import VERDICTS, Leg, Statement
 from proof.ramp.types import KycStatus, TransactionType
 
 DEPOSIT_WINDOW = timedelta(hours=6)
+
 ATTEMPTS = 3
+
 _IDENTITY_S = 2
+
 _SLOW_IDENTITY_S = 600
+
 _FIRST_LEG_S = 1
+
 _SECOND_LEG_S = 2
+
 _END_S = 4
+
 _LATE_S = 600
+
 _TWICE_S = 1
+
 _OUT_OF_ORDER_S = 20
-_FINAL = frozenset({Verdict.FAILED, Verdict.COMPLETED, Verdict.CANCELLED, Verdict.UNDELIVERABLE})
+
+_FINAL = frozenset(
+    {
+        ProviderStatus.FAILED,
+        ProviderStatus.COMPLETED,
+        ProviderStatus.CANCELLED,
+        ProviderStatus.UNDELIVERABLE,
+    }
+)
 
 
-class Step(Struct, frozen=True):
+class ScheduledStatement(Struct, frozen=True):
     """What the provider does of itself at a moment: says something, or decides about the identity."""
 
     at: datetime
@@ -54,7 +71,7 @@ class Operation(Struct, frozen=True, kw_only=True):
     network: str = ""
     attempts: tuple[Attempt, ...] = ()
     said: tuple[Statement, ...] = ()
-    steps: tuple[Step, ...] = ()
+    steps: tuple[ScheduledStatement, ...] = ()
     deposit_shown_at: datetime | None = None
     scripted: bool = False
 
@@ -75,7 +92,7 @@ class Operation(Struct, frozen=True, kw_only=True):
         return captured or any(one.status == "received" for one in self.said)
 
     @property
-    def end(self) -> Verdict | None:
+    def end(self) -> ProviderStatus | None:
         """What was said last that is final."""
         verdicts = [VERDICTS[one.leg, one.status] for one in self.said]
         return next((one for one in reversed(verdicts) if one in _FINAL), None)
@@ -132,8 +149,8 @@ class Play:
         self._identify(KycStatus.PENDING)
         if verdict is KycStatus.FAILED:
             # Before the verdict is known: nobody is to try again in between.
-            self._plan(Step(decided_at, self._first_leg, "refused"))
-        self._plan(Step(decided_at, kyc=verdict))
+            self._plan(ScheduledStatement(decided_at, self._first_leg, "refused"))
+        self._plan(ScheduledStatement(decided_at, kyc=verdict))
 
     def pay(
         self, attempt_id: UUID, method: PaymentMethod, outcome: Name | None, now: datetime
@@ -179,9 +196,11 @@ class Play:
         self.operation = replace(operation, deposit_shown_at=now)
         self._say(Leg.DEPOSIT, "waiting", now)
         if operation.outcome is Name.DEPOSIT_NEVER_ARRIVES:
-            self._plan(Step(now + DEPOSIT_WINDOW, Leg.DEPOSIT, "expired"))
+            self._plan(ScheduledStatement(now + DEPOSIT_WINDOW, Leg.DEPOSIT, "expired"))
         elif operation.outcome is Name.USER_CANCELS:
-            self._plan(Step(now + timedelta(seconds=_FIRST_LEG_S), Leg.DEPOSIT, "cancelled"))
+            self._plan(
+                ScheduledStatement(now + timedelta(seconds=_FIRST_LEG_S), Leg.DEPOSIT, "cancelled")
+            )
         else:
             failed = operation.outcome is Name.DELIVERY_FAILED
             self._plan_legs(
@@ -247,12 +266,12 @@ class Play:
 
     def _plan_legs(self, now: datetime, first: tuple[Leg, str], leg: Leg, end: str) -> None:
         self._plan(
-            Step(now + timedelta(seconds=_FIRST_LEG_S), *first),
-            Step(now + timedelta(seconds=_SECOND_LEG_S), leg, "sent"),
-            Step(now + timedelta(seconds=_END_S), leg, end),
+            ScheduledStatement(now + timedelta(seconds=_FIRST_LEG_S), *first),
+            ScheduledStatement(now + timedelta(seconds=_SECOND_LEG_S), leg, "sent"),
+            ScheduledStatement(now + timedelta(seconds=_END_S), leg, end),
         )
 
-    def _plan(self, *steps: Step) -> None:
+    def _plan(self, *steps: ScheduledStatement) -> None:
         self.operation = replace(self.operation, steps=(*self.operation.steps, *steps))
 
     def _identify(self, kyc: KycStatus) -> None:

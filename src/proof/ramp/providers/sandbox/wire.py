@@ -18,7 +18,7 @@ import msgspec
 from proof.core.canonical import canonical_json
 from proof.core.json_members import RepeatedMemberError, require_distinct
 from proof.ramp.errors import CallbackRefusedError
-from proof.ramp.providers.protocols import Observation, PaymentMethod, Verdict
+from proof.ramp.providers.protocols import Observation, PaymentMethod, ProviderStatus
 from proof.ramp.types import FailureReason
 
 SIGNATURE_HEADER = "x-signature"
@@ -43,23 +43,23 @@ class Statement(msgspec.Struct, frozen=True):
     at: datetime
 
 
-VERDICTS: Mapping[tuple[Leg, str], Verdict] = {
-    (Leg.PAYMENT, "challenge"): Verdict.PENDING,
-    (Leg.PAYMENT, "declined"): Verdict.DECLINED,
-    (Leg.PAYMENT, "captured"): Verdict.PROCESSING,
-    (Leg.PAYMENT, "refused"): Verdict.FAILED,
-    (Leg.PAYMENT, "cancelled"): Verdict.CANCELLED,
-    (Leg.DELIVERY, "sent"): Verdict.PROCESSING,
-    (Leg.DELIVERY, "delivered"): Verdict.COMPLETED,
-    (Leg.DELIVERY, "failed"): Verdict.UNDELIVERABLE,
-    (Leg.DEPOSIT, "waiting"): Verdict.PENDING,
-    (Leg.DEPOSIT, "received"): Verdict.PROCESSING,
-    (Leg.DEPOSIT, "refused"): Verdict.FAILED,
-    (Leg.DEPOSIT, "cancelled"): Verdict.CANCELLED,
-    (Leg.DEPOSIT, "expired"): Verdict.FAILED,
-    (Leg.PAYOUT, "sent"): Verdict.PROCESSING,
-    (Leg.PAYOUT, "paid"): Verdict.COMPLETED,
-    (Leg.PAYOUT, "failed"): Verdict.FAILED,
+VERDICTS: Mapping[tuple[Leg, str], ProviderStatus] = {
+    (Leg.PAYMENT, "challenge"): ProviderStatus.PENDING,
+    (Leg.PAYMENT, "declined"): ProviderStatus.DECLINED,
+    (Leg.PAYMENT, "captured"): ProviderStatus.PROCESSING,
+    (Leg.PAYMENT, "refused"): ProviderStatus.FAILED,
+    (Leg.PAYMENT, "cancelled"): ProviderStatus.CANCELLED,
+    (Leg.DELIVERY, "sent"): ProviderStatus.PROCESSING,
+    (Leg.DELIVERY, "delivered"): ProviderStatus.COMPLETED,
+    (Leg.DELIVERY, "failed"): ProviderStatus.UNDELIVERABLE,
+    (Leg.DEPOSIT, "waiting"): ProviderStatus.PENDING,
+    (Leg.DEPOSIT, "received"): ProviderStatus.PROCESSING,
+    (Leg.DEPOSIT, "refused"): ProviderStatus.FAILED,
+    (Leg.DEPOSIT, "cancelled"): ProviderStatus.CANCELLED,
+    (Leg.DEPOSIT, "expired"): ProviderStatus.FAILED,
+    (Leg.PAYOUT, "sent"): ProviderStatus.PROCESSING,
+    (Leg.PAYOUT, "paid"): ProviderStatus.COMPLETED,
+    (Leg.PAYOUT, "failed"): ProviderStatus.FAILED,
 }
 
 
@@ -139,9 +139,13 @@ def observation(body: CallbackBody) -> Observation:
     )
 
 
-def _verdict(leg: str, status: str) -> Verdict:
+def _verdict(leg: str, status: str) -> ProviderStatus:
     known = leg in list(Leg)
-    return VERDICTS.get((Leg(leg), status), Verdict.UNKNOWN) if known else Verdict.UNKNOWN
+    return (
+        VERDICTS.get((Leg(leg), status), ProviderStatus.UNKNOWN)
+        if known
+        else ProviderStatus.UNKNOWN
+    )
 
 
 def _decoded(body: bytes) -> CallbackBody:

@@ -124,7 +124,7 @@ class BitcoinChain:
                 ) from None
             raise
 
-    async def look(self, candidates: Sequence[Candidate]) -> Sighting:
+    async def poll(self, candidates: Sequence[Candidate]) -> Sighting:
         await self._require_network()
         waiting: Candidate | None = None
         for candidate in reversed(candidates):

@@ -109,8 +109,8 @@ class EthereumChain:
                 return
             raise TransactionRefusedError(error.message) from None
 
-    async def look(self, candidates: Sequence[Candidate]) -> Sighting:
-        """See `Chain.look`."""
+    async def poll(self, candidates: Sequence[Candidate]) -> Sighting:
+        """See `Chain.poll`."""
         await self._require_ready()
         hashes = [candidate.transaction for candidate in candidates]
         receipts = await self._rpc.batch([("eth_getTransactionReceipt", [each]) for each in hashes])

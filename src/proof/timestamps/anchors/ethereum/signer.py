@@ -20,12 +20,17 @@ from proof.verify.evidence.ethereum import rlp
 from proof.verify.evidence.ethereum.keccak import keccak_256
 
 _CURVE = ec.SECP256K1()
+
 # The order of its group (SEC 2, 2.4.1).
 _ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
+
 # Keccak-256 made the digest; of SHA-256 this takes the length, and the HMAC that RFC 6979 draws from.
 _ALGORITHM = ec.ECDSA(Prehashed(SHA256()), deterministic_signing=True)
+
 _FEE_MARKET = b"\x02"
+
 _NONCE, _TIP, _HIGHEST = 1, 2, 3
+
 _KEY_TEXT = re.compile(r"(?:0x)?([0-9a-fA-F]{64})")
 
 
@@ -42,7 +47,7 @@ class Fees(NamedTuple):
     tip: int
 
 
-class Carried(NamedTuple):
+class TransactionFields(NamedTuple):
     """What a signed transaction says."""
 
     nonce: int
@@ -80,11 +85,11 @@ class Signer:
         return Candidate("0x" + keccak_256(raw).hex(), raw, gas * fees.highest)
 
 
-def carried(candidate: Candidate) -> Carried:
+def carried(candidate: Candidate) -> TransactionFields:
     """What a candidate of `Signer` says."""
     said = rlp.decode_list(candidate.raw.removeprefix(_FEE_MARKET))
     tip, highest = (rlp.integer(said[at], "a fee", max_bytes=32) for at in (_TIP, _HIGHEST))
-    return Carried(rlp.integer(said[_NONCE], "the nonce"), Fees(highest, tip))
+    return TransactionFields(rlp.integer(said[_NONCE], "the nonce"), Fees(highest, tip))
 
 
 def load_signer(path: Path, chain_id: int) -> Signer:

@@ -29,7 +29,7 @@ from proof.timestamps.anchors.log.tree import (
     root,
     tiles_read,
 )
-from proof.timestamps.anchors.log.witness import HighWaterMark, LogRolledBackError, Signed
+from proof.timestamps.anchors.log.witness import HighWaterMark, LogRolledBackError, SignedHead
 from proof.timestamps.anchors.notices import tree_events
 from proof.timestamps.types import Currency, SubmitStatus, Tree
 from proof.verify.evidence.log.rfc6962 import EMPTY_ROOT, leaf_hash
@@ -97,7 +97,7 @@ class LogWriter:
             await self._require_continuation(tx, head)
             at = self._time_to_sign(newest["signed_at"] if newest else None)
             note = (await self._keys(tx)).sign(head.size, head.root, int(at.timestamp()))
-            await asyncio.to_thread(self._mark.write, Signed(head.size, head.root))
+            await asyncio.to_thread(self._mark.write, SignedHead(head.size, head.root))
             await queries.store_checkpoint(tx, self._environment, head.size, note, at)
             await self._announce(tx, signed_size, head.size, at)
         return True

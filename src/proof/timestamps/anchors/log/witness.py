@@ -20,7 +20,7 @@ class MarkUnwritableError(ProofError):
     """The high-water mark cannot be kept, so nothing may be signed."""
 
 
-class Signed(NamedTuple):
+class SignedHead(NamedTuple):
     size: int
     root: bytes
 
@@ -31,22 +31,22 @@ class HighWaterMark:
     def __init__(self, folder: Path, environment: str) -> None:
         self.path = folder / f"{environment}-log.json"
 
-    def read(self) -> Signed:
+    def read(self) -> SignedHead:
         """What was signed last; size 0 when nothing was."""
         try:
             stored = json.loads(self.path.read_text())
         except FileNotFoundError:
-            return Signed(0, b"")
-        return Signed(int(stored["size"]), bytes.fromhex(stored["root"]))
+            return SignedHead(0, b"")
+        return SignedHead(int(stored["size"]), bytes.fromhex(stored["root"]))
 
-    def write(self, signed: Signed) -> None:
+    def write(self, signed: SignedHead) -> None:
         """Replace the file; on disk when this returns. Raises MarkUnwritableError."""
         try:
             self._replace(signed)
         except OSError as error:
             raise MarkUnwritableError(f"{self.path} cannot be written: {error.strerror}") from error
 
-    def _replace(self, signed: Signed) -> None:
+    def _replace(self, signed: SignedHead) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         partial = self.path.with_suffix(".partial")
         private = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)

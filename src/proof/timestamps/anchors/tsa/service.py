@@ -86,7 +86,7 @@ class TsaChain:
     async def broadcast(self, candidate: Candidate) -> None:
         """Nothing: whoever has the token has all there is."""
 
-    async def look(self, candidates: Sequence[Candidate]) -> Sighting:
+    async def poll(self, candidates: Sequence[Candidate]) -> Sighting:
         """The oldest token, for good: no later one can take its time back."""
         if not candidates:
             return Sighting(SubmitStatus.UNSUBMITTED)

@@ -7,13 +7,15 @@ from uuid import UUID
 from proof.db import Connection
 
 # When a transaction that has just moved is looked at again.
-FIRST_LOOK = timedelta(seconds=30)
+FIRST_POLL = timedelta(seconds=30)
+
 
 # Whoever is not at the end is asked again soon after it moved or was spoken of.
 _ASK_AGAIN = """
 UPDATE ramp_transactions SET next_poll_at = least(next_poll_at, $2), polls = 0
 WHERE id = ANY($1::uuid[]) AND status IN ('pending', 'processing')
 """
+
 
 # A provider's account speaks for its own environment alone.
 _ASK_NOW = """
@@ -22,6 +24,7 @@ FROM unnest($1::uuid[], $2::integer[]) AS said (id, owner)
 WHERE transaction.id = said.id AND transaction.partner_environment_id = said.owner
 RETURNING transaction.id
 """
+
 
 _CLAIM_DUE = """
 UPDATE ramp_transactions SET next_poll_at = $2 WHERE id IN (
@@ -50,7 +53,7 @@ async def claim_due(
     return [row["id"] for row in await tx.fetch(_CLAIM_DUE, now, leased_until, limit)]
 
 
-async def hold_look(tx: Connection, transaction_id: UUID) -> tuple[datetime, UUID | None]:
+async def hold_poll(tx: Connection, transaction_id: UUID) -> tuple[datetime, UUID | None]:
     """When the transaction is to be looked at next, and the account it was given; held like `lock`."""
     row = await tx.fetchrow(
         "SELECT next_poll_at, provider_account_id FROM ramp_transactions WHERE id = $1"
@@ -61,7 +64,7 @@ async def hold_look(tx: Connection, transaction_id: UUID) -> tuple[datetime, UUI
     return row["next_poll_at"], row["provider_account_id"]
 
 
-async def look_again(tx: Connection, transaction_id: UUID, at: datetime, polls: int) -> None:
+async def poll_again(tx: Connection, transaction_id: UUID, at: datetime, polls: int) -> None:
     """Look at it again at `at`; `polls` looks have found nothing since it moved."""
     await tx.execute(
         "UPDATE ramp_transactions SET next_poll_at = $2, polls = $3 WHERE id = $1",
