@@ -102,7 +102,7 @@ class Scene:
     @property
     def endpoints(self) -> list[tuple[int, str]]:
         """Every endpoint the attackers may have: environment and purpose."""
-        owners = [owner for one in self.attackers for owner in one.owners]
+        owners = [owner for attacker in self.attackers for owner in attacker.owners]
         return [(owner, purpose) for owner in owners for purpose in PURPOSES]
 
     async def aim(self, urls: Sequence[str]) -> list[tuple[int, str]]:
@@ -130,7 +130,8 @@ def _examples(count: int) -> Attack:
     async def attack(scene: Scene) -> AsyncIterator[None]:
         body = json.dumps({"target": scene.receiver("informational")})
         requests = [
-            (_post("/v1/webhook/proof/example", one.api_key), body) for one in scene.attackers
+            (_post("/v1/webhook/proof/example", attacker.api_key), body)
+            for attacker in scene.attackers
         ]
         async with _flooding(scene, requests, count):
             yield
@@ -216,11 +217,11 @@ async def _idle(scene: Scene) -> AsyncIterator[None]:
         Watchers(Watching(scene.served.port, f"127.0.0.{n + 2}", token, part, "/sandbox/ws", True))
         for n, part in enumerate(spread([transaction] * _IDLE, _IDLE_PROCESSES))
     ]
-    opening = [asyncio.create_task(asyncio.to_thread(one.await_open)) for one in watchers]
+    opening = [asyncio.create_task(asyncio.to_thread(watcher.await_open)) for watcher in watchers]
     yield
     await asyncio.gather(*opening)
-    for one in watchers:
-        await asyncio.to_thread(one.finish)
+    for watcher in watchers:
+        await asyncio.to_thread(watcher.finish)
 
 
 def _strangers(*requests: tuple[str, str]) -> Attack:
@@ -238,9 +239,9 @@ def open_paths() -> dict[str, tuple[str, str]]:
     """A request to each path that takes no credential, from the routes themselves, by method and path."""
     services = cast("Services", SimpleNamespace(database=None, base_urls={}))
     found = {
-        f"{one.method} {one.path}": _request(one.method, one.path, one.raw_body or _JSON)
-        for one in routes(services)
-        if not one.gated and one.method != ANY_METHOD and _exists(one)
+        f"{route.method} {route.path}": _request(route.method, route.path, route.raw_body or _JSON)
+        for route in routes(services)
+        if not route.gated and route.method != ANY_METHOD and _exists(route)
     }
     for page in _pages(services):
         found[f"GET {page.path}"] = _request("GET", page.path, _JSON)
@@ -336,7 +337,7 @@ async def _flooding(
 @asynccontextmanager
 async def running(steps: Iterable[Coroutine[Any, Any, None]]) -> AsyncIterator[None]:
     """Run these until the block ends."""
-    tasks = [asyncio.create_task(one) for one in steps]
+    tasks = [asyncio.create_task(step) for step in steps]
     try:
         yield
     finally:

@@ -32,7 +32,7 @@ def run(options: Options) -> list[Figure]:
     return [
         compared("calendar against an empty endpoint", "requests/s", rates, baseline, None),
         Figure("calendar", "digests/s", statistics.median(rates), target=_LEAST),
-        Figure("calendar, p99", "ms", statistics.median(one.p99_ms for one in ours), target=_P99),
+        Figure("calendar, p99", "ms", statistics.median(our.p99_ms for our in ours), target=_P99),
     ]
 
 

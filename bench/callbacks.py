@@ -90,15 +90,15 @@ def _stored(options: Options) -> list[Figure]:
         compared(
             "callbacks stored",
             "requests/s",
-            [one.per_second for one in ours],
-            [one.per_second for one in theirs],
+            [our.per_second for our in ours],
+            [their.per_second for their in theirs],
             Target("at least", _STORED_AT_LEAST),
         ),
         compared(
             "callbacks stored, p99",
             "ms",
-            [one.p99_ms for one in ours],
-            [one.p99_ms for one in theirs],
+            [our.p99_ms for our in ours],
+            [their.p99_ms for their in theirs],
             Target("at most", _P99_AT_MOST),
         ),
     ]

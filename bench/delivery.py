@@ -174,8 +174,8 @@ async def _job_rate(database: Database, count: int) -> float:
         async with database.connection() as connection:
             claimed = await queries.claim(connection, now, {}, _JOB_SHARE, _JOB_BATCH, now + _LEASE)
         return [
-            AttemptOutcome(one.id, one.attempt, DeliveryState.DELIVERED, "200", now, now)
-            for one in claimed
+            AttemptOutcome(item.id, item.attempt, DeliveryState.DELIVERED, "200", now, now)
+            for item in claimed
         ]
 
     async def record(outcomes: Sequence[AttemptOutcome]) -> None:
@@ -235,7 +235,7 @@ async def _p99_ms(stage: Stage, database: Database, duration_s: float) -> float:
     while time.perf_counter() < deadline:
         to = [owners[(published + n) % len(owners)] for n in range(_EVENTS_PER_TICK)]
         async with database.transaction() as tx:
-            await publish(tx, [_event(one, b"%020d" % time.time_ns()) for one in to])
+            await publish(tx, [_event(item, b"%020d" % time.time_ns()) for item in to])
         published += len(to)
         await asyncio.sleep(_TICK_S)
     ages = await _ages_ms(stage)

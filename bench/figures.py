@@ -48,7 +48,7 @@ def compared(
 ) -> Figure:
     """The ratio of medians of interleaved rounds, with the extremes of the rounds' own ratios."""
     ours, theirs = statistics.median(measured), statistics.median(baseline)
-    single = [one / other for one, other in zip(measured, baseline, strict=True)]
+    single = [item / other for item, other in zip(measured, baseline, strict=True)]
     return Figure(name, unit, ours, theirs, ours / theirs, min(single), max(single), target)
 
 

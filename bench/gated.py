@@ -80,11 +80,11 @@ async def _opened() -> AsyncIterator[dict[str, ASGIApp]]:
     async with databases.opened(load_settings(os.environ)) as database:
         directory = Directory(database)
         gate = Gate(database, directory, SystemClock())
-        background = [asyncio.create_task(one) for one in (directory.run(), gate.run())]
+        background = [asyncio.create_task(item) for item in (directory.run(), gate.run())]
         try:
             yield {
-                one.path: _edge(one, gate, Operators(database, SystemClock()))
-                for one in (_EMPTY, _GATED)
+                item.path: _edge(item, gate, Operators(database, SystemClock()))
+                for item in (_EMPTY, _GATED)
             }
         finally:
             for task in background:
@@ -93,11 +93,11 @@ async def _opened() -> AsyncIterator[dict[str, ASGIApp]]:
                     await task
 
 
-def _edge(one: Operation, gate: Gate, operators: Operators) -> ASGIApp:
+def _edge(operation: Operation, gate: Gate, operators: Operators) -> ASGIApp:
     route = Route(
-        one.path,
+        operation.path,
         Endpoint(
-            {one.method: one},
+            {operation.method: operation},
             gate,
             operators,
             AnonymousRates(10**9, 10**9),

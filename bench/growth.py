@@ -129,7 +129,7 @@ async def _compare(
 def _figures(rows: int, ours: list[float], theirs: list[float]) -> list[Figure]:
     # Means, not medians: the dear rounds after the checkpoint belong to the cost.
     large, small = statistics.fmean(ours), statistics.fmean(theirs)
-    single = [one / other for one, other in zip(ours, theirs, strict=True)]
+    single = [our / other for our, other in zip(ours, theirs, strict=True)]
     name = f"growth, {rows:,} rows"
     first = len(ours) // 5
     return [

@@ -87,7 +87,7 @@ def run(options: Options) -> list[Figure]:
     """Six figures for each attack that is asked for, and the client's own when all are."""
     figures: list[Figure] = []
     attacks, within = _stage()
-    chosen = {name: one for name, one in attacks.items() if options.only in name}
+    chosen = {name: attack for name, attack in attacks.items() if options.only in name}
     with ExitStack() as stack:
         hostile, sink = (
             stack.enter_context(module(f"bench.{name}")) for name in ("hostile", "sink")
@@ -236,13 +236,13 @@ async def _webhooks(scene: Scene, felt: Felt, until: float) -> None:
 async def _processes(scene: Scene, felt: Felt, until: float) -> None:
     """Their memory and processor time, read from outside."""
     found = _ours(scene.served.port)
-    started, before = time.perf_counter(), {name: _cpu_s(one) for name, one in found.items()}
+    started, before = time.perf_counter(), {name: _cpu_s(item) for name, item in found.items()}
     while (now := time.perf_counter()) < until:
         felt.memory_mb = max(felt.memory_mb, *map(_resident_mb, found.values()))
         await asyncio.sleep(_POLL_S)
         felt.late_ms = max(felt.late_ms, (time.perf_counter() - now - _POLL_S) * 1000)
     elapsed_s = time.perf_counter() - started
-    felt.busy = {name: (_cpu_s(one) - before[name]) / elapsed_s for name, one in found.items()}
+    felt.busy = {name: (_cpu_s(item) - before[name]) / elapsed_s for name, item in found.items()}
 
 
 def _ours(port: int) -> dict[str, Path]:
@@ -286,7 +286,7 @@ def _figures(name: str, alone: Sequence[Felt], beside: Sequence[Felt]) -> list[F
         return float(values[int(len(values) * share)])
 
     def figure(what: str, share: float, of: str, unit: str, bound: float) -> Figure:
-        ours, theirs = ([p(one, share, of) for one in felt] for felt in (beside, alone))
+        ours, theirs = ([p(item, share, of) for item in felt] for felt in (beside, alone))
         ratio = compared(f"{name}: {what}", unit, ours, theirs)
         # A bound in time, whatever the ratio: ten times of very little is very little.
         allowed = max(bound, 10 * statistics.median(theirs)) if share == 0.5 else bound
@@ -303,13 +303,13 @@ def _figures(name: str, alone: Sequence[Felt], beside: Sequence[Felt]) -> list[F
         Figure(
             f"{name}: memory of a process",
             "MB",
-            max(one.memory_mb for one in beside),
+            max(item.memory_mb for item in beside),
             target=Target("at most", _MEMORY_MB),
         ),
         Figure(
             f"{name}: calls that failed",
             "",
-            sum(one.failed for one in beside),
+            sum(item.failed for item in beside),
             target=Target("at most", 0),
         ),
     ]
@@ -329,7 +329,7 @@ async def _stalls(hostile: int, options: Options) -> list[Figure]:
                 worst_ms[name] = max(turn_ms, worst_ms.get(name, 0.0))
     finally:
         await client.aclose()
-    name, stall_ms = max(worst_ms.items(), key=lambda one: one[1])
+    name, stall_ms = max(worst_ms.items(), key=lambda item: item[1])
     figure = Figure(
         f"15 endless responses: longest turn ({name})",
         "ms of processor",

@@ -131,7 +131,7 @@ def _measured(
         (at - returned_at for _, at in answers.acknowledged if at > returned_at), default=_NEVER_S
     )
     stored = asyncio.run(database.digests())
-    lost = sum(digests(seed, one, 1)[0] not in stored for one, _ in answers.acknowledged)
+    lost = sum(digests(seed, item, 1)[0] not in stored for item, _ in answers.acknowledged)
     options.say(f"  {name}: {answers.statuses}, served again after {again_s:.2f} s")
     return _figures(name, answers, lost, again_s)
 

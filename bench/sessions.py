@@ -45,7 +45,7 @@ def run(options: Options) -> list[Figure]:
             for head, results in ours.items():
                 results.append(_load(served, served.port, head, duration_s))
             options.say(
-                "  " + "; ".join(map(_text, (theirs[-1], *(one[-1] for one in ours.values()))))
+                "  " + "; ".join(map(_text, (theirs[-1], *(our[-1] for our in ours.values()))))
             )
     return [figure for head in ours for figure in _figures(_NAMES[head], ours[head], theirs)]
 
@@ -91,8 +91,8 @@ def _figures(name: str, ours: Sequence[Result], theirs: Sequence[Result]) -> lis
         compared(
             name if field == "per_second" else f"{name}, p99",
             unit,
-            [getattr(one, field) for one in ours],
-            [getattr(one, field) for one in theirs],
+            [getattr(our, field) for our in ours],
+            [getattr(their, field) for their in theirs],
             target,
         )
         for field, (unit, target) in values.items()

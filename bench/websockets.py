@@ -39,20 +39,20 @@ async def _measure(served: Served, options: Options, sockets: int, changes: int)
     vault = open_vault(served.settings)
     transactions = await _transactions(database, sockets)
     before_kib, started = _memory_kib(served.port), time.perf_counter()
-    parts = spread([str(one) for one in transactions], _GENERATORS)
+    parts = spread([str(transaction) for transaction in transactions], _GENERATORS)
     watchers = [
         Watchers(Watching(served.port, f"127.0.0.{n + 1}", served.client_token, part))
         for n, part in enumerate(parts)
     ]
-    for one in watchers:
-        await asyncio.to_thread(one.await_open)
+    for watcher in watchers:
+        await asyncio.to_thread(watcher.await_open)
     opened_s = time.perf_counter() - started
     await asyncio.sleep(_SETTLE_S)
     each_kib = (_memory_kib(served.port) - before_kib) / sockets
     options.say(f"  {sockets:,} open after {opened_s:.1f} s, {each_kib:.1f} KiB each")
     committed = await _change(database, vault, transactions[: changes // 2])
     await asyncio.sleep(_SETTLE_S)
-    received = [await asyncio.to_thread(one.finish) for one in watchers]
+    received = [await asyncio.to_thread(watcher.finish) for watcher in watchers]
     await database.close()
     return _figures(options, committed, received, sockets / opened_s, each_kib)
 
@@ -67,7 +67,7 @@ async def _change(
         for at in range(0, len(transactions), _PER_TICK):
             some = transactions[at : at + _PER_TICK]
             begun = await _batch(database, vault, some, verdict)
-            committed |= {(str(one), verdict.value): begun for one in some}
+            committed |= {(str(item), verdict.value): begun for item in some}
             ticks += 1
             await asyncio.sleep(max(0.0, started + ticks * _TICK_S - time.perf_counter()))
     elapsed_s = time.perf_counter() - started
@@ -80,7 +80,9 @@ async def _batch(
     database: Database, vault: Vault, transactions: Sequence[UUID], verdict: ProviderStatus
 ) -> int:
     now = datetime.now(UTC)
-    statements = [Statement(Observation(one, verdict, verdict.value, now)) for one in transactions]
+    statements = [
+        Statement(Observation(item, verdict, verdict.value, now)) for item in transactions
+    ]
     async with database.connection() as connection:
         transaction = connection.transaction()
         await transaction.start()
@@ -97,7 +99,7 @@ def _figures(
     opened_per_s: float,
     each_kib: float,
 ) -> list[Figure]:
-    came = {(one, status): at for part in received for one, status, at in part.messages}
+    came = {(item, status): at for part in received for item, status, at in part.messages}
     missed = committed.keys() - came.keys()
     count = sum(len(part.messages) for part in received)
     if missed or count != len(committed):

@@ -120,17 +120,17 @@ def sample(sources: Mapping[str, str], count: int, seed: int) -> list[Mutant]:
 
     A mutant's rank follows from its own id, so that a change elsewhere leaves the others in the sample.
     """
-    found = [one for path, text in sources.items() for one in mutants(path, text)]
+    found = [mutant for path, text in sources.items() for mutant in mutants(path, text)]
 
-    def rank(one: Mutant) -> bytes:
-        return hashlib.sha256(f"{seed} {one.id}".encode()).digest()
+    def rank(mutant: Mutant) -> bytes:
+        return hashlib.sha256(f"{seed} {mutant.id}".encode()).digest()
 
     chosen: dict[tuple[str, int], Mutant] = {}
-    for one in sorted(found, key=rank):
+    for item in sorted(found, key=rank):
         if len(chosen) == count:
             break
-        if (one.path, one.start) not in chosen and _compiles(one.applied(sources[one.path])):
-            chosen[one.path, one.start] = one
+        if (item.path, item.start) not in chosen and _compiles(item.applied(sources[item.path])):
+            chosen[item.path, item.start] = item
     return list(chosen.values())
 
 
@@ -158,24 +158,24 @@ class _Finder(ast.NodeVisitor):
             self.visit(node.value)
 
     def visit_arguments(self, node: ast.arguments) -> None:
-        for one in (*node.defaults, *node.kw_defaults):
-            if one is not None:
-                self.visit(one)
+        for default in (*node.defaults, *node.kw_defaults):
+            if default is not None:
+                self.visit(default)
 
     def visit_Expr(self, node: ast.Expr) -> None:
         if not isinstance(node.value, ast.Constant):
             self.generic_visit(node)
 
     def visit_Assign(self, node: ast.Assign) -> None:
-        names = {one.id for one in node.targets if isinstance(one, ast.Name)}
+        names = {target.id for target in node.targets if isinstance(target, ast.Name)}
         if not names & {"__all__", "__slots__"}:
             self.visit(node.value)
 
     def visit_Raise(self, node: ast.Raise) -> None:
         if isinstance(node.exc, ast.Call):
-            for one in node.exc.args:
-                if not isinstance(one, (ast.Constant, ast.JoinedStr)):
-                    self.visit(one)
+            for arg in node.exc.args:
+                if not isinstance(arg, (ast.Constant, ast.JoinedStr)):
+                    self.visit(arg)
 
     def visit_If(self, node: ast.If) -> None:
         if ast.unparse(node.test) in {"TYPE_CHECKING", "__name__ == '__main__'"}:
@@ -186,18 +186,18 @@ class _Finder(ast.NodeVisitor):
     def visit_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
         self._scope.append(node.name)
         self.visit(node.args)
-        for one in node.body:
-            self.visit(one)
+        for item in node.body:
+            self.visit(item)
         self._scope.pop()
 
     visit_AsyncFunctionDef = visit_FunctionDef  # noqa: N815 - the name is ast's
 
     def visit_ClassDef(self, node: ast.ClassDef) -> None:
         self._scope.append(node.name)
-        for one in node.body:
-            if isinstance(one, ast.Assign) and isinstance(one.value, ast.Constant):
-                self._text_constant(one.value)
-            self.visit(one)
+        for item in node.body:
+            if isinstance(item, ast.Assign) and isinstance(item.value, ast.Constant):
+                self._text_constant(item.value)
+            self.visit(item)
         self._scope.pop()
 
     # What is changed.
@@ -207,8 +207,8 @@ class _Finder(ast.NodeVisitor):
         self.generic_visit(node)
 
     def visit_comprehension(self, node: ast.comprehension) -> None:
-        for one in node.ifs:
-            self._condition(one)
+        for item in node.ifs:
+            self._condition(item)
         self.generic_visit(node)
 
     def visit_BoolOp(self, node: ast.BoolOp) -> None:
@@ -239,15 +239,17 @@ class _Finder(ast.NodeVisitor):
                 for new in _COMPARISONS[type(operator)]:
                     self._add(start + word.start(), start + word.end(), new, "comparison")
             left = right
-        for one in (node.left, *node.comparators):
-            self._text_constant(one)
+        for comparator in (node.left, *node.comparators):
+            self._text_constant(comparator)
         self.generic_visit(node)
 
     def visit_Call(self, node: ast.Call) -> None:
         name = _called(node)
         if name in _QUIET_CALLS:
             return
-        if name in {"sorted", "sort"} and not any(one.arg == "reverse" for one in node.keywords):
+        if name in {"sorted", "sort"} and not any(
+            keyword.arg == "reverse" for keyword in node.keywords
+        ):
             end = self._end(node) - 1
             before = self._text[:end].rstrip()
             comma = "" if before.endswith(("(", ",")) else ", "
@@ -279,9 +281,9 @@ class _Finder(ast.NodeVisitor):
         self.generic_visit(node)
 
     def visit_Dict(self, node: ast.Dict) -> None:
-        for one in node.keys:
-            if one is not None:
-                self._text_constant(one)
+        for key in node.keys:
+            if key is not None:
+                self._text_constant(key)
         self.generic_visit(node)
 
     def visit_Constant(self, node: ast.Constant) -> None:
@@ -313,7 +315,7 @@ class _Finder(ast.NodeVisitor):
 
     def _sql(self, start: int, end: int) -> None:
         text = self._text[start:end]
-        comment = [(one.start(), one.end()) for one in re.finditer(r"--[^\n]*", text)]
+        comment = [(item.start(), item.end()) for item in re.finditer(r"--[^\n]*", text)]
         for pattern, replacements in _SQL:
             for match in re.finditer(pattern, text, re.MULTILINE):
                 if any(low <= match.start() < high for low, high in comment):
@@ -371,7 +373,7 @@ def _alike(left: ast.expr, right: ast.expr) -> bool:
         return _is_text(left) and _is_text(right)
     if isinstance(left, ast.Constant) or isinstance(right, ast.Constant):
         return False
-    return not any(_SERVICE.fullmatch(ast.unparse(one)) for one in (left, right))
+    return not any(_SERVICE.fullmatch(ast.unparse(item)) for item in (left, right))
 
 
 def _negated(node: ast.expr) -> bool:
@@ -399,16 +401,16 @@ def names_at(text: str, line: int) -> set[str]:
 
 
 def _names(body: Iterable[ast.stmt], line: int) -> Iterator[str]:
-    for one in body:
-        if not one.lineno <= line <= (one.end_lineno or one.lineno):
+    for item in body:
+        if not item.lineno <= line <= (item.end_lineno or item.lineno):
             continue
-        if isinstance(one, ast.ClassDef):
-            yield one.name
-            yield from _names(one.body, line)
-        elif isinstance(one, (ast.FunctionDef, ast.AsyncFunctionDef)):
-            yield one.name
+        if isinstance(item, ast.ClassDef):
+            yield item.name
+            yield from _names(item.body, line)
+        elif isinstance(item, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            yield item.name
         else:
-            for each in ast.walk(one):
+            for each in ast.walk(item):
                 if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Store):
                     yield each.id
 

@@ -88,9 +88,9 @@ def _arguments() -> argparse.Namespace:
 
 
 def _sources(packages: Sequence[str]) -> dict[str, str]:
-    folders = [ROOT / "src" / "proof" / one for one in packages]
-    files = sorted(one for folder in folders for one in folder.rglob("*.py"))
-    return {str(one.relative_to(ROOT)): one.read_text() for one in files}
+    folders = [ROOT / "src" / "proof" / package for package in packages]
+    files = sorted(path for folder in folders for path in folder.rglob("*.py"))
+    return {str(file.relative_to(ROOT)): file.read_text() for file in files}
 
 
 @contextlib.contextmanager
@@ -103,7 +103,9 @@ def _tree(folder: Path, number: int) -> Iterator[Path]:
         capture_output=True,
         check=True,
     )
-    names = [one for one in listed.stdout.decode().split("\0") if one and (ROOT / one).is_file()]
+    names = [
+        part for part in listed.stdout.decode().split("\0") if part and (ROOT / part).is_file()
+    ]
     for name in (*names, "proof-verify.pyz"):
         if (ROOT / name).exists():
             (made / name).parent.mkdir(parents=True, exist_ok=True)
@@ -136,8 +138,12 @@ class LineMap:
 
     def refresh(self, tree: Path, console: Console) -> None:
         """Measure the files of tests that are new or changed, and read everything."""
-        found = [one for suite in self._suites for one in sorted((tree / suite).rglob("test_*.py"))]
-        files = {str(one.relative_to(tree)): sha256(one.read_bytes()).hexdigest() for one in found}
+        found = [
+            path for suite in self._suites for path in sorted((tree / suite).rglob("test_*.py"))
+        ]
+        files = {
+            str(item.relative_to(tree)): sha256(item.read_bytes()).hexdigest() for item in found
+        }
         wanted = [name for name, digest in files.items() if not self._kept(name, digest).exists()]
         with _progress(console) as progress:
             task = progress.add_task("tests measured", total=len(wanted))
@@ -163,12 +169,12 @@ class LineMap:
         text, tests = self._texts[path], self._tests[path]
         body = function_lines(text, line)
         if body is not None:
-            exact = {one for at in _statement(text, line) for one in tests[at]}
-            if found := exact or {one for at in body for one in tests[at]}:
+            exact = {test for at in _statement(text, line) for test in tests[at]}
+            if found := exact or {test for at in body for test in tests[at]}:
                 return found
         # It runs at import: whoever uses the name it gives is who would notice.
         found = self._using(path, names_at(text, line))
-        return found or {one for at in list(tests) for one in tests[at]}
+        return found or {test for at in list(tests) for test in tests[at]}
 
     def _using(self, path: str, names: set[str], depth: int = 3) -> set[str]:
         found: set[str] = set()
@@ -198,7 +204,7 @@ class LineMap:
             times[function] += 1
             if times[function] <= _OF_ONE_FUNCTION and len(first) < _NEAREST:
                 first.append(name)
-        chosen, left = list(first), self._budget_s - sum(self.seconds[one] for one in first)
+        chosen, left = list(first), self._budget_s - sum(self.seconds[text] for text in first)
         for name in ranked:
             if name not in first and self.seconds[name] <= left:
                 chosen.append(name)
@@ -289,7 +295,9 @@ class State:
             self.outcomes = json.loads(self.path.read_text())
         if self.retry:
             self.outcomes = {
-                name: one for name, one in self.outcomes.items() if one["outcome"] == "killed"
+                name: outcome
+                for name, outcome in self.outcomes.items()
+                if outcome["outcome"] == "killed"
             }
 
     def note(self, name: str, outcome: dict[str, Any]) -> None:
@@ -344,7 +352,7 @@ def _run(
     console: Console,
 ) -> None:
     work: Queue[Mutant | str] = Queue()
-    todo = [one for one in chosen if one.id not in state.outcomes]
+    todo = [item for item in chosen if item.id not in state.outcomes]
     for mutant in todo:
         work.put(mutant)
     for control in controls:
@@ -360,22 +368,22 @@ def _run(
                     progress.advance(task)
 
         runners = [stack.enter_context(contextlib.closing(Runner(tree))) for tree in trees]
-        threads = [threading.Thread(target=go_on, args=[one], daemon=True) for one in runners]
-        for one in threads:
-            one.start()
-        for one in threads:
-            one.join()
+        threads = [threading.Thread(target=go_on, args=[item], daemon=True) for item in runners]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
 
 
 def _outcome(
-    one: Mutant | str, sources: dict[str, str], lines: LineMap, runner: Runner
+    mutant: Mutant | str, sources: dict[str, str], lines: LineMap, runner: Runner
 ) -> tuple[str, dict[str, Any]]:
-    if isinstance(one, str):
+    if isinstance(mutant, str):
         path = next(iter(sources))
-        tests, text, name = lines.some(int(one.split("-")[1])), sources[path], one
+        tests, text, name = lines.some(int(mutant.split("-")[1])), sources[path], mutant
     else:
-        path, name = one.path, one.id
-        tests, text = lines.tests_of(one), one.applied(sources[path])
+        path, name = mutant.path, mutant.id
+        tests, text = lines.tests_of(mutant), mutant.applied(sources[path])
     if not tests:
         return name, {"outcome": "uncovered", "failed": [], "ran": 0, "seconds": 0}
     limit = _START_S + _SLOWER * sum(lines.seconds[each] for each in tests)
@@ -392,27 +400,29 @@ def _report(
 ) -> dict[str, Any]:
     packages: dict[str, Counter[str]] = defaultdict(Counter)
     left = []
-    for one in chosen:
-        outcome = state.outcomes[one.id]["outcome"]
-        packages[one.path.split("/")[2]][outcome] += 1
+    for mutant in chosen:
+        outcome = state.outcomes[mutant.id]["outcome"]
+        packages[mutant.path.split("/")[2]][outcome] += 1
         if outcome in {"survived", "uncovered"}:
-            place = {"id": one.id, "outcome": outcome, "place": f"{one.path}:{one.line}"}
-            ran = {"scope": one.scope, "kind": one.kind, "tests": len(lines.tests_of(one))}
-            left.append({**place, **ran, "diff": one.diff(sources[one.path])})
+            place = {"id": mutant.id, "outcome": outcome, "place": f"{mutant.path}:{mutant.line}"}
+            ran = {"scope": mutant.scope, "kind": mutant.kind, "tests": len(lines.tests_of(mutant))}
+            left.append({**place, **ran, "diff": mutant.diff(sources[mutant.path])})
     found = sum(packages.values(), Counter[str]())
     killed = found["killed"] + found["timeout"]
     return {
         "seed": how.seed,
         "mutants": len(chosen),
         "killed_percent": round(100 * killed / max(len(chosen), 1), 1),
-        "packages": {name: dict(one) for name, one in sorted(packages.items())},
+        "packages": {name: dict(item) for name, item in sorted(packages.items())},
         "seconds_each": round(
-            sum(state.outcomes[one.id]["seconds"] for one in chosen) / max(len(chosen), 1), 1
+            sum(state.outcomes[mutant.id]["seconds"] for mutant in chosen) / max(len(chosen), 1), 1
         ),
         # A test that fails with nothing changed kills whatever it is given.
         "controls": len(controls),
         "failed_controls": [
-            state.outcomes[one] for one in controls if state.outcomes[one]["outcome"] != "survived"
+            state.outcomes[control]
+            for control in controls
+            if state.outcomes[control]["outcome"] != "survived"
         ],
         "left": left,
     }
@@ -420,9 +430,9 @@ def _report(
 
 def _in_words(report: dict[str, Any]) -> str:
     said = [
-        f"{one['place']} {one['scope']}: {one['kind']} {one['id']} {one['outcome']},"
-        f" {one['tests']} tests\n{one['diff']}\n"
-        for one in report["left"]
+        f"{item['place']} {item['scope']}: {item['kind']} {item['id']} {item['outcome']},"
+        f" {item['tests']} tests\n{item['diff']}\n"
+        for item in report["left"]
     ]
     for name, counts in report["packages"].items():
         said.append(f"{name:12}" + ", ".join(f"{count} {what}" for what, count in counts.items()))

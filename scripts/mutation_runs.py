@@ -53,7 +53,7 @@ class Recorder:
         self.seconds: dict[str, float] = {}
         self.failed: set[str] = set()
         self._root = root
-        sources = [str(root / "src" / "proof" / one) for one in PACKAGES]
+        sources = [str(root / "src" / "proof" / package) for package in PACKAGES]
         self._coverage = coverage.Coverage(
             data_file=None, source=sources, messages=False, config_file=False
         )
@@ -107,8 +107,8 @@ class Chosen:
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        wanted = [one for one in items if one.nodeid in self._places]
-        items[:] = sorted(wanted, key=lambda one: self._places[one.nodeid])
+        wanted = [item for item in items if item.nodeid in self._places]
+        items[:] = sorted(wanted, key=lambda item: self._places[item.nodeid])
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         self.ran += report.when == "call"
@@ -192,10 +192,10 @@ def _be_child(tests: list[str], writing: int) -> None:
         os.setsid()
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         nothing = os.open(os.devnull, os.O_RDWR)
-        for one in (0, 1, 2):
-            os.dup2(nothing, one)
+        for item in (0, 1, 2):
+            os.dup2(nothing, item)
         chosen = Chosen(tests)
-        files = list(dict.fromkeys(one.split("::")[0] for one in tests))
+        files = list(dict.fromkeys(test.split("::")[0] for test in tests))
         code = pytest.main([*_PYTEST, *files], plugins=[chosen])
         outcome = "survived" if code == 0 else "killed"
         failed = chosen.failed[:1] or [f"exit {code}"]

@@ -73,7 +73,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.parent is not None and not item.nodeid.endswith(item.name):
             item._id = item.parent._id.child(item.name)
-    shared = [name for name, times in Counter(one.nodeid for one in items).items() if times > 1]
+    shared = [name for name, times in Counter(entry.nodeid for entry in items).items() if times > 1]
     if shared:
         raise pytest.UsageError(f"several tests have the same id; name them apart: {shared}")
 

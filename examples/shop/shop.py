@@ -122,7 +122,7 @@ def genuine(secret: str, headers: Any, body: bytes, now: float) -> bool:
     signed = f"{name}.{sent_at}.".encode() + body
     expected = base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
     given = headers.get("webhook-signature", "").split()
-    return any(hmac.compare_digest(one.encode(), f"v1,{expected}".encode()) for one in given)
+    return any(hmac.compare_digest(item.encode(), f"v1,{expected}".encode()) for item in given)
 
 
 class Shop(ThreadingHTTPServer):

@@ -165,8 +165,8 @@ def submitted_together(server: Server, keys: list[str]) -> tuple[Partner, ...]:
             for key in keys
         )
         told = [
-            json.loads(call(f"{server.url}/v1/timestamp", one.key, {"sha256": one.digests}))
-            for one in partners
+            json.loads(call(f"{server.url}/v1/timestamp", partner.key, {"sha256": partner.digests}))
+            for partner in partners
         ]
         trees = {
             tuple(tree["treeId"] for tree in each["trees"] if tree["currencyId"] != _LOG)

@@ -252,7 +252,7 @@ async def notified(
     async with session.post(f"{url}/v1/proof", json={"sha256": digest, "currencyId": 900}) as reply:
         assert reply.status == 202, await reply.text()
     deadline = time.monotonic() + PATIENCE_S
-    while not any(digest.encode() in one.body for one in receiver.requests):
+    while not any(digest.encode() in request.body for request in receiver.requests):
         assert time.monotonic() < deadline
         await asyncio.sleep(0.05)
 

@@ -49,7 +49,7 @@ def test_the_worker_is_killed_while_it_delivers() -> None:
         _until(lambda: _workers(server.process.pid) not in ([], [worker]))
         requests = receiver.requests
         ids = _arrived(receiver)
-    assert all(len(one) == 1 for one in ids.values())
+    assert all(len(identifier) == 1 for identifier in ids.values())
     for request in requests[-50:]:
         Webhook(partner["webhook_secret"]).verify(request.body, request.headers)
         assert request.headers["webhook-sequence"] == "1"
@@ -71,8 +71,8 @@ def test_an_endpoint_that_is_gone_is_told_to_the_operator_and_the_partner_by_mai
             digest = secrets.token_hex(32)
             _call(partner, "POST", "/v1/timestamp", {"sha256": [digest]})
             _until(partial(_asked, partner, digest))
-            told = [f"rcpt TO:<{one}>" for one in ("operator@proof.example", "dev@gone.example")]
-            _until(lambda: all(one in found.text for one in told))
+            told = [f"rcpt TO:<{item}>" for item in ("operator@proof.example", "dev@gone.example")]
+            _until(lambda: all(item in found.text for item in told))
             _until(lambda: found.text.count("Subject: Webhook endpoint disabled") >= 2)
     assert "it answered 410 Gone" in found.text
 

@@ -177,10 +177,10 @@ def test_a_wrong_command_says_what_is_wrong(
 
 def test_no_token_is_in_logs_answers_titles_or_the_database(server: Server) -> None:
     partner = server.add_partner(name="Secret", timestamps_ip=["192.0.2.0/24"])
-    identity, one = partner["partner_id"], partner["production"]
+    identity, item = partner["partner_id"], partner["production"]
     new = done(server, "token", "rotate", identity, *API_KEY, "--json")["token"]
     said = []
-    for token in (one["api_key"], one["client_token"], new, new[:-1] + "_", "x" + new):
+    for token in (item["api_key"], item["client_token"], new, new[:-1] + "_", "x" + new):
         for path in ("/v1/api-key/usage", "/whoami", "/nowhere", "/v1/proof/short"):
             request = urllib.request.Request(server.url + path, headers={"x-api-key": token})
             try:
@@ -201,5 +201,5 @@ def test_no_token_is_in_logs_answers_titles_or_the_database(server: Server) -> N
         if path.exists()
     ]
     seen = "".join([server.log(), *said, *titles, *listed])
-    secrets = [token.split("_")[3] for token in (one["api_key"], one["client_token"], new)]
+    secrets = [token.split("_")[3] for token in (item["api_key"], item["client_token"], new)]
     assert not [secret for secret in secrets if secret in seen]

@@ -60,7 +60,7 @@ def children(pid: int) -> list[int]:
     except FileNotFoundError:
         return []  # it ended meanwhile
     below = [int(child) for task in tasks for child in read(task / "children").split()]
-    return below + [one for child in below for one in children(child)]
+    return below + [item for child in below for item in children(child)]
 
 
 def read(path: Path) -> bytes:
@@ -101,7 +101,7 @@ def test_the_log_is_verified_with_a_proof_kept_outside(server: Server, tmp_path:
     assert found["findings"] == []
     assert found["checked"] >= 3
     position = json.loads(Path(saved).read_text())["auditHead"]["position"]
-    assert [one["position"] for one in found["saved"]] == [position]
+    assert [item["position"] for item in found["saved"]] == [position]
     assert "nothing was altered" in succeeded(server, "audit", "verify", *arguments)
     assert server.run("verify", saved, "--log-key", str(key)).returncode == 0
     forged = json.loads(Path(saved).read_text()) | {"auditHead": {"position": 1, "entryId": 1}}

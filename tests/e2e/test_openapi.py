@@ -196,8 +196,8 @@ def sides(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Side]]
         # The operator's calls suspend, replace and revoke: what they do is done to another partner.
         other = _call("POST", url, operator, _PARTNER | {"name": "Other"})["credentials"]
         (folder / "mercuryo.json").write_text(json.dumps(MERCURYO))
-        for one in (partner, other):
-            owner = ("--partner", one["partner_id"], "--env", "production")
+        for item in (partner, other):
+            owner = ("--partner", item["partner_id"], "--env", "production")
             credentials = ("--credentials", str(folder / "mercuryo.json"))
             done = server.run("provider", "add", "mercuryo", *owner, *credentials)
             assert done.returncode == 0, done.stderr

@@ -112,7 +112,7 @@ def read_ots(path: Path) -> DetachedTimestampFile:
 
 
 def attestations(path: Path) -> set[type]:
-    return {type(one) for _, one in read_ots(path).timestamp.all_attestations()}
+    return {type(item) for _, item in read_ots(path).timestamp.all_attestations()}
 
 
 def test_stamp_upgrade_verify(site: Site, tmp_path: Path) -> None:

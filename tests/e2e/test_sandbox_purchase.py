@@ -52,7 +52,9 @@ def heard(server: Server, wanted: int) -> list[tuple[str, int, int]]:
     deadline = time.monotonic() + _GIVE_UP_S
     while True:
         accounts = json.loads(server.run("provider", "list", "--json").stdout)
-        found = [(one["provider"], one["raw"], one["unverified"]) for one in accounts]
+        found = [
+            (account["provider"], account["raw"], account["unverified"]) for account in accounts
+        ]
         if sum(raw for _, raw, _ in found) >= wanted or time.monotonic() > deadline:
             return found
         time.sleep(0.1)

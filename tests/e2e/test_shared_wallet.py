@@ -112,11 +112,11 @@ def url_of(arguments: dict[str, Any]) -> str:
 def in_blocks(bitcoin: Regtest, ethereum: Anvil) -> Iterator[tuple[str, str]]:
     """The chain and what a transaction of its blocks carries, of all of them."""
     for height in range(100, bitcoin.call("getblockcount") + 1):
-        for one in bitcoin.call("getblock", bitcoin.call("getblockhash", height), 2)["tx"]:
-            yield from (("BTC", output["scriptPubKey"]["hex"][4:]) for output in one["vout"])
+        for item in bitcoin.call("getblock", bitcoin.call("getblockhash", height), 2)["tx"]:
+            yield from (("BTC", output["scriptPubKey"]["hex"][4:]) for output in item["vout"])
     for number in range(int(ethereum.ask("eth_blockNumber"), 16) + 1):
-        for one in ethereum.ask("eth_getBlockByNumber", hex(number), True)["transactions"]:
-            yield "ETH", one["input"][2:]
+        for item in ethereum.ask("eth_getBlockByNumber", hex(number), True)["transactions"]:
+            yield "ETH", item["input"][2:]
 
 
 @pytest.mark.timeout(240)

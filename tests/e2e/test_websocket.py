@@ -119,12 +119,14 @@ def test_the_example_of_the_page_and_the_command_see_the_same(
             ]
             environment = server.environment | {"PROOF_CLIENT_TOKEN": behind.token, "no_proxy": "*"}
             watchers = [_started(command, environment) for command in commands]
-            first = [await asyncio.to_thread(_line, one) for one in watchers]
+            first = [await asyncio.to_thread(_line, watcher) for watcher in watchers]
             assert ["pending" in line for line in first] == [True, True]
             await behind.hear(transaction, ProviderStatus.PROCESSING)
             await behind.hear(transaction, ProviderStatus.FAILED)
-            rest = [await asyncio.to_thread(one.communicate, timeout=120) for one in watchers]
-            assert [one.returncode for one in watchers] == [0, 0]
+            rest = [
+                await asyncio.to_thread(watcher.communicate, timeout=120) for watcher in watchers
+            ]
+            assert [watcher.returncode for watcher in watchers] == [0, 0]
             assert rest[0][0].split() == ["processing", "failed"]
             assert re.findall(r'"status":"(\w+)"', rest[1][0]) == ["processing", "failed"]
 

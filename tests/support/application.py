@@ -275,7 +275,7 @@ class Platform:
         callbacks.start()
         gate = Gate(self.database, directory, self.clock)
         self.watches = watches = Watches(gate, Updates(self.database))
-        background = [asyncio.create_task(one.run()) for one in (directory, gate, watches)]
+        background = [asyncio.create_task(item.run()) for item in (directory, gate, watches)]
         submissions = Submissions(self.database, committer)
         proofs = Proofs(self.database, self.clock)
         services = Services(

@@ -82,7 +82,7 @@ class Regtest:
                 if self._process.poll() is not None or time.monotonic() > deadline:
                     raise
                 time.sleep(_POLL_S)
-        stored = [one["name"] for one in self.call("listwalletdir")["wallets"]]
+        stored = [item["name"] for item in self.call("listwalletdir")["wallets"]]
         if WALLET in stored and WALLET not in self.call("listwallets"):
             self.call("loadwallet", WALLET)
 

@@ -32,8 +32,8 @@ class Hostile:
     def accept(self) -> None:
         with suppress(OSError):
             while True:
-                one, _ = self._listening.accept()
-                thread = threading.Thread(target=self._answer, args=(one,))
+                accept, _ = self._listening.accept()
+                thread = threading.Thread(target=self._answer, args=(accept,))
                 thread.start()
                 self._threads.append(thread)
 
@@ -42,14 +42,14 @@ class Hostile:
         with suppress(OSError):
             self._listening.shutdown(socket.SHUT_RDWR)
         self._listening.close()
-        for one in self._threads:
-            one.join()
+        for thread in self._threads:
+            thread.join()
 
-    def _answer(self, one: socket.socket) -> None:
-        one.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 64 * 1024)
+    def _answer(self, item: socket.socket) -> None:
+        item.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 64 * 1024)
         with suppress(OSError):
-            talk = self._tls.wrap_socket(one, server_side=True) if self._tls else one
-            with one, talk:
+            talk = self._tls.wrap_socket(item, server_side=True) if self._tls else item
+            with item, talk:
                 talk.recv(65536)
                 for piece in self._pieces():
                     talk.sendall(piece)

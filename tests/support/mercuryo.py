@@ -148,7 +148,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def _is_about(row: dict[str, Any], name: str) -> bool:
-    return any(one and one["merchant_transaction_id"] == name for one in row.values())
+    return any(item and item["merchant_transaction_id"] == name for item in row.values())
 
 
 def closed_url() -> str:

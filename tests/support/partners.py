@@ -42,7 +42,7 @@ async def onboard(
         "timestamp_ips": tuple(timestamp_networks),
         "off_ramp": off_ramp,
     }
-    secure = tuple(one for one in widget_origins if not one.startswith("http://"))
+    secure = tuple(origin for origin in widget_origins if not origin.startswith("http://"))
     wanted = PartnerChange(
         name=name,
         contact_email=contact_email,
@@ -61,7 +61,7 @@ def issued(
     partner: OnboardedPartner, environment: Environment = Environment.PRODUCTION
 ) -> IssuedEnvironment:
     """What the partner was handed for one environment."""
-    return next(one for one in partner.environments if one.environment is environment)
+    return next(item for item in partner.environments if item.environment is environment)
 
 
 async def owner_of(
@@ -73,7 +73,7 @@ async def owner_of(
     wanted = issued(partner, environment).partner_environment_id
     async with database.connection() as connection:
         credentials = await all_credentials(connection)
-    return next(one.owner for one in credentials if one.owner.id == wanted)
+    return next(credential.owner for credential in credentials if credential.owner.id == wanted)
 
 
 async def execute(database: Database, statement: str, *values: Any) -> None:

@@ -66,9 +66,9 @@ async def hear(
 ) -> list[ObservationResult]:
     """Observe them one after the other, each in its own transaction."""
     outcomes = []
-    for one in observations:
+    for observation in observations:
         async with database.transaction() as tx:
-            outcomes.append(await observe(tx, vault, one, now))
+            outcomes.append(await observe(tx, vault, observation, now))
     return outcomes
 
 

@@ -124,9 +124,9 @@ class _Server(ThreadingHTTPServer):
         if self.tls is None:
             super().finish_request(request, client_address)
             return
-        with self.tls.wrap_socket(request, server_side=True, do_handshake_on_connect=False) as one:
-            one.do_handshake()
-            super().finish_request(one, client_address)
+        with self.tls.wrap_socket(request, server_side=True, do_handshake_on_connect=False) as item:
+            item.do_handshake()
+            super().finish_request(item, client_address)
 
     def shutdown_request(self, request: Any) -> None:
         self._open.discard(request)
@@ -136,9 +136,9 @@ class _Server(ThreadingHTTPServer):
         """A client that went away or refused our certificate is part of the tests."""
 
     def hang_up(self) -> None:
-        for one in list(self._open):
+        for item in list(self._open):
             try:
-                one.shutdown(socket.SHUT_RDWR)
+                item.shutdown(socket.SHUT_RDWR)
             except OSError:
                 continue
 

@@ -83,8 +83,8 @@ class Server:
             if value is True:
                 arguments.append(option)
             elif value is not False:
-                for one in [value] if isinstance(value, str) else value:
-                    arguments += [option, one]
+                for item in [value] if isinstance(value, str) else value:
+                    arguments += [option, item]
         done = self.run("partner", "add", *arguments, "--json")
         assert done.returncode == 0, done.stderr
         partner: dict[str, Any] = json.loads(done.stdout)

@@ -122,6 +122,6 @@ async def open_session(
     key: str | None = None,
 ) -> Answer:
     """POST /widget/session with a right body but for the changes; None leaves a field out."""
-    body = {name: one for name, one in {**BODY, **(changes or {})}.items() if one is not None}
+    body = {name: item for name, item in {**BODY, **(changes or {})}.items() if item is not None}
     headers = () if key is None else (("idempotency-key", key),)
     return await shop.call(platform, environment, "POST", "/widget/session", body, headers=headers)

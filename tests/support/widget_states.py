@@ -57,10 +57,10 @@ class Answerable(NamedTuple):
 def answerable() -> dict[str, Answerable]:
     """All of them by a name that says what the page can see of each."""
     found: dict[str, Answerable] = {}
-    for one in (*_of_the_simulator(), *_of_another_provider()):
-        known = found.setdefault(name_of(one.state), one)
+    for item in (*_of_the_simulator(), *_of_another_provider()):
+        known = found.setdefault(name_of(item.state), item)
         same = (known.facts.allowed, known.facts.required)
-        assert same == (one.facts.allowed, one.facts.required), "one answer for two truths"
+        assert same == (item.facts.allowed, item.facts.required), "one answer for two truths"
     return found
 
 
@@ -118,15 +118,15 @@ def _played(kind: TransactionType, outcome: TestOutcome) -> Iterator[Operation]:
                 yield operation
                 following += _next(operation)
         waiting = following
-    assert not waiting or all(_poll(one) in met for one in waiting), (
+    assert not waiting or all(_poll(item) in met for item in waiting), (
         "some were not played to the end"
     )
 
 
 def _poll(operation: Operation) -> str:
-    said = [(one.leg, one.status) for one in operation.said]
-    steps = sorted((one.leg or "", one.status, one.kyc or "") for one in operation.steps)
-    results = [one.result for one in operation.attempts]
+    said = [(item.leg, item.status) for item in operation.said]
+    steps = sorted((step.leg or "", step.status, step.kyc or "") for step in operation.steps)
+    results = [attempt.result for attempt in operation.attempts]
     return repr((operation.kyc, results, said, steps, operation.deposit_shown_at is None))
 
 
@@ -157,7 +157,7 @@ def _records(operation: Operation) -> set[Record]:
     a session without a payment is given."""
     said = operation.said
     orders = [said[:count] for count in range(len(said) + 1)]
-    orders += [(one,) for one in said] + [tuple(reversed(said))]
+    orders += [(item,) for item in said] + [tuple(reversed(said))]
     found = {_record(operation, order) for order in orders}
     if not operation.paid and operation.end is None:
         found.add(_RECORDS[Status.FAILED, 1, FailureReason.SESSION_EXPIRED])
@@ -179,10 +179,10 @@ def _answer(operation: Operation, record: Record) -> Answerable:
     seen = ProviderView(
         now=NOW, provider="sandbox", address="0x" + "ab" * 20, progress=progress, quote=quote
     )
-    said = {(one.leg, one.status) for one in operation.said}
+    said = {(item.leg, item.status) for item in operation.said}
     facts = Facts(
         status=record.status,
-        paid=any(one.result is AttemptResult.CAPTURED for one in operation.attempts)
+        paid=any(attempt.result is AttemptResult.CAPTURED for attempt in operation.attempts)
         or (wire.Leg.DEPOSIT, "received") in said,
         cancelled=any(what == "cancelled" for _, what in said),
         failed=any(wire.VERDICTS[leg, what] is ProviderStatus.FAILED for leg, what in said),

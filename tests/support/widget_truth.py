@@ -118,7 +118,7 @@ def recorded(page: Page) -> Iterator[tuple[str, Mapping[str, Any]]]:
 
 def hosted(page: Page) -> Frame:
     """The hosted page, framed or in the whole window."""
-    return next(one for one in page.frames if "/w/" in one.url)
+    return next(frame for frame in page.frames if "/w/" in frame.url)
 
 
 def require_truth(page: Page) -> list[set[str]]:

@@ -108,9 +108,9 @@ class WidgetPartner:
     @property
     def owner(self) -> int:
         return next(
-            one.partner_environment_id
-            for one in self.shop.partner.environments
-            if one.environment is self.environment
+            environment.partner_environment_id
+            for environment in self.shop.partner.environments
+            if environment.environment is self.environment
         )
 
     def call(self, method: str, path: str, body: Any = None) -> Answer:
@@ -149,7 +149,7 @@ class WidgetPartner:
 
         found = self.server.run(read())
         assert found is not None
-        return [str(one.result) for one in found.attempts]
+        return [str(attempt.result) for attempt in found.attempts]
 
     def suspend(self) -> None:
         self.server.run(suspend(self.server.platform.database, self.shop.partner))

@@ -56,7 +56,7 @@ BASE = "https://stamps.test/proof"
 SOURCES = sources(load_settings({"PROOF_PUBLIC_URL": BASE, "PROOF_DATA_DIR": "/nowhere"}))
 DOCUMENTS, MISSING = render(SOURCES)
 NAMES = [entry.name for entry in ENTRIES]
-HTML = {path: one.body.decode() for path, one in DOCUMENTS.items() if "html" in one.content_type}
+HTML = {path: item.body.decode() for path, item in DOCUMENTS.items() if "html" in item.content_type}
 PAGES = {path: Page(html) for path, html in HTML.items()}
 EVERYTHING = "\n".join(HTML.values())
 ELSEWHERE = {"c2sp.org", "www.standardwebhooks.com"}
@@ -192,7 +192,7 @@ def test_every_command_speaks_to_programs() -> None:
         name.removeprefix("proof ")
         for name, command in commands()
         if not hasattr(command, "commands")
-        and not any("--json" in one.opts for one in command.params)
+        and not any("--json" in param.opts for param in command.params)
     }
     assert without == WITHOUT_JSON
 
@@ -351,7 +351,7 @@ def test_the_document_describes_every_webhook() -> None:
     found = json.loads(SOURCES.openapi)
     assert found["webhooks"].keys() == {EVENT_TYPE, PROOF_EVENT, TREE_EVENT, TEST_EVENT}
     for webhook in found["webhooks"].values():
-        names = {one["name"] for one in webhook["post"]["parameters"]}
+        names = {item["name"] for item in webhook["post"]["parameters"]}
         assert names | {"content-type"} == documented_headers()
         reference = webhook["post"]["requestBody"]["content"]["application/json"]["schema"]["$ref"]
         assert reference.rpartition("/")[2] in found["components"]["schemas"]
@@ -443,7 +443,7 @@ def anchors(text: str) -> set[str]:
     """What a code host makes of the headings that stand in a Markdown file."""
     prose = re.sub(r"^```.*?^```", "", text, flags=re.M | re.S)
     headings = (
-        re.sub(r"[^\w\- ]", "", one.lower()) for one in re.findall(r"^#+ (.+)$", prose, re.M)
+        re.sub(r"[^\w\- ]", "", item.lower()) for item in re.findall(r"^#+ (.+)$", prose, re.M)
     )
     return {heading.strip().replace(" ", "-") for heading in headings}
 

@@ -5,7 +5,7 @@ import pytest
 
 
 def made(text: str) -> set[str]:
-    return {one.applied(text) for one in mutants.mutants("a.py", text)}
+    return {mutant.applied(text) for mutant in mutants.mutants("a.py", text)}
 
 
 @pytest.mark.parametrize(
@@ -59,8 +59,8 @@ def test_what_is_no_behaviour_is_left_alone(text: str) -> None:
 
 def test_a_sample_is_the_seeds_and_keeps_what_did_not_change() -> None:
     text = "".join(f"def f{n}():\n    return a < {n}\n" for n in range(50))
-    chosen = {one.id for one in mutants.sample({"a.py": text}, 30, seed=1)}
-    assert chosen == {one.id for one in mutants.sample({"a.py": text}, 30, seed=1)}
-    assert chosen != {one.id for one in mutants.sample({"a.py": text}, 30, seed=2)}
+    chosen = {item.id for item in mutants.sample({"a.py": text}, 30, seed=1)}
+    assert chosen == {item.id for item in mutants.sample({"a.py": text}, 30, seed=1)}
+    assert chosen != {item.id for item in mutants.sample({"a.py": text}, 30, seed=2)}
     later = "import b\n\n" + text.replace("a < 7", "a < 77")
-    assert len(chosen - {one.id for one in mutants.sample({"a.py": later}, 30, seed=1)}) <= 2
+    assert len(chosen - {item.id for item in mutants.sample({"a.py": later}, 30, seed=1)}) <= 2

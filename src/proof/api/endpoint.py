@@ -76,7 +76,7 @@ class Endpoint:
         self._path = self._first.path
         self._form = form_of(self._first)
         self._counters: dict[tuple[str, int], Counter] = {}
-        self._gated = any(one.gated for one in operations.values())
+        self._gated = any(item.gated for item in operations.values())
         self._decoders = {
             operation.method: msgspec.json.Decoder(operation.body)
             for operation in operations.values()

@@ -113,7 +113,7 @@ class EventHandlers:
                 connection, credential.owner.id, _FAMILIES[credential.kind], after, limit
             )
         following = found[-1].cursor if found else after
-        return Reply(200, _encode(EventPage([_entry(one) for one in found], following)))
+        return Reply(200, _encode(EventPage([_entry(event) for event in found], following)))
 
 
 def _entry(event: ReadEvent) -> EventEntry:

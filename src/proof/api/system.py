@@ -51,7 +51,7 @@ class SystemHandlers:
     async def statusz(self, _call: Call) -> Reply:
         """GET /statusz: what is stopped behind the processes that answer."""
         found = await self._services.parts()
-        parts = [PartStatus(one.name, one.reason is None, one.reason) for one in found]
+        parts = [PartStatus(item.name, item.reason is None, item.reason) for item in found]
         ok = all(part.ok for part in parts)
         return Reply(200 if ok else 503, msgspec.json.encode(StatusAnswer(ok, parts)))
 

@@ -37,7 +37,7 @@ class SealedColumn:
         """What the record was sealed for."""
         named = {name: row[name] for name in self.key}
         return self.identity.format_map(
-            {name: one.hex() if isinstance(one, bytes) else one for name, one in named.items()}
+            {name: item.hex() if isinstance(item, bytes) else item for name, item in named.items()}
         )
 
 
@@ -73,8 +73,8 @@ async def count_sealed(database: Database, columns: Sequence[SealedColumn]) -> i
     """How many sealed records there are."""
     async with database.connection() as connection:
         counts = [
-            await connection.fetchval(f"SELECT count({one.column}) FROM {one.table}")
-            for one in columns
+            await connection.fetchval(f"SELECT count({column.column}) FROM {column.table}")
+            for column in columns
         ]
     return sum(counts)
 
@@ -84,10 +84,10 @@ async def count_older(database: Database, vault: Vault, columns: Sequence[Sealed
     async with database.connection() as connection:
         counts = [
             await connection.fetchval(
-                f"SELECT count(*) FROM {one.table} WHERE substr({one.column}, 2, 8) <> $1",
+                f"SELECT count(*) FROM {column.table} WHERE substr({column.column}, 2, 8) <> $1",
                 vault.newest_id,
             )
-            for one in columns
+            for column in columns
         ]
     return sum(counts)
 

@@ -203,8 +203,8 @@ async def run_worker(settings: Settings, stop: asyncio.Event) -> None:
                 gc.set_threshold(_GC_THRESHOLD)
                 await Worker(database, writers, deliverer, others).run(stop)
     finally:
-        for one in (client, asking, own):
-            await one.aclose()
+        for item in (client, asking, own):
+            await item.aclose()
 
 
 def _deliverer(
@@ -302,8 +302,8 @@ async def _services(settings: Settings, database: Database) -> AsyncIterator[Ser
         operators.close()
         with suppress(UnavailableError):
             await meter.flush()
-        for one in (trying, asking):
-            await one.aclose()
+        for client in (trying, asking):
+            await client.aclose()
 
 
 def _flushing(meter: Meter) -> Callable[[], Awaitable[bool]]:

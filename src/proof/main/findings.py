@@ -85,11 +85,11 @@ def held_folder(settings: Settings) -> list[Finding]:
 
 
 def _local(settings: Settings) -> Iterator[Finding]:
-    for one in (*OF_SERVE, Precondition("listening", _port)):
+    for precondition in (*OF_SERVE, Precondition("listening", _port)):
         try:
-            yield Finding(one.subject, "ok", one.met(settings))
+            yield Finding(precondition.subject, "ok", precondition.met(settings))
         except ProofError as error:
-            yield Finding(one.subject, "problem", error.message)
+            yield Finding(precondition.subject, "problem", error.message)
 
 
 async def _reached(settings: Settings) -> AsyncIterator[Finding]:

@@ -149,7 +149,9 @@ def _output_of(command: str) -> bytes:
         # A session of its own, so that whatever it starts ends with it.
         process = subprocess.Popen(
             arguments,
-            env={name: one for name, one in os.environ.items() if not name.startswith("PROOF_")},
+            env={
+                name: value for name, value in os.environ.items() if not name.startswith("PROOF_")
+            },
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

@@ -43,8 +43,8 @@ class Precondition(NamedTuple):
 
 def require(settings: Settings, preconditions: Sequence[Precondition]) -> None:
     """Raises ProofError for the first that is not met."""
-    for one in preconditions:
-        one.met(settings)
+    for precondition in preconditions:
+        precondition.met(settings)
 
 
 def _folder(settings: Settings) -> str:
@@ -98,7 +98,7 @@ def _tables(settings: Settings) -> str:
 def _chains(settings: Settings) -> str:
     async def names() -> list[str]:
         async with opened_chains(settings) as chains:
-            return [f"{one.environment} {one.chain.currency.name}" for one in chains]
+            return [f"{chain.environment} {chain.chain.currency.name}" for chain in chains]
 
     return ", ".join(asyncio.run(names())) or "the log alone"
 

@@ -93,13 +93,13 @@ class Resolver(AbstractResolver):
 
     def _begin(self, name: _Name, now_s: float) -> _Lookup:
         asker = owner()
-        asked = sum(one.asker == asker for one in self._lookups.values())
+        asked = sum(item.asker == asker for item in self._lookups.values())
         if len(self._lookups) >= LOOKUPS or (asker is not None and asked >= LOOKUPS_EACH):
             raise _error("too many names that hang are being looked up")
         loop = asyncio.get_running_loop()
         lookup = _Lookup(asker, now_s, loop.create_future())
         # Nobody may wait for it any more when it fails.
-        lookup.answer.add_done_callback(lambda one: one.cancelled() or one.exception())
+        lookup.answer.add_done_callback(lambda item: item.cancelled() or item.exception())
         thread = threading.Thread(
             target=self._run, args=(loop, name, lookup), name="outbound-dns", daemon=True
         )

@@ -102,11 +102,14 @@ async def add_partner(
         await _add_environment(tx, vault, new.partner_id, environment)
         for environment in Environment
     ]
-    ids = {one.environment: one.partner_environment_id for one in issued}
+    ids = {item.environment: item.partner_environment_id for item in issued}
     # Compared with nothing at all, so that the sandbox's defaults are written too.
     nothing = replace(blank, sandbox=EnvironmentRecord())
     await store_environments(tx, webhooks, ids, nothing, new)
-    entered = [Difference(one.field, None, one.after) for one in differences(nothing, new)]
+    entered = [
+        Difference(difference.field, None, difference.after)
+        for difference in differences(nothing, new)
+    ]
     await record_changes(tx, actor, "partner.add", new.partner_id, entered, wide)
     return OnboardedPartner(new.partner_id, tuple(issued))
 

@@ -145,13 +145,13 @@ async def _require_own(tx: Connection, owner: int, endpoint_id: UUID) -> Endpoin
     return found
 
 
-def _state(place: Place, one: Endpoint) -> dict[str, str | bool]:
+def _state(place: Place, item: Endpoint) -> dict[str, str | bool]:
     return {
         "environment": str(place.environment),
-        "endpoint_id": str(one.id),
-        "ordering": str(one.ordering),
-        "ed25519": one.ed25519,
-        "breaker": str(one.breaker),
+        "endpoint_id": str(item.id),
+        "ordering": str(item.ordering),
+        "ed25519": item.ed25519,
+        "breaker": str(item.breaker),
     }
 
 
@@ -198,9 +198,9 @@ async def first_attempts(
     while True:
         found = await _deliveries(database, place, sent)
         over = [
-            one
-            for one in found.values()
-            if one.last_outcome or one.state is not DeliveryState.PENDING
+            item
+            for item in found.values()
+            if item.last_outcome or item.state is not DeliveryState.PENDING
         ]
         if len(over) == len(sent) or clock.time() >= deadline:
             return found
@@ -216,7 +216,7 @@ async def _deliveries(
         for endpoint_id, event_id in sent.items():
             # A test event's subject is its endpoint.
             wanted = Search([owner], endpoint_id, subject=str(endpoint_id))
-            for one in await search_deliveries(connection, wanted):
-                if one.record.event_id == event_id:
-                    found[endpoint_id] = one.record
+            for delivery in await search_deliveries(connection, wanted):
+                if delivery.record.event_id == event_id:
+                    found[endpoint_id] = delivery.record
     return found

@@ -188,7 +188,7 @@ class Lines:
     def shed_slow(self) -> list[ClaimedDelivery]:
         """What waits behind attempts that hang."""
         now_s = time.monotonic()
-        slow = [one for one in self._lines.values() if one.waiting and one.is_slow(now_s)]
+        slow = [item for item in self._lines.values() if item.waiting and item.is_slow(now_s)]
         return [delivery for line in slow for delivery in self.shed(line)]
 
     def shed_all(self) -> list[ClaimedDelivery]:
@@ -269,11 +269,11 @@ class Deliverer:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._recording.run())
                 loops = (self._relaying, self._claiming, self._abandoning)
-                feeding = [group.create_task(one.run()) for one in loops]
+                feeding = [group.create_task(loop.run()) for loop in loops]
                 await stop.wait()
                 self._stopping = True
-                for one in loops:
-                    one.stop()
+                for loop in loops:
+                    loop.stop()
                 await asyncio.gather(*feeding)
                 self._recorder.unsent += self._lines.shed_all()
                 while self._attempts:
@@ -321,7 +321,7 @@ class Deliverer:
         async with self._db.connection() as connection:
             claimed = await queries.claim(connection, now, held, unknown, most, end, rooms)
             probes = await queries.claim_probes(connection, now, self._limits.per_endpoint, end)
-            owners = {one.partner_environment_id for one in (*claimed, *probes)}
+            owners = {probe.partner_environment_id for probe in (*claimed, *probes)}
             await self._rings.load(connection, owners)
         self._lines.add((*probes, *claimed))
         self._lines.note_filled(claimed, rooms)

@@ -166,58 +166,60 @@ async def endpoint_views(
     (only, *others) = names or [None]
     found = await list_endpoints(connection, None if others else only)
     keys: dict[int, Sequence[str]] = {}
-    for owner in {one.partner_environment_id for one in found if one.ed25519} & names.keys():
+    for owner in {
+        endpoint.partner_environment_id for endpoint in found if endpoint.ed25519
+    } & names.keys():
         keys[owner] = [*(await public_keys(connection, owner)).values()]
     return [
-        _endpoint_view(*names[owner], one, keys.get(owner, ()) if one.ed25519 else ())
-        for one in found
-        if (owner := one.partner_environment_id) in names
+        _endpoint_view(*names[owner], endpoint, keys.get(owner, ()) if endpoint.ed25519 else ())
+        for endpoint in found
+        if (owner := endpoint.partner_environment_id) in names
     ]
 
 
 def _endpoint_view(
-    partner_id: str, environment: Environment, one: Endpoint, keys: Sequence[str]
+    partner_id: str, environment: Environment, endpoint: Endpoint, keys: Sequence[str]
 ) -> EndpointView:
     return EndpointView(
         partner_id=partner_id,
         environment=environment,
-        id=one.id,
-        type=one.purpose,
-        url=one.url,
-        ordering=one.ordering,
-        ed25519=one.ed25519,
+        id=endpoint.id,
+        type=endpoint.purpose,
+        url=endpoint.url,
+        ordering=endpoint.ordering,
+        ed25519=endpoint.ed25519,
         public_keys=[*keys],
-        breaker=one.breaker,
-        reason=one.reason,
-        opened_at=one.opened_at,
-        probe_at=one.probe_at,
-        failed_probes=one.failed_probes,
-        disabled_at=one.disabled_at,
-        created_at=one.created_at,
+        breaker=endpoint.breaker,
+        reason=endpoint.reason,
+        opened_at=endpoint.opened_at,
+        probe_at=endpoint.probe_at,
+        failed_probes=endpoint.failed_probes,
+        disabled_at=endpoint.disabled_at,
+        created_at=endpoint.created_at,
     )
 
 
 def delivery_view(partner_id: str, environment: Environment, found: FoundDelivery) -> DeliveryView:
     """A delivery of that environment. Bytes of the answer that are not UTF-8 are replaced."""
-    one = found.record
+    item = found.record
     return DeliveryView(
         partner_id=partner_id,
         environment=environment,
-        id=one.id,
-        webhook_id=webhook_id(one.event_id),
-        endpoint_id=one.endpoint_id,
-        type=one.event_type,
-        subject=one.subject,
-        sequence=one.sequence,
-        happened_at=one.happened_at,
-        state=one.state,
-        attempts=one.attempts,
-        next_attempt_at=one.next_attempt_at if one.state is DeliveryState.PENDING else None,
-        delivered_at=one.delivered_at,
-        last_attempt_at=one.last_attempt_at,
-        last_outcome=one.last_outcome,
-        last_status=one.last_status,
-        last_elapsed_ms=one.last_elapsed_ms,
-        last_body=None if one.last_body is None else one.last_body.decode("utf-8", "replace"),
-        replayable=one.replayable,
+        id=item.id,
+        webhook_id=webhook_id(item.event_id),
+        endpoint_id=item.endpoint_id,
+        type=item.event_type,
+        subject=item.subject,
+        sequence=item.sequence,
+        happened_at=item.happened_at,
+        state=item.state,
+        attempts=item.attempts,
+        next_attempt_at=item.next_attempt_at if item.state is DeliveryState.PENDING else None,
+        delivered_at=item.delivered_at,
+        last_attempt_at=item.last_attempt_at,
+        last_outcome=item.last_outcome,
+        last_status=item.last_status,
+        last_elapsed_ms=item.last_elapsed_ms,
+        last_body=None if item.last_body is None else item.last_body.decode("utf-8", "replace"),
+        replayable=item.replayable,
     )

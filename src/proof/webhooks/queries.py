@@ -200,7 +200,7 @@ async def release(
 
     None is the database's present moment. The caller holds the endpoints.
     """
-    await tx.execute(_RELEASE, [one for one, _ in objects], [each for _, each in objects], due_at)
+    await tx.execute(_RELEASE, [item for item, _ in objects], [each for _, each in objects], due_at)
 
 
 async def claim(
@@ -260,5 +260,8 @@ async def give_back(
     connection: Connection, claimed: Sequence[ClaimedDelivery], due_at: datetime
 ) -> None:
     """Undo claims nothing was sent for: due again at `due_at`, the attempt uncounted."""
-    ids, attempts = [one.id for one in claimed], [one.attempt for one in claimed]
+    ids, attempts = (
+        [delivery.id for delivery in claimed],
+        [delivery.attempt for delivery in claimed],
+    )
     await connection.execute(_GIVE_BACK, ids, attempts, due_at)

@@ -58,7 +58,7 @@ class Recorder:
         """
         outcomes, self.outcomes = self.outcomes, []
         unsent, self.unsent = self.unsent, []
-        ended = [one for one in outcomes if _lets_out(one)]
+        ended = [outcome for outcome in outcomes if _lets_out(outcome)]
         try:
             if outcomes or unsent or self.verdicts:
                 async with self._db.connection() as connection:
@@ -94,7 +94,7 @@ class Recorder:
     ) -> None:
         if ended:
             await self._record_ordered(connection, ended)
-        others = [one for one in outcomes if not _lets_out(one)] if ended else outcomes
+        others = [outcome for outcome in outcomes if not _lets_out(outcome)] if ended else outcomes
         if others:
             await queries.record(connection, others)
         if unsent:
@@ -102,9 +102,9 @@ class Recorder:
 
     async def _record_ordered(self, connection: Connection, ended: list[AttemptOutcome]) -> None:
         objects = [
-            (one.endpoint_id, one.ordered_subject)
-            for one in ended
-            if one.endpoint_id is not None and one.ordered_subject is not None
+            (outcome.endpoint_id, outcome.ordered_subject)
+            for outcome in ended
+            if outcome.endpoint_id is not None and outcome.ordered_subject is not None
         ]
         async with connection.transaction():
             await queries.lock_endpoints(connection, list({to for to, _ in objects}))

@@ -208,7 +208,7 @@ async def _reset(
     tx: Connection, chosen: Sequence[tuple[int, UUID, str | None]], now: datetime
 ) -> int:
     """The caller holds the endpoints and the events."""
-    reset = await tx.fetch(_RESET, [one for one, _, _ in chosen], now)
+    reset = await tx.fetch(_RESET, [item for item, _, _ in chosen], now)
     if objects := [(to, subject) for _, to, subject in chosen if subject is not None]:
         await queries.release(tx, objects, now)
     return len(reset)

@@ -106,8 +106,8 @@ async def fan_out(tx: Connection, relayed: Sequence[RelayedEvent]) -> int:
     deliveries.
     """
     rows = [
-        (one.event.id, one.cursor, to, one.event.subject if how == Ordering.SUBJECT else None)
-        for one, to, how in await _targets(tx, relayed)
+        (item.event.id, item.cursor, to, item.event.subject if how == Ordering.SUBJECT else None)
+        for item, to, how in await _targets(tx, relayed)
     ]
     if not rows:
         return 0
@@ -124,14 +124,16 @@ async def _targets(
     if not relayed:
         return []
     pairs = {
-        (one.event.partner_environment_id, purpose)
-        for one in relayed
-        for purpose in _purposes(one.event.type)
+        (item.event.partner_environment_id, purpose)
+        for item in relayed
+        for purpose in _purposes(item.event.type)
     }
-    named = [UUID(one.event.subject) for one in relayed if one.event.type == TEST_EVENT]
-    found = await queries.targets(tx, [one for one, _ in pairs], [each for _, each in pairs], named)
-    by_purpose = {(owner, purpose): (one, how) for one, owner, purpose, how in found}
-    by_id = {one: (one, how) for one, _, _, how in found}
+    named = [UUID(item.event.subject) for item in relayed if item.event.type == TEST_EVENT]
+    found = await queries.targets(
+        tx, [item for item, _ in pairs], [each for _, each in pairs], named
+    )
+    by_purpose = {(owner, purpose): (item, how) for item, owner, purpose, how in found}
+    by_id = {item: (item, how) for item, _, _, how in found}
 
     def target(event: Event) -> tuple[UUID, str] | None:
         if event.type == TEST_EVENT:
@@ -139,7 +141,7 @@ async def _targets(
         owner, (exact, family) = event.partner_environment_id, _purposes(event.type)
         return by_purpose.get((owner, exact)) or by_purpose.get((owner, family))
 
-    return [(one, *to) for one in relayed if (to := target(one.event)) is not None]
+    return [(item, *to) for item in relayed if (to := target(item.event)) is not None]
 
 
 def _purposes(event_type: str) -> tuple[str, str]:

@@ -204,7 +204,9 @@ class Rings:
     async def load(self, connection: Connection, partner_environment_ids: Iterable[int]) -> None:
         """Have fresh rings of these, forgetting old ones of others."""
         now = time.monotonic()
-        self._rings = {owner: one for owner, one in self._rings.items() if now - one[0] <= _FRESH_S}
+        self._rings = {
+            owner: ring for owner, ring in self._rings.items() if now - ring[0] <= _FRESH_S
+        }
         for owner in partner_environment_ids:
             if owner not in self._rings:
                 await self._load(connection, owner)

@@ -49,4 +49,8 @@ RAMP_TABLE: dict[str, RampEntry] = {
 }
 
 # Those of partners' backends; the others are the hosted page's and the providers'.
-GATED = {name: one for name, one in RAMP_OPERATIONS.items() if one.credential is not None}
+GATED = {
+    name: operation
+    for name, operation in RAMP_OPERATIONS.items()
+    if operation.credential is not None
+}

@@ -22,10 +22,10 @@ _ALL: dict[str, Operation] = {
 }
 # Those of the operator and of the ramp have tables of their own: other credentials, another error body.
 OPERATIONS = {
-    name: one for name, one in _ALL.items() if one.operator_scope is None and not one.ramp
+    name: item for name, item in _ALL.items() if item.operator_scope is None and not item.ramp
 }
-RAMP_OPERATIONS = {name: one for name, one in _ALL.items() if one.ramp}
-OPERATOR_OPERATIONS = {name: one for name, one in _ALL.items() if one.operator_scope is not None}
+RAMP_OPERATIONS = {name: item for name, item in _ALL.items() if item.ramp}
+OPERATOR_OPERATIONS = {name: item for name, item in _ALL.items() if item.operator_scope is not None}
 PREFIX = {Environment.PRODUCTION: "", Environment.SANDBOX: "/sandbox"}
 NOWHERE = "http://127.0.0.1:1/"
 FRESH = "fe" * 32
@@ -108,9 +108,9 @@ TABLE: dict[str, Entry] = {
 }
 
 WITH_BODY = [name for name, operation in OPERATIONS.items() if operation.body is not None]
-WITH_CREDENTIAL = [name for name, one in OPERATIONS.items() if one.credential is not None]
-ANY_KIND = [name for name, one in OPERATIONS.items() if one.any_kind]
-IDENTIFYING = [name for name, one in OPERATIONS.items() if one.identifies]
+WITH_CREDENTIAL = [name for name, item in OPERATIONS.items() if item.credential is not None]
+ANY_KIND = [name for name, item in OPERATIONS.items() if item.any_kind]
+IDENTIFYING = [name for name, item in OPERATIONS.items() if item.identifies]
 
 
 async def customer(platform: Platform, environment: Environment, name: str) -> OnboardedPartner:

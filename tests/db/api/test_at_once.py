@@ -62,10 +62,10 @@ async def read_by_another(platform: Platform, partner: OnboardedPartner) -> list
 
 def judged(answers: list[Answer], others: list[Answer], attacker: int) -> Counter[int]:
     """How often each status came. The attacker never had more than its share, the others all they asked."""
-    counted = Counter(one.status for one in answers)
+    counted = Counter(answer.status for answer in answers)
     assert set(counted) <= {DONE, REFUSED, *LATER}
-    assert all(int(one.headers["retry-after"]) for one in answers if one.status in LATER)
-    assert [one.status for one in others] == [DONE] * OTHERS
+    assert all(int(answer.headers["retry-after"]) for answer in answers if answer.status in LATER)
+    assert [other.status for other in others] == [DONE] * OTHERS
     assert 0 < _most[Work.PARTNER, attacker] <= SHARES.each
     return counted
 
@@ -93,7 +93,7 @@ def test_settings_changed_at_once_are_those_of_one_order(run: Any, platform: Pla
             )
         steps = [(json.loads(row["before"]), json.loads(row["after"])) for row in rows]
         assert len(steps) == counted[DONE]
-        assert all(one[1] == following[0] for one, following in pairwise(steps))
+        assert all(item[1] == following[0] for item, following in pairwise(steps))
         assert steps[-1][1]["proof"] == now["notification"]["proof"]["target"]
 
     run(scene())
@@ -126,7 +126,7 @@ def test_simulated_at_once_one_outcome_is_played(run: Any, platform: Platform) -
         answers = await asyncio.gather(*map(simulate, range(SIMULATED)))
         others = await reading
         counted = judged(answers, others, sandbox.partner_environment_id)
-        played = {one.json["outcome"] for one in answers if one.status == DONE}
+        played = {answer.json["outcome"] for answer in answers if answer.status == DONE}
         assert len(played) == 1
         assert counted[REFUSED]
         async with platform.database.connection() as connection:

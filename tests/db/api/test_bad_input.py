@@ -71,7 +71,7 @@ WRONG: dict[str, list[Spoilt]] = {
         (("notification", "proof", "target"), NO_TARGET, "the target URL"),
         (("notification", "tree", "target"), NO_TARGET, "the target URL"),
         (("notification", "tree", "currencyIds"), [None, 1, "x", {}], "tree.currencyIds"),
-        (("notification", "tree", "currencyIds"), [[one] for one in NO_INTEGER], "currencyId"),
+        (("notification", "tree", "currencyIds"), [[item] for item in NO_INTEGER], "currencyId"),
         (("notification", "tree", "currencyIds"), [[0], [900, 7]], "enabled: 900 (LOG)"),
         (("notification", "other"), [{}], "other"),
         (("notification", "proof", "other"), [""], "other"),
@@ -221,8 +221,8 @@ EVERY = OPERATIONS | RAMP_OPERATIONS | OPERATOR_OPERATIONS
 def test_every_body_with_a_member_is_tried_with_it_twice() -> None:
     with_members = {
         name
-        for name, one in EVERY.items()
-        if one.body is not None and msgspec.structs.fields(one.body)
+        for name, item in EVERY.items()
+        if item.body is not None and msgspec.structs.fields(item.body)
     }
     assert {name for name, body in BODIES.items() if body} | EMPTY == with_members
 

@@ -170,13 +170,13 @@ def test_settings_change_only_what_is_sent(run: Run, platform: Platform) -> None
             tree_part = {"target": tree, "currencyIds": list(chains)}
             return {"notification": {"proof": {"target": proof}, "tree": tree_part}}
 
-        one, two = "https://one.example/hook", "https://two.example/hook"
+        item, two = "https://one.example/hook", "https://two.example/hook"
         assert await patched({}) == setting("", "")
-        assert await patched({"notification": {"proof": {"target": one}}}) == setting(one, "")
-        assert await patched({"notification": {"tree": {"target": two}}}) == setting(one, two)
-        assert await patched({"notification": {"tree": {}, "proof": {}}}) == setting(one, two)
+        assert await patched({"notification": {"proof": {"target": item}}}) == setting(item, "")
+        assert await patched({"notification": {"tree": {"target": two}}}) == setting(item, two)
+        assert await patched({"notification": {"tree": {}, "proof": {}}}) == setting(item, two)
         chosen = {"notification": {"tree": {"currencyIds": [900, 900]}}}
-        assert await patched(chosen) == setting(one, two, 900)
+        assert await patched(chosen) == setting(item, two, 900)
         assert await patched({"notification": {"proof": {"target": ""}}}) == setting("", two, 900)
         none = {"notification": {"tree": {"target": "", "currencyIds": []}}}
         assert await patched(none) == setting("", "")
@@ -282,8 +282,8 @@ def test_examples_under_way_are_a_share_of_each_environments_own(
                 "message": "2 such calls are under way; wait until one has ended"
             }
             assert (await example(other, "/")).headers["x-webhook-outcome"] == "answered 200"
-            for one in under_way:
-                one.cancel()
+            for task in under_way:
+                task.cancel()
             await asyncio.wait(under_way)
 
     run(scene())
@@ -323,7 +323,7 @@ def test_nothing_crosses_between_the_environments(run: Run, alone: Stage) -> Non
 
     async def scene() -> None:
         partner, leaf = await platform.onboard(), digest("one hash, two environments")
-        tokens = {one: issued(partner, one).api_key for one in Environment}
+        tokens = {item: issued(partner, item).api_key for item in Environment}
         for environment in Environment:
             answer = await submitted(
                 platform, tokens[environment], leaf, prefix=PREFIX[environment]

@@ -55,7 +55,7 @@ async def read(platform: Platform, token: str, query: str = "", prefix: str = ""
 
 
 def ids(page: Any) -> list[str]:
-    return [one["id"] for one in page["events"]]
+    return [item["id"] for item in page["events"]]
 
 
 async def listed(platform: Platform, **changes: Any) -> OnboardedPartner:
@@ -67,8 +67,8 @@ def test_an_event_reads_as_its_webhook_says(run: Run, platform: Platform) -> Non
     async def scene() -> None:
         partner = await listed(platform)
         body, begun = b'{"a":"\xc3\xa9","z":[1,2]}', platform.clock.now()
-        one, two = event(partner, subject="x", body=body), event(partner, subject="x")
-        await happen(platform, one, two)
+        item, two = event(partner, subject="x", body=body), event(partner, subject="x")
+        await happen(platform, item, two)
         answer = await platform.call("GET", "/events", token=issued(partner).api_key)
         assert answer.headers["content-type"] == "application/json"
         assert b'"body":' + body + b"}" in answer.body
@@ -77,7 +77,7 @@ def test_an_event_reads_as_its_webhook_says(run: Run, platform: Platform) -> Non
         assert begun - timedelta(seconds=1) <= created <= platform.clock.now()
         assert first == {
             "cursor": first["cursor"],
-            "id": webhook_id(one.id),
+            "id": webhook_id(item.id),
             "type": "timestamp.proof",
             "version": 1,
             "subject": "x",
@@ -172,13 +172,13 @@ def test_pages(run: Run, platform: Platform) -> None:
         assert empty == {"events": [], "next": 41}
         sent = [event(partner, subject=str(n)) for n in range(105)]
         await happen(platform, *sent)
-        assert ids(await read(platform, token)) == [webhook_id(one.id) for one in sent[:100]]
+        assert ids(await read(platform, token)) == [webhook_id(item.id) for item in sent[:100]]
         seen, after, sizes = [], 0, []
         while (page := await read(platform, token, f"?after={after}&limit=50"))["events"]:
             seen += ids(page)
             sizes.append(len(page["events"]))
             after = page["next"]
-        assert seen == [webhook_id(one.id) for one in sent]
+        assert seen == [webhook_id(item.id) for item in sent]
         assert sizes == [50, 50, 5]
         assert page["next"] == after, "the end is where to go on later"
         assert len((await read(platform, token, "?limit=1000"))["events"]) == 105
@@ -195,9 +195,9 @@ def test_a_page_of_large_bodies_ends_early_and_misses_nothing(run: Run, platform
         await execute(platform.database, "UPDATE outbox SET body = NULL WHERE id = $1", sent[3].id)
         token = issued(partner).api_key
         first = await read(platform, token)
-        assert ids(first) == [webhook_id(one.id) for one in sent[:2]]
+        assert ids(first) == [webhook_id(item.id) for item in sent[:2]]
         rest = await read(platform, token, f"?after={first['next']}")
-        assert ids(rest) == [webhook_id(one.id) for one in sent[2:]]
+        assert ids(rest) == [webhook_id(item.id) for item in sent[2:]]
 
     run(scene())
 
@@ -228,7 +228,7 @@ def test_a_body_no_longer_kept_says_so(run: Run, platform: Platform) -> None:
             assert await prune_batch(tx, platform.clock.now() + timedelta(days=1), 10_000) > 0
         await happen(platform, event(partner, subject="new"))
         page = await read(platform, issued(partner).api_key)
-        assert [(one["subject"], one["body"]) for one in page["events"]] == [
+        assert [(item["subject"], item["body"]) for item in page["events"]] == [
             ("old", None),
             ("new", {"n": 1}),
         ]
@@ -281,8 +281,8 @@ def test_transactions_committed_in_reverse_order_under_a_reader(
         partner = await listed(platform)
         found: list[str] = []
         early, late = await platform.database.dedicated(), await platform.database.dedicated()
-        one, two = early.transaction(), late.transaction()
-        await one.start()
+        item, two = early.transaction(), late.transaction()
+        await item.start()
         await two.start()
         first = [event(partner, subject=f"written first {n}") for n in range(3)]
         second = [event(partner, subject=f"committed first {n}") for n in range(3)]
@@ -291,7 +291,7 @@ def test_transactions_committed_in_reverse_order_under_a_reader(
         async with relaying(platform), polling(platform, issued(partner).api_key, found):
             await two.commit()
             await until(lambda: len(found) == 3)
-            await one.commit()
+            await item.commit()
             await until(lambda: len(found) == 6)
         await early.close()
         await late.close()
@@ -311,7 +311,7 @@ def test_many_writers_under_a_reader(run: Run, platform: Platform) -> None:
                 async with platform.database.transaction() as tx:
                     await publish(tx, [event(other), *mine])
                     await asyncio.sleep(0.001 * ((name + n) % 3))
-                sent.update(webhook_id(one.id) for one in mine)
+                sent.update(webhook_id(item.id) for item in mine)
 
         async with relaying(platform), polling(platform, issued(partner).api_key, found):
             await asyncio.gather(*map(writer, range(4)))

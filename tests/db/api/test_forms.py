@@ -15,7 +15,7 @@ Run = Callable[[Any], Any]
 OFF_LIST = "198.51.100.66"
 CLIENT_TOKEN, API_KEY = CredentialKind.CLIENT_TOKEN, CredentialKind.API_KEY
 RAMP, TIMESTAMPS, OPERATOR = ["error", "code", "message"], ["message"], ["message", "code"]
-SHARED = {name: one for name, one in OPERATIONS.items() if one.shared}
+SHARED = {name: operation for name, operation in OPERATIONS.items() if operation.shared}
 
 
 def said(answer: Answer) -> tuple[int, str, str]:

@@ -97,7 +97,9 @@ def test_random_paths(run: Run, platform: Platform) -> None:
     check()
 
 
-@pytest.mark.parametrize("name", [name for name, one in OPERATIONS.items() if one.credential])
+@pytest.mark.parametrize(
+    "name", [name for name, operation in OPERATIONS.items() if operation.credential]
+)
 def test_random_credentials(run: Run, platform: Platform, name: str) -> None:
     target = TABLE[name].target(Stamped("ab" * 32, "x"))
     odd = st.text(st.characters(max_codepoint=255), max_size=90)

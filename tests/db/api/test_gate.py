@@ -241,11 +241,11 @@ def test_a_bearer_token_is_as_good_and_two_different_ones_are_refused(
 ) -> None:
     async def scene() -> None:
         partner = await platform.onboard()
-        one = issued(partner)
-        bearer = [("authorization", f"Bearer {one.api_key}")]
+        item = issued(partner)
+        bearer = [("authorization", f"Bearer {item.api_key}")]
         assert (await platform.call(*USAGE, headers=bearer)).status == 200
-        assert (await platform.call(*USAGE, headers=bearer, token=one.api_key)).status == 200
-        answer = await platform.call(*USAGE, headers=bearer, token=one.client_token)
+        assert (await platform.call(*USAGE, headers=bearer, token=item.api_key)).status == 200
+        answer = await platform.call(*USAGE, headers=bearer, token=item.client_token)
         assert answer.status == 401
 
     run(scene())

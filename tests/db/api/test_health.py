@@ -73,7 +73,7 @@ def test_statusz_and_the_gauges_say_it_and_readyz_does_not(alone: Stage, stopped
         status = await platform.call("GET", "/statusz", token=token)
         assert status.status == (503 if stopped else 200)
         assert status.json["ok"] is not stopped
-        by_name = {one["part"]: one for one in status.json["parts"]}
+        by_name = {item["part"]: item for item in status.json["parts"]}
         assert by_name["workers"]["ok"] is not stopped
         assert by_name["production log"] == {"part": "production log", "ok": True, "reason": None}
         metrics = (await platform.call("GET", "/metrics", token=token)).body.decode()

@@ -109,10 +109,10 @@ def world(stage: Stage) -> World:
 
 
 def cases() -> Iterator[tuple[TransactionType, Name, tuple[str, str, str, str]]]:
-    for place, one in enumerate(OUTCOMES):
+    for place, outcome in enumerate(OUTCOMES):
         for kind in TransactionType:
-            if kind in one.types:
-                yield kind, one.name, MONEY[place % len(MONEY)]
+            if kind in outcome.types:
+                yield kind, outcome.name, MONEY[place % len(MONEY)]
 
 
 @pytest.mark.parametrize(("kind", "outcome", "money"), list(cases()))
@@ -153,7 +153,7 @@ def test_the_sums_hold_on_every_surface_at_every_moment(
         assert last.polled["failure_reason"] == REASONS.get((kind, outcome), "")
         records = await records_of(platform.database, UUID(made))
         hashes = [hashlib.sha256(record).hexdigest() for record in records]
-        assert [one["record_sha256"] for one in last.events] == hashes
+        assert [item["record_sha256"] for item in last.events] == hashes
         for record, event in zip(records, last.events, strict=True):
             told = json.loads(record)
             assert told["version"] == 2
@@ -175,13 +175,13 @@ async def read(stage: Stage, shop: Shop, page: Page, made: str) -> Surfaces:
     async with platform.database.transaction() as tx:
         await relay(tx, 1000)
     listed = await shop.call(platform, SANDBOX, "GET", "/events?limit=1000")
-    events = [one for one in listed.json["events"] if one["subject"] == made]
-    assert {one["version"] for one in events} <= {2}
+    events = [item for item in listed.json["events"] if item["subject"] == made]
+    assert {event["version"] for event in events} <= {2}
     return Surfaces(
         polled.json,
         msgspec.json.decode(update.message),
         await page.state(),
-        [one["body"] for one in events],
+        [event["body"] for event in events],
     )
 
 
@@ -193,9 +193,9 @@ def check(seen: Surfaces, kind: TransactionType, reference: str) -> None:
     assert polled["occurred_at"] == polled["updated_at"]
     equal(seen, polled)
     sums(polled, kind)
-    moments = [parsed(one["occurred_at"]) for one in seen.events]
+    moments = [parsed(item["occurred_at"]) for item in seen.events]
     assert moments == sorted(set(moments))
-    assert all(one > parsed(polled["created_at"]) for one in moments)
+    assert all(moment > parsed(polled["created_at"]) for moment in moments)
     for event in seen.events:
         assert event.keys() == COMMON | BACKEND | {"event"}
         sums(event, kind)
@@ -204,7 +204,7 @@ def check(seen: Surfaces, kind: TransactionType, reference: str) -> None:
 def equal(seen: Surfaces, polled: dict[str, Any]) -> None:
     """Each surface says of the present what polling says."""
     if seen.events:
-        newest = {name: one for name, one in seen.events[-1].items() if name != "event"}
+        newest = {name: event for name, event in seen.events[-1].items() if name != "event"}
         assert newest == polled
     else:
         assert (polled["status"], polled["record_sha256"]) == ("pending", "")

@@ -152,8 +152,8 @@ def _wrong(
     partners = [
         token
         for environment in Environment
-        for one in [issued(partner, environment)]
-        for token in (one.client_token, one.api_key)
+        for item in [issued(partner, environment)]
+        for token in (item.client_token, item.api_key)
     ]
     mistyped = writer.token[:-1] + ("0" if writer.token[-1] != "0" else "1")
     return [*partners, revoked.token, mistyped, "secret", writer.token + "\x00", writer.token * 50]
@@ -165,7 +165,7 @@ def test_a_reader_that_would_write_is_in_the_log(run: Run, platform: Platform) -
         with capture_logs() as logs:
             answer = await platform.call("POST", PARTNERS, NEW, token=reader.token)
         assert refusal(answer) == (403, "scope_missing", 0)
-        assert [(one["reason"], one["key_id"]) for one in logs] == [
+        assert [(log["reason"], log["key_id"]) for log in logs] == [
             ("scope_missing", reader.key_id)
         ]
 
@@ -306,7 +306,7 @@ def test_pages(run: Run, platform: Platform) -> None:
         seen, after = [], ""
         while True:
             answer = await platform.call("GET", f"{PARTNERS}?limit=2&after={after}", token=token)
-            seen += [one["partner_id"] for one in answer.json["partners"]]
+            seen += [item["partner_id"] for item in answer.json["partners"]]
             after = answer.json["next"]
             if not after:
                 break

@@ -60,7 +60,7 @@ def test_a_token_is_rotated_and_the_old_one_revoked(run: Run, platform: Platform
         assert (revoked.status, revoked.json["state"]) == (200, "revoked")
         assert (await desk.used(old)).status == 401
         listed = (await desk("GET", "tokens")).json["tokens"]
-        states = {one["key_id"]: one["state"] for one in listed}
+        states = {item["key_id"]: item["state"] for item in listed}
         assert states[answer.json["key_id"]] == "active"
         assert states[old.split("_")[2]] == "revoked"
         assert len(states) == 5
@@ -78,7 +78,7 @@ def test_last_use_is_shown(run: Run, platform: Platform) -> None:
 
         async def shown() -> dict[str, Any]:
             listed = (await desk("GET", "tokens")).json["tokens"]
-            return {one["key_id"]: one["last_address"] for one in listed if one["last_used_at"]}
+            return {item["key_id"]: item["last_address"] for item in listed if item["last_used_at"]}
 
         async def seen() -> bool:
             return bool(await shown())
@@ -194,7 +194,7 @@ def test_examples_have_a_rate_of_their_own_until_it_is_set(
             await platform.call("POST", "/v1/webhook/tree/example", body, token=token)
             for _ in range(31)
         ]
-        assert [one.status for one in answers] == [200] * 30 + [429]
+        assert [answer.status for answer in answers] == [200] * 30 + [429]
         assert answers[-1].headers["ratelimit-policy"] == '"example";q=30;w=60'
         assert (await desk.used(token)).status == 200
 
@@ -235,9 +235,13 @@ def test_the_audit_log_is_read_by_pages(run: Run, platform: Platform) -> None:
         reader = (await operator(platform, READ)).token
         path = f"/operator/v1/audit?partner_id={desk.partner.partner_id}&limit=3"
         first = (await platform.call("GET", path, token=reader)).json
-        assert [one["after"]["mode"] for one in first["entries"]] == ["report", "enforce", "report"]
+        assert [item["after"]["mode"] for item in first["entries"]] == [
+            "report",
+            "enforce",
+            "report",
+        ]
         second = await platform.call("GET", f"{path}&before={first['next']}", token=reader)
-        assert [one["action"] for one in second.json["entries"]] == ["partner.add"]
+        assert [item["action"] for item in second.json["entries"]] == ["partner.add"]
         assert second.json["next"] == 0
         everything = await platform.call("GET", "/operator/v1/audit?limit=2", token=reader)
         assert len(everything.json["entries"]) == 2
@@ -273,7 +277,7 @@ def test_a_partners_change_of_targets_is_in_the_audit_log_without_what_may_be_se
             assert answer.status == 200
         path = f"/operator/v1/audit?partner_id={desk.partner.partner_id}"
         shown = await platform.call("GET", path, token=desk.token)
-        changed = [one for one in shown.json["entries"] if one["action"] == "setting.change"]
+        changed = [item for item in shown.json["entries"] if item["action"] == "setting.change"]
         assert len(changed) == 1, "the second call changed nothing"
         assert changed[0]["before"]["proof"] == ""
         assert changed[0]["after"]["proof"] == "https://hooks.acme.example/…"

@@ -67,6 +67,6 @@ def test_each_refused_try_is_in_the_log_without_its_token(
                 "GET", path, token=bound, headers=[("authorization", "Bearer other")]
             )
         assert refusal(two) == (401, "invalid_token", 0)
-        assert [(one["reason"], one["key_id"]) for one in logs] == [("several_tokens", None)]
+        assert [(log["reason"], log["key_id"]) for log in logs] == [("several_tokens", None)]
 
     alone.run(scene())

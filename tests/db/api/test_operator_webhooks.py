@@ -61,11 +61,11 @@ def test_endpoints_and_deliveries_are_read(run: Run, platform: Platform) -> None
         token = (await operator(platform, READ)).token
         partner, path = await hooked(platform, 3)
         answer = await platform.call("GET", path, token=token)
-        (one,) = answer.json["endpoints"]
-        assert (one["url"], one["type"], one["breaker"]) == (
+        (item,) = answer.json["endpoints"]
+        assert (item["url"], item["type"], item["breaker"]) == (
             "https://one.example/", "timestamp.proof", "closed",
         )  # fmt: skip
-        assert (one["partner_id"], one["environment"]) == (partner.partner_id, "production")
+        assert (item["partner_id"], item["environment"]) == (partner.partner_id, "production")
         page = await platform.call("GET", f"{path}/deliveries?limit=2", token=token)
         rest = await platform.call(
             "GET", f"{path}/deliveries?limit=2&before={page.json['next']}", token=token
@@ -77,7 +77,7 @@ def test_endpoints_and_deliveries_are_read(run: Run, platform: Platform) -> None
         for query, count in (
             ("state=delivered", 3),
             ("state=failed", 0),
-            (f"endpoint_id={one['id']}", 3),
+            (f"endpoint_id={item['id']}", 3),
             ("since=2100-01-01T00:00:00Z", 0),
             ("since=2026-01-01T00:00:00%2B02:00", 3),
         ):
@@ -107,7 +107,7 @@ def test_what_was_sent_is_sent_again(run: Run, platform: Platform) -> None:
         client = FakeClient()
         await deliverer(platform.database, client, TurnedClock()).run_once()
         sent = [headers["webhook-id"] for _, _, headers in client.sent]
-        assert sorted(sent) == sorted(one["webhook_id"] for one in page.json["deliveries"])
+        assert sorted(sent) == sorted(item["webhook_id"] for item in page.json["deliveries"])
         acts = await audited(platform, partner)
         assert [(actor, action) for actor, action, _ in acts] == [
             (found.key_id, "webhook.replay")
@@ -123,8 +123,8 @@ def test_another_partners_objects_are_not_found(run: Run, platform: Platform) ->
         _, path = await hooked(platform, 1)
         where = await endpoint_id(platform.database, issued(theirs).partner_environment_id)
         page = await platform.call("GET", f"{their_path}/deliveries", token=token)
-        one = page.json["deliveries"][0]["id"]
-        tried = await platform.call("POST", f"{path}/replay", {"delivery": one}, token=token)
+        item = page.json["deliveries"][0]["id"]
+        tried = await platform.call("POST", f"{path}/replay", {"delivery": item}, token=token)
         assert tried.status == 404
         assert (await platform.call("POST", f"{path}/{where}/test", token=token)).status == 404
         seen = await platform.call("GET", f"{path}/deliveries?endpoint_id={where}", token=token)
@@ -159,8 +159,8 @@ def test_an_endpoint_is_changed_as_its_partner_asks(run: Run, platform: Platform
         client, clock = FakeClient(answers={"one.example": 410}), TurnedClock()
         await happen(platform.database, to=owner)
         await relay_all(platform.database)
-        one = deliverer(platform.database, client, clock, keys=platform_keys(platform))
-        await one.run_once()
+        item = deliverer(platform.database, client, clock, keys=platform_keys(platform))
+        await item.run_once()
         (seen,) = (await platform.call("GET", path, token=found.token)).json["endpoints"]
         assert (seen["breaker"], seen["public_keys"]) == ("disabled", [])
         body = {"ordering": "subject", "ed25519": True, "enable": True}
@@ -200,10 +200,10 @@ def test_secrets_are_rotated_and_revealed(run: Run, platform: Platform) -> None:
         assert (new["ends_at"], old["ends_at"] is None) == (None, False)
         shown = await platform.call("POST", f"{path}/secrets/reveal", token=found.token)
         assert shown.headers["cache-control"] == "no-store"
-        assert [one["secret"] for one in shown.json["secrets"]] == [new["secret"], first]
+        assert [item["secret"] for item in shown.json["secrets"]] == [new["secret"], first]
         at_once = await platform.call("POST", f"{path}/secrets", {"grace_s": 0}, token=found.token)
         listed = await platform.call("GET", f"{path}/secrets", token=found.token)
-        assert [one["id"] for one in listed.json["secrets"]] == [at_once.json["secrets"][0]["id"]]
+        assert [item["id"] for item in listed.json["secrets"]] == [at_once.json["secrets"][0]["id"]]
         acts = await audited(platform, partner)
         assert [action for _, action, _ in acts] == [
             "webhook_secret.rotate", "webhook_secret.show", "webhook_secret.rotate",

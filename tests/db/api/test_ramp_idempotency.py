@@ -127,9 +127,9 @@ def test_duplicates_at_once_open_one_session(run: Run, platform: Platform) -> No
 async def _under_way(database: Database, shop: Shop, key: str, answer: Callable[[], Any]) -> Any:
     """What `answer` gives while a request with the key holds its lock."""
     (owner,) = (
-        one.partner_environment_id
-        for one in shop.partner.environments
-        if one.environment is SANDBOX
+        environment.partner_environment_id
+        for environment in shop.partner.environments
+        if environment.environment is SANDBOX
     )
     sha256 = hashlib.sha256(key.encode()).digest()
     lock = hashlib.sha256(b"idempotency %d " % owner + sha256).digest()[:8]

@@ -50,8 +50,8 @@ def test_changes_of_one_partner_wait_for_each_other_in_the_process(
 
         answers, most = await watched(platform, [partial(change, n) for n in range(100)])
         assert most == 0, "they wait for a lock with a connection in the hand"
-        assert set(Counter(one.status for one in answers)) <= {200, 503}
-        assert all(one.headers["retry-after"] for one in answers if one.status == 503)
+        assert set(Counter(answer.status for answer in answers)) <= {200, 503}
+        assert all(answer.headers["retry-after"] for answer in answers if answer.status == 503)
 
     run(scene())
 
@@ -125,7 +125,7 @@ def test_settings_that_alternate_do_not_grow_the_audit_log(
             return await platform.call("PATCH", "/v1/api-key/setting", body, token=token)
 
         answers = [await change(target) for target in ("a", "b", "a", "a", "b", "a")]
-        assert [one.status for one in answers] == [200, 200, 200, 200, 429, 200]
+        assert [answer.status for answer in answers] == [200, 200, 200, 200, 429, 200]
         assert int(answers[4].headers["retry-after"]) > 80_000
         kept = await platform.call("GET", "/v1/api-key/setting", token=token)
         assert kept.json["notification"]["proof"]["target"] == "https://a.example/"

@@ -149,9 +149,9 @@ def test_a_crowd_has_a_part_of_each_turn_of_the_event_loop(
         most, done = 0, 0
         while done < len(crowd):
             await asyncio.sleep(0)
-            now = sum(one.done() for one in crowd)
+            now = sum(task.done() for task in crowd)
             most, done = max(most, now - done), now
-        assert {one.result().status for one in crowd} == {status}
+        assert {task.result().status for task in crowd} == {status}
         return most
 
     assert run(scene()) <= 2

@@ -156,20 +156,20 @@ def test_two_api_processes_on_one_database(run: Run, platform: Platform) -> None
         try:
             async with (
                 relaying(platform.database),
-                serving(platform.client.app) as one,
+                serving(platform.client.app) as item,
                 serving(second.client.app) as two,
             ):
                 party = await Scene(platform).partner()
                 await second.poll()
                 transaction = await party.transaction()
                 async with (
-                    watching(one, transaction, party.token) as here,
+                    watching(item, transaction, party.token) as here,
                     watching(two, transaction, party.token) as there,
                 ):
                     await here.next()
                     await there.next()
                     await party.hear(transaction, ProviderStatus.COMPLETED)
-                    told = [await one.statuses() for one in (here, there)]
+                    told = [await item.statuses() for item in (here, there)]
                     assert told == [["processing", "completed"]] * 2
         finally:
             await second.stop()
@@ -183,16 +183,16 @@ def test_many_connections_share_one_that_listens(run: Run, platform: Platform) -
             party = await served.partner()
             transactions = [await party.transaction() for _ in range(60)]
             watchers = [
-                await stack.enter_async_context(watching(served.port, one, party.token))
-                for one in transactions
+                await stack.enter_async_context(watching(served.port, transaction, party.token))
+                for transaction in transactions
             ]
             for watcher in watchers:
                 await watcher.next()
             # That one, and the relay's.
             assert await listeners(platform.database) == 2
-            for one in transactions:
-                await party.hear(one, ProviderStatus.PROCESSING)
-                await party.hear(one, ProviderStatus.COMPLETED)
+            for transaction in transactions:
+                await party.hear(transaction, ProviderStatus.PROCESSING)
+                await party.hear(transaction, ProviderStatus.COMPLETED)
             for watcher in watchers:
                 assert await watcher.statuses() == ["processing", "completed"]
 
@@ -211,21 +211,21 @@ def test_whoever_connects_while_it_changes_misses_nothing(
             transactions = [await party.transaction() for _ in range(12)]
             path = ["pending", "processing", "completed"]
 
-            async def live(one: UUID, number: int) -> None:
+            async def live(item: UUID, number: int) -> None:
                 await asyncio.sleep(0.002 * ((number * 7 + seed) % 12))
-                await party.hear(one, ProviderStatus.PROCESSING)
-                await party.hear(one, ProviderStatus.COMPLETED)
+                await party.hear(item, ProviderStatus.PROCESSING)
+                await party.hear(item, ProviderStatus.COMPLETED)
 
-            async def watch(one: UUID) -> None:
-                async with watching(served.port, one, party.token) as watcher:
+            async def watch(item: UUID) -> None:
+                async with watching(served.port, item, party.token) as watcher:
                     found = await watcher.statuses()
                     assert found
                     assert found == path[-len(found) :]
 
             async with asyncio.TaskGroup() as group:
-                for number, one in enumerate(transactions):
-                    group.create_task(live(one, number))
-                    group.create_task(watch(one))
+                for number, transaction in enumerate(transactions):
+                    group.create_task(live(transaction, number))
+                    group.create_task(watch(transaction))
 
     run(scene())
 
@@ -322,4 +322,4 @@ def test_what_a_client_says_is_no_line_in_the_log(
                     heard += some
 
     run(scene())
-    assert not [one for one in caplog.records if one.levelname == "ERROR"]
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]

@@ -68,9 +68,9 @@ def test_a_caller_is_told_who_it_is_and_what_we_see(
 
 def test_an_empty_list_allows_any_api_key_and_no_client_token(run: Run, platform: Platform) -> None:
     async def scene() -> None:
-        one = issued(await platform.onboard(), SANDBOX)
-        assert (await whoami(platform, one.api_key, OFF_LIST, SANDBOX))["allowed"] is True
-        assert (await whoami(platform, one.client_token, OFF_LIST, SANDBOX))["allowed"] is False
+        item = issued(await platform.onboard(), SANDBOX)
+        assert (await whoami(platform, item.api_key, OFF_LIST, SANDBOX))["allowed"] is True
+        assert (await whoami(platform, item.client_token, OFF_LIST, SANDBOX))["allowed"] is False
 
     run(scene())
 

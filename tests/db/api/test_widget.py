@@ -223,7 +223,7 @@ def test_of_many_tabs_at_once_one_is_let_in(run: Run, platform: Platform) -> Non
         session = (await page_of(platform)).session
         answers = await asyncio.gather(*(Page(platform, session).open() for _ in range(8)))
         assert sorted(answer.status for answer in answers) == [200] + [401] * 7
-        assert {one.json["code"] for one in answers if one.status == 401} == {"init_token_used"}
+        assert {item.json["code"] for item in answers if item.status == 401} == {"init_token_used"}
 
     run(scene())
 

@@ -53,14 +53,14 @@ def test_every_column_of_the_log_is_hashed(run: Any, database: Database) -> None
 def test_an_entry_that_commits_late_gets_a_later_position(run: Any, database: Database) -> None:
     async def scene() -> None:
         early, late = await database.dedicated(), await database.dedicated()
-        one, two = early.transaction(), late.transaction()
-        await one.start()
+        item, two = early.transaction(), late.transaction()
+        await item.start()
         await record(early, OPERATOR, "written first")
         await two.start()
         await record(late, OPERATOR, "committed first")
         await two.commit()
         assert await extend(database) == 1
-        await one.commit()
+        await item.commit()
         assert await extend(database) == 1
         await early.close()
         await late.close()

@@ -107,7 +107,7 @@ def test_a_saved_head_holds_while_the_log_grows(
         second = await proved(database, tmp_path, "b", "c")
         found = await verdict(database, first, second)
         assert found.findings == ()
-        assert [(one.position, one.entry_id) for one in found.saved] == [(1, 2), (3, 4)]
+        assert [(head.position, head.entry_id) for head in found.saved] == [(1, 2), (3, 4)]
 
     run(scene())
 

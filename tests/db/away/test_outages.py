@@ -188,8 +188,8 @@ def test_a_lane_tells_its_own_faults_from_outages(
         async def commit(connection: Connection, batch: list[Item]) -> None:
             if broken:
                 await body(connection)
-            for one in batch:
-                one.done.set_result(None)
+            for item in batch:
+                item.done.set_result(None)
 
         lanes: Lanes[Item] = Lanes("things", database, 1, commit, 10)
         lanes.start()

@@ -112,7 +112,7 @@ def test_the_list_is_narrowed(proof: Proof, options: tuple[str, ...], expected: 
     rotate = ("token", "rotate", partner_id, "--env", "sandbox", "--kind", "api_key", "--json")
     done(proof(*rotate))
     found = json.loads(done(proof("audit", "list", "--partner", partner_id, *options, "--json")))
-    assert [one["action"] for one in found] == expected
+    assert [item["action"] for item in found] == expected
 
 
 @pytest.mark.parametrize("options", [("--since", "soon"), ("--partner", "ptr_none")])
@@ -143,10 +143,10 @@ def test_refusals_of_every_reason_are_shown(proof: Proof, local: Local) -> None:
 
     local.with_database(act)
     found = json.loads(done(proof("refusals", "--json")))
-    assert {(one["reason"], one["kind"]) for one in found} == set(
+    assert {(item["reason"], item["kind"]) for item in found} == set(
         itertools.product(Reason, CredentialKind)
     )
-    assert all(one["hint"] for one in found)
+    assert all(item["hint"] for item in found)
     text = done(proof("refusals"))
     assert "the partner's backend has to make the call" in text
 

@@ -42,8 +42,8 @@ def proof(given: Given, *arguments: str) -> Result:
 def said(given: Given, level: str, *options: str) -> list[str]:
     result = proof(given, "config", "check", "--json", *options)
     checks = json.loads(result.stdout)["checks"]
-    assert (result.exit_code == 2) is any(one["level"] == "problem" for one in checks)
-    return [one["text"] for one in checks if one["level"] == level]
+    assert (result.exit_code == 2) is any(check["level"] == "problem" for check in checks)
+    return [check["text"] for check in checks if check["level"] == level]
 
 
 def test_the_database_is_opened_as_both_roles(given: Given) -> None:

@@ -77,7 +77,7 @@ def test_operators_come_and_go(proof: Proof, local: Local) -> None:
     assert re.fullmatch(r"proof_ops_\w{13}_\w{43}_\w{6}", issued["token"])
     assert "proof_ops_" in done(proof("operator", "add", "--name", "Two", "--scope", "write"))
     listed = json.loads(done(proof("operator", "list", "--json")))
-    assert [(one["name"], one["scope"], one["revoked_at"]) for one in listed] == [
+    assert [(item["name"], item["scope"], item["revoked_at"]) for item in listed] == [
         ("Back", "read", None),
         ("Two", "write", None),
     ]

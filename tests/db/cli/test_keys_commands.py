@@ -10,7 +10,7 @@ ROTATE = ("keys", "rotate", "--env", "production")
 
 def listed(proof: Proof) -> list[tuple[str, bool]]:
     found = json.loads(done(proof("keys", "list", "--json")))
-    return [(one["key_id"], one["retired_at"] is None) for one in found]
+    return [(item["key_id"], item["retired_at"] is None) for item in found]
 
 
 def test_a_leaked_key_ends_now_and_the_other_ring_stays(proof: Proof) -> None:
@@ -23,8 +23,8 @@ def test_a_leaked_key_ends_now_and_the_other_ring_stays(proof: Proof) -> None:
     assert made["old_keys_withdrawn"] is True
     assert listed(proof) == [(made["key_id"], True), (other, True)]
     entries = json.loads(done(proof("audit", "list", "--action", "signing_key.delete", "--json")))
-    assert {one["before"]["key_id"] for one in entries} == {first, second}
-    assert {one["actor"][:4] for one in entries} == {"cli:"}
+    assert {entry["before"]["key_id"] for entry in entries} == {first, second}
+    assert {entry["actor"][:4] for entry in entries} == {"cli:"}
     assert "verifies no longer" in done(proof(*ROTATE, "--grace", "0"))
 
 

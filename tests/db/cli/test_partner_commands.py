@@ -12,9 +12,9 @@ def test_add_prints_what_the_contract_of_the_command_says(proof: Proof) -> None:
     sheet = added(proof)
     assert list(sheet) == ["partner_id", "production", "sandbox"]
     for environment, mark in (("production", "live"), ("sandbox", "test")):
-        one = sheet[environment]
-        assert list(one) == ["base_url", "client_token", "api_key", "widget_id", "webhook_secret"]
-        assert one["client_token"].startswith(f"proof_{mark}_")
+        item = sheet[environment]
+        assert list(item) == ["base_url", "client_token", "api_key", "widget_id", "webhook_secret"]
+        assert item["client_token"].startswith(f"proof_{mark}_")
     assert sheet["sandbox"]["base_url"] == "https://proof.example/sandbox"
 
 
@@ -29,11 +29,11 @@ def test_add_takes_every_option(proof: Proof) -> None:
     assert record["sandbox"]["ips"] == ["198.51.100.0/24"]
     assert record["sandbox"]["missing"] == []
     for environment, hook in (("production", "x"), ("sandbox", "y")):
-        one = record[environment]
-        assert one["timestamp_ips"] == ["192.0.2.1/32"]
-        assert one["off_ramp"] is True
-        assert one["webhook"] == f"https://a.example/{hook}"
-        assert one["widget_origins"] == ["https://shop.example"]
+        item = record[environment]
+        assert item["timestamp_ips"] == ["192.0.2.1/32"]
+        assert item["off_ramp"] is True
+        assert item["webhook"] == f"https://a.example/{hook}"
+        assert item["widget_origins"] == ["https://shop.example"]
 
 
 @pytest.mark.parametrize(
@@ -149,7 +149,7 @@ def test_an_empty_value_empties_and_the_sandbox_is_named(proof: Proof) -> None:
             )
         )
     )  # fmt: skip
-    assert [one["field"] for one in changes["changes"]][:1] == ["sandbox.ips"]
+    assert [change["field"] for change in changes["changes"]][:1] == ["sandbox.ips"]
     part = shown(proof, partner_id)["sandbox"]
     assert (part["ips"], part["webhook"], part["wallets"]) == ([], "", [])
 
@@ -177,8 +177,8 @@ def test_a_wrong_option_changes_nothing(proof: Proof, options: tuple[str, ...], 
 def test_suspend_and_resume(proof: Proof) -> None:
     partner_id = added(proof)["partner_id"]
     assert "is suspended" in done(proof("partner", "suspend", partner_id))
-    (one,) = json.loads(done(proof("partner", "list", "--json")))
-    assert (one["partner_id"], one["status"]) == (partner_id, "suspended")
+    (loads,) = json.loads(done(proof("partner", "list", "--json")))
+    assert (loads["partner_id"], loads["status"]) == (partner_id, "suspended")
     assert "suspended" in done(proof("partner", "list"))
     assert json.loads(done(proof("partner", "resume", partner_id, "--json")))["status"] == "active"
 
@@ -218,7 +218,7 @@ def test_a_dry_run_shows_and_writes_nothing(proof: Proof, file: Path) -> None:
 def test_apply_makes_it_so_and_then_has_nothing_to_do(proof: Proof, file: Path) -> None:
     done_once = json.loads(done(proof("partner", "apply", str(file), "--yes", "--json")))
     assert done_once["applied"] is True
-    assert [one["field"] for one in done_once["changes"]] == ["name", "production.limits.proofs"]
+    assert [item["field"] for item in done_once["changes"]] == ["name", "production.limits.proofs"]
     assert shown(proof, partner_of(file))["name"] == "Renamed"
     again = json.loads(done(proof("partner", "apply", str(file), "--yes", "--json")))
     assert again["changes"] == []

@@ -91,7 +91,7 @@ def test_production_without_a_provider_says_so(
 
     said = "provider: no account; `proof provider add` gives it one"
     assert said in missing()["production"]
-    assert not [one for one in missing()["sandbox"] if "provider" in one]
+    assert not [text for text in missing()["sandbox"] if "provider" in text]
     assert add(proof, partner_id, "--credentials", "-", input=json.dumps(GIVEN)).exit_code == 0
     assert said not in missing()["production"]
 
@@ -118,7 +118,7 @@ def test_a_file_or_standard_input_holds_them(
     again = add(proof, partner_id, "--credentials", "-", input=json.dumps(GIVEN))
     assert again.exit_code == 0
     listed = json.loads(proof("provider", "list", "--partner", partner_id, "--json").stdout)
-    assert [(one["provider"], one["removed_at"] is None) for one in listed] == [
+    assert [(item["provider"], item["removed_at"] is None) for item in listed] == [
         ("mercuryo", False),
         ("mercuryo", True),
     ]
@@ -159,7 +159,7 @@ def test_a_provider_or_partner_that_there_is_not(
 
 def test_the_outcomes_are_printed_from_their_table(proof: Callable[..., Result]) -> None:
     text = proof("sandbox", "script").stdout
-    assert all(one.description in text and one.card in text for one in OUTCOMES)
+    assert all(outcome.description in text and outcome.card in text for outcome in OUTCOMES)
     rows = json.loads(proof("sandbox", "script", "--json").stdout)
-    assert [row["outcome"] for row in rows] == [str(one.name) for one in OUTCOMES]
-    assert {row["card"] for row in rows} == {one.card for one in OUTCOMES}
+    assert [row["outcome"] for row in rows] == [str(outcome.name) for outcome in OUTCOMES]
+    assert {row["card"] for row in rows} == {outcome.card for outcome in OUTCOMES}

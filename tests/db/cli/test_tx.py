@@ -61,9 +61,13 @@ def output(result: Result) -> Any:
 def test_those_that_need_a_person_are_listed(
     ramp: Proof, made: UUID, partner_id: str, local: Local
 ) -> None:
-    [one] = output(ramp("tx", "list", "--alerted", "--json"))
-    assert (one["id"], one["partner_id"], one["alert"]) == (str(made), partner_id, "undeliverable")
-    assert one["crypto_amount"] == "50.000000000000000001"
+    [item] = output(ramp("tx", "list", "--alerted", "--json"))
+    assert (item["id"], item["partner_id"], item["alert"]) == (
+        str(made),
+        partner_id,
+        "undeliverable",
+    )
+    assert item["crypto_amount"] == "50.000000000000000001"
     assert str(made) in done(ramp("tx", "list"))
     assert output(ramp("tx", "list", "--status", "failed", "--json")) == []
     assert output(ramp("tx", "list", "--env", "sandbox", "--json")) == []

@@ -64,24 +64,24 @@ def audited(local: Local) -> list[tuple[str, str]]:
 
 
 def test_endpoints_are_listed_with_their_breakers(proof: Proof, local: Local) -> None:
-    one, two = partner_of(proof, "--webhook", HOOK), partner_of(proof, "--webhook", HOOK)
+    item, two = partner_of(proof, "--webhook", HOOK), partner_of(proof, "--webhook", HOOK)
     both = output(proof, "endpoints")
-    assert {row["partner_id"] for row in both} == {one, two}
-    (mine,) = output(proof, "endpoints", "--partner", one, "--env", "production")
+    assert {row["partner_id"] for row in both} == {item, two}
+    (mine,) = output(proof, "endpoints", "--partner", item, "--env", "production")
     assert (mine["type"], mine["url"], mine["breaker"]) == ("transaction", HOOK, "closed")
-    assert output(proof, "endpoints", "--partner", one, "--env", "sandbox") == []
+    assert output(proof, "endpoints", "--partner", item, "--env", "sandbox") == []
     assert mine["id"] in done(proof("webhook", "endpoints", env={"COLUMNS": "400"}))
     nobody = proof("webhook", "endpoints", "--partner", "ptr_nobody")
     assert (nobody.exit_code, "ptr_nobody" in nobody.stderr) == (2, True)
 
 
 def test_deliveries_are_filtered_and_show_the_last_answer(proof: Proof, local: Local) -> None:
-    one, two = partner_of(proof), partner_of(proof)
-    attempted(local, environment_of(local, one), 2)
+    item, two = partner_of(proof), partner_of(proof)
+    attempted(local, environment_of(local, item), 2)
     attempted(local, environment_of(local, two))
     assert len(output(proof, "deliveries")) == 3
-    mine = output(proof, "deliveries", "--partner", one, "--env", "production")
-    assert {row["partner_id"] for row in mine} == {one}
+    mine = output(proof, "deliveries", "--partner", item, "--env", "production")
+    assert {row["partner_id"] for row in mine} == {item}
     assert len(mine) == 2
     assert (mine[0]["state"], mine[0]["last_outcome"], mine[0]["attempts"]) == ("pending", "503", 1)
     assert mine[0]["last_body"] == REPLY.body.decode()
@@ -222,8 +222,8 @@ def test_a_test_that_nobody_sends_is_told_as_open(proof: Proof) -> None:
 
 def test_an_endpoint_is_changed(proof: Proof, local: Local) -> None:
     partner_id = partner_of(proof, "--webhook", HOOK)
-    (one,) = output(proof, "endpoints")
-    where = (partner_id, "--env", "production", "--endpoint", one["id"])
+    (item,) = output(proof, "endpoints")
+    where = (partner_id, "--env", "production", "--endpoint", item["id"])
     changed = output(proof, "change", *where, "--ordering", "subject", "--ed25519")
     (public,) = changed["public_keys"]
     assert public.startswith("whpk_")
@@ -231,7 +231,7 @@ def test_an_endpoint_is_changed(proof: Proof, local: Local) -> None:
     assert output(proof, "endpoints") == [changed]
     assert f"v1a {public}" in done(proof("webhook", "change", *where, "--enable"))
     back = output(proof, "change", *where, "--ordering", "none", "--no-ed25519")
-    assert back == one
+    assert back == item
     assert audited(local) == [("webhook.change", invoker().name)] * 3
     for wrong in ((*where,), (partner_id, "--env", "sandbox", *where[3:], "--enable")):
         assert proof("webhook", "change", *wrong).exit_code == 2
@@ -247,13 +247,13 @@ def test_secrets_are_rotated_and_shown(proof: Proof, local: Local) -> None:
     rotated = output(proof, "secret", "rotate", *where)
     assert list(rotated) == ["id", "secret", "ending"]
     shown = output(proof, "secret", "show", *where)
-    assert [one["secret"] for one in shown] == [rotated["secret"], first]
-    assert [one["ends_at"] for one in shown] == [None, *rotated["ending"].values()]
+    assert [item["secret"] for item in shown] == [rotated["secret"], first]
+    assert [item["ends_at"] for item in shown] == [None, *rotated["ending"].values()]
     text = done(proof("webhook", "secret", "show", *where))
     assert SECRET.findall(text) == SECRET.findall(f"{rotated['secret']} {first}")
     assert text.count("until") == 1
     last = done(proof("webhook", "secret", "rotate", *where, "--grace", "0"))
-    assert [one["secret"] for one in output(proof, "secret", "show", *where)] == [
+    assert [item["secret"] for item in output(proof, "secret", "show", *where)] == [
         last.splitlines()[0]
     ]
     assert [action for action, _ in audited(local)] == [

@@ -123,7 +123,7 @@ def test_a_failure_stops_no_other_and_outweighs_a_wait(proof: Proof, tmp_path: P
     assert proof("stamp", "--sha256", late).exit_code == 0
     done = proof("fetch", unknown, late, HASH, "--no-wait", "--json")
     assert done.exit_code == 1
-    assert [one["exitCode"] for one in json.loads(done.stdout)["proofs"]] == [1, 3, 0]
+    assert [load["exitCode"] for load in json.loads(done.stdout)["proofs"]] == [1, 3, 0]
     assert (tmp_path / f"{HASH}.proof.json").exists()
 
 
@@ -269,7 +269,7 @@ def test_each_chain_has_a_place_of_its_own(proof: Proof, tmp_path: Path) -> None
 def test_all_chains_are_those_the_hash_is_in(proof: Proof, report: Path) -> None:
     done = proof("fetch", "report.pdf", "--chain", "all", "--no-wait", "--json")
     assert done.exit_code == 3
-    told = [(one["chain"], one["exitCode"]) for one in json.loads(done.stdout)["proofs"]]
+    told = [(load["chain"], load["exitCode"]) for load in json.loads(done.stdout)["proofs"]]
     assert told == [("btc", 3), ("log", 0)]
     assert (report.parent / "report.pdf.proof.json").exists()
     unknown = proof("fetch", "f" * 64, "--chain", "all")

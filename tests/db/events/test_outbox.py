@@ -26,10 +26,10 @@ async def relayed(platform: Platform, limit: int = 1000) -> list[RelayedEvent]:
 
 def require_order(found: list[RelayedEvent], expected: set[UUID]) -> None:
     """Nothing missed, nothing twice, cursors ascending as handed on."""
-    cursors = [one.cursor for one in found]
+    cursors = [item.cursor for item in found]
     assert cursors == sorted(set(cursors))
     assert len(found) == len(expected)
-    assert {one.event.id for one in found} == expected
+    assert {item.event.id for item in found} == expected
 
 
 def test_an_event_comes_through_as_published(run: Run, platform: Platform) -> None:
@@ -39,7 +39,7 @@ def test_an_event_comes_through_as_published(run: Run, platform: Platform) -> No
         async with platform.database.transaction() as tx:
             await publish(tx, sent)
         found = await relayed(platform)
-        assert [one.event for one in found] == sent
+        assert [item.event for item in found] == sent
         assert await relayed(platform) == []
 
     run(scene())
@@ -56,8 +56,8 @@ def test_two_transactions_committed_in_reverse_order(run: Run, platform: Platfor
             while not stop.is_set():
                 found.extend(await relayed(platform))
 
-        one, two = early.transaction(), late.transaction()
-        await one.start()
+        item, two = early.transaction(), late.transaction()
+        await item.start()
         await two.start()
         first, second = event("written first"), event("committed first")
         await publish(early, [first])
@@ -65,7 +65,7 @@ def test_two_transactions_committed_in_reverse_order(run: Run, platform: Platfor
         poll = asyncio.create_task(polling())
         await two.commit()
         await until(lambda: len(found) == 1)
-        await one.commit()
+        await item.commit()
         await until(lambda: len(found) == 2)
         stop.set()
         await poll
@@ -94,7 +94,7 @@ def test_many_writers_and_several_relays(run: Run, platform: Platform) -> None:
                     await transaction.rollback()
                 else:
                     await transaction.commit()
-                    expected.update(one.id for one in sent)
+                    expected.update(item.id for item in sent)
             await connection.close()
 
         async def relaying() -> None:
@@ -108,7 +108,7 @@ def test_many_writers_and_several_relays(run: Run, platform: Platform) -> None:
         await until(lambda: len(found) >= len(expected))
         finished.set()
         await asyncio.gather(*relays)
-        require_order(sorted(found, key=lambda one: one.cursor), expected)
+        require_order(sorted(found, key=lambda item: item.cursor), expected)
         assert await relayed(platform) == []
 
     run(scene())
@@ -128,7 +128,7 @@ def test_a_relay_that_fails_hands_everything_on_again(run: Run, platform: Platfo
 
         with pytest.raises(LookupError):
             await failing()
-        assert [one.event for one in await relayed(platform)] == sent
+        assert [item.event for item in await relayed(platform)] == sent
 
     run(scene())
 
@@ -142,7 +142,7 @@ def test_while_one_relay_works_another_finds_nothing(run: Run, platform: Platfor
             assert len(await relay(tx, 2)) == 2
             assert await relayed(platform) == []
         rest = await relayed(platform)
-        assert [one.event.subject for one in rest] == ["2", "3", "4"]
+        assert [item.event.subject for item in rest] == ["2", "3", "4"]
 
     run(scene())
 

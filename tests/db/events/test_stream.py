@@ -32,7 +32,7 @@ class Heard:
 
     @property
     def subjects(self) -> list[str]:
-        return [one for each in self.all if each is not None for one in sorted(each)]
+        return [item for each in self.all if each is not None for item in sorted(each)]
 
 
 @asynccontextmanager

@@ -164,7 +164,7 @@ def test_two_at_once_and_readers_meanwhile(run: Any, database: Database) -> None
         finished.set()
         await reader
         assert reads > 0
-        assert sum(sum(one.records.values()) for one in done) == total
+        assert sum(sum(item.records.values()) for item in done) == total
         assert by_key(await counted(database, NEW)) == {NEW.newest_id.hex(): total}
 
     run(scene())

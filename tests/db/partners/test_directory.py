@@ -88,23 +88,23 @@ def test_a_change_is_seen_within_a_second(run: Run, platform: Platform, change: 
         database, key = platform.database, key_id(partner)
         identity = issued(partner).partner_environment_id
         changes: dict[str, tuple[Awaitable[None], Callable[[Any], Any]]] = {
-            "revoked": (revoke(database, issued(partner).api_key), lambda one: one is None),
+            "revoked": (revoke(database, issued(partner).api_key), lambda item: item is None),
             "expired": (
                 execute(
                     database, "UPDATE credentials SET expires_at = now() WHERE key_id = $1", key
                 ),
-                lambda one: one is None,
+                lambda item: item is None,
             ),
-            "suspended": (suspend(database, partner), lambda one: one.owner.suspended),
+            "suspended": (suspend(database, partner), lambda item: item.owner.suspended),
             "limited": (
                 limit(database, partner, PRODUCTION, status=7),
-                lambda one: one.owner.limits.status == 7,
+                lambda item: item.owner.limits.status == 7,
             ),
             "listed": (
                 execute(
                     database, "INSERT INTO allowlist VALUES ($1, 'api_key', '10.0.0.0/8')", identity
                 ),
-                lambda one: one.owner.allowlists[CredentialKind.API_KEY],
+                lambda item: item.owner.allowlists[CredentialKind.API_KEY],
             ),
         }
         async with watching(database) as directory:

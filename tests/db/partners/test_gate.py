@@ -97,13 +97,13 @@ def test_the_list_of_its_own_product_decides(
             production_networks=("203.0.113.0/24", "2001:db8::/32"),
             timestamp_networks=("192.0.2.1/32",),
         )
-        one = issued(partner)
-        found = await tried(platform, one.client_token, CLIENT_TOKEN, address)
+        item = issued(partner)
+        found = await tried(platform, item.client_token, CLIENT_TOKEN, address)
         assert isinstance(found, PartnerEnvironment) is let_in
         assert isinstance(
-            await tried(platform, one.api_key, API_KEY, address), AddressNotAllowedError
+            await tried(platform, item.api_key, API_KEY, address), AddressNotAllowedError
         )
-        other = await tried(platform, one.api_key, API_KEY, "192.0.2.1")
+        other = await tried(platform, item.api_key, API_KEY, "192.0.2.1")
         assert isinstance(other, PartnerEnvironment)
 
     run(scene())
@@ -114,14 +114,14 @@ def test_the_first_reason_is_the_one_told(run: Run, platform: Platform) -> None:
         partner = await onboard(
             platform.database, platform.vault, timestamp_networks=("192.0.2.1/32",)
         )
-        one = issued(partner)
+        item = issued(partner)
         for nothing in (None, ""):
             assert isinstance(await tried(platform, nothing), MissingTokenError)
-        wrong_environment = await tried(platform, one.client_token, environment=SANDBOX)
+        wrong_environment = await tried(platform, item.client_token, environment=SANDBOX)
         assert isinstance(wrong_environment, InvalidTokenError)
-        assert isinstance(await tried(platform, one.client_token), ScopeError)
+        assert isinstance(await tried(platform, item.client_token), ScopeError)
         await suspend(platform.database, partner)
-        for token in (one.client_token, one.api_key):
+        for token in (item.client_token, item.api_key):
             suspended = await tried(platform, token, address="192.0.2.1")
             assert isinstance(suspended, SuspendedError)
             assert "suspended" in suspended.message
@@ -188,12 +188,14 @@ def test_only_so_many_tokens_are_remembered(platform: Platform) -> None:
 def test_no_refusal_shows_a_token(run: Run, platform: Platform) -> None:
     async def scene() -> None:
         partner = await onboard(platform.database, platform.vault)
-        for one in partner.environments:
-            for token in (one.api_key, one.client_token):
+        for environment in partner.environments:
+            for token in (environment.api_key, environment.client_token):
                 for kind in CredentialKind:
-                    found = await tried(platform, token, kind, "198.51.100.1", one.environment)
+                    found = await tried(
+                        platform, token, kind, "198.51.100.1", environment.environment
+                    )
                     assert token not in str(found) + repr(found)
-            assert one.api_key not in repr(partner)
-            assert one.webhook_secret not in repr(partner)
+            assert environment.api_key not in repr(partner)
+            assert environment.webhook_secret not in repr(partner)
 
     run(scene())

@@ -111,7 +111,7 @@ def test_of_many_at_once_one_sees_it(run: Run, platform: Platform) -> None:
             *(opened(platform, token_of(link)) for _ in range(8)), return_exceptions=True
         )
         assert results.count("once") == 1
-        assert sum(isinstance(one, HandoverGoneError) for one in results) == 7
+        assert sum(isinstance(result, HandoverGoneError) for result in results) == 7
 
     run(scene())
 
@@ -263,11 +263,11 @@ def test_the_sheet_holds_secrets_only_when_they_are_given(run: Run, platform: Pl
         plain = integration_sheet(record, URLS)
         full = integration_sheet(record, URLS, credentials(partner, URLS))
         for environment in Environment:
-            one = issued(partner, environment)
-            for secret in (one.client_token, one.api_key, one.webhook_secret):
+            item = issued(partner, environment)
+            for secret in (item.client_token, item.api_key, item.webhook_secret):
                 assert secret in full
                 assert secret not in plain
-            assert one.widget_id in plain
+            assert item.widget_id in plain
         for said in (
             "# A\\|b \\*c\\*: integration sheet",
             partner.partner_id,

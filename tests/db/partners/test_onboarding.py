@@ -21,22 +21,29 @@ Run = Callable[[Any], Any]
 def test_both_environments_with_credentials_of_their_own(run: Run, platform: Platform) -> None:
     async def scene() -> None:
         partner = await onboard(platform.database, platform.vault)
-        assert [one.environment for one in partner.environments] == list(Environment)
+        assert [environment.environment for environment in partner.environments] == list(
+            Environment
+        )
         handed = [
             secret
-            for one in partner.environments
-            for secret in (one.api_key, one.client_token, one.webhook_secret, one.widget_id)
+            for environment in partner.environments
+            for secret in (
+                environment.api_key,
+                environment.client_token,
+                environment.webhook_secret,
+                environment.widget_id,
+            )
         ]
         assert len(set(handed)) == 8
-        for one in partner.environments:
-            mark = "live" if one.environment is Environment.PRODUCTION else "test"
-            assert one.api_key.startswith(f"proof_{mark}_")
-            assert one.client_token.startswith(f"proof_{mark}_")
+        for environment in partner.environments:
+            mark = "live" if environment.environment is Environment.PRODUCTION else "test"
+            assert environment.api_key.startswith(f"proof_{mark}_")
+            assert environment.client_token.startswith(f"proof_{mark}_")
             async with platform.database.connection() as connection:
                 (secret,) = await webhook_secrets(
-                    connection, platform.vault, one.partner_environment_id
+                    connection, platform.vault, environment.partner_environment_id
                 )
-            assert b64decode(one.webhook_secret.removeprefix("whsec_")) == secret
+            assert b64decode(environment.webhook_secret.removeprefix("whsec_")) == secret
             assert len(secret) == 32
 
     run(scene())
@@ -108,12 +115,12 @@ def test_what_is_refused_leaves_nothing(run: Run, platform: Platform, case: str)
 def test_origins_are_kept_as_browsers_send_them(run: Run, platform: Platform, origin: str) -> None:
     async def scene() -> None:
         partner = await onboard(platform.database, platform.vault, widget_origins=(origin, origin))
-        for one in partner.environments:
+        for environment in partner.environments:
             rows = await platform.fetch(
                 "SELECT origin FROM widget_origins WHERE partner_environment_id = $1",
-                one.partner_environment_id,
+                environment.partner_environment_id,
             )
-            kept = origin.startswith("https:") or one.environment is Environment.SANDBOX
+            kept = origin.startswith("https:") or environment.environment is Environment.SANDBOX
             assert [row["origin"] for row in rows] == [origin] * kept
 
     run(scene())
@@ -191,8 +198,11 @@ def test_no_table_holds_a_secret_in_any_reading(alone: Stage) -> None:
 
     async def scene() -> None:
         partner = await platform.onboard("Dumped")
-        for one in partner.environments:
-            token, prefix = one.api_key, "/sandbox" * (one.environment is Environment.SANDBOX)
+        for environment in partner.environments:
+            token, prefix = (
+                environment.api_key,
+                "/sandbox" * (environment.environment is Environment.SANDBOX),
+            )
             setting = {"notification": {"proof": {"target": "https://one.example/hook"}}}
             await platform.call("PATCH", f"{prefix}/v1/api-key/setting", setting, token=token)
             body = {"sha256": ["ab" * 32]}
@@ -204,15 +214,18 @@ def test_no_table_holds_a_secret_in_any_reading(alone: Stage) -> None:
         found = await dump(alone.arguments)
         assert b"Dumped" in found, "the dump reads the tables"
         assert bytes.fromhex("ab" * 32) in found
-        for one in partner.environments:
-            secret = one.webhook_secret.removeprefix("whsec_")
+        for environment in partner.environments:
+            secret = environment.webhook_secret.removeprefix("whsec_")
             raw = b64decode(secret)
             needles = {
                 "webhook secret": [secret.encode(), raw, raw.hex().encode()],
-                "api key": [one.api_key.encode(), one.api_key.split("_")[3].encode()],
+                "api key": [
+                    environment.api_key.encode(),
+                    environment.api_key.split("_")[3].encode(),
+                ],
                 "client token": [
-                    one.client_token.encode(),
-                    one.client_token.split("_")[3].encode(),
+                    environment.client_token.encode(),
+                    environment.client_token.split("_")[3].encode(),
                 ],
             }
             for name, forms in needles.items():

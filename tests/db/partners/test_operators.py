@@ -101,15 +101,15 @@ def test_a_revoked_operator_is_out_in_every_process_and_for_good(
     async def scene() -> None:
         operator = await new(platform, WRITE)
         processes = [Operators(platform.database, SystemClock()) for _ in range(2)]
-        for one in processes:
-            await admitted(one, operator.token, WRITE)
+        for process in processes:
+            await admitted(process, operator.token, WRITE)
         async with platform.database.transaction() as tx:
             await revoke_operator(tx, operator.key_id, Actor("cli"))
             await revoke_operator(tx, operator.key_id, Actor("cli"))
         monkeypatch.setattr(module, "TRUST_S", 0.0)
-        for one in processes:
+        for process in processes:
             with pytest.raises(InvalidTokenError):
-                await admitted(one, operator.token, WRITE)
+                await admitted(process, operator.token, WRITE)
         rows = await platform.fetch(
             "SELECT action, before::text, after::text FROM audit_log WHERE $1 IN"
             " (before->>'key_id', after->>'key_id') ORDER BY id",
@@ -119,7 +119,7 @@ def test_a_revoked_operator_is_out_in_every_process_and_for_good(
         assert not any(operator.token in str(tuple(row)) for row in rows)
         async with platform.database.connection() as connection:
             (kept,) = [
-                one for one in await list_operators(connection) if one.key_id == operator.key_id
+                item for item in await list_operators(connection) if item.key_id == operator.key_id
             ]
         assert kept.revoked_at is not None
         assert operator.token not in repr(kept)
@@ -146,7 +146,7 @@ def test_a_new_operator_is_known_at_once_and_a_flood_shares_a_read(
         token = f"{unknown}_{checksum(unknown)}"
         flood = [admitted(known, token, READ) for _ in range(100)]
         results = await asyncio.gather(*flood, return_exceptions=True)
-        assert all(isinstance(one, InvalidTokenError) for one in results)
+        assert all(isinstance(result, InvalidTokenError) for result in results)
         assert counted.reads == reads + 1
 
     run(scene())

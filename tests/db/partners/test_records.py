@@ -98,8 +98,8 @@ def test_a_new_partner_has_a_working_sandbox_and_an_empty_production(
         assert (record.name, record.status, record.version) == ("Acme", "active", 1)
         assert record.production.ips == ("203.0.113.0/24",)
         assert (record.production.currencies, record.production.wallets) == ((), ())
-        for one in ("currencies", "networks", "wallets"):
-            assert getattr(record.sandbox, one) == getattr(NEW_SANDBOX, one)
+        for item in ("currencies", "networks", "wallets"):
+            assert getattr(record.sandbox, item) == getattr(NEW_SANDBOX, item)
 
     run(scene())
 
@@ -115,7 +115,7 @@ def test_every_field_is_stored_and_read_back(run: Run, platform: Platform) -> No
         for environment in ("production", "sandbox"):
             for name, value in EVERYTHING[environment].items():
                 assert json.loads(json.dumps(document[environment][name])) == value, name
-        assert [one.field for one in differing if one.field.startswith("sandbox.wallets")]
+        assert [item.field for item in differing if item.field.startswith("sandbox.wallets")]
         owner = await owner_of(platform.database, partner)
         assert owner.allowlists[CredentialKind.CLIENT_TOKEN] == tuple(
             map(ip_network, ("203.0.113.0/24", "2001:db8::/48"))
@@ -207,8 +207,8 @@ def test_two_operators_cannot_overwrite_each_other(run: Run, platform: Platform)
             *(edit(platform, partner, {"name": name}, version=1) for name in names),
             return_exceptions=True,
         )
-        lost = [one for one in results if isinstance(one, ConflictError)]
-        (won,) = [one for one in results if isinstance(one, tuple)]
+        lost = [result for result in results if isinstance(result, ConflictError)]
+        (won,) = [result for result in results if isinstance(result, tuple)]
         assert len(lost) == 4
         assert "at version 2, not 1" in lost[0].message
         assert (await read(platform, partner)).name == won[0].name
@@ -300,7 +300,7 @@ def test_pages_hold_everybody_once_in_their_order(run: Run, platform: Platform) 
         async with platform.database.connection() as connection:
             while page := await list_partners(connection, seen[-1] if seen else None, 3):
                 assert len(page) <= 3
-                seen += [one.partner_id for one in page]
+                seen += [item.partner_id for item in page]
             for limit in (0, -1, 201):
                 with pytest.raises(InvalidInputError, match=r"^limit: "):
                     await list_partners(connection, None, limit)

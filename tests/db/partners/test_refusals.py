@@ -52,13 +52,13 @@ async def listed(platform: Platform, since: datetime, partner_id: str | None) ->
 def test_every_reason_is_seen_by_the_operator(run: Run, platform: Platform) -> None:
     async def scene() -> None:
         partner, clock = await onboard(platform.database, platform.vault), TurnedClock()
-        process, one = Process(platform.database, clock), issued(partner)
+        process, item = Process(platform.database, clock), issued(partner)
         for _ in range(3):
-            await refused(process, one.client_token, CLIENT_TOKEN, ELSEWHERE)
-        await refused(process, one.client_token, API_KEY)
-        await refused(process, one.api_key, API_KEY, environment=SANDBOX)
+            await refused(process, item.client_token, CLIENT_TOKEN, ELSEWHERE)
+        await refused(process, item.client_token, API_KEY)
+        await refused(process, item.api_key, API_KEY, environment=SANDBOX)
         await suspend(platform.database, partner)
-        await refused(process, one.api_key, API_KEY, "2001:db8:1:2:3:4:5:6")
+        await refused(process, item.api_key, API_KEY, "2001:db8:1:2:3:4:5:6")
         await process.write()
         found = await listed(platform, clock.now(), partner.partner_id)
         seen = {(each.reason, each.kind, str(each.network), each.count) for each in found}

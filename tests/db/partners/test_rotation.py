@@ -147,12 +147,12 @@ def test_two_processes_see_the_first_use_at_once_and_set_one_deadline(
     async def scene() -> None:
         partner, clock = await onboard(platform.database, platform.vault), TurnedClock()
         new = await rotated(platform, partner, clock.now())
-        one, other = (Process(platform.database, clock) for _ in range(2))
+        item, other = (Process(platform.database, clock) for _ in range(2))
         first_use = clock.now()
-        await one.enter(new.token)
+        await item.enter(new.token)
         clock.turn(10)
         await other.enter(new.token)
-        await one.write()
+        await item.write()
         await other.write()
         assert await deadline(platform, issued(partner).api_key) == first_use + DAY
         credential, _ = await other.enter(new.token)
@@ -245,7 +245,7 @@ def test_the_operator_sees_state_deadline_and_last_use(run: Run, platform: Platf
             found = await list_credentials(connection, partner.partner_id, clock.now())
             with pytest.raises(NotFoundError):
                 await list_credentials(connection, "ptr_nobody", clock.now())
-        by_key = {one.key_id: one for one in found}
+        by_key = {info.key_id: info for info in found}
         assert len(found) == 5
         before = by_key[key_id(old)]
         assert (before.state, before.expires_at) == ("expiring", clock.now() + LONGEST)

@@ -111,7 +111,7 @@ def test_several_rotations_in_one_grace_keep_all_secrets_and_their_ends(
         second, old = await rotate(platform, partner, grace=timedelta(hours=1))
         third, *others = await rotate(platform, partner, grace=timedelta(days=7))
         assert await live(platform, partner) == [third.text, second.text, first]
-        assert [one.id for one in others] == [second.id, old.id]
+        assert [other.id for other in others] == [second.id, old.id]
         assert others[1].ends_at == old.ends_at, "an end that is set comes no later"
         body, headers = await sent(platform, partner)
         for secret in (first, second.text, third.text):
@@ -126,7 +126,7 @@ def test_two_rotations_at_once_leave_one_that_stays(run: Run, platform: Platform
         both = await asyncio.gather(rotate(platform, partner), rotate(platform, partner))
         async with platform.database.connection() as connection:
             found = await list_webhook_secrets(connection, partner.partner_id, PRODUCTION)
-        assert [one.ends_at is None for one in found] == [True, False, False]
+        assert [secret.ends_at is None for secret in found] == [True, False, False]
         newest = (await live(platform, partner))[:2]
         assert set(newest) == {new.text for new, *_ in both}
 
@@ -141,7 +141,7 @@ def test_acts_are_recorded_without_secrets(run: Run, platform: Platform) -> None
             shown = await show_webhook_secrets(
                 tx, platform.vault, partner.partner_id, PRODUCTION, OPERATOR
             )
-        assert [one.text for one in shown] == [new.text, issued(partner).webhook_secret]
+        assert [secret.text for secret in shown] == [new.text, issued(partner).webhook_secret]
         rows = await platform.fetch(
             "SELECT action, after FROM audit_log WHERE partner_id = $1 AND action LIKE 'webhook%'"
             " ORDER BY id",

@@ -32,12 +32,12 @@ def digests(count: int, label: str = "") -> list[bytes]:
 async def committing(database: Database, count: int = 1) -> AsyncIterator[list[Committer]]:
     """Committers over one database, as several processes have."""
     found = [Committer(database) for _ in range(count)]
-    for one in found:
-        one.start()
+    for committer in found:
+        committer.start()
     try:
         yield found
     finally:
-        await asyncio.gather(*(one.close() for one in found))
+        await asyncio.gather(*(committer.close() for committer in found))
 
 
 async def newcomer(platform: Platform) -> PartnerEnvironment:
@@ -87,11 +87,11 @@ async def require_sealed_once(
 
 def test_overlapping_sets_through_two_committers(run: Run, platform: Platform) -> None:
     async def scene() -> None:
-        one, two = await newcomer(platform), await newcomer(platform)
+        item, two = await newcomer(platform), await newcomer(platform)
         chosen, pool = random.Random(7), digests(400)
         requests = [
             (owner, which, chosen.sample(pool, chosen.choice([1, 1, 5, 60, 200])))
-            for owner in (one, two)
+            for owner in (item, two)
             for which in (0, 1)
             for _ in range(60)
         ]
@@ -100,7 +100,7 @@ def test_overlapping_sets_through_two_committers(run: Run, platform: Platform) -
             results = await asyncio.gather(
                 *(commit(committers[which], owner, sent) for owner, which, sent in requests)
             )
-        for owner in (one, two):
+        for owner in (item, two):
             new: Counter[bytes] = Counter()
             rounds: dict[bytes, int] = {}
             for (whose, _, sent), done in zip(requests, results, strict=True):
@@ -128,7 +128,7 @@ def test_the_same_sets_in_opposite_orders_do_not_deadlock(run: Run, platform: Pl
                     *(commit(forward, owner, hashes) for owner in owners),
                     *(commit(backward, owner, hashes[::-1]) for owner in reversed(owners)),
                 )
-                fresh = sum(len(hashes) - len(one.known) for one in done)
+                fresh = sum(len(hashes) - len(item.known) for item in done)
                 assert fresh == len(owners) * len(hashes)
 
     run(scene())
@@ -141,9 +141,9 @@ def test_in_one_batch_the_first_request_has_a_hash_as_new(run: Run, platform: Pl
         async with committing(platform.database) as (committer,):
             done = await asyncio.gather(*(commit(committer, owner, hashes) for hashes in sent))
             again = await commit(committer, owner, [c, a])
-        assert [one.known for one in done] == [set(), {a}, {a}, {b}]
+        assert [item.known for item in done] == [set(), {a}, {a}, {b}]
         assert again.known == {a, c}
-        assert len({one.round.id for one in done}) == 1
+        assert len({item.round.id for item in done}) == 1
 
     run(scene())
 
@@ -152,10 +152,10 @@ def test_two_partners_with_one_hash_learn_nothing_of_each_other(
     run: Run, platform: Platform
 ) -> None:
     async def scene() -> None:
-        one, two = await newcomer(platform), await newcomer(platform)
+        item, two = await newcomer(platform), await newcomer(platform)
         async with committing(platform.database) as (committer,):
             done = await asyncio.gather(
-                *(commit(committer, owner, digests(5)) for owner in (one, two))
+                *(commit(committer, owner, digests(5)) for owner in (item, two))
             )
         assert [found.known for found in done] == [frozenset(), frozenset()]
         assert done[0].round.id != done[1].round.id
@@ -205,7 +205,7 @@ def test_closing_and_sealing_all_the_while(run: Run, platform: Platform) -> None
         workers = [asyncio.create_task(worker()) for _ in range(2)]
         async with committing(platform.database, 2) as committers:
             await asyncio.gather(
-                *(sender(one, f"{at} {k}") for at, one in enumerate(committers) for k in range(3))
+                *(sender(item, f"{at} {k}") for at, item in enumerate(committers) for k in range(3))
             )
         finished.set()
         await asyncio.gather(*workers)
@@ -238,11 +238,11 @@ def test_large_requests_go_their_own_lane_and_hold_nobody_up(
         monkeypatch.setattr(queries, "commit", held)
         async with committing(platform.database) as (committer,), asyncio.timeout(120):
             waiting = [asyncio.create_task(commit(committer, owner, hashes)) for hashes in large]
-            done = await asyncio.gather(*(commit(committer, owner, one) for one in small))
+            done = await asyncio.gather(*(commit(committer, owner, item) for item in small))
             assert not any(task.done() for task in waiting)
             released.set()
             done += await asyncio.gather(*waiting)
-        assert {one.known for one in done} == {frozenset()}
+        assert {item.known for item in done} == {frozenset()}
         await require_sealed_once(
             platform, owner, {digest for hashes in large + small for digest in hashes}
         )
@@ -306,7 +306,9 @@ def test_a_lost_connection_is_replaced(run: Run, platform: Platform) -> None:
                 *(commit(committer, owner, digests(1, f"after {n}")) for n in range(3)),
                 return_exceptions=True,
             )
-            assert all(isinstance(one, CommitResult | DatabaseUnavailableError) for one in outcomes)
+            assert all(
+                isinstance(outcome, CommitResult | DatabaseUnavailableError) for outcome in outcomes
+            )
             for n in range(3):
                 await commit(committer, owner, digests(1, f"after {n}"))
         assert len(await stored(platform, owner)) == 4

@@ -52,8 +52,10 @@ async def checkpoints(platform: Platform) -> list[Any]:
         "SELECT size, note FROM log_checkpoints WHERE environment = 'production' ORDER BY size"
     )
     found = [verify_checkpoint(row["note"].encode(), keys) for row in rows]
-    assert [one.size for one in found] == [row["size"] for row in rows]
-    assert all(one.log_key is not None and one.cosigned_time_s for one in found)
+    assert [checkpoint.size for checkpoint in found] == [row["size"] for row in rows]
+    assert all(
+        checkpoint.log_key is not None and checkpoint.cosigned_time_s for checkpoint in found
+    )
     return found
 
 
@@ -101,13 +103,13 @@ def test_two_writers_at_once_make_one_log(alone: Stage) -> None:
 
     async def scene() -> None:
         roots = await sealed_rounds(platform, 300)
-        one, two = platform.writer(PRODUCTION), platform.writer(PRODUCTION)
-        appended = await asyncio.gather(one.append(), two.append(), one.append())
+        item, two = platform.writer(PRODUCTION), platform.writer(PRODUCTION)
+        appended = await asyncio.gather(item.append(), two.append(), item.append())
         assert sorted(appended) == [0, 0, 300]
-        assert sorted(await asyncio.gather(one.publish(), two.publish())) == [False, True]
+        assert sorted(await asyncio.gather(item.publish(), two.publish())) == [False, True]
         roots += await sealed_rounds(platform, 20, "later")
-        await asyncio.gather(two.append(), one.append())
-        await asyncio.gather(two.publish(), one.publish())
+        await asyncio.gather(two.append(), item.append())
+        await asyncio.gather(two.publish(), item.publish())
         rows = await platform.fetch("SELECT root FROM log_entries ORDER BY position")
         assert [row["root"] for row in rows] == roots
         assert [found.size for found in await checkpoints(platform)] == [300, 320]
@@ -215,7 +217,7 @@ def test_a_clock_that_went_back_signs_nothing(alone: Stage) -> None:
             await writer.publish()
         clock.moment += timedelta(seconds=2)
         assert await writer.publish(), "the same second is no step back"
-        times = [one.cosigned_time_s for one in await checkpoints(platform)]
+        times = [checkpoint.cosigned_time_s for checkpoint in await checkpoints(platform)]
         assert times == [int(clock.moment.timestamp())] * 2
 
     alone.run(scene())

@@ -177,7 +177,7 @@ async def records(database: Database, to: int = 1, **wanted: Any) -> list[Delive
     """What an operator finds, the newest first."""
     async with database.connection() as connection:
         found = await search_deliveries(connection, Search([to], **wanted))
-    return [one.record for one in found]
+    return [delivery.record for delivery in found]
 
 
 async def states(database: Database) -> dict[str, int]:
@@ -199,10 +199,10 @@ async def until(condition: Callable[[], Any], timeout_s: float = 120) -> None:
 
 
 @asynccontextmanager
-async def running(one: Deliverer) -> AsyncIterator[asyncio.Event]:
+async def running(item: Deliverer) -> AsyncIterator[asyncio.Event]:
     """The deliverer's loop, stopped at the end; yields its stop event."""
     stop = asyncio.Event()
-    task = asyncio.create_task(one.run(stop))
+    task = asyncio.create_task(item.run(stop))
     try:
         yield stop
     finally:

@@ -53,7 +53,7 @@ def test_whoever_has_least_in_flight_comes_first(run: Run, database: Database) -
         now = TurnedClock().now()
         async with database.connection() as connection:
             taken = await queries.claim(connection, now, {busy: 4}, 16, 6, now + LEASE)
-        assert sorted(one.partner_environment_id for one in taken) == [1, 2, 2, 2, 2, 2]
+        assert sorted(item.partner_environment_id for item in taken) == [1, 2, 2, 2, 2, 2]
 
     run(scene())
 
@@ -71,7 +71,7 @@ def test_claims_at_the_same_moment_share_nothing(run: Run, database: Database) -
             while len(taken) < 400:
                 async with database.connection() as connection:
                     rows = await queries.claim(connection, now, {}, 16, 3, now + LEASE)
-                taken.extend(one.id for one in rows)
+                taken.extend(row.id for row in rows)
 
         async with asyncio.timeout(120):
             await asyncio.gather(*(worker() for _ in range(8)))
@@ -138,7 +138,7 @@ def test_two_workers_send_each_event_once(run: Run, database: Database) -> None:
         clients = FakeClient(), FakeClient()
         await peopled(database, environments=5, events=60)
         clock = TurnedClock()
-        first, second = (deliverer(database, one, clock, limits=QUICK) for one in clients)
+        first, second = (deliverer(database, item, clock, limits=QUICK) for item in clients)
 
         async def done() -> bool:
             return await states(database) == {"delivered": 300}
@@ -156,12 +156,12 @@ def test_an_event_is_relayed_and_sent_when_woken(run: Run, database: Database) -
     async def scene() -> None:
         client, clock = FakeClient(), TurnedClock()
         await endpoint(database, "https://e1.example/")
-        one = deliverer(database, client, clock, limits=Limits(idle_s=600))
-        async with running(one):
+        item = deliverer(database, client, clock, limits=Limits(idle_s=600))
+        async with running(item):
             await until(lambda: database._pool.get_idle_size() == database._pool.get_size())
             await happen(database)
             clock.turn(1)
-            one.wake()
+            item.wake()
             await until(lambda: client.sent)
         assert await states(database) == {"delivered": 1}
 

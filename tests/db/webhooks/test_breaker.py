@@ -52,41 +52,41 @@ async def opened(
     await endpoint(database, "https://one.example/hook?token=secret")
     await happen(database, count)
     await relay_all(database)
-    one = deliverer(database, client, clock, breaker=BREAKER, notifier=notifier, **how)
-    await one.run_once()
+    item = deliverer(database, client, clock, breaker=BREAKER, notifier=notifier, **how)
+    await item.run_once()
     assert (await seen(database)).breaker is Breaker.OPEN
-    return one
+    return item
 
 
-async def recovered(database: Database, clock: TurnedClock, client: FakeClient, one: Any) -> None:
+async def recovered(database: Database, clock: TurnedClock, client: FakeClient, item: Any) -> None:
     """A new event has probed the endpoint with success."""
     await happen(database)
     await relay_all(database)
     clock.turn(30)
     client.answers["one.example"] = 204
-    assert await one.run_once() == 1
+    assert await item.run_once() == 1
     assert (await seen(database)).breaker is Breaker.CLOSED
 
 
 def test_it_opens_waits_is_probed_and_recovers(run: Run, database: Database) -> None:
     async def scene() -> None:
         client, clock, notifier = FakeClient(), TurnedClock(), FakeNotifier()
-        one = await opened(database, clock, client, notifier)
+        item = await opened(database, clock, client, notifier)
         found = await seen(database)
         assert found.reason == "too many failed, the last: timeout"
         assert found.probe_at == clock.now() + timedelta(seconds=30)
         sent = len(client.sent)
         clock.turn(29)
-        assert await one.run_once() == 0
+        assert await item.run_once() == 0
         clock.turn(1)
-        assert await one.run_once() == 1, "one delivery probes, the others wait"
+        assert await item.run_once() == 1, "one delivery probes, the others wait"
         assert (await seen(database)).probe_at == clock.now() + timedelta(seconds=60)
         clock.turn(60)
         client.answers["one.example"] = 204
-        assert await one.run_once() == 1
+        assert await item.run_once() == 1
         found = await seen(database)
         assert (found.breaker, found.reason, found.failed_probes) == (Breaker.CLOSED, None, 0)
-        await one.run_once()
+        await item.run_once()
         assert await states(database) == {"delivered": 6}
         assert len(client.sent) == sent + 2 + 5
         assert notifier.changes == [Change.OPENED, Change.RECOVERED]
@@ -99,9 +99,9 @@ def test_what_waited_goes_out_when_it_closes_however_late_its_next_attempt_was(
 ) -> None:
     async def scene() -> None:
         client, clock = FakeClient(), TurnedClock()
-        one = await opened(database, clock, client, FakeNotifier(), schedule=RARE)
-        await recovered(database, clock, client, one)
-        assert await one.run_once() == 6
+        item = await opened(database, clock, client, FakeNotifier(), schedule=RARE)
+        await recovered(database, clock, client, item)
+        assert await item.run_once() == 6
         assert await states(database) == {"delivered": 7}
 
     run(scene())
@@ -112,11 +112,11 @@ def test_an_endpoint_that_closes_and_fails_again_uses_up_no_schedule(
 ) -> None:
     async def scene() -> None:
         client, clock = FakeClient(), TurnedClock()
-        one = await opened(database, clock, client, FakeNotifier(), schedule=RARE)
+        item = await opened(database, clock, client, FakeNotifier(), schedule=RARE)
         for _ in range(3):
-            await recovered(database, clock, client, one)
+            await recovered(database, clock, client, item)
             client.answers["one.example"] = DEAD
-            while await one.run_once():
+            while await item.run_once():
                 pass
             assert (await seen(database)).breaker is Breaker.OPEN
         rows = [row for row in await deliveries(database) if row["state"] != "delivered"]
@@ -133,7 +133,7 @@ def test_whoever_says_that_it_works_now_gets_all_at_once(
 ) -> None:
     async def scene() -> None:
         client, clock = FakeClient(), TurnedClock()
-        one = await opened(database, clock, client, FakeNotifier(), schedule=RARE)
+        item = await opened(database, clock, client, FakeNotifier(), schedule=RARE)
         clock.turn(30)
         client.answers.clear()
         async with database.transaction() as tx:
@@ -141,7 +141,7 @@ def test_whoever_says_that_it_works_now_gets_all_at_once(
                 await enable_endpoint(tx, await endpoint_id(database))
             else:
                 await set_endpoint(tx, POLICY, 1, "timestamp.proof", "https://two.example/")
-        while await one.run_once():
+        while await item.run_once():
             pass
         assert await states(database) == {"delivered": 6}
 
@@ -153,11 +153,11 @@ def test_a_delivery_that_probed_in_vain_waits_for_the_breaker_alone(
 ) -> None:
     async def scene() -> None:
         client, clock = FakeClient(), TurnedClock()
-        one = await opened(database, clock, client, FakeNotifier())
+        item = await opened(database, clock, client, FakeNotifier())
         clock.turn(30)
-        assert await one.run_once() == 1
+        assert await item.run_once() == 1
         assert {row["due_at"] <= clock.now() for row in await deliveries(database)} == {True}
-        assert await one.run_once() == 0
+        assert await item.run_once() == 0
 
     run(scene())
 
@@ -165,11 +165,11 @@ def test_a_delivery_that_probed_in_vain_waits_for_the_breaker_alone(
 def test_probes_use_up_no_attempt(run: Run, database: Database) -> None:
     async def scene() -> None:
         client, clock = FakeClient(), TurnedClock()
-        one = await opened(database, clock, client, FakeNotifier())
+        item = await opened(database, clock, client, FakeNotifier())
         before = [row["attempts"] for row in await deliveries(database)]
         for wait_s in (30, 60):
             clock.turn(wait_s)
-            assert await one.run_once() == 1
+            assert await item.run_once() == 1
         assert [row["attempts"] for row in await deliveries(database)] == before
         assert await states(database) == {"pending": 6}
 
@@ -179,20 +179,20 @@ def test_probes_use_up_no_attempt(run: Run, database: Database) -> None:
 def test_it_is_disabled_after_several_probes_and_a_long_time(run: Run, database: Database) -> None:
     async def scene() -> None:
         client, clock, notifier = FakeClient(), TurnedClock(), FakeNotifier()
-        one = await opened(database, clock, client, notifier)
+        item = await opened(database, clock, client, notifier)
         waits = [30, 60, 120, 240, 480, 960, 1920]
         for failed, wait_s in enumerate(waits, start=1):
             found = await seen(database)
             assert (found.breaker, found.failed_probes) == (Breaker.OPEN, failed - 1)
             clock.turn(wait_s)
-            assert await one.run_once() == 1
+            assert await item.run_once() == 1
         # Three failed probes were not enough before the hour was over; the seventh was past it.
         found = await seen(database)
         assert found.breaker is Breaker.DISABLED
         assert found.reason == "7 probes failed, the last one: timeout"
         assert found.disabled_at == clock.now()
         clock.turn(10**6)
-        assert await one.run_once() == 0
+        assert await item.run_once() == 0
         assert await states(database) == {"pending": 6}
         assert notifier.changes == [Change.OPENED, Change.DISABLED]
 
@@ -207,14 +207,14 @@ def test_a_disabled_endpoint_gets_all_that_waited(run: Run, database: Database, 
         await endpoint(database, "https://one.example/")
         await happen(database)
         await relay_all(database)
-        one = deliverer(database, client, clock, notifier=notifier)
-        await one.run_once()
+        item = deliverer(database, client, clock, notifier=notifier)
+        await item.run_once()
         found = await seen(database)
         assert (found.breaker, found.reason) == (Breaker.DISABLED, "it answered 410 Gone")
         await happen(database, 3)
         await relay_all(database)
         clock.turn(5)
-        assert await one.run_once() == 0
+        assert await item.run_once() == 0
         client.answers.clear()
         async with database.transaction() as tx:
             if how == "enabled":
@@ -222,7 +222,7 @@ def test_a_disabled_endpoint_gets_all_that_waited(run: Run, database: Database, 
             else:
                 url = "https://one.example/" if how == "named again" else "https://two.example/"
                 await set_endpoint(tx, POLICY, 1, "timestamp.proof", url)
-        while await one.run_once():
+        while await item.run_once():
             pass
         assert await states(database) == {"delivered": 4}
         assert notifier.changes == [Change.DISABLED]
@@ -273,12 +273,12 @@ def test_a_notice_that_fails_changes_nothing(run: Run, database: Database) -> No
     async def scene() -> None:
         client, clock = FakeClient(), TurnedClock()
         notifier = FakeNotifier(error=OSError("the relay is away"))
-        one = await opened(database, clock, client, notifier)
+        item = await opened(database, clock, client, notifier)
         await asyncio.sleep(0)
         client.answers.clear()
         clock.turn(30)
-        await one.run_once()
-        await one.run_once()
+        await item.run_once()
+        await item.run_once()
         assert await states(database) == {"delivered": 6}
 
     run(scene())
@@ -293,14 +293,14 @@ def test_a_new_url_is_not_judged_by_the_old_one(run: Run, database: Database) ->
         await endpoint(database, "https://one.example/")
         await happen(database, 3)
         await relay_all(database)
-        one = deliverer(database, client, TurnedClock(), notifier=notifier)
+        item = deliverer(database, client, TurnedClock(), notifier=notifier)
 
         async def answer_gone(_: object) -> OutboundReply:
             await gone.wait()
             return OutboundReply(410, b"", False, 0)
 
         client._answer = answer_gone  # type: ignore[method-assign, assignment]
-        task = asyncio.create_task(one.run_once())
+        task = asyncio.create_task(item.run_once())
         await until(lambda: len(client.sent) == 3)
         await endpoint(database, "https://two.example/")
         gone.set()
@@ -326,8 +326,8 @@ def test_many_dead_endpoints_leave_the_places_of_the_living(run: Run, database: 
                 client.answers[f"e{to}.example"] = DEAD
         await relay_all(database)
         limits = type(QUICK)(in_flight=16, per_endpoint=4, reserve=8, idle_s=0.02)
-        one = deliverer(database, client, clock, breaker=BREAKER, limits=limits)
-        async with running(one):
+        item = deliverer(database, client, clock, breaker=BREAKER, limits=limits)
+        async with running(item):
             await until(
                 lambda: len(client.bodies("e1.example") + client.bodies("e2.example")) == 40
             )
@@ -368,11 +368,11 @@ async def one_failing(database: Database, clock: TurnedClock, *clients: FakeClie
     ]
 
 
-async def an_event_later(database: Database, clock: TurnedClock, one: Any) -> None:
+async def an_event_later(database: Database, clock: TurnedClock, item: Any) -> None:
     await happen(database)
     await relay_all(database)
     clock.turn(1200)
-    await one.run_once()
+    await item.run_once()
 
 
 def test_a_dead_endpoint_with_little_to_do_opens_too(run: Run, database: Database) -> None:
@@ -398,12 +398,12 @@ def test_a_dead_endpoint_with_little_to_do_opens_too(run: Run, database: Databas
 def test_one_success_begins_the_row_anew(run: Run, database: Database) -> None:
     async def scene() -> None:
         clock, client = TurnedClock(), FakeClient(answers={"one.example": 500})
-        (one,) = await one_failing(database, clock, client)
+        (failing,) = await one_failing(database, clock, client)
         for _ in range(5):
             for _ in range(2):
-                await an_event_later(database, clock, one)
+                await an_event_later(database, clock, failing)
             client.answers.clear()
-            await an_event_later(database, clock, one)
+            await an_event_later(database, clock, failing)
             client.answers["one.example"] = 500
             async with database.connection() as connection:
                 (row,) = await connection.fetch(
@@ -417,14 +417,14 @@ def test_one_success_begins_the_row_anew(run: Run, database: Database) -> None:
 def test_an_answer_of_one_endpoint_is_none_of_another(run: Run, database: Database) -> None:
     async def scene() -> None:
         clock, client = TurnedClock(), FakeClient(answers={"one.example": 500, "two.example": 500})
-        (one,) = await one_failing(database, clock, client)
+        (failing,) = await one_failing(database, clock, client)
         await endpoint(database, "https://two.example/", "timestamp.tree")
         for _ in range(2):
             await happen(database, 1, "timestamp.tree")
-            await an_event_later(database, clock, one)
+            await an_event_later(database, clock, failing)
         client.answers = {"one.example": 500}
         await happen(database, 1, "timestamp.tree")
-        await an_event_later(database, clock, one)
+        await an_event_later(database, clock, failing)
         async with database.connection() as connection:
             rows = await connection.fetch(
                 "SELECT url LIKE '%one.example%' AS dead, failures > 0 AS failing"
@@ -438,10 +438,10 @@ def test_an_answer_of_one_endpoint_is_none_of_another(run: Run, database: Databa
 def test_attempts_that_fail_at_once_do_not_make_it_dead(run: Run, database: Database) -> None:
     async def scene() -> None:
         clock, client = TurnedClock(), FakeClient(answers={"one.example": 500})
-        (one,) = await one_failing(database, clock, client)
+        (failing,) = await one_failing(database, clock, client)
         await happen(database, 9)
         await relay_all(database)
-        await one.run_once()
+        await failing.run_once()
         async with database.connection() as connection:
             (row,) = await connection.fetch("SELECT failures, breaker FROM webhook_endpoints")
         assert tuple(row) == (9, "closed")

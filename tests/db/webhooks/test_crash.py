@@ -66,7 +66,7 @@ def test_a_worker_that_dies_while_sending(run: Run, database: Database) -> None:
         assert await deliverer(database, heir, clock).run_once() == 3
         assert await states(database) == {"delivered": 3}
         before, after = (
-            {headers["webhook-id"] for _, _, headers in one.sent} for one in (client, heir)
+            {headers["webhook-id"] for _, _, headers in item.sent} for item in (client, heir)
         )
         assert before == after
 
@@ -127,7 +127,7 @@ def test_two_recorders_of_the_same_rows_do_not_wait_for_each_other(
         await relay_all(database)
         taken = await claimed(database, clock)
         outcomes = [
-            AttemptOutcome(one.id, 1, DeliveryState.PENDING, "500", clock.now()) for one in taken
+            AttemptOutcome(item.id, 1, DeliveryState.PENDING, "500", clock.now()) for item in taken
         ]
         async with asyncio.timeout(120):
             for _ in range(50):
@@ -196,11 +196,11 @@ def test_run_once_tells_of_an_outage_and_keeps_the_outcomes(run: Run, database: 
         client, clock = FakeClient(), TurnedClock()
         await one_pending(database)
         faulty = FaultyDatabase(database, lambda: fates.pop(0) if fates else None)
-        one = deliverer(faulty, client, clock)
+        item = deliverer(faulty, client, clock)
         with pytest.raises(DatabaseUnavailableError):
-            await one.run_once()
+            await item.run_once()
         assert await states(database) == {"pending": 1}
-        assert await one.run_once() == 0
+        assert await item.run_once() == 0
         assert await states(database) == {"delivered": 1}
         assert len(client.sent) == 1
 

@@ -38,11 +38,11 @@ def test_a_receiver_verifies_what_it_gets(run: Run, database: Database) -> None:
             await endpoint(database, receiver.url("/hook?token=t"))
             (event,) = await happen(database)
             await relay_all(database)
-            one = deliverer(database, client, clock)
+            item = deliverer(database, client, clock)
             for wait_s in (0, 5, 300):
                 clock.turn(wait_s)
-                assert await one.run_once() == 1
-            assert await one.run_once() == 0
+                assert await item.run_once() == 1
+            assert await item.run_once() == 0
             await client.aclose()
             requests = receiver.requests
         clock.moment = datetime.now(UTC)
@@ -86,21 +86,21 @@ def test_a_day_and_more_of_failures_ends_in_failed(run: Run, database: Database)
         await endpoint(database, "https://one.example/")
         await happen(database)
         await relay_all(database)
-        one = deliverer(database, client, clock)
+        item = deliverer(database, client, clock)
         waits = [5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400]
         for attempt, wait_s in enumerate(waits, start=1):
-            assert await one.run_once() == 1
+            assert await item.run_once() == 1
             (row,) = await deliveries(database)
             assert (row["state"], row["attempts"]) == ("pending", attempt)
             assert row["next_attempt_at"] == clock.now() + timedelta(seconds=wait_s)
             clock.turn(wait_s - 1)
-            assert await one.run_once() == 0
+            assert await item.run_once() == 0
             clock.turn(1)
-        assert await one.run_once() == 1
+        assert await item.run_once() == 1
         (row,) = await deliveries(database)
         assert (row["state"], row["attempts"], row["last_outcome"]) == ("failed", 10, "500")
         clock.turn(10**6)
-        assert await one.run_once() == 0
+        assert await item.run_once() == 0
 
     run(scene())
 
@@ -167,11 +167,11 @@ def test_a_changed_url_gets_what_is_pending(run: Run, database: Database) -> Non
         await endpoint(database, "https://old.example/")
         await happen(database)
         await relay_all(database)
-        one = deliverer(database, client, clock)
-        await one.run_once()
+        item = deliverer(database, client, clock)
+        await item.run_once()
         await endpoint(database, "https://new.example/")
         clock.turn(5)
-        await one.run_once()
+        await item.run_once()
         assert [host for host, _, _ in client.sent] == ["old.example", "new.example"]
 
     run(scene())

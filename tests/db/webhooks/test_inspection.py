@@ -75,12 +75,12 @@ def test_deliveries_are_found_by_owner_state_endpoint_and_time(
         await attempted(database, client, clock)
         everything = await found(database, 1, 2)
         assert len(everything) == 6
-        ids = [one.record.id for one in everything]
+        ids = [item.record.id for item in everything]
         assert ids == sorted(ids, reverse=True)
-        assert {one.partner_environment_id for one in await found(database, 2)} == {2}
+        assert {item.partner_environment_id for item in await found(database, 2)} == {2}
         assert await found(database) == []
         failing = await found(database, 1, 2, state=DeliveryState.PENDING)
-        assert {one.partner_environment_id for one in failing} == {2}
+        assert {item.partner_environment_id for item in failing} == {2}
         assert await found(database, 2, endpoint_id=await endpoint_id(database, 1)) == []
         paged = await found(database, 1, 2, limit=4)
         paged += await found(database, 1, 2, before_id=paged[-1].record.id)
@@ -98,8 +98,8 @@ def test_the_last_answer_is_kept_for_reading(run: Run, database: Database) -> No
         await endpoint(database, "https://one.example/")
         (event,) = await happen(database)
         await attempted(database, FakeClient(answers={"one.example": reply}), TurnedClock())
-        (one,) = await found(database, 1)
-        view = delivery_view("ptr_x", PRODUCTION, one)
+        (item,) = await found(database, 1)
+        view = delivery_view("ptr_x", PRODUCTION, item)
         assert view.webhook_id == webhook_id(event.id)
         assert (view.state, view.attempts, view.last_outcome, view.last_status) == (
             DeliveryState.PENDING, 1, "500", 500,
@@ -117,16 +117,16 @@ def test_one_delivery_is_sent_again_with_its_id(run: Run, database: Database, va
         _, owner, place = await partner_with(database, vault, "https://one.example/")
         await happen(database, 2, to=owner)
         await attempted(database, client, clock)
-        one, _ = await found(database, owner)
-        wanted = Replay(delivery=one.record.id)
+        item, _ = await found(database, owner)
+        wanted = Replay(delivery=item.record.id)
         assert (await replay_webhooks(database, place, wanted, ACTOR, clock.now())).count == 1
         await attempted(database, client, clock)
         sent = [headers["webhook-id"] for _, _, headers in client.sent]
         assert len(sent) == 3
-        assert sent[2] == webhook_id(one.record.event_id)
+        assert sent[2] == webhook_id(item.record.event_id)
         ((action, after),) = await entries(database)
         assert (action, after["delivery"], after["environment"]) == (
-            "webhook.replay", one.record.id, "production",
+            "webhook.replay", item.record.id, "production",
         )  # fmt: skip
 
     run(scene())
@@ -193,10 +193,10 @@ def test_what_is_anothers_is_not_found_and_leaves_no_entry(
         sandbox = Place(theirs.partner_id, Environment.SANDBOX)
         await happen(database, to=owner)
         await attempted(database, FakeClient(), clock)
-        (one,) = await found(database, owner)
-        where = one.record.endpoint_id
+        (item,) = await found(database, owner)
+        where = item.record.endpoint_id
         for place in (mine, sandbox, Place("ptr_nobody", PRODUCTION)):
-            for wanted in (Replay(delivery=one.record.id), Replay(failed=True, endpoint_id=where)):
+            for wanted in (Replay(delivery=item.record.id), Replay(failed=True, endpoint_id=where)):
                 with pytest.raises(NotFoundError):
                     await replay_webhooks(database, place, wanted, ACTOR, clock.now())
             with pytest.raises(NotFoundError):

@@ -116,7 +116,7 @@ def test_during_a_rotation_both_keys_sign(run: Run, database: Database, vault: V
         assert len(verify(new, headers, client.sent[-1][1])) == 1
         async with database.transaction() as tx:
             known = await public_keys(tx, 1)
-            (old_id,) = (one for one, text in known.items() if text == old)
+            (old_id,) = (item for item, text in known.items() if text == old)
             assert await retire_signing_key(tx, old_id)
             assert not await retire_signing_key(tx, old_id)
         headers = await sent(database, vault, client)

@@ -129,8 +129,8 @@ def test_the_database_restarts_while_webhooks_are_sent(
             database = await Database.open(asdict(cluster.connection("app")))
             await endpoint(database, "https://one.example/")
             stop = asyncio.Event()
-            one = deliverer(database, Slow(client), clock, limits=QUICK)
-            task = asyncio.create_task(one.run(stop))
+            item = deliverer(database, Slow(client), clock, limits=QUICK)
+            task = asyncio.create_task(item.run(stop))
             events += await happen(database, 300)
             await until(lambda: len(client.sent) > 40)
         for away_s in (0.1, 1.5):
@@ -206,23 +206,23 @@ def test_a_receiver_that_is_down_for_a_day(run: Run, database: Database) -> None
             FakeNotifier(),
         )
         await endpoint(database, "https://one.example/")
-        one = deliverer(database, client, clock, notifier=notifier)
+        item = deliverer(database, client, clock, notifier=notifier)
         events = []
         for _ in range(48):
             events += await happen(database, 20)
             await relay_all(database)
             for _ in range(4):
-                await one.run_once()
+                await item.run_once()
                 clock.turn(450)
         assert await states(database) == {"pending": 960}
         client.answers.clear()
         for _ in range(4):
             clock.turn(3600)
-            while await one.run_once():
+            while await item.run_once():
                 pass
         # Those that were tried before it opened wait for their schedule, at most a day.
         clock.turn(86_400 * 1.2)
-        while await one.run_once():
+        while await item.run_once():
             pass
         assert await states(database) == {"delivered": 960}
         ids = {headers["webhook-id"] for _, _, headers in client.sent}
@@ -240,14 +240,14 @@ def test_a_quiet_endpoint_that_is_down_for_a_day(run: Run, database: Database) -
         await endpoint(database, "https://one.example/")
         (event,) = await happen(database)
         await relay_all(database)
-        one, started = deliverer(database, client, clock), clock.now()
+        item, started = deliverer(database, client, clock), clock.now()
         while clock.now() - started < timedelta(days=1):
-            await one.run_once()
+            await item.run_once()
             clock.turn(60)
         client.answers.clear()
         while await states(database) != {"delivered": 1}:
             assert clock.now() - started < timedelta(days=4)
-            await one.run_once()
+            await item.run_once()
             clock.turn(60)
         assert {headers["webhook-id"] for _, _, headers in client.sent} == {f"msg_{event.id.hex}"}
 

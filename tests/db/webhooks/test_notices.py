@@ -54,9 +54,9 @@ async def failing(
     await happen(database, 3, to=owner)
     await relay_all(database)
     client = FakeClient(answers={"one.example": answer})
-    one = deliverer(database, client, clock, breaker=POLICY, notifier=FakeNotifier())
-    await one.run_once()
-    return owner, one
+    item = deliverer(database, client, clock, breaker=POLICY, notifier=FakeNotifier())
+    await item.run_once()
+    return owner, item
 
 
 async def notices(database: Database) -> list[Any]:
@@ -96,14 +96,14 @@ def test_opening_and_disabling_are_told_and_probing_is_not(
 ) -> None:
     async def scene() -> None:
         clock, sent = TurnedClock(), Sent()
-        owner, one = await failing(database, vault, clock)
+        owner, item = await failing(database, vault, clock)
         mail = NoticeMail(database, clock, sent, "operator@proof.example")
         await send_all(mail)
         clock.turn(30)
-        await one.run_once()
+        await item.run_once()
         assert await send_all(mail) == 0
         clock.turn(3600)
-        await one.run_once()
+        await item.run_once()
         assert (await seen(database, owner)).breaker is Breaker.DISABLED
         await send_all(mail)
         told = [(to, subject.partition(":")[0]) for to, subject, _ in sent.mails]
@@ -122,27 +122,27 @@ def test_an_endpoint_that_goes_on_and_off_is_told_once_in_a_while(
 ) -> None:
     async def scene() -> None:
         clock = TurnedClock()
-        owner, one = await failing(database, vault, clock)
+        owner, item = await failing(database, vault, clock)
         for _ in range(3):
-            one._client.answers["one.example"] = 200
+            item._client.answers["one.example"] = 200
             clock.turn(3600)
-            while await one.run_once():
+            while await item.run_once():
                 pass
             assert (await seen(database, owner)).breaker is Breaker.CLOSED
-            one._client.answers["one.example"] = 500
+            item._client.answers["one.example"] = 500
             await happen(database, 30, to=owner)
             await relay_all(database)
             while (await seen(database, owner)).breaker is Breaker.CLOSED:
-                await one.run_once()
+                await item.run_once()
         assert len(await notices(database)) == 2
-        one._client.answers["one.example"] = 200
+        item._client.answers["one.example"] = 200
         clock.turn(7 * 3600)
-        while await one.run_once():
+        while await item.run_once():
             pass
-        one._client.answers["one.example"] = 500
+        item._client.answers["one.example"] = 500
         await happen(database, 30, to=owner)
         await relay_all(database)
-        await one.run_once()
+        await item.run_once()
         assert len(await notices(database)) == 4
 
     run(scene())

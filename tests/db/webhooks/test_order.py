@@ -72,9 +72,9 @@ def test_an_objects_events_are_numbered_without_gaps(run: Run, database: Databas
         async def relaying() -> None:
             while not finished.is_set():
                 async with database.transaction() as tx:
-                    for one in await relay(tx, 5):
-                        found.append((one.cursor, one.event, one.sequence))
-                        assert one.sequence > 0
+                    for item in await relay(tx, 5):
+                        found.append((item.cursor, item.event, item.sequence))
+                        assert item.sequence > 0
 
         found: list[tuple[int, Event, int]] = []
         relays = [asyncio.create_task(relaying()) for _ in range(3)]
@@ -83,7 +83,7 @@ def test_an_objects_events_are_numbered_without_gaps(run: Run, database: Databas
         finished.set()
         await asyncio.gather(*relays)
         counted: dict[tuple[int, str], int] = {}
-        for _, event, sequence in sorted(found, key=lambda one: one[0]):
+        for _, event, sequence in sorted(found, key=lambda item: item[0]):
             key = (event.partner_environment_id, event.subject)
             counted[key] = counted.get(key, 0) + 1
             assert sequence == counted[key]
@@ -96,7 +96,7 @@ def test_a_relay_undone_leaves_no_gap(run: Run, database: Database) -> None:
     async def scene() -> None:
         async def failing() -> None:
             async with database.transaction() as tx:
-                assert [one.sequence for one in await relay(tx, 10)] == [1, 2]
+                assert [item.sequence for item in await relay(tx, 10)] == [1, 2]
                 raise LookupError("killed before its commit")
 
         await happen(database, 2, subject="one")
@@ -104,7 +104,7 @@ def test_a_relay_undone_leaves_no_gap(run: Run, database: Database) -> None:
             await failing()
         await happen(database, 1, subject="one")
         async with database.transaction() as tx:
-            assert [one.sequence for one in await relay(tx, 10)] == [1, 2, 3]
+            assert [item.sequence for item in await relay(tx, 10)] == [1, 2, 3]
 
     run(scene())
 
@@ -130,19 +130,19 @@ def test_the_next_is_sent_only_after_the_former_has_ended(run: Run, database: Da
         await ordered(database)
         await happen(database, 3, subject="one")
         await relay_all(database)
-        one = deliverer(database, client, clock)
-        await one.run_once()
-        await one.run_once()
+        item = deliverer(database, client, clock)
+        await item.run_once()
+        await item.run_once()
         assert sequences(client) == [1]
         await happen(database, 1, subject="two")
         await relay_all(database)
         clock.turn(1)
-        await one.run_once()
+        await item.run_once()
         assert sequences(client) == [1, 1], "another object is not held up"
         client.answers.clear()
         clock.turn(10)
         for _ in range(3):
-            await one.run_once()
+            await item.run_once()
         assert sequences(client)[2:] == [1, 1, 2, 3]
         assert await states(database) == {"delivered": 4}
 
@@ -155,14 +155,14 @@ def test_after_one_that_failed_for_good_the_next_is_sent(run: Run, database: Dat
         await ordered(database)
         await happen(database, 2, subject="one")
         await relay_all(database)
-        one = deliverer(database, client, clock)
+        item = deliverer(database, client, clock)
         for _ in range(10):
-            await one.run_once()
+            await item.run_once()
             clock.turn(2 * 86_400)
         assert sequences(client) == [1] * 10
         assert [row["state"] for row in await deliveries(database)] == ["failed", "pending"]
         client.answers.clear()
-        await one.run_once()
+        await item.run_once()
         assert sequences(client)[10:] == [2]
 
     run(scene())
@@ -220,15 +220,15 @@ def test_a_fan_out_and_the_end_of_the_former_at_the_same_moment(
     async def scene() -> None:
         client, clock = FakeClient(), TurnedClock()
         await ordered(database)
-        one = deliverer(database, client, clock)
+        item = deliverer(database, client, clock)
         for n in range(1, 16):
             await happen(database, 1, subject="one")
             clock.turn(1)
-            await asyncio.gather(relay_all(database), one.run_once())
+            await asyncio.gather(relay_all(database), item.run_once())
             clock.turn(1)
             if n % 3 == 0:
-                await one.run_once()
-        while await one.run_once():
+                await item.run_once()
+        while await item.run_once():
             clock.turn(1)
         assert sequences(client) == list(range(1, 16))
 
@@ -241,14 +241,14 @@ def test_giving_order_up_lets_out_what_was_held_back(run: Run, database: Databas
         await ordered(database)
         await happen(database, 3, subject="one")
         await relay_all(database)
-        one = deliverer(database, client, clock)
-        await one.run_once()
+        item = deliverer(database, client, clock)
+        await item.run_once()
         await order(database, Ordering.NONE)
         client.answers.clear()
         clock.turn(1)
-        assert await one.run_once() == 2
+        assert await item.run_once() == 2
         clock.turn(5)
-        assert await one.run_once() == 1
+        assert await item.run_once() == 1
         assert await states(database) == {"delivered": 3}
 
     run(scene())

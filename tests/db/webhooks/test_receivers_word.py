@@ -85,9 +85,9 @@ def test_after_the_last_attempt_retry_after_brings_no_other(run: Run, database: 
         await endpoint(database, "https://one.example/")
         await happen(database)
         await relay_all(database)
-        one = deliverer(database, client, clock)
+        item = deliverer(database, client, clock)
         for _ in range(12):
-            await one.run_once()
+            await item.run_once()
             clock.turn(90_000)
         (row,) = await deliveries(database)
         assert (row["state"], row["attempts"]) == ("failed", 10)
@@ -102,7 +102,7 @@ def test_the_last_reply_is_kept_and_capped(run: Run, database: Database) -> None
         await endpoint(database, "https://one.example/")
         await happen(database)
         await relay_all(database)
-        one = deliverer(database, client, clock)
+        item = deliverer(database, client, clock)
         for answer, status, body in (
             (OutboundReply(500, b"first", False, 0.25), 500, b"first"),
             (OutboundError("one.example", Reason.TIMEOUT), None, None),
@@ -110,7 +110,7 @@ def test_the_last_reply_is_kept_and_capped(run: Run, database: Database) -> None
         ):
             client.answers["one.example"] = answer
             made_at = clock.now()
-            await one.run_once()
+            await item.run_once()
             (found,) = await records(database)
             assert (found.last_status, found.last_body) == (status, body)
             assert found.last_attempt_at == made_at
@@ -133,11 +133,11 @@ def test_deliveries_are_found_by_what_they_are(run: Run, database: Database) -> 
         await happen(database, 1, subject="s0")
         await relay_all(database)
         everything = await records(database)
-        assert [one.sequence for one in everything if one.subject == "s0"] == [2, 1]
+        assert [number.sequence for number in everything if number.subject == "s0"] == [2, 1]
         assert len(everything) == 6
-        assert [one.subject for one in await records(database, state=DeliveryState.PENDING)] == [
-            "s0"
-        ]
+        assert [
+            record.subject for record in await records(database, state=DeliveryState.PENDING)
+        ] == ["s0"]
         assert len(await records(database, subject="s0")) == 2
         page = await records(database, before_id=everything[1].id, limit=2)
         assert page == everything[2:4]

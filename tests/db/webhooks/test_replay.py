@@ -38,14 +38,14 @@ async def delivered(database: Database, client: FakeClient, clock: TurnedClock, 
     await endpoint(database, "https://one.example/")
     await happen(database, count)
     await relay_all(database)
-    one = deliverer(database, client, clock, breaker=PATIENT)
-    await one.run_once()
-    return one
+    item = deliverer(database, client, clock, breaker=PATIENT)
+    await item.run_once()
+    return item
 
 
-async def settled(one: Any) -> None:
+async def settled(item: Any) -> None:
     """Until nothing is due; a failing endpoint is given a few at a time."""
-    while await one.run_once():
+    while await item.run_once():
         pass
 
 
@@ -65,10 +65,10 @@ def ids(client: FakeClient) -> list[str]:
 def test_a_delivered_one_is_sent_again_with_the_same_id(run: Run, database: Database) -> None:
     async def scene() -> None:
         client, clock = FakeClient(), TurnedClock()
-        one = await delivered(database, client, clock, 3)
+        item = await delivered(database, client, clock, 3)
         await replay_one(database, clock, 1)
         assert await states(database) == {"delivered": 2, "pending": 1}
-        assert await one.run_once() == 1
+        assert await item.run_once() == 1
         assert ids(client)[3] == ids(client)[1]
         assert client.sent[3][1] == client.sent[1][1]
         assert await states(database) == {"delivered": 3}
@@ -79,14 +79,14 @@ def test_a_delivered_one_is_sent_again_with_the_same_id(run: Run, database: Data
 def test_it_has_the_whole_schedule_again(run: Run, database: Database) -> None:
     async def scene() -> None:
         client, clock = FakeClient(answers={"one.example": 500}), TurnedClock()
-        one = await delivered(database, client, clock, 1)
+        item = await delivered(database, client, clock, 1)
         for _ in range(9):
             clock.turn(90_000)
-            await one.run_once()
+            await item.run_once()
         assert await states(database) == {"failed": 1}
         await replay_one(database, clock)
         for attempt, wait_s in enumerate((5, 300, 1800), start=11):
-            assert await one.run_once() == 1
+            assert await item.run_once() == 1
             (row,) = await deliveries(database)
             assert (row["state"], row["attempts"]) == ("pending", attempt)
             assert row["next_attempt_at"] - clock.now() == timedelta(seconds=wait_s)
@@ -98,10 +98,10 @@ def test_it_has_the_whole_schedule_again(run: Run, database: Database) -> None:
 def test_a_late_outcome_from_before_does_not_end_the_replay(run: Run, database: Database) -> None:
     async def scene() -> None:
         client, clock = FakeClient(answers={"one.example": 500}), TurnedClock()
-        one = await delivered(database, client, clock, 1)
+        item = await delivered(database, client, clock, 1)
         for _ in range(9):
             clock.turn(90_000)
-            await one.run_once()
+            await item.run_once()
         delivery_id = await replay_one(database, clock)
         late = AttemptOutcome(delivery_id, 1, DeliveryState.FAILED, "late", clock.now())
         async with database.connection() as connection:
@@ -142,8 +142,8 @@ def test_what_is_pending_is_counted_with_what_it_waits_for(
                 1,
             )
             found = await standing(tx, Selection(1), now)
-            (one, *_) = await deliveries(database)
-            (alone,) = await standing(tx, Selection(1), now, one["id"])
+            (item, *_) = await deliveries(database)
+            (alone,) = await standing(tx, Selection(1), now, item["id"])
             assert await standing(tx, Selection(2), now) == []
         times = {Waiting.SCHEDULE: now + timedelta(seconds=9), Waiting.BREAKER: now}
         waiting = Waiting(expected)
@@ -189,23 +189,23 @@ def test_what_cannot_be_replayed(run: Run, database: Database) -> None:
 def test_a_time_range(run: Run, database: Database) -> None:
     async def scene() -> None:
         client, clock = FakeClient(), TurnedClock()
-        one = await delivered(database, client, clock, 3)
+        item = await delivered(database, client, clock, 3)
         async with database.connection() as connection:
             first = await connection.fetchval("SELECT max(created_at) FROM outbox")
         await happen(database, 2)
         await relay_all(database)
         clock.turn(1)
-        await one.run_once()
+        await item.run_once()
         async with database.connection() as connection:
             second = await connection.fetchval("SELECT max(created_at) FROM outbox")
         now = clock.now()
         assert await replay(database, Selection(1, since=second), now) == 2
-        await one.run_once()
+        await item.run_once()
         assert ids(client)[5:] == ids(client)[3:5]
         assert await replay(database, Selection(1, since=first, until=second), now) == 3
         assert await replay(database, Selection(1, since=first, until=second), now) == 0
         assert await replay(database, Selection(2), now) == 0
-        await one.run_once()
+        await item.run_once()
         known = await endpoint_id(database)
         assert await replay(database, Selection(1, endpoint_id=known), now) == 5
         assert await replay(database, Selection(2, endpoint_id=known), now) == 0
@@ -216,28 +216,28 @@ def test_a_time_range(run: Run, database: Database) -> None:
 def test_everything_failed_since(run: Run, database: Database) -> None:
     async def scene() -> None:
         client, clock = FakeClient(answers={"one.example": 500}), TurnedClock()
-        one = await delivered(database, client, clock, 3)
+        item = await delivered(database, client, clock, 3)
         for _ in range(8):
             clock.turn(90_000)
-            await settled(one)
+            await settled(item)
         # Two more fail later than the first three; one is delivered.
         await happen(database, 2, subject="later")
         await relay_all(database)
         clock.turn(90_000)
-        await settled(one)
+        await settled(item)
         moment = clock.now() + timedelta(seconds=1)
         for _ in range(9):
             clock.turn(90_000)
-            await settled(one)
+            await settled(item)
         client.answers.clear()
         await happen(database, 1, subject="good")
         await relay_all(database)
-        await settled(one)
+        await settled(item)
         assert await states(database) == {"failed": 5, "delivered": 1}
         assert await replay(database, Selection(1, failed_since=moment), clock.now()) == 2
         long_ago = moment - timedelta(days=365)
         assert await replay(database, Selection(1, failed_since=long_ago), clock.now()) == 3
-        await settled(one)
+        await settled(item)
         assert await states(database) == {"delivered": 6}
 
     run(scene())
@@ -246,8 +246,8 @@ def test_everything_failed_since(run: Run, database: Database) -> None:
 def test_a_replay_of_more_than_one_batch(run: Run, database: Database) -> None:
     async def scene() -> None:
         client, clock = FakeClient(), TurnedClock()
-        one = await delivered(database, client, clock, 1300)
-        while await one.run_once():
+        item = await delivered(database, client, clock, 1300)
+        while await item.run_once():
             pass
         assert await replay(database, Selection(1), clock.now()) == 1300
         assert await states(database) == {"pending": 1300}
@@ -264,17 +264,17 @@ def test_an_objects_events_are_replayed_in_order(run: Run, database: Database) -
             await set_ordering(tx, known, Ordering.SUBJECT)
             await publish(tx, [Event(1, "timestamp.proof", "one", b"%d" % n) for n in range(1, 5)])
         await relay_all(database)
-        one = deliverer(database, client, clock)
-        while await one.run_once():
+        item = deliverer(database, client, clock)
+        while await item.run_once():
             clock.turn(1)
         client.sent.clear()
         client.answers["one.example"] = 500
         assert await replay(database, Selection(1), clock.now()) == 4
-        assert await one.run_once() == 1
-        assert await one.run_once() == 0
+        assert await item.run_once() == 1
+        assert await item.run_once() == 0
         client.answers.clear()
         clock.turn(5)
-        while await one.run_once():
+        while await item.run_once():
             clock.turn(1)
         assert [body for _, body, _ in client.sent] == [b"1", b"1", b"2", b"3", b"4"]
 

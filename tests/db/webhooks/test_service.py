@@ -112,11 +112,11 @@ def test_removing_gives_up_what_is_pending_and_keeps_its_record(
         # However many there are, the endpoint's row and with it every relay is not held for them.
         assert [row["state"] for row in await deliveries(database)] == ["pending"] * 2
         client = FakeClient()
-        one = deliverer(database, client, TurnedClock())
-        assert await one.run_once() == 0
+        item = deliverer(database, client, TurnedClock())
+        assert await item.run_once() == 0
         async with database.connection() as connection:
             assert await abandon(connection, 1) == 1
-        assert not await one.abandon()
+        assert not await item.abandon()
         assert client.sent == []
         rows = await deliveries(database)
         assert [(row["state"], row["last_outcome"]) for row in rows] == [

@@ -7,7 +7,7 @@ from playwright.sync_api import Frame, FrameLocator, Page, expect
 
 from proof.ramp.providers.sandbox.outcomes import OUTCOMES, Name
 
-NUMBERS = {one.name: one.card for one in OUTCOMES}
+NUMBERS = {item.name: item.card for item in OUTCOMES}
 
 _CALL = """async ([name, body]) => {
   // A tab that opened several sessions keeps the token of each.

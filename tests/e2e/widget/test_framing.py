@@ -49,9 +49,9 @@ def test_the_first_paint_is_small_and_asks_nobody_else(
 ) -> None:
     page.goto(redirect_url(server, partner.open()))
     expect(page.get_by_role("heading", name="Payment")).to_be_visible()
-    assert {urlsplit(one.url).netloc for one in requests} == {urlsplit(server.url).netloc}
-    sizes = [one.sizes() for one in requests]
-    total = sum(one["responseBodySize"] + one["responseHeadersSize"] for one in sizes)
+    assert {urlsplit(request.url).netloc for request in requests} == {urlsplit(server.url).netloc}
+    sizes = [request.sizes() for request in requests]
+    total = sum(size["responseBodySize"] + size["responseHeadersSize"] for size in sizes)
     assert 0 < total < _FIRST_PAINT_BYTES, total
 
 
@@ -132,9 +132,9 @@ def test_messages_of_anybody_else_are_not_heard(
         }""",
         [stranger, forged],
     )
-    other = next(one for one in page.frames if one.url.startswith(stranger))
+    other = next(item for item in page.frames if item.url.startswith(stranger))
     other.evaluate("forged => parent.postMessage(forged, '*')", forged)
-    framed = next(one for one in page.frames if "/w/" in one.url)
+    framed = next(item for item in page.frames if "/w/" in item.url)
     framed.evaluate(
         "forged => parent.postMessage({ ...forged, version: 2 }, '*')",
         forged,
@@ -311,7 +311,7 @@ def test_what_may_pass_is_tried_again_but_not_for_ever(
     expect(frame.get_by_text("It still does not work")).to_be_visible()
     again.click()
     heading(frame, "Payment")
-    assert [one["code"] for one in heard(page, "onError", 3)] == ["network"] * 3
+    assert [item["code"] for item in heard(page, "onError", 3)] == ["network"] * 3
 
 
 def test_a_reload_after_a_failure_still_has_the_session(
@@ -393,7 +393,7 @@ def test_a_partner_that_is_stopped_stops_the_page(
     heading(frame, "Payment")
     partner.suspend()
     heading(frame, "Payments are stopped here")
-    assert [one["code"] for one in heard(page, "onError")] == ["partner_suspended"]
+    assert [item["code"] for item in heard(page, "onError")] == ["partner_suspended"]
 
 
 @pytest.mark.parametrize(

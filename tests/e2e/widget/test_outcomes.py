@@ -21,7 +21,7 @@ from tests.support.widget_truth import record, require_truth
 from proof.ramp.providers.sandbox.outcomes import OUTCOMES, Name
 
 _SHOP = Path(__file__).resolve().parents[3] / "examples" / "shop" / "shop.py"
-_CARDS = {one.name: one.card for one in OUTCOMES}
+_CARDS = {item.name: item.card for item in OUTCOMES}
 _SETTLED_S = 120.0
 _SHOWN_MS = 60_000
 _MINUTES_S = 700

@@ -37,7 +37,7 @@ def test_a_card_pays_and_the_partner_hears_of_each_step(
     pay(frame)
     heading(frame, "Payment complete")
     told = heard(page, "onStatusChange", 3)
-    assert [one["status"] for one in told] == ["pending", "processing", "completed"]
+    assert [item["status"] for item in told] == ["pending", "processing", "completed"]
     names = page.evaluate("calls.map(call => call[0])")
     assert names[:3] == ["onLoad", "onStatusChange", "onReady"]
     assert sorted(names[3:]) == ["onPaymentFinished", "onStatusChange", "onStatusChange"]
@@ -244,7 +244,7 @@ def test_giving_up_is_asked_for_twice(page: Page, shop: Shop, partner: WidgetPar
     frame.get_by_role("button", name="Cancel payment").click()
     frame.get_by_role("button", name="Yes, cancel").click()
     heading(frame, "Payment cancelled")
-    statuses = [one["status"] for one in heard(page, "onStatusChange", 2)]
+    statuses = [item["status"] for item in heard(page, "onStatusChange", 2)]
     assert statuses == ["pending", "cancelled"]
 
 
@@ -255,7 +255,7 @@ def paid(page: Page, shop: Shop, partner: WidgetPartner) -> Any:
     options = run_options(answer)
     frame = shop.visit(page, options)
     heading(frame, "Payment")
-    hosted = next(one for one in page.frames if "/w/" in one.url)
+    hosted = next(item for item in page.frames if "/w/" in item.url)
     tab_call(hosted, "pay", attempt_id=ATTEMPT, method="card", outcome="success")
     heading(frame, re.compile("on their way|complete"))
     partner.later(60)

@@ -98,8 +98,8 @@ def violations(page: Page, *rules: str) -> list[str]:
     only: dict[str, Any] = {"runOnly": list(rules)} if rules else {}
     found = Axe().run(page, options={"resultTypes": ["violations"], **only})
     return [
-        f"{one['id']}: {[node['html'] for node in one['nodes']]}"
-        for one in found.response["violations"]
+        f"{item['id']}: {[node['html'] for node in item['nodes']]}"
+        for item in found.response["violations"]
     ]
 
 

@@ -39,14 +39,14 @@ HEADINGS = {
 }
 
 
-def heading_of(one: Answerable) -> str:
-    state = one.state
+def heading_of(item: Answerable) -> str:
+    state = item.state
     if state.end is not None:
         why = ""
         if state.end == "failed":
             reason = state.failure_reason
             refused = reason == "identity_refused" if reason else state.kyc == "failed"
-            why = "paid" if one.facts.paid else "identity" if refused else ""
+            why = "paid" if item.facts.paid else "identity" if refused else ""
         return HEADINGS[(state.type, str(state.end), why)[: 3 if why else 2]]
     if state.step == "kyc":
         return HEADINGS[state.type, "kyc", str(state.kyc)]
@@ -77,13 +77,13 @@ def test_every_state_that_can_be_answered_is_drawn_as_it_is(
     record(page)
     page.goto(redirect_url(server, partner.open()))
     heading(page, "Payment")
-    for name, one in answers.items():
-        told = msgspec.json.encode(one.state).decode()
+    for name, answer in answers.items():
+        told = msgspec.json.encode(answer.state).decode()
         page.evaluate("told => sessionStorage.setItem('told', told)", told)
         page.reload()
-        expect(page.get_by_role("heading", level=1)).to_have_text(heading_of(one))
+        expect(page.get_by_role("heading", level=1)).to_have_text(heading_of(answer))
         text = page.locator("#widget").inner_text()
-        assert one.facts.required <= claims(text) <= one.facts.allowed, (name, text)
+        assert answer.facts.required <= claims(text) <= answer.facts.allowed, (name, text)
         require_truth(page)
     page.close()
 
@@ -92,19 +92,19 @@ def test_every_state_is_drawn_as_it_is_after_any_that_goes_on(
     browser: Browser, server: WidgetServer, partner: WidgetPartner
 ) -> None:
     answers = list(answerable().values())
-    going_on = [one for one in answers if one.state.status != one.state.end]
+    going_on = [answer for answer in answers if answer.state.status != answer.state.end]
     page = browser.new_page(viewport=PHONE, locale="en-GB")
     page.add_init_script(TOLD)
     record(page)
     page.goto(redirect_url(server, partner.open()))
     heading(page, "Payment")
-    for one in (*going_on, *reversed(going_on), answers[0]):
-        told = msgspec.json.encode(one.state).decode()
+    for item in (*going_on, *reversed(going_on), answers[0]):
+        told = msgspec.json.encode(item.state).decode()
         page.evaluate(
             "told => { sessionStorage.setItem('told', told); dispatchEvent(new Event('online')); }",
             told,
         )
-        expect(page.get_by_role("heading", level=1)).to_have_text(heading_of(one))
+        expect(page.get_by_role("heading", level=1)).to_have_text(heading_of(item))
     require_truth(page)
     page.close()
 

@@ -83,7 +83,9 @@ OTHERS = {
 
 
 def test_no_command_is_forgotten() -> None:
-    assert {one.name.removeprefix("proof").strip() for one in commands()} == {*COMMANDS} | OTHERS
+    assert {command.name.removeprefix("proof").strip() for command in commands()} == {
+        *COMMANDS
+    } | OTHERS
 
 
 @pytest.mark.parametrize("command", COMMANDS)

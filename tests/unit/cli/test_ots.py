@@ -204,7 +204,7 @@ def test_pending_is_only_what_a_calendar_said(calendar: Middleman) -> None:
     facts = json.loads(upgrade("--json").stdout)
     assert facts["pending"] == [calendar.url]
     (unasked,) = facts["unasked"]
-    assert sorted([unasked, *(one["uri"] for one in facts["failures"])]) == sorted(refused)
+    assert sorted([unasked, *(fact["uri"] for fact in facts["failures"])]) == sorted(refused)
     pended, last = upgrade().stdout.splitlines()
     assert pended == f"report.pdf.ots: pending at {calendar.url}; ask again later"
     assert last.startswith(f"report.pdf.ots: {unasked} was not asked")

@@ -16,7 +16,7 @@ from proof.cli.proofs.stamping import chunks
 def test_chunks_are_all_and_as_few_as_can_be(count: int, size: int) -> None:
     digests = [str(n) for n in range(count)]
     found = list(chunks(digests, size))
-    assert [one for chunk in found for one in chunk] == digests
+    assert [item for chunk in found for item in chunk] == digests
     assert len(found) == -(-count // size)
     assert all(len(chunk) <= size for chunk in found)
 

@@ -35,14 +35,16 @@ def test_a_message_arrives_whole() -> None:
         assert "rcpt TO:<ops@acme.example>" in found.text
         assert "From: Proof <partners@proof.example>" in found.text
         assert "Subject: Your credentials" in found.text
-        assert "@proof.example>" in next(one for one in found.lines if one.startswith("Message-ID"))
+        assert "@proof.example>" in next(
+            line for line in found.lines if line.startswith("Message-ID")
+        )
         assert "AUTH" not in found.text.replace("auth", "")
 
 
 def test_it_logs_in_when_there_is_a_user() -> None:
     with relay() as found:
         send(mailer(found.port, user="proof", password=SECRET))
-        (line,) = [one for one in found.lines if one.startswith("AUTH PLAIN ")]
+        (line,) = [item for item in found.lines if item.startswith("AUTH PLAIN ")]
         assert base64.b64decode(line.split()[2]) == f"\0proof\0{SECRET}".encode()
 
 

@@ -34,7 +34,7 @@ def proof(*arguments: object, **environment: str) -> Result:
 
 def problems(result: Result) -> list[str]:
     checks = json.loads(result.stdout)["checks"]
-    return [one["text"] for one in checks if one["level"] == "problem"]
+    return [check["text"] for check in checks if check["level"] == "problem"]
 
 
 def _file(folder: Path, name: str, text: str, mode: int = 0o600) -> str:
@@ -359,7 +359,7 @@ def test_a_folder_that_another_proof_holds_is_told(
     """To have it checked while it runs is ordinary, so that is a warning."""
     given = place | {"PROOF_DATA_DIR": str(cluster._folders.data_dir)}
     checks = json.loads(proof("config", "check", "--json", **given).stdout)["checks"]
-    (found,) = [one for one in checks if "another Proof runs on" in one["text"]]
+    (found,) = [check for check in checks if "another Proof runs on" in check["text"]]
     assert found["level"] == "warning"
     assert proof("serve", **given).stderr == f"proof: {found['text']}\n"
 

@@ -29,8 +29,8 @@ LOOPBACK = OutboundPolicy((ip_network("127.0.0.0/8"),))
 
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
-    with Receiver() as one:
-        yield one
+    with Receiver() as item:
+        yield item
 
 
 def call(
@@ -67,13 +67,13 @@ def resolve_to(monkeypatch: pytest.MonkeyPatch, *answers: list[str]) -> list[str
         addresses = answers[min(len(asked), len(answers)) - 1]
         return [
             (
-                socket.AF_INET6 if ":" in one else socket.AF_INET,
+                socket.AF_INET6 if ":" in address else socket.AF_INET,
                 socket.SOCK_STREAM,
                 6,
                 "",
-                (one, port, 0, 0) if ":" in one else (one, port),
+                (address, port, 0, 0) if ":" in address else (address, port),
             )
-            for one in addresses
+            for address in addresses
         ]
 
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)

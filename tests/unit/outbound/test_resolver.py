@@ -66,7 +66,7 @@ async def hangs(resolver: Resolver, name: str) -> bool:
 
 async def ended(resolver: Resolver) -> None:
     """Wait until lookups that were given up have ended."""
-    await asyncio.wait({one.answer for one in resolver._lookups.values()})
+    await asyncio.wait({lookup.answer for lookup in resolver._lookups.values()})
 
 
 def test_a_name_is_looked_up_once_however_many_ask(names: NameServer) -> None:
@@ -88,7 +88,7 @@ def test_thirty_four_names_that_hang_hold_up_no_other(names: NameServer) -> None
         await asyncio.sleep(0)
         (found,) = await resolver.resolve("quick.example", 443)
         assert (found["host"], found["port"]) == ("192.0.2.7", 443)
-        assert not any(one.done() for one in hanging)
+        assert not any(task.done() for task in hanging)
         names.go.set()
         assert not any(await asyncio.gather(*hanging))
 
@@ -136,7 +136,7 @@ def test_an_owner_has_a_share_of_the_lookups(names: NameServer) -> None:
             assert await hangs(resolver, "quick.example")
         with on_behalf_of(2):
             assert not await hangs(resolver, "quick.example")
-        assert sum(one.done() for one in asked) == len(asked) - LOOKUPS_EACH
+        assert sum(task.done() for task in asked) == len(asked) - LOOKUPS_EACH
         names.go.set()
         assert sum(await asyncio.gather(*asked)) == len(asked) - LOOKUPS_EACH
 
@@ -148,7 +148,7 @@ def test_lookups_are_bounded_in_all(names: NameServer) -> None:
         hosts = [f"slow{number}.example" for number in range(LOOKUPS + 20)]
         asked = [asyncio.create_task(hangs(resolver, host)) for host in hosts]
         await asyncio.sleep(0)
-        assert sum(one.done() for one in asked) == 20
+        assert sum(task.done() for task in asked) == 20
         names.go.set()
         assert sum(await asyncio.gather(*asked)) == 20
 
@@ -160,5 +160,5 @@ def test_a_process_ends_while_a_name_hangs(names: NameServer) -> None:
         assert await hangs(resolver, "slow.example")
 
     run(body)
-    (thread,) = (one for one in threading.enumerate() if one.name == "outbound-dns")
+    (thread,) = (item for item in threading.enumerate() if item.name == "outbound-dns")
     assert thread.daemon

@@ -45,16 +45,16 @@ def spent_over_time(rate: Rate, steps: Sequence[Step], processes: int) -> list[t
     crowd, spent = [Process() for _ in range(processes)], []
     for step in steps:
         now += step.pause_s
-        one = crowd[step.process % processes]
-        spent.append((now, one.spend(now, step.spend)))
+        item = crowd[step.process % processes]
+        spent.append((now, item.spend(now, step.spend)))
         if step.ask is None:
             continue
-        closed, one.held, one.asked_at = one.held, None, now
+        closed, item.held, item.asked_at = item.held, None, now
         now += step.delay_s
         bucket, given_ = lease(bucket, rate, now, step.ask, closed)
         assert bucket.tokens >= 0
         assert bucket.tokens + bucket.leased + bucket.leased_before <= rate.burst + ROUNDING
-        one.held = None if step.lost else given_
+        item.held = None if step.lost else given_
     return spent
 
 

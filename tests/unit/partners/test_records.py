@@ -174,7 +174,10 @@ def test_what_a_change_does_not_name_stays() -> None:
         "",
         "dark",
     )
-    assert [(one.field, one.before, one.after) for one in differences(before, after)] == [
+    assert [
+        (difference.field, difference.before, difference.after)
+        for difference in differences(before, after)
+    ] == [
         ("production.widget_config.lang", "en", ""),
         ("production.limits.status", "unlimited", 1),
     ]
@@ -183,7 +186,10 @@ def test_what_a_change_does_not_name_stays() -> None:
 def test_wallets_are_compared_one_by_one() -> None:
     before = changed()
     after = changed(wallets=[{"currency": "USDC", "network": "TRC20", "address": TRON}])
-    assert [(one.field, one.before, one.after) for one in differences(before, after)] == [
+    assert [
+        (difference.field, difference.before, difference.after)
+        for difference in differences(before, after)
+    ] == [
         ("production.wallets.USDT/TRC20", {"address": TRON, "active": True}, None),
         ("production.wallets.USDC/TRC20", None, {"address": TRON, "active": True}),
     ]
@@ -248,7 +254,7 @@ def test_the_file_in_the_documentation_is_a_good_one() -> None:
     (text,) = re.findall(r"```toml\n(.*?)```", source("partners"), re.S)
     after = checked(merged(RECORD, parse_partner_file(text)))
     assert after.production.off_ramp
-    assert [one.active for one in after.production.wallets] == [False, True]
+    assert [wallet.active for wallet in after.production.wallets] == [False, True]
     assert missing(after.production) == ("wallets: no active one for BTC on an enabled network",)
 
 

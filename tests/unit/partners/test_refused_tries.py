@@ -24,7 +24,7 @@ def lines(act: Any) -> list[tuple[Any, ...]]:
 
     with capture_logs() as logs:
         asyncio.run(scene())
-    return [(one["reason"], one["key_id"], one["count"]) for one in logs]
+    return [(log["reason"], log["key_id"], log["count"]) for log in logs]
 
 
 def test_one_try_is_told_at_once_with_all_there_is_to_it() -> None:
@@ -96,7 +96,7 @@ def test_what_follows_is_told_when_its_time_is_over(
 
     with capture_logs() as logs:
         asyncio.run(scene())
-    assert [one["count"] for one in logs] == counts
+    assert [log["count"] for log in logs] == counts
 
 
 def test_a_line_a_second_is_what_is_promised() -> None:

@@ -88,9 +88,9 @@ def way(monkeypatch: pytest.MonkeyPatch, token: str, *, let_in: bool = False) ->
         hashlib.sha256,
     )
 
-    def compare(one: bytes, other: bytes) -> bool:
-        directory.steps.append(f"compare {len(one)} {len(other)}")
-        return real_compare(one, other)
+    def compare(raw: bytes, other: bytes) -> bool:
+        directory.steps.append(f"compare {len(raw)} {len(other)}")
+        return real_compare(raw, other)
 
     def parse(text: str) -> Any:
         directory.steps.append("parse")

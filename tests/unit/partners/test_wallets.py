@@ -149,7 +149,7 @@ def test_base58check_there_and_back(payload: bytes) -> None:
 def test_one_wrong_character_is_always_found(address: str, data: st.DataObject) -> None:
     at = data.draw(st.integers(0, len(address) - 1))
     alphabet = "023456789ACDEFGHJKLMNPQRSTUVWXYZacdefghjklmnpqrstuvwxyz"
-    other = data.draw(st.sampled_from(alphabet).filter(lambda one: one != address[at]))
+    other = data.draw(st.sampled_from(alphabet).filter(lambda item: item != address[at]))
     network = TRC20 if address in TRON else BTC
     wrong = address[:at] + other + address[at + 1 :]
     with pytest.raises(InvalidInputError):
@@ -170,7 +170,7 @@ def test_base58_with_nothing_but_a_checksum_is_refused() -> None:
 
 
 def test_every_test_wallet_of_the_sandbox_is_an_address_of_its_network() -> None:
-    assert {(one.currency, one.network) for one in NEW_SANDBOX.wallets} == {
+    assert {(item.currency, item.network) for item in NEW_SANDBOX.wallets} == {
         ("USDT", "TRC20"), ("USDT", "ERC20"), ("USDT", "BEP20"), ("BTC", "BTC"), ("ETH", "ETH"),
     }  # fmt: skip
     for wallet in NEW_SANDBOX.wallets:

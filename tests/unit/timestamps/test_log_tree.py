@@ -119,8 +119,8 @@ def _is_below(name: TileName, size: int) -> bool:
 
 @settings(max_examples=150, deadline=None)
 @given(st.integers(1, 70_000), st.integers(1, 70_000), st.integers(0, 70_000))
-def test_the_tiles_named_are_exactly_those_read(one: int, two: int, index: int) -> None:
-    old, size = sorted((one, two))
+def test_the_tiles_named_are_exactly_those_read(number: int, two: int, index: int) -> None:
+    old, size = sorted((number, two))
     stored = tiles_of(70_001)
     walks: list[Callable[[NodeReader], object]] = [
         lambda node: root(size, node),

@@ -151,9 +151,9 @@ def test_any_leaves(members: set[bytes], data: st.DataObject) -> None:
 
 @pytest.mark.parametrize("spoil", ["repeated", "swapped"])
 def test_leaves_out_of_order_are_refused_and_named(spoil: str) -> None:
-    one, two, three = leaves(3)
-    wrong = [one, one, two] if spoil == "repeated" else [one, three, two]
-    with pytest.raises(LeafOrderError, match=(one if spoil == "repeated" else two).hex()):
+    item, two, three = leaves(3)
+    wrong = [item, item, two] if spoil == "repeated" else [item, three, two]
+    with pytest.raises(LeafOrderError, match=(item if spoil == "repeated" else two).hex()):
         require_ascending(b"".join(wrong))
 
 

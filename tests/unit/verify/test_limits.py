@@ -393,8 +393,8 @@ def test_why_a_block_is_not_known_says_what_the_headers_reach(height: int, withi
 
 
 def test_unknown_attestations_of_one_kind_are_written_by_their_payload() -> None:
-    one, other = (ots.Attestation(b"unknown!", payload) for payload in (b"a", b"b"))
-    found = ots_writing.write_timestamp(ots.Timestamp(ROOT, (other, one), ()))
+    item, other = (ots.Attestation(b"unknown!", payload) for payload in (b"a", b"b"))
+    found = ots_writing.write_timestamp(ots.Timestamp(ROOT, (other, item), ()))
     assert found == b"\xff\x00unknown!\x01a\x00unknown!\x01b"
 
 

@@ -180,13 +180,13 @@ def test_any_file_of_the_library_is_read_and_written_the_same(data: st.DataObjec
     raw = context.getbytes()
     file = ots.parse_ots(raw)
     assert write_ots(file) == raw
-    found = {(message, one.tag) for message, one in _attested(file.timestamp)}
-    assert found == {(message, one.TAG) for message, one in timestamp.all_attestations()}
+    found = {(message, item.tag) for message, item in _attested(file.timestamp)}
+    assert found == {(message, item.TAG) for message, item in timestamp.all_attestations()}
 
 
 def _attested(timestamp: ots.Timestamp) -> list[tuple[bytes, ots.Attestation]]:
-    found = [(timestamp.message, one) for one in timestamp.attestations]
-    return found + [one for branch in timestamp.branches for one in _attested(branch.end)]
+    found = [(timestamp.message, attestation) for attestation in timestamp.attestations]
+    return found + [item for branch in timestamp.branches for item in _attested(branch.end)]
 
 
 @given(st.binary(max_size=200))
@@ -229,7 +229,7 @@ def test_an_answer_that_fits_in_a_thousand_places_is_refused() -> None:
     file = ots.parse_ots(about(b"".join(b"\xff" + way for way in ways[1:]) + ways[0]))
     items = [b"\xf0\x02" + n.to_bytes(2, "big") + PENDING for n in range(2, 400)]
     message = file.timestamp.message + bytes(1000)
-    answer = ots.parse_timestamp(b"".join(b"\xff" + one for one in items[1:]) + items[0], message)
+    answer = ots.parse_timestamp(b"".join(b"\xff" + item for item in items[1:]) + items[0], message)
     with pytest.raises(errors.OtsTooLargeError, match="in 899 places"):
         graft(file.timestamp, answer)
     few = ots.parse_timestamp(items[0], message)
@@ -237,13 +237,13 @@ def test_an_answer_that_fits_in_a_thousand_places_is_refused() -> None:
 
 
 def test_merging_shares_what_is_the_same() -> None:
-    one = ots.parse_timestamp(b"\x08\x08\x08" + BITCOIN, DIGEST)
+    timestamp = ots.parse_timestamp(b"\x08\x08\x08" + BITCOIN, DIGEST)
     other = ots.parse_timestamp(b"\x08\xff\x08" + PENDING + b"\xf0\x01\x00" + PENDING, DIGEST)
-    merged = merge(one, other)
+    merged = merge(timestamp, other)
     assert write_timestamp(merged) == (
         b"\x08\xff\x08\xff" + PENDING + b"\x08" + BITCOIN + b"\xf0\x01\x00" + PENDING
     )
     assert write_timestamp(merge(merged, other)) == write_timestamp(merged)
-    assert write_timestamp(merge(other, one)) == write_timestamp(merged)
+    assert write_timestamp(merge(other, timestamp)) == write_timestamp(merged)
     with pytest.raises(errors.OtsMergeError):
-        merge(one, ots.parse_timestamp(PENDING, bytes(32)))
+        merge(timestamp, ots.parse_timestamp(PENDING, bytes(32)))

@@ -183,7 +183,9 @@ def test_a_height_above_the_headers_ties_nothing() -> None:
 def test_unknown_attestations_are_kept_and_prove_nothing() -> None:
     raw = about(bytes(1) + b"\x01" * 8 + b"\x02hi")
     established = verify_ots(raw, chains=TRUST)
-    assert [(one.tag, one.payload) for one in established.unknown] == [(b"\x01" * 8, b"hi")]
+    assert [(attestation.tag, attestation.payload) for attestation in established.unknown] == [
+        (b"\x01" * 8, b"hi")
+    ]
     assert not established.tied
     assert established.remaining == ("The file has no attestation that this verifier knows.",)
 

@@ -34,8 +34,8 @@ def luminance(colour: str) -> float:
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
-def contrast(one: str, other: str) -> float:
-    light, dark = sorted((luminance(one), luminance(other)), reverse=True)
+def contrast(text: str, other: str) -> float:
+    light, dark = sorted((luminance(text), luminance(other)), reverse=True)
     return (light + 0.05) / (dark + 0.05)
 
 

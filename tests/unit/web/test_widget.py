@@ -136,7 +136,7 @@ def test_every_script_and_style_of_the_page_carries_the_nonce() -> None:
     assert nonce is not None
     elements = re.findall(rb"<(?:script|link rel=\"(?:stylesheet|modulepreload))[^>]*>", body)
     assert len(elements) > 3
-    assert all(f'nonce="{nonce[1]}"'.encode() in one for one in elements)
+    assert all(f'nonce="{nonce[1]}"'.encode() in element for element in elements)
     assert not re.search(rb" (style|on\w+)=", body)
     named = re.findall(rb'"static/[0-9a-f]+/([^"]+)"', body)
     assert {name.decode() for name in named} <= set(static())
@@ -200,9 +200,9 @@ def test_no_partner_is_called_a_shop(language: str) -> None:
 
 
 def test_every_outcome_that_a_card_brings_has_plain_words() -> None:
-    chosen = {f"test.{one.name}" for one in cards()}
+    chosen = {f"test.{card.name}" for card in cards()}
     assert chosen == {key for key in LANGUAGES["en"] if key.startswith("test.")}
-    documented = {one.description for one in cards()}
+    documented = {card.description for card in cards()}
     assert not documented & set(LANGUAGES["en"].values())
 
 
@@ -259,12 +259,15 @@ def test_without_light_dark_the_light_page_is_whole() -> None:
 def _luminance(colour: str) -> float:
     """WCAG 2.2, relative luminance."""
     channels = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
-    linear = [one / 12.92 if one <= 0.04045 else ((one + 0.055) / 1.055) ** 2.4 for one in channels]
+    linear = [
+        channel / 12.92 if channel <= 0.04045 else ((channel + 0.055) / 1.055) ** 2.4
+        for channel in channels
+    ]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
-def _contrast(one: str, other: str) -> float:
-    light, dark = sorted((_luminance(one), _luminance(other)), reverse=True)
+def _contrast(text: str, other: str) -> float:
+    light, dark = sorted((_luminance(text), _luminance(other)), reverse=True)
     return (light + 0.05) / (dark + 0.05)
 
 
@@ -299,4 +302,4 @@ def test_colours_are_told_apart(text: str, ground: str, least: float, theme: int
 
 def test_every_file_of_the_page_is_served() -> None:
     folder = files("proof.web.widget").joinpath("static")
-    assert {one.name for one in folder.iterdir() if not one.is_dir()} <= set(static())
+    assert {path.name for path in folder.iterdir() if not path.is_dir()} <= set(static())

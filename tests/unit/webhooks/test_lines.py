@@ -47,10 +47,10 @@ def lines() -> Lines:
 
 
 def taken(found: Lines) -> list[UUID]:
-    one: list[UUID] = []
+    item: list[UUID] = []
     while (delivery := found.take()) is not None:
-        one.append(delivery.endpoint_id)
-    return one
+        item.append(delivery.endpoint_id)
+    return item
 
 
 def answered(found: Lines, to: UUID, result: Result | None) -> None:
@@ -155,7 +155,7 @@ def test_what_waits_behind_an_attempt_that_hangs_is_given_back(
     assert found.shed_slow() == []
     later = time.monotonic() + 3
     monkeypatch.setattr("proof.webhooks.delivery.time.monotonic", lambda: later)
-    assert [one.endpoint_id for one in found.shed_slow()] == [A] * 6
+    assert [delivery.endpoint_id for delivery in found.shed_slow()] == [A] * 6
     assert found.waiting == 0
     assert room(found, A) == 0
 

@@ -50,14 +50,14 @@ def test_header_forms() -> None:
     headers = webhook_headers(EVENT, 1_700_000_000, BODY, [NEW, OLD])
     assert headers["webhook-id"] == "msg_0123456789abcdef0123456789abcdef"
     assert headers["webhook-timestamp"] == "1700000000"
-    assert [one[:3] for one in headers["webhook-signature"].split(" ")] == ["v1,", "v1,"]
+    assert [part[:3] for part in headers["webhook-signature"].split(" ")] == ["v1,", "v1,"]
 
 
 def test_each_ed25519_key_signs_what_the_secrets_sign() -> None:
     keys = [Ed25519PrivateKey.generate() for _ in range(2)]
     headers = webhook_headers(EVENT, 1_700_000_000, BODY, [NEW, OLD], keys)
     parts = headers["webhook-signature"].split(" ")
-    assert [one.partition(",")[0] for one in parts] == ["v1", "v1", "v1a", "v1a"]
+    assert [item.partition(",")[0] for item in parts] == ["v1", "v1", "v1a", "v1a"]
     signed = b"msg_0123456789abcdef0123456789abcdef.1700000000." + BODY
     for key, part in zip(keys, parts[2:], strict=True):
         signature = base64.b64decode(part.removeprefix("v1a,"))

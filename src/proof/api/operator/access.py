@@ -117,7 +117,7 @@ class OperatorGateHandlers:
             found = await rotation.list_credentials(
                 connection, call.path["partner_id"], self._services.clock.now()
             )
-        return Reply(200, _encode(TokenList([_token(one) for one in found])))
+        return Reply(200, _encode(TokenList([_token(info) for info in found])))
 
     async def rotate(self, call: Call) -> Reply:
         """POST …/{partner_id}/{environment}/tokens."""
@@ -135,8 +135,8 @@ class OperatorGateHandlers:
         async with self._services.database.transaction() as tx:
             await rotation.revoke(tx, call.path["key_id"], _actor(call), now, partner_id)
             found = await rotation.list_credentials(tx, partner_id, now)
-        (one,) = (each for each in found if each.key_id == call.path["key_id"])
-        return Reply(200, _encode(_token(one)))
+        (rate,) = (each for each in found if each.key_id == call.path["key_id"])
+        return Reply(200, _encode(_token(rate)))
 
     async def allowlist(self, call: Call) -> Reply:
         """GET …/{environment}/allowlists/{kind}."""
@@ -211,17 +211,17 @@ def _actor(call: Call) -> Actor:
     return Actor(call.operator.key_id, str(call.edge.address), call.edge.request_id)
 
 
-def _token(one: CredentialInfo) -> TokenBody:
+def _token(info: CredentialInfo) -> TokenBody:
     return TokenBody(
-        key_id=one.key_id,
-        environment=one.environment,
-        kind=one.kind,
-        state=one.state,
-        created_at=one.created_at,
-        expires_at=one.expires_at,
-        revoked_at=one.revoked_at,
-        last_used_at=one.last_used_at,
-        last_address=None if one.last_address is None else str(one.last_address),
+        key_id=info.key_id,
+        environment=info.environment,
+        kind=info.kind,
+        state=info.state,
+        created_at=info.created_at,
+        expires_at=info.expires_at,
+        revoked_at=info.revoked_at,
+        last_used_at=info.last_used_at,
+        last_address=None if info.last_address is None else str(info.last_address),
     )
 
 
@@ -231,5 +231,5 @@ def _allowlist(info: AllowlistInfo) -> Reply:
 
 
 def _rates(found: dict[CallClass, Rate]) -> Reply:
-    bodies = {name: RateBody(one.calls, one.window_s, one.burst) for name, one in found.items()}
+    bodies = {name: RateBody(rate.calls, rate.window_s, rate.burst) for name, rate in found.items()}
     return Reply(200, _encode(RateList(bodies)))

@@ -85,7 +85,7 @@ class OperatorRecordHandlers:
         limit = whole_number(call.query, "limit", REFUSALS_AT_MOST, 1, REFUSALS_AT_MOST)
         async with self._services.database.connection() as connection:
             found = await list_refusals(connection, since, call.query.get("partner_id"), limit)
-        return Reply(200, _encode(RefusalList([_refusal(one) for one in found])))
+        return Reply(200, _encode(RefusalList([_refusal(refusal) for refusal in found])))
 
     async def audit(self, call: Call) -> Reply:
         """GET /operator/v1/audit."""
@@ -102,20 +102,20 @@ class OperatorRecordHandlers:
             if wanted.partner_id is not None:
                 await environment_names(connection, wanted.partner_id)
             found = await newest_entries(connection, limit, wanted)
-        entries = [msgspec.convert(wire(one), AuditEntry) for one in found]
+        entries = [msgspec.convert(wire(entry), AuditEntry) for entry in found]
         following = entries[-1].id if len(entries) == limit else 0
         return Reply(200, _encode(AuditPage(entries, following)))
 
 
-def _refusal(one: Refusal) -> RefusalBody:
+def _refusal(refusal: Refusal) -> RefusalBody:
     return RefusalBody(
-        partner_id=one.partner_id,
-        name=one.name,
-        environment=one.environment,
-        kind=one.kind,
-        network=None if one.network is None else str(one.network).removesuffix("/32"),
-        reason=one.reason,
-        key_id=one.key_id,
-        count=one.count,
-        last_at=one.last_at,
+        partner_id=refusal.partner_id,
+        name=refusal.name,
+        environment=refusal.environment,
+        kind=refusal.kind,
+        network=None if refusal.network is None else str(refusal.network).removesuffix("/32"),
+        reason=refusal.reason,
+        key_id=refusal.key_id,
+        count=refusal.count,
+        last_at=refusal.last_at,
     )

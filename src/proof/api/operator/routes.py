@@ -239,9 +239,9 @@ def operator_webhook_routes(services: Services) -> list[Operation]:
 def access_routes(services: Services) -> list[Operation]:
     """Tokens, allowlists, rates, refusals and the audit log. They exist without prefix only."""
     gate, records = OperatorGateHandlers(services), OperatorRecordHandlers(services)
-    one = "/operator/v1/partners/{partner_id}"
-    tokens, lists = f"{one}/tokens", f"{one}/{{environment}}/allowlists/{{kind}}"
-    rates, where = f"{one}/{{environment}}/rates", (PARTNER, ENVIRONMENT)
+    item = "/operator/v1/partners/{partner_id}"
+    tokens, lists = f"{item}/tokens", f"{item}/{{environment}}/allowlists/{{kind}}"
+    rates, where = f"{item}/{{environment}}/rates", (PARTNER, ENVIRONMENT)
     operation = partial(Operation, tag="operator access", in_sandbox=False)
     read = partial(operation, operator_scope=OperatorScope.READ)
     write = partial(operation, operator_scope=OperatorScope.WRITE)
@@ -259,7 +259,7 @@ def access_routes(services: Services) -> list[Operation]:
             {200: Answer("the token", TokenBody)}, parameters=(PARTNER, _KEY_ID), refuses=(400, 404),
         ),
         write(
-            "POST", f"{one}/{{environment}}/tokens", gate.rotate,
+            "POST", f"{item}/{{environment}}/tokens", gate.rotate,
             "Issue a new token; old ones end after a grace",
             {201: Answer("the token, shown this once, and the ends of the old ones", NewToken)},
             body=TokenRequest, parameters=where, refuses=(400, 404, 413),

@@ -179,7 +179,7 @@ class OperatorWebhookHandlers:
             await change_endpoint(tx, vault, place, endpoint_id, wanted, actor)
             names = await environment_names(tx, place.partner_id, place.environment)
             views = await endpoint_views(tx, names)
-        (view,) = (one for one in views if one.id == endpoint_id)
+        (view,) = (item for item in views if item.id == endpoint_id)
         return Reply(200, _encode(view))
 
     async def deliveries(self, call: Call) -> Reply:
@@ -193,7 +193,7 @@ class OperatorWebhookHandlers:
             names = await environment_names(connection, place.partner_id, place.environment)
             wanted = Search([*names], endpoint_id, state, since, before, limit, subject)
             found = await search_deliveries(connection, wanted)
-        views = [delivery_view(place.partner_id, place.environment, one) for one in found]
+        views = [delivery_view(place.partner_id, place.environment, delivery) for delivery in found]
         following = views[-1].id if len(views) == limit else 0
         return Reply(200, _encode(DeliveryPage(views, following)))
 
@@ -206,8 +206,8 @@ class OperatorWebhookHandlers:
             services.database, _place(call), wanted, _actor(call), services.clock.now()
         )
         pending = [
-            WaitingBody(one.endpoint_id, one.waiting, one.count, one.next_at)
-            for one in done.pending
+            WaitingBody(view.endpoint_id, view.waiting, view.count, view.next_at)
+            for view in done.pending
         ]
         return Reply(200, _encode(ReplayAnswer(done.count, pending)))
 
@@ -269,5 +269,8 @@ def _actor(call: Call) -> Actor:
 
 
 def _secrets(status: int, found: Sequence[WebhookSecret]) -> Reply:
-    bodies = [SecretBody(one.id, one.created_at, one.ends_at, one.text or UNSET) for one in found]
+    bodies = [
+        SecretBody(secret.id, secret.created_at, secret.ends_at, secret.text or UNSET)
+        for secret in found
+    ]
     return Reply(status, _encode(SecretList(bodies)), headers=_NOT_KEPT)

@@ -166,8 +166,8 @@ class Watches:
 
     async def _poll(self) -> bool:
         for watches in list(self._by_caller.values()):
-            one = next(iter(watches), None)
-            if one is None or await self._gate.still_admits(one.credential, one.address):
+            item = next(iter(watches), None)
+            if item is None or await self._gate.still_admits(item.credential, item.address):
                 continue
             for each in list(watches):
                 each.turn_away()

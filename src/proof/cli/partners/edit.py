@@ -39,7 +39,7 @@ def print_changes(
             {
                 "partner_id": partner_id,
                 "applied": not planned,
-                "changes": [msgspec.to_builtins(one) for one in changes],
+                "changes": [msgspec.to_builtins(change) for change in changes],
             }
         )
         return
@@ -47,10 +47,10 @@ def print_changes(
         out.print(f"{partner_id} is so already", markup=False)
         return
     out.print(f"{partner_id} {'would change' if planned else 'changed'}:", markup=False)
-    for one in changes:
-        out.print(f"  {one.field}", markup=False, style="bold")
-        out.print(f"    - {_shown(one.before)}", markup=False, style="red")
-        out.print(f"    + {_shown(one.after)}", markup=False, style="green")
+    for change in changes:
+        out.print(f"  {change.field}", markup=False, style="bold")
+        out.print(f"    - {_shown(change.before)}", markup=False, style="red")
+        out.print(f"    + {_shown(change.after)}", markup=False, style="green")
 
 
 def _shown(value: Any) -> str:

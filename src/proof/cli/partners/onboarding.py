@@ -71,7 +71,7 @@ def register(partner: typer.Typer, open_installation: Opener) -> None:
             "off_ramp": off_ramp,
         }
         origins = tuple(widget_origin or ())
-        secure = tuple(one for one in origins if not one.startswith("http://"))
+        secure = tuple(origin for origin in origins if not origin.startswith("http://"))
         wanted = PartnerChange(
             name=name,
             contact_email=email,

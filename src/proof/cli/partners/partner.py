@@ -75,9 +75,9 @@ def _register_views(partner: typer.Typer, open_installation: Opener) -> None:
         if as_json:
             print_json(msgspec.to_builtins(found))
             return
-        for one in found:
+        for value in found:
             out.print(
-                f"{one.partner_id}  {one.status:9}  {printable(one.name)}  {one.contact_email}",
+                f"{value.partner_id}  {value.status:9}  {printable(value.name)}  {value.contact_email}",
                 markup=False,
             )
 
@@ -149,14 +149,14 @@ def _print_view(found: PartnerView) -> None:
         for name, value in part.items():
             for label, line in _lines(name, value):
                 out.print(f"  {label:15}{line}", markup=False)
-        for one in lacking:
-            out.print(f"  missing        {one}", markup=False, style="yellow")
+        for item in lacking:
+            out.print(f"  missing        {item}", markup=False, style="yellow")
 
 
 def _lines(name: str, value: Any) -> list[tuple[str, str]]:
     if name == "wallets" and value:
-        texts = [" ".join((one["currency"], one["network"], one["address"])) for one in value]
-        states = ["" if one["active"] else " (not active)" for one in value]
+        texts = [" ".join((item["currency"], item["network"], item["address"])) for item in value]
+        states = ["" if item["active"] else " (not active)" for item in value]
         return [
             ("" if number else name, text + state)
             for number, (text, state) in enumerate(zip(texts, states, strict=True))
@@ -169,7 +169,7 @@ def _lines(name: str, value: Any) -> list[tuple[str, str]]:
 def _shown(value: Any) -> str:
     if isinstance(value, dict):
         return "  ".join(
-            f"{name} {_shown(one)}" for name, one in value.items() if one not in ("", [])
+            f"{name} {_shown(item)}" for name, item in value.items() if item not in ("", [])
         )
     if isinstance(value, list):
         return ", ".join(map(_shown, value)) or "none"

@@ -76,13 +76,15 @@ def register(app: typer.Typer, open_installation: Opener) -> None:
         if as_json:
             print_json(
                 {
-                    env: {name: _json(one) for name, one in all_.items()}
+                    env: {name: _json(item) for name, item in all_.items()}
                     for env, all_ in found.items()
                 }
             )
             return
         lines = [
-            (env, name, _text(one)) for env, limits in found.items() for name, one in limits.items()
+            (env, name, _text(limit))
+            for env, limits in found.items()
+            for name, limit in limits.items()
         ]
         print_columns(("environment", "class", "rate"), lines)
 

@@ -61,7 +61,7 @@ def register(app: typer.Typer, open_installation: Opener) -> None:
         with stated_errors():
             back = parse_duration("--since", since)
             found = open_installation(ServerOptions(data)).with_database(act)
-        rows = [_row(one) for one in found]
+        rows = [_row(refusal) for refusal in found]
         if as_json:
             print_json(rows)
             return
@@ -81,41 +81,43 @@ def register(app: typer.Typer, open_installation: Opener) -> None:
             out.print(hint, markup=False)
 
 
-def _row(one: Refusal) -> dict[str, Any]:
+def _row(refusal: Refusal) -> dict[str, Any]:
     return {
-        "partner_id": one.partner_id,
-        "name": one.name,
-        "environment": one.environment,
-        "kind": one.kind,
-        "address": _address(one),
-        "reason": one.reason,
-        "key_id": one.key_id,
-        "count": one.count,
-        "last_at": one.last_at.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
-        "hint": _hint(one),
+        "partner_id": refusal.partner_id,
+        "name": refusal.name,
+        "environment": refusal.environment,
+        "kind": refusal.kind,
+        "address": _address(refusal),
+        "reason": refusal.reason,
+        "key_id": refusal.key_id,
+        "count": refusal.count,
+        "last_at": refusal.last_at.astimezone(UTC)
+        .isoformat(timespec="seconds")
+        .replace("+00:00", "Z"),
+        "hint": _hint(refusal),
     }
 
 
-def _address(one: Refusal) -> str:
-    if one.network is None:
+def _address(refusal: Refusal) -> str:
+    if refusal.network is None:
         return "others"
-    return str(one.network).removesuffix("/32")
+    return str(refusal.network).removesuffix("/32")
 
 
-def _hint(one: Refusal) -> str:
-    if one.reason in {Reason.ADDRESS, Reason.REPORTED}:
-        hint = _MANY if one.network is None else _ADD
+def _hint(refusal: Refusal) -> str:
+    if refusal.reason in {Reason.ADDRESS, Reason.REPORTED}:
+        hint = _MANY if refusal.network is None else _ADD
     else:
-        hint = _HINTS[one.reason]
+        hint = _HINTS[refusal.reason]
     other = {
         CredentialKind.API_KEY: CredentialKind.CLIENT_TOKEN,
         CredentialKind.CLIENT_TOKEN: CredentialKind.API_KEY,
-    }[one.kind]
+    }[refusal.kind]
     return hint.format(
-        partner=one.partner_id,
-        environment=one.environment,
-        kind=one.kind,
-        network=_address(one),
-        key_id=one.key_id,
+        partner=refusal.partner_id,
+        environment=refusal.environment,
+        kind=refusal.kind,
+        network=_address(refusal),
+        key_id=refusal.key_id,
         other=other,
     )

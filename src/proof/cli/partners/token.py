@@ -90,7 +90,7 @@ def register(app: typer.Typer, open_installation: Opener) -> None:
 
         with stated_errors():
             found = open_installation(ServerOptions(data)).with_database(act)
-        _print_list([_row(one) for one in found], as_json)
+        _print_list([_row(item) for item in found], as_json)
 
 
 def _print_issued(issued: IssuedToken, kind: CredentialKind) -> None:
@@ -108,16 +108,16 @@ def _print_list(rows: list[dict[str, Any]], as_json: bool) -> None:
     print_columns(titles, [list(row.values()) for row in rows])
 
 
-def _row(one: CredentialInfo) -> dict[str, Any]:
+def _row(info: CredentialInfo) -> dict[str, Any]:
     return {
-        "key_id": one.key_id,
-        "environment": one.environment,
-        "kind": one.kind,
-        "created_at": _time(one.created_at),
-        "state": one.state,
-        "ends_at": _time(one.revoked_at or one.expires_at),
-        "last_used_at": _time(one.last_used_at),
-        "last_address": None if one.last_address is None else str(one.last_address),
+        "key_id": info.key_id,
+        "environment": info.environment,
+        "kind": info.kind,
+        "created_at": _time(info.created_at),
+        "state": info.state,
+        "ends_at": _time(info.revoked_at or info.expires_at),
+        "last_used_at": _time(info.last_used_at),
+        "last_address": None if info.last_address is None else str(info.last_address),
     }
 
 

@@ -37,7 +37,9 @@ class Collection:
     def digests(self) -> list[str]:
         """Every distinct hash, in order."""
         files = [file.sha256 for file in (*self.files, *self.in_folders)]
-        return list(dict.fromkeys([*self.hashes, *files, *(one.sha256 for one in self.manifests)]))
+        return list(
+            dict.fromkeys([*self.hashes, *files, *(manifest.sha256 for manifest in self.manifests)])
+        )
 
 
 def collect(paths: Sequence[Path], hashes: Sequence[str], manifest: Path | None) -> Collection:

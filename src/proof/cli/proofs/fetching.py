@@ -197,7 +197,7 @@ def register(app: typer.Typer) -> None:
         with stated_api_errors():
             fetched = fetch_proofs(target, wanted, timeout_s if wait else 0, force=force)
         if as_json:
-            print_json({"proofs": [one.wire() for one in fetched]})
+            print_json({"proofs": [result.wire() for result in fetched]})
         else:
             print_fetched(fetched)
         raise typer.Exit(exit_code(fetched))
@@ -237,16 +237,16 @@ def fetch_proofs(
 
 def print_fetched(fetched: Sequence[FetchResult]) -> None:
     """A line for each: what was written to standard output, the rest to standard error."""
-    for one in fetched:
-        if one.code == 0:
-            typer.echo(f"proof  {one.wanted.sha256}  {printable(str(one.wanted.target))}")
+    for result in fetched:
+        if result.code == 0:
+            typer.echo(f"proof  {result.wanted.sha256}  {printable(str(result.wanted.target))}")
         else:
-            err.print(f"proof: {one.wanted.sha256}: {one.message}", markup=False, style="red")
+            err.print(f"proof: {result.wanted.sha256}: {result.message}", markup=False, style="red")
 
 
 def exit_code(fetched: Sequence[FetchResult]) -> int:
     """1 when one failed, else 3 when one is not available yet, else 0."""
-    codes = {one.code for one in fetched}
+    codes = {result.code for result in fetched}
     return FAILED if FAILED in codes else max(codes, default=0)
 
 
@@ -261,8 +261,8 @@ class _FetchRun:
 
     async def run(self, target: Target, wanted: Sequence[FetchRequest]) -> list[FetchResult]:
         async with connected(target) as api:
-            found = await asyncio.gather(*(self._each(api, one) for one in wanted))
-        return [one for several in found for one in several]
+            found = await asyncio.gather(*(self._each(api, request) for request in wanted))
+        return [item for several in found for item in several]
 
     async def _each(self, api: TimestampApi, wanted: FetchRequest) -> list[FetchResult]:
         """One, or for all chains one of each chain that the hash is in."""
@@ -355,9 +355,9 @@ def _wanted(subject: str, output: Path | None, chain: ChainChoice) -> FetchReque
 
 def _require_distinct(wanted: Sequence[FetchRequest]) -> None:
     places: dict[Path, str] = {}
-    for one in wanted:
-        if places.setdefault(one.target, one.sha256) != one.sha256:
-            name = printable(str(one.target))
+    for request in wanted:
+        if places.setdefault(request.target, request.sha256) != request.sha256:
+            name = printable(str(request.target))
             raise fail(f"two different proofs would be written to {name}; leave out -o", USAGE)
 
 

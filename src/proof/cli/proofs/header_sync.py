@@ -193,7 +193,7 @@ class NodeSource:
         ]
         answer = await self._post(json.dumps(calls).encode())
         try:
-            results = {one["id"]: one["result"] for one in answer if one["error"] is None}
+            results = {reply["id"]: reply["result"] for reply in answer if reply["error"] is None}
             return [results[number] for number in ids]
         except (KeyError, TypeError):
             raise self._refusal(method, answer) from None
@@ -223,8 +223,8 @@ class NodeSource:
             raise self._not_a_node() from None
 
     def _refusal(self, method: str, answer: Any) -> SourceError:
-        for one in answer if isinstance(answer, list) else ():
-            error = one.get("error") if isinstance(one, dict) else None
+        for reply in answer if isinstance(answer, list) else ():
+            error = reply.get("error") if isinstance(reply, dict) else None
             if isinstance(error, dict):
                 return SourceError(
                     f"the node refuses {method}: {ascii(error.get('message'))[:200]}; see its log"

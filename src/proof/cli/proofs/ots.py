@@ -150,15 +150,18 @@ def _wire(file: Path, found: UpgradeResult, code: int) -> dict[str, object]:
         "pending": [printable(uri) for uri in found.pending],
         "unasked": [printable(uri) for uri in found.unasked],
         "failures": [
-            {"uri": printable(one.uri), "message": printable(one.message)} for one in found.failures
+            {"uri": printable(failure.uri), "message": printable(failure.message)}
+            for failure in found.failures
         ],
     }
 
 
 def _tell(file: Path, found: UpgradeResult, code: int) -> None:
     name = printable(str(file))
-    for one in found.failures:
-        err.print(f"{printable(one.uri)}: {printable(one.message)}", markup=False, style="red")
+    for failure in found.failures:
+        err.print(
+            f"{printable(failure.uri)}: {printable(failure.message)}", markup=False, style="red"
+        )
     if code == 0:
         blocks = ", ".join(map(str, found.heights))
         typer.echo(

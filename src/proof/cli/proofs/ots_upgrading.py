@@ -72,7 +72,11 @@ async def upgraded(raw: bytes, policy: OutboundPolicy) -> UpgradeResult:
     answered: dict[PendingAttestation, Timestamp | None] = {}
     try:
         for _ in range(_MAX_ROUNDS):
-            waiting = [one for one in _pending(file) if one not in answered.keys() | failures]
+            waiting = [
+                attestation
+                for attestation in _pending(file)
+                if attestation not in answered.keys() | failures
+            ]
             before = written
             for promise in waiting[: _MAX_CALENDARS - len(answered)]:
                 found = await _ask(client, promise)
@@ -92,8 +96,12 @@ async def upgraded(raw: bytes, policy: OutboundPolicy) -> UpgradeResult:
     return UpgradeResult(
         raw if written == unchanged else written,
         tuple(sorted(_heights(file))),
-        _uris(one for one, found in answered.items() if found is None),
-        _uris(one for one in _pending(file) if one not in answered.keys() | failures),
+        _uris(attestation for attestation, found in answered.items() if found is None),
+        _uris(
+            attestation
+            for attestation in _pending(file)
+            if attestation not in answered.keys() | failures
+        ),
         tuple(failures.values()),
     )
 
@@ -120,15 +128,19 @@ async def _ask(client: OutboundClient, promise: PendingAttestation) -> Timestamp
 
 def _pending(file: OtsFile) -> list[PendingAttestation]:
     return [
-        PendingAttestation(one.uri, message)
-        for message, one in attestations(file.timestamp)
-        if one.uri is not None
+        PendingAttestation(attestation.uri, message)
+        for message, attestation in attestations(file.timestamp)
+        if attestation.uri is not None
     ]
 
 
 def _uris(promises: Iterable[PendingAttestation]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(one.uri for one in promises))
+    return tuple(dict.fromkeys(promise.uri for promise in promises))
 
 
 def _heights(file: OtsFile) -> set[int]:
-    return {one.height for _, one in attestations(file.timestamp) if one.height is not None}
+    return {
+        attestation.height
+        for _, attestation in attestations(file.timestamp)
+        if attestation.height is not None
+    }

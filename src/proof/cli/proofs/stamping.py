@@ -106,19 +106,20 @@ def chunks(digests: Sequence[str], size: int = MAX_HASHES) -> Iterator[Sequence[
 
 def _require_room(found: Sequence[FolderManifest], *, force: bool) -> None:
     """Before anything is submitted: no manifest of other content is replaced unasked."""
-    for one in found:
+    for manifest in found:
         try:
-            same = one.path.read_bytes() == one.content
+            same = manifest.path.read_bytes() == manifest.content
         except FileNotFoundError:
             continue
         except OSError as error:
             raise fail(
-                f"cannot read {printable(str(one.path))}: {error.strerror}; check its name and its mode",
+                f"cannot read {printable(str(manifest.path))}: {error.strerror};"
+                " check its name and its mode",
                 FAILED,
             ) from None
         if not same and not force:
             raise fail(
-                f"{printable(str(one.path))} is a manifest of other content; keep it by giving"
+                f"{printable(str(manifest.path))} is a manifest of other content; keep it by giving"
                 " --manifest FILE, or replace it with --force",
                 FAILED,
             )
@@ -139,7 +140,7 @@ def _submit(target: Target, digests: Sequence[str]) -> list[SubmitAnswer]:
             asyncio.run(submit())
     except typer.Exit:
         if done:
-            count = sum(len(one.sha256) + len(one.existing) for one in done)
+            count = sum(len(answer.sha256) + len(answer.existing) for answer in done)
             err.print(f"{count} of {len(digests)} hashes are stamped; running this again is safe")
         raise
     return done
@@ -147,12 +148,12 @@ def _submit(target: Target, digests: Sequence[str]) -> list[SubmitAnswer]:
 
 def _write(found: Sequence[FolderManifest]) -> None:
     # Only now: a manifest on disk has been stamped. If we stop before, running again gives the same.
-    for one in found:
+    for manifest in found:
         try:
-            write_atomically(one.path, one.content)
+            write_atomically(manifest.path, manifest.content)
         except OSError as error:
             raise fail(
-                f"the hashes are stamped, but {printable(str(one.path))} cannot be written"
+                f"the hashes are stamped, but {printable(str(manifest.path))} cannot be written"
                 f" ({error.strerror}); run this again with --manifest FILE",
                 FAILED,
             ) from None
@@ -186,12 +187,12 @@ def _wire(
         ],
         "manifests": [
             {
-                "folder": printable(str(one.folder)),
-                "path": printable(str(one.path)),
-                "sha256": one.sha256,
-                "new": one.sha256 in new,
+                "folder": printable(str(manifest.folder)),
+                "path": printable(str(manifest.path)),
+                "sha256": manifest.sha256,
+                "new": manifest.sha256 in new,
             }
-            for one in collected.manifests
+            for manifest in collected.manifests
         ],
         "requests": [
             {
@@ -202,7 +203,7 @@ def _wire(
             }
             for answer in answers
         ],
-        "proofs": [one.wire() for one in fetched],
+        "proofs": [result.wire() for result in fetched],
         "skipped": [problem.wire() for problem in collected.skipped],
         "unreadable": [problem.wire() for problem in collected.unreadable],
     }
@@ -218,7 +219,7 @@ def _print(
     new = {sha256 for answer in answers for sha256 in answer.sha256}
     rows = [(sha256, "") for sha256 in collected.hashes]
     rows += [(file.sha256, str(file.path)) for file in (*collected.files, *collected.in_folders)]
-    rows += [(one.sha256, str(one.path)) for one in collected.manifests]
+    rows += [(manifest.sha256, str(manifest.path)) for manifest in collected.manifests]
     lines = [
         f"{'new' if sha256 in new else 'known':5}  {sha256}  {printable(name)}".rstrip()
         for sha256, name in rows

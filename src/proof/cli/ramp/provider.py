@@ -117,7 +117,7 @@ def _register_list(provider: typer.Typer, open_installation: Opener) -> None:
         """
         with stated_errors():
             found = _listed(open_installation(ServerOptions(data)), partner)
-        rows = [_row(one) for one in found]
+        rows = [_row(info) for info in found]
         if as_json:
             print_json(rows)
             return
@@ -141,21 +141,21 @@ def _listed(installation: Installation, partner: str | None) -> list[AccountInfo
 def _asked(fields: tuple[CredentialField, ...], env: Environment) -> dict[str, str]:
     """The values as typed; secrets are not shown, what has a default may be left empty, and what is
     generated is not asked for. Raises InvalidInputError when nobody is there to type."""
-    if not is_interactive() and (names := [one.name for one in fields if not one.generated]):
+    if not is_interactive() and (names := [field.name for field in fields if not field.generated]):
         raise InvalidInputError(
             "nobody is here to type the credentials; --credentials takes a JSON file, or - for"
             f" standard input, with {', '.join(names)}; what has a default may be left out"
         )
     return {
-        one.name: typer.prompt(
-            f"{one.name} ({one.about})",
-            default=one.default.get(env, "") or None,
-            hide_input=one.secret,
-            show_default=not one.secret,
+        field.name: typer.prompt(
+            f"{field.name} ({field.about})",
+            default=field.default.get(env, "") or None,
+            hide_input=field.secret,
+            show_default=not field.secret,
             err=True,
         )
-        for one in fields
-        if not one.generated
+        for field in fields
+        if not field.generated
     }
 
 
@@ -168,24 +168,24 @@ def _read(source: str) -> Mapping[str, str]:
         raise InvalidInputError(
             f"--credentials: {source} is no readable JSON file; check its name, its mode and its JSON"
         ) from None
-    if not isinstance(found, dict) or not all(isinstance(one, str) for one in found.values()):
+    if not isinstance(found, dict) or not all(isinstance(value, str) for value in found.values()):
         raise InvalidInputError(
             '--credentials: it is no JSON object of texts; give {"name": "value", …}'
         )
     return found
 
 
-def _row(one: AccountInfo) -> dict[str, Any]:
+def _row(info: AccountInfo) -> dict[str, Any]:
     return {
-        "id": str(one.id),
-        "provider": one.provider,
-        "partner_id": one.partner_id,
-        "environment": one.environment,
-        "created_at": _time(one.created_at),
-        "removed_at": _time(one.removed_at),
-        "raw": one.raw,
-        "compact": one.other,
-        "unverified": one.unverified,
+        "id": str(info.id),
+        "provider": info.provider,
+        "partner_id": info.partner_id,
+        "environment": info.environment,
+        "created_at": _time(info.created_at),
+        "removed_at": _time(info.removed_at),
+        "raw": info.raw,
+        "compact": info.other,
+        "unverified": info.unverified,
     }
 
 

@@ -28,8 +28,8 @@ def register(app: typer.Typer) -> None:
             return
         print_columns(_TITLES, [row[:-1] for row in rows])
         out.print()
-        for one in OUTCOMES:
-            out.print(f"{one.name}: {one.description}", markup=False)
+        for outcome in OUTCOMES:
+            out.print(f"{outcome.name}: {outcome.description}", markup=False)
 
 
 def _row(row: tuple[str, ...]) -> dict[str, Any]:

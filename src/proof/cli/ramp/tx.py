@@ -161,18 +161,18 @@ def _print_list(found: list[TransactionSummary]) -> None:
     )  # fmt: skip
     rows = [
         [
-            one.id,
-            one.partner_id,
-            one.environment,
-            one.type,
-            one.status,
-            one.crypto_amount,
-            printable(one.currency),
-            printable(one.network),
-            _second(one.updated_at),
-            one.alert,
+            summary.id,
+            summary.partner_id,
+            summary.environment,
+            summary.type,
+            summary.status,
+            summary.crypto_amount,
+            printable(summary.currency),
+            printable(summary.network),
+            _second(summary.updated_at),
+            summary.alert,
         ]
-        for one in found
+        for summary in found
     ]
     print_columns(titles, rows)
 
@@ -180,13 +180,18 @@ def _print_list(found: list[TransactionSummary]) -> None:
 def _print_history(found: TransactionHistory) -> None:
     if found.events:
         out.print("\nevents", style="bold")
-        rows = [[one.sequence, one.status, one.occurred_at] for one in found.events]
+        rows = [[event.sequence, event.status, event.occurred_at] for event in found.events]
         print_columns(("sequence", "status", "occurred"), rows)
     if found.statements:
         out.print("\nwhat the provider said", style="bold")
         said: list[list[Any]] = [
-            [_second(one.occurred_at), printable(one.said), one.verdict, one.alert]
-            for one in found.statements
+            [
+                _second(statement.occurred_at),
+                printable(statement.said),
+                statement.verdict,
+                statement.alert,
+            ]
+            for statement in found.statements
         ]
         print_columns(("occurred", "said", "means", "alert"), said)
 

@@ -264,8 +264,8 @@ def _wire(verdict: AuditReport) -> dict[str, Any]:
         "head": head and {"position": head.position, "hash": head.hash.hex()},
         "heads": verdict.heads,
         "saved": [
-            {"position": one.position, "entryId": one.entry_id, "timestamp": one.timestamp_ms}
-            for one in verdict.saved
+            {"position": item.position, "entryId": item.entry_id, "timestamp": item.timestamp_ms}
+            for item in verdict.saved
         ],
         "findings": list(verdict.findings),
     }

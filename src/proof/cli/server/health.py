@@ -21,7 +21,9 @@ def register(app: typer.Typer, open_installation: Opener) -> None:
             found = open_installation(ServerOptions(data)).with_database(parts)
         stopped = [part for part in found if part.reason is not None]
         if as_json:
-            rows = [{"part": one.name, "ok": not one.reason, "reason": one.reason} for one in found]
+            rows = [
+                {"part": item.name, "ok": not item.reason, "reason": item.reason} for item in found
+            ]
             print_json({"ok": not stopped, "parts": rows})
         else:
             width = max(len(part.name) for part in found)

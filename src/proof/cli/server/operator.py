@@ -55,7 +55,7 @@ def _register_add(operator: typer.Typer, open_installation: Opener) -> None:
         """
 
         async def issue(database: Database) -> IssuedOperator:
-            networks = [parse_network(one) for one in ip or ()]
+            networks = [parse_network(item) for item in ip or ()]
             async with database.transaction() as tx:
                 return await add_operator(tx, name, scope, invoker(), days=days, networks=networks)
 
@@ -88,12 +88,12 @@ def _register_list(operator: typer.Typer, open_installation: Opener) -> None:
         with stated_errors():
             found = open_installation(ServerOptions(data)).with_database(read)
         if as_json:
-            print_json([_document(one) for one in found])
+            print_json([_document(item) for item in found])
             return
         now = datetime.now(UTC)
-        for one in found:
-            line = f"{one.key_id}  {one.scope:5}  {_state(one, now)}  {printable(one.name)}"
-            out.print(f"{line}  from {_ips(one)}" if one.networks else line, markup=False)
+        for item in found:
+            line = f"{item.key_id}  {item.scope:5}  {_state(item, now)}  {printable(item.name)}"
+            out.print(f"{line}  from {_ips(item)}" if item.networks else line, markup=False)
 
 
 def _register_revoke(operator: typer.Typer, open_installation: Opener) -> None:
@@ -120,15 +120,15 @@ def _register_revoke(operator: typer.Typer, open_installation: Opener) -> None:
             out.print(f"{key_id} is revoked", markup=False)
 
 
-def _document(one: Operator) -> dict[str, Any]:
+def _document(operator: Operator) -> dict[str, Any]:
     return {
-        "key_id": one.key_id,
-        "name": one.name,
-        "scope": one.scope,
-        "created_at": one.created_at.isoformat(),
-        "expires_at": one.expires_at.isoformat(),
-        "revoked_at": one.revoked_at.isoformat() if one.revoked_at else None,
-        "ips": [str(network) for network in one.networks],
+        "key_id": operator.key_id,
+        "name": operator.name,
+        "scope": operator.scope,
+        "created_at": operator.created_at.isoformat(),
+        "expires_at": operator.expires_at.isoformat(),
+        "revoked_at": operator.revoked_at.isoformat() if operator.revoked_at else None,
+        "ips": [str(network) for network in operator.networks],
     }
 
 
@@ -143,12 +143,12 @@ def _issued_document(issued: IssuedOperator) -> dict[str, Any]:
     }
 
 
-def _ips(one: Operator | IssuedOperator) -> str:
-    return ", ".join(str(network) for network in one.networks)
+def _ips(operator: Operator | IssuedOperator) -> str:
+    return ", ".join(str(network) for network in operator.networks)
 
 
-def _state(one: Operator, now: datetime) -> str:
-    if one.revoked_at is not None:
-        return f"revoked {one.revoked_at:%Y-%m-%d %H:%M}"
-    word = "expired" if one.expires_at <= now else "expires"
-    return f"{word} {one.expires_at:%Y-%m-%d %H:%M}"
+def _state(operator: Operator, now: datetime) -> str:
+    if operator.revoked_at is not None:
+        return f"revoked {operator.revoked_at:%Y-%m-%d %H:%M}"
+    word = "expired" if operator.expires_at <= now else "expires"
+    return f"{word} {operator.expires_at:%Y-%m-%d %H:%M}"

@@ -92,14 +92,14 @@ def register(app: typer.Typer, open_installation: Opener) -> None:
         for warning in warnings:
             err.print(f"proof: {warning}", markup=False, style="yellow")
         if as_json:
-            checks = [msgspec.to_builtins(one) for one in found]
+            checks = [msgspec.to_builtins(finding) for finding in found]
             print_json({"settings": rows, "checks": checks, "warnings": warnings})
         else:
             cells = [(row["name"], printable(str(row["value"])), row["source"]) for row in rows]
             print_columns(("setting", "value", "from"), cells)
             out.print()
             _print_findings(found)
-        if any(one.level == "problem" for one in found):
+        if any(finding.level == "problem" for finding in found):
             raise typer.Exit(USAGE)
 
 
@@ -107,7 +107,7 @@ _STYLES = {"ok": None, "warning": "yellow", "problem": "red"}
 
 
 def _print_findings(found: list[Finding]) -> None:
-    width = max(len(one.subject) for one in found)
-    for one in found:
-        text = f"{one.level:7}  {one.subject:{width}}  {printable(one.text)}"
-        out.print(text, markup=False, style=_STYLES[one.level])
+    width = max(len(finding.subject) for finding in found)
+    for finding in found:
+        text = f"{finding.level:7}  {finding.subject:{width}}  {printable(finding.text)}"
+        out.print(text, markup=False, style=_STYLES[finding.level])

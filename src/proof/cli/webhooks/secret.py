@@ -50,12 +50,12 @@ def register(webhook: typer.Typer, open_installation: Opener) -> None:
 
             new, *old = installation.with_database(act)
         if as_json:
-            ending = {str(one.id): _time(one.ends_at) for one in old}
+            ending = {str(item.id): _time(item.ends_at) for item in old}
             print_json({"id": str(new.id), "secret": new.text, "ending": ending})
             return
         out.print(new.text, markup=False)
-        for one in old:
-            out.print(f"{one.id} signs along until {_time(one.ends_at)}", markup=False)
+        for item in old:
+            out.print(f"{item.id} signs along until {_time(item.ends_at)}", markup=False)
         out.print("\nHand it over on a safe way, before the old one ends.", style="yellow")
 
     @secret.command()
@@ -74,7 +74,7 @@ def register(webhook: typer.Typer, open_installation: Opener) -> None:
                     )
 
             found = installation.with_database(act)
-        rows = [_row(one) for one in found]
+        rows = [_row(item) for item in found]
         if as_json:
             print_json(rows)
             return
@@ -83,12 +83,12 @@ def register(webhook: typer.Typer, open_installation: Opener) -> None:
             out.print(f"{row['secret']}  since {row['created_at']}{until}", markup=False)
 
 
-def _row(one: WebhookSecret) -> dict[str, Any]:
+def _row(secret: WebhookSecret) -> dict[str, Any]:
     return {
-        "id": str(one.id),
-        "secret": one.text,
-        "created_at": _time(one.created_at),
-        "ends_at": _time(one.ends_at),
+        "id": str(secret.id),
+        "secret": secret.text,
+        "created_at": _time(secret.created_at),
+        "ends_at": _time(secret.ends_at),
     }
 
 

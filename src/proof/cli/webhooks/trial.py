@@ -70,51 +70,55 @@ def register(webhook: typer.Typer, open_installation: Opener) -> None:
             for to, event in sent.items():
                 out.print(_told(to, event, found.get(to), waited=bool(wait)), markup=False)
         if wait and (code := max(_code(found.get(to)) for to in sent)):
-            raise typer.Exit(FAILED if any(_failed(one) for one in found.values()) else code)
+            raise typer.Exit(FAILED if any(_failed(record) for record in found.values()) else code)
 
 
 async def _send(database: Database, place: Place, endpoint: UUID | None) -> Sent:
     """The event's id for each endpoint. Raises NotFoundError."""
     async with database.transaction() as tx:
-        chosen = [one.id for one in await endpoints_of(tx, place)]
+        chosen = [record.id for record in await endpoints_of(tx, place)]
         if not chosen and endpoint is None:
             raise NotFoundError(
                 f"{place.partner_id} has no webhook endpoint in {place.environment};"
                 " `proof partner edit --webhook` sets one"
             )
         named = chosen if endpoint is None else [endpoint]
-        return {one: await send_test(tx, place, one, invoker()) for one in named}
+        return {record: await send_test(tx, place, record, invoker()) for record in named}
 
 
-def _failed(one: DeliveryRecord | None) -> bool:
-    if one is None or one.state is DeliveryState.DELIVERED:
+def _failed(record: DeliveryRecord | None) -> bool:
+    if record is None or record.state is DeliveryState.DELIVERED:
         return False
-    return one.state is DeliveryState.FAILED or one.last_outcome is not None
+    return record.state is DeliveryState.FAILED or record.last_outcome is not None
 
 
-def _code(one: DeliveryRecord | None) -> int:
-    if one is not None and one.state is DeliveryState.DELIVERED:
+def _code(record: DeliveryRecord | None) -> int:
+    if record is not None and record.state is DeliveryState.DELIVERED:
         return 0
-    return FAILED if _failed(one) else OPEN
+    return FAILED if _failed(record) else OPEN
 
 
-def _row(to: UUID, event: UUID, one: DeliveryRecord | None) -> dict[str, Any]:
+def _row(to: UUID, event: UUID, record: DeliveryRecord | None) -> dict[str, Any]:
     row: dict[str, Any] = {"endpoint_id": str(to), "webhook_id": webhook_id(event)}
-    if one is None:
+    if record is None:
         return row | {"state": DeliveryState.PENDING.value, "last_outcome": None, "last_body": None}
-    body = None if one.last_body is None else one.last_body.decode("utf-8", "replace")
-    return row | {"state": one.state.value, "last_outcome": one.last_outcome, "last_body": body}
+    body = None if record.last_body is None else record.last_body.decode("utf-8", "replace")
+    return row | {
+        "state": record.state.value,
+        "last_outcome": record.last_outcome,
+        "last_body": body,
+    }
 
 
-def _told(to: UUID, event: UUID, one: DeliveryRecord | None, *, waited: bool) -> str:
+def _told(to: UUID, event: UUID, record: DeliveryRecord | None, *, waited: bool) -> str:
     head = f"{webhook_id(event)} to {to}: "
-    if one is not None and one.state is DeliveryState.DELIVERED:
-        return f"{head}delivered, answered {one.last_outcome} in {one.last_elapsed_ms} ms"
-    if one is not None and _failed(one):
-        said = printable((one.last_body or b"").decode("utf-8", "replace"))
-        how = f"not taken: {one.last_outcome or 'given up'}" + (f" {said}" if said else "")
+    if record is not None and record.state is DeliveryState.DELIVERED:
+        return f"{head}delivered, answered {record.last_outcome} in {record.last_elapsed_ms} ms"
+    if record is not None and _failed(record):
+        said = printable((record.last_body or b"").decode("utf-8", "replace"))
+        how = f"not taken: {record.last_outcome or 'given up'}" + (f" {said}" if said else "")
         again = "; it is tried again, see `proof webhook deliveries`"
-        return head + how + (again if one.state is DeliveryState.PENDING else "")
+        return head + how + (again if record.state is DeliveryState.PENDING else "")
     if not waited:
         return f"{head}on its way"
     return (

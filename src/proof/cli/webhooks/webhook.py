@@ -116,7 +116,7 @@ def _register_views(webhook: typer.Typer, open_installation: Opener) -> None:
                 names = await environment_names(connection, partner, env)
                 wanted = Search([*names], endpoint, state, start, limit=limit, subject=subject)
                 rows = await search_deliveries(connection, wanted)
-            return [delivery_view(*names[one.partner_environment_id], one) for one in rows]
+            return [delivery_view(*names[row.partner_environment_id], row) for row in rows]
 
         with stated_errors():
             start = _moment("--since", since)
@@ -167,7 +167,7 @@ def _register_change(webhook: typer.Typer, open_installation: Opener) -> None:
                     names = await environment_names(tx, partner, env)
                     return await endpoint_views(tx, names)
 
-            (found,) = (one for one in installation.with_database(act) if one.id == endpoint)
+            (found,) = (item for item in installation.with_database(act) if item.id == endpoint)
         if as_json:
             print_json(msgspec.to_builtins(found))
             return
@@ -211,19 +211,20 @@ def _register_replay(webhook: typer.Typer, open_installation: Opener) -> None:
             wanted = Replay(delivery, start, end, failed, endpoint)
             found = open_installation(ServerOptions(data)).with_database(act)
         if as_json:
-            pending = [msgspec.to_builtins(one) for one in found.pending]
+            pending = [msgspec.to_builtins(item) for item in found.pending]
             print_json({"replayed": found.count, "pending": pending})
             return
         out.print(f"{found.count} pending again", markup=False)
-        for one in found.pending:
+        for item in found.pending:
             out.print(
-                _pending(one, f"{partner} --env {env} --endpoint {one.endpoint_id}"), markup=False
+                _pending(item, f"{partner} --env {env} --endpoint {item.endpoint_id}"), markup=False
             )
 
 
-def _pending(one: Standing, endpoint: str) -> str:
-    next_at = "" if one.next_at is None else f", {_second(one.next_at)}"
-    return f"{one.count} at {one.endpoint_id} {_WAITING[one.waiting].format(next_at, endpoint)}"
+def _pending(standing: Standing, endpoint: str) -> str:
+    next_at = "" if standing.next_at is None else f", {_second(standing.next_at)}"
+    waiting = _WAITING[standing.waiting].format(next_at, endpoint)
+    return f"{standing.count} at {standing.endpoint_id} {waiting}"
 
 
 async def _endpoints(
@@ -235,8 +236,16 @@ async def _endpoints(
 
 def _print_endpoints(found: list[EndpointView]) -> None:
     rows = [
-        _cells(one.id, one.partner_id, one.environment, one.type, one.url, one.breaker, one.reason)
-        for one in found
+        _cells(
+            view.id,
+            view.partner_id,
+            view.environment,
+            view.type,
+            view.url,
+            view.breaker,
+            view.reason,
+        )
+        for view in found
     ]
     print_columns(("id", "partner", "environment", "type", "URL", "breaker", "reason"), rows)
 
@@ -247,18 +256,18 @@ def _print_deliveries(found: list[DeliveryView]) -> None:
     )  # fmt: skip
     rows = [
         [
-            *_cells(one.id, one.partner_id, one.environment, one.type, one.subject),
-            _second(one.happened_at),
-            *_cells(one.state, one.attempts, one.last_outcome, one.last_body),
+            *_cells(view.id, view.partner_id, view.environment, view.type, view.subject),
+            _second(view.happened_at),
+            *_cells(view.state, view.attempts, view.last_outcome, view.last_body),
         ]
-        for one in found
+        for view in found
     ]
     print_columns(titles, rows)
 
 
 def _cells(*values: Any) -> list[str]:
     """Without anything a terminal would obey: much of it is a receiver's words."""
-    return ["" if one is None else printable(str(one)) for one in values]
+    return ["" if value is None else printable(str(value)) for value in values]
 
 
 def _second(moment: datetime) -> str:

@@ -147,8 +147,8 @@ def _terms(row: Any) -> SessionTerms:
             for currency, network, address in json.loads(row["wallets"] or "[]")
         },
         amounts={
-            (one["currency"], one["network"]): (_bound(one["minimum"]), _bound(one["maximum"]))
-            for one in json.loads(row["amounts"])
+            (load["currency"], load["network"]): (_bound(load["minimum"]), _bound(load["maximum"]))
+            for load in json.loads(row["amounts"])
         },
         type=config.get("type", "buy"),
         shown_currencies=tuple(config.get("currencies", ())),

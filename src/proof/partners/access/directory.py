@@ -117,7 +117,7 @@ class Directory:
             self._credentials = _by_key_id(await credentials.all_credentials(connection))
             # After them: what ends in between is in both, not in neither.
             ended = await credentials.ended_credentials(connection)
-            self._ended = {one.key_id: one for one in ended}
+            self._ended = {credential.key_id: credential for credential in ended}
             self._widget_ids = await widget_ids(connection)
             self._version = version
 

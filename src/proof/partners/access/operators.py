@@ -271,7 +271,9 @@ class Operators:
                     operators = await list_operators(connection)
             except UnavailableError as error:
                 raise DirectoryStaleError("credentials cannot be checked at the moment") from error
-            self._known = {one.key_id: (one, Allowlist(one.networks)) for one in operators}
+            self._known = {
+                operator.key_id: (operator, Allowlist(operator.networks)) for operator in operators
+            }
             self._read_at = started
 
 

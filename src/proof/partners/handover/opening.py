@@ -59,8 +59,10 @@ def tokens_of(secrets: PartnerCredentials) -> str:
     """What is put behind a link, as JSON."""
     parts = {}
     for environment in Environment:
-        one: EnvironmentCredentials = getattr(secrets, environment)
-        parts[str(environment)] = Tokens(client_token=one.client_token, api_key=one.api_key)
+        credentials: EnvironmentCredentials = getattr(secrets, environment)
+        parts[str(environment)] = Tokens(
+            client_token=credentials.client_token, api_key=credentials.api_key
+        )
     return msgspec.json.encode(SealedTokens(**parts)).decode()
 
 
@@ -80,7 +82,7 @@ async def open_sheet(
     tokens = msgspec.json.decode(link.secrets, type=SealedTokens)
     record = await find_partner(tx, webhooks, link.partner_id)
     listed = await list_credentials(tx, link.partner_id, now)
-    ended = {one.key_id for one in listed if one.state in {"revoked", "expired"}}
+    ended = {info.key_id for info in listed if info.state in {"revoked", "expired"}}
     parts = {
         str(each): await _credentials(tx, vault, record, each, urls, getattr(tokens, each), ended)
         for each in Environment

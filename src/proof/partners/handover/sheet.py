@@ -45,14 +45,14 @@ class PartnerCredentials(Struct, frozen=True, kw_only=True):
 def credentials(onboarded: OnboardedPartner, urls: Mapping[Environment, str]) -> PartnerCredentials:
     """The document; `urls` are the base URLs."""
     parts = {
-        str(one.environment): EnvironmentCredentials(
-            base_url=urls[one.environment],
-            client_token=one.client_token,
-            api_key=one.api_key,
-            widget_id=one.widget_id,
-            webhook_secret=one.webhook_secret,
+        str(environment.environment): EnvironmentCredentials(
+            base_url=urls[environment.environment],
+            client_token=environment.client_token,
+            api_key=environment.api_key,
+            widget_id=environment.widget_id,
+            webhook_secret=environment.webhook_secret,
         )
-        for one in onboarded.environments
+        for environment in onboarded.environments
     }
     return PartnerCredentials(partner_id=onboarded.partner_id, **parts)
 
@@ -109,7 +109,7 @@ def _environment(
     if lacks:
         yield from ("", "Not ready yet:", "")
         # What follows is for the operator, who knows the commands.
-        yield from (f"- {_escaped(one.partition(';')[0])}" for one in lacks)
+        yield from (f"- {_escaped(lack.partition(';')[0])}" for lack in lacks)
 
 
 def _calls(urls: Mapping[Environment, str]) -> Iterator[str]:

@@ -113,8 +113,8 @@ async def rotate_webhook_secret(
     await record(tx, actor, "webhook_secret.rotate", partner_id, after=after)
     live = await _live(tx, owner)
     # With no grace the others may end a moment from now by the database's clock.
-    new = next(one for one in live if one.id == secret_id)
-    old = tuple(one for one in live if one.id != secret_id and grace)
+    new = next(secret for secret in live if secret.id == secret_id)
+    old = tuple(secret for secret in live if secret.id != secret_id and grace)
     return WebhookSecret(new.id, new.created_at, None, text), *old
 
 
@@ -134,12 +134,12 @@ async def show_webhook_secrets(
     """
     owner = await environment_id(tx, partner_id, environment)
     live = await _live(tx, owner)
-    after = {"environment": str(environment), "ids": [str(one.id) for one in live]}
+    after = {"environment": str(environment), "ids": [str(secret.id) for secret in live]}
     await record(tx, actor, "webhook_secret.show", partner_id, after=after)
     texts = [webhook_secret_text(raw) for raw in await webhook_secrets(tx, vault, owner)]
     return [
-        WebhookSecret(one.id, one.created_at, one.ends_at, text)
-        for one, text in zip(live, texts, strict=True)
+        WebhookSecret(item.id, item.created_at, item.ends_at, text)
+        for item, text in zip(live, texts, strict=True)
     ]
 
 

@@ -120,7 +120,8 @@ def _environment(record: EnvironmentRecord) -> list[tuple[str, Any]]:
     for name, value in msgspec.to_builtins(record).items():
         if name in {"wallets", "amounts"}:
             found += [
-                (f"{name}.{one['currency']}/{one['network']}", _without_pair(one)) for one in value
+                (f"{name}.{wallet['currency']}/{wallet['network']}", _without_pair(wallet))
+                for wallet in value
             ]
         elif isinstance(value, dict):
             found += [(f"{name}.{key}", inner) for key, inner in value.items()]
@@ -129,5 +130,5 @@ def _environment(record: EnvironmentRecord) -> list[tuple[str, Any]]:
     return found
 
 
-def _without_pair(one: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in one.items() if key not in {"currency", "network"}}
+def _without_pair(wallet: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in wallet.items() if key not in {"currency", "network"}}

@@ -189,30 +189,32 @@ def _pair(currency: str, network: str) -> ChainNetwork:
 def _amounts(ranges: Sequence[AmountRange]) -> tuple[AmountRange, ...]:
     _short("amounts", ranges)
     found: dict[tuple[str, str], AmountRange] = {}
-    for position, one in enumerate(ranges):
+    for position, item in enumerate(ranges):
         with field(f"amounts[{position}]"):
-            _pair(one.currency, one.network)
-            if (one.currency, one.network) in found:
-                raise InvalidInputError(f"{one.currency} on {one.network} is named twice")
-            found[one.currency, one.network] = _range(one)
+            _pair(item.currency, item.network)
+            if (item.currency, item.network) in found:
+                raise InvalidInputError(f"{item.currency} on {item.network} is named twice")
+            found[item.currency, item.network] = _range(item)
     return tuple(found[key] for key in sorted(found))
 
 
-def _range(one: AmountRange) -> AmountRange:
+def _range(item: AmountRange) -> AmountRange:
     for name in ("minimum", "maximum"):
-        text = getattr(one, name)
+        text = getattr(item, name)
         if text and not (_AMOUNT.fullmatch(text) and Decimal(text)):
             raise InvalidFieldError(name, f"{text[:_SHOWN]!r} is not an amount over zero like 12.5")
-    if one.minimum and one.maximum and Decimal(one.minimum) > Decimal(one.maximum):
+    if item.minimum and item.maximum and Decimal(item.minimum) > Decimal(item.maximum):
         raise InvalidFieldError("maximum", "it is under the minimum")
-    return one
+    return item
 
 
 def _networks(name: str, texts: Sequence[str]) -> tuple[str, ...]:
     parsed = {
         ip_network(text) for text in _each(name, texts, lambda text: str(parse_network(text)))
     }
-    ordered = sorted(parsed, key=lambda one: (one.version, int(one.network_address), one.prefixlen))
+    ordered = sorted(
+        parsed, key=lambda item: (item.version, int(item.network_address), item.prefixlen)
+    )
     return tuple(map(str, ordered))
 
 
@@ -233,11 +235,11 @@ def _short(name: str, values: Sequence[object]) -> None:
 
 def _among(name: str, wanted: Sequence[str], enabled: Sequence[str]) -> None:
     _short(name, wanted)
-    for position, one in enumerate(wanted):
-        if one not in enabled:
+    for position, item in enumerate(wanted):
+        if item not in enabled:
             known = ", ".join(enabled) or "none"
             raise InvalidFieldError(
-                f"{name}[{position}]", f"{one!r} is not enabled here; enabled: {known}"
+                f"{name}[{position}]", f"{item!r} is not enabled here; enabled: {known}"
             )
 
 

@@ -143,7 +143,10 @@ async def replace_wallets(tx: Connection, identity: int, wallets: Sequence[Walle
     await tx.executemany(
         "INSERT INTO wallets (partner_environment_id, currency, network, address, active)"
         " VALUES ($1, $2, $3, $4, $5)",
-        [(identity, one.currency, one.network, one.address, one.active) for one in wallets],
+        [
+            (identity, wallet.currency, wallet.network, wallet.address, wallet.active)
+            for wallet in wallets
+        ],
     )
 
 

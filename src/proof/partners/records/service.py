@@ -163,8 +163,8 @@ async def record_changes(
 
     Raises InvalidInputError when somebody put a credential of ours into a field.
     """
-    before = {one.field: one.before for one in changes if one.before is not None}
-    after = {one.field: one.after for one in changes if one.after is not None}
+    before = {change.field: change.before for change in changes if change.before is not None}
+    after = {change.field: change.after for change in changes if change.after is not None}
     if wide:
         after["forced"] = list(wide)
     try:

@@ -82,4 +82,6 @@ def coin_decimals(currency: str, network: ChainNetwork) -> int | None:
 
 def networks_of(currency: str) -> tuple[ChainNetwork, ...]:
     """Where the coin is."""
-    return tuple(one for one in ChainNetwork if coin_decimals(currency, one) is not None)
+    return tuple(
+        network for network in ChainNetwork if coin_decimals(currency, network) is not None
+    )

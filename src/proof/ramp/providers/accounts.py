@@ -204,17 +204,17 @@ def checked_credentials(
 
     Raises InvalidInputError that names what is missing, unknown or over LONGEST_CREDENTIAL characters.
     """
-    fields = {one.name: one for one in known}
+    fields = {field.name: field for field in known}
     if unknown := sorted(given.keys() - fields.keys()):
         raise InvalidInputError(f"{', '.join(unknown)}: the provider knows {', '.join(fields)}")
     found = {}
-    for name, one in fields.items():
-        value = given.get(name, "").strip() or one.default.get(environment, "")
-        if not value and one.generated:
+    for name, field in fields.items():
+        value = given.get(name, "").strip() or field.default.get(environment, "")
+        if not value and field.generated:
             value = secrets.token_hex(_GENERATED_BYTES)
         if not value or len(value) > LONGEST_CREDENTIAL:
             raise InvalidInputError(
-                f"{name}: 1 to {LONGEST_CREDENTIAL} characters are required ({one.about})"
+                f"{name}: 1 to {LONGEST_CREDENTIAL} characters are required ({field.about})"
             )
         found[name] = value
     return found

@@ -104,8 +104,8 @@ async def claim(tx: Connection, vault: Vault, limit: int) -> list[StoredCallback
 
 async def conclude(tx: Connection, done: Collection[CallbackResult], now: datetime) -> None:
     """Apply these no more, in the transaction that applied them."""
-    columns = [[one.id for one in done], [one.outcome for one in done]]
-    await tx.execute(_CONCLUDE, *columns, [one.transaction_id for one in done], now)
+    columns = [[result.id for result in done], [result.outcome for result in done]]
+    await tx.execute(_CONCLUDE, *columns, [result.transaction_id for result in done], now)
 
 
 async def prune(tx: Connection, before: datetime, limit: int = PRUNED_AT_ONCE) -> int:

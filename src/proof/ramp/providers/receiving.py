@@ -149,36 +149,36 @@ class CallbackReceiver:
     async def _commit(self, connection: Connection, batch: list[_Item]) -> None:
         async with connection.transaction():
             await self._store(connection, batch)
-        for one in batch:
+        for item in batch:
             # Whoever posted may have hung up.
-            if not one.done.done():
-                one.done.set_result(None)
+            if not item.done.done():
+                item.done.set_result(None)
 
     async def _store(self, tx: Connection, batch: list[_Item]) -> None:
-        verified = [one for one in batch if one.dedup_sha256 is not None]
+        verified = [item for item in batch if item.dedup_sha256 is not None]
         if verified:
             sealed = [
                 self._vault.seal(
-                    one.body, callback_identity(one.account_id, one.dedup_sha256 or b"")
+                    item.body, callback_identity(item.account_id, item.dedup_sha256 or b"")
                 )
-                for one in verified
+                for item in verified
             ]
             await tx.execute(
                 _STORE,
-                [one.account_id for one in verified],
-                [one.dedup_sha256 for one in verified],
-                [one.form for one in verified],
+                [item.account_id for item in verified],
+                [item.dedup_sha256 for item in verified],
+                [item.form for item in verified],
                 sealed,
-                [one.received_at for one in verified],
+                [item.received_at for item in verified],
             )
-        if refused := [one for one in batch if one.dedup_sha256 is None]:
+        if refused := [item for item in batch if item.dedup_sha256 is None]:
             await self._count(tx, refused)
 
     async def _count(self, tx: Connection, refused: list[_Item]) -> None:
         groups: dict[tuple[UUID, date], list[_Item]] = {}
-        for one in refused:
-            groups.setdefault((one.account_id, one.day), []).append(one)
-        accounts, days = [one for one, _ in groups], [day for _, day in groups]
+        for item in refused:
+            groups.setdefault((item.account_id, item.day), []).append(item)
+        accounts, days = [callback for callback, _ in groups], [day for _, day in groups]
         counts = [len(items) for items in groups.values()]
         kept: list[_Item] = []
         for account_id, day, total in await tx.fetch(_COUNT, accounts, days, counts):
@@ -193,8 +193,8 @@ class CallbackReceiver:
     async def _keep(self, tx: Connection, kept: list[_Item]) -> None:
         ids = [uuid4() for _ in kept]
         sealed = [
-            self._vault.seal(item.body, REFUSED_IDENTITY.format(id=one))
-            for one, item in zip(ids, kept, strict=True)
+            self._vault.seal(item.body, REFUSED_IDENTITY.format(id=identifier))
+            for identifier, item in zip(ids, kept, strict=True)
         ]
         owners = [item.account_id for item in kept]
         await tx.execute(_KEEP, ids, owners, sealed, [item.received_at for item in kept])
@@ -211,6 +211,6 @@ def _identity(adapter: TranslatesCallbacks, body: bytes) -> bytes:
 def _tell_full(account_id: UUID, day: date, told: set[tuple[UUID, date]]) -> None:
     """Once a day in each process."""
     if (account_id, day) not in told:
-        told.difference_update([one for one in told if one[1] < day])
+        told.difference_update([callback for callback in told if callback[1] < day])
         told.add((account_id, day))
         _log.warning("callbacks.refused_many", account=str(account_id), kept=KEPT_A_DAY)

@@ -62,8 +62,8 @@ class Opener:
             except Exception as error:  # noqa: BLE001 - handed to who waits
                 await self._one_by_one(batch, error)
             else:
-                for item, one in zip(batch, written, strict=True):
-                    _resolve(item, one)
+                for item, request in zip(batch, written, strict=True):
+                    _resolve(item, request)
 
     def _take(self) -> list[_Item]:
         batch: list[_Item] = []

@@ -155,7 +155,7 @@ async def insert_sessions(
     """Write of each its user, transaction, personal values, session and key, or nothing of them; `now` is
     the clock's. No two may have the same key."""
     keys = [new.key or _NO_KEY for new in sessions]
-    owned = [(new.transaction_id, one) for new in sessions for one in new.personal]
+    owned = [(new.transaction_id, value) for new in sessions for value in new.personal]
     rows = await connection.fetch(
         _OPEN,
         now,
@@ -175,9 +175,9 @@ async def insert_sessions(
         [new.init_lifetime for new in sessions],
         [new.partner_reference for new in sessions],
         [transaction_id for transaction_id, _ in owned],
-        [one.id for _, one in owned],
-        [one.kind for _, one in owned],
-        [one.sealed for _, one in owned],
+        [value.id for _, value in owned],
+        [value.kind for _, value in owned],
+        [value.sealed for _, value in owned],
     )
     return [WriteResult(row["free"], row["opened"]) for row in rows]
 

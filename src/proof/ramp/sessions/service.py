@@ -293,9 +293,9 @@ def _stored(
     )
 
 
-def _offered(shown: tuple[str, ...], one: str) -> tuple[str, ...]:
+def _offered(shown: tuple[str, ...], text: str) -> tuple[str, ...]:
     """What the widget offers, which holds the one it is opened with."""
-    return shown if one in shown else (*shown, one)
+    return shown if text in shown else (*shown, text)
 
 
 def _answer(stored: StoredParameters, address: str, token: str) -> WidgetParameters:

@@ -248,7 +248,7 @@ def _attempt(attempt: Attempt | None) -> AttemptView:
 
 
 def _test_cards() -> tuple[TestCard, ...]:
-    return tuple(TestCard(one.card, one.name) for one in cards())
+    return tuple(TestCard(card.card, card.name) for card in cards())
 
 
 def _deposit(held: WidgetSession, progress: Progress | None) -> DepositView | None:

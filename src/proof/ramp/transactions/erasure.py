@@ -53,15 +53,15 @@ async def erase_user(
         raise NotFoundError(f"{partner_id} never sent this user, or the user is erased already")
     total = ErasureCounts(0, 0, 0, 0)
     for user in named:
-        one = await _erase(tx, vault, user, partner_user_id, now)
+        erase = await _erase(tx, vault, user, partner_user_id, now)
         environment = owners[user.partner_environment_id][1].value
-        after = {"environment": environment, "transactions": one.transactions}
+        after = {"environment": environment, "transactions": erase.transactions}
         await audit.record(tx, actor, "user.erase", partner_id, after=after)
         total = ErasureCounts(
             total.users + 1,
-            total.transactions + one.transactions,
-            total.values + one.values,
-            total.callbacks + one.callbacks,
+            total.transactions + erase.transactions,
+            total.values + erase.values,
+            total.callbacks + erase.callbacks,
         )
     return total
 

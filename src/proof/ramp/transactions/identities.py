@@ -22,44 +22,48 @@ async def identities(
 ) -> dict[UUID, Identity]:
     """One for each transaction. Salts are made with the first event, and never for a user who was erased:
     the hashes are empty then. Raises SealError."""
-    opened = await personal.read_for_events(tx, vault, [one.id for one in transactions])
+    opened = await personal.read_for_events(
+        tx, vault, [transaction.id for transaction in transactions]
+    )
     made: dict[UUID, Identity] = {}
     new: list[tuple[SealedValue, int, UUID]] = []
-    for one in transactions:
-        values = opened.get(one.id, {})
+    for transaction in transactions:
+        values = opened.get(transaction.id, {})
         salts = personal.salts_of(values)
-        if salts is None and not one.erased:
+        if salts is None and not transaction.erased:
             salts, sealed = personal.new_salts(vault)
-            new.append((sealed, one.user_id, one.id))
+            new.append((sealed, transaction.user_id, transaction.id))
         address = values.get(Kind.ADDRESS, b"").decode()
-        made[one.id] = _identity(one, names[one.partner_environment_id], salts, address)
+        made[transaction.id] = _identity(
+            transaction, names[transaction.partner_environment_id], salts, address
+        )
     if new:
         await personal.save(tx, new, now)
     return made
 
 
 def _identity(
-    one: LockedTransaction, name: tuple[str, Environment], salts: Salts | None, address: str
+    transaction: LockedTransaction, name: tuple[str, Environment], salts: Salts | None, address: str
 ) -> Identity:
     person_sha256 = reference_sha256 = address_sha256 = ""
     if salts is not None:
-        person_sha256 = personal.salted_sha256(salts.partner_user_id, one.partner_user_id)
-        if one.partner_reference:
+        person_sha256 = personal.salted_sha256(salts.partner_user_id, transaction.partner_user_id)
+        if transaction.partner_reference:
             reference_sha256 = personal.salted_sha256(
-                salts.partner_reference, one.partner_reference
+                salts.partner_reference, transaction.partner_reference
             )
         if address:
             address_sha256 = personal.salted_sha256(salts.address, address)
     return Identity(
-        one.id,
-        one.partner_environment_id,
+        transaction.id,
+        transaction.partner_environment_id,
         *name,
-        one.type,
-        one.currency,
-        one.network,
-        one.created_at,
-        one.partner_user_id,
-        one.partner_reference,
+        transaction.type,
+        transaction.currency,
+        transaction.network,
+        transaction.created_at,
+        transaction.partner_user_id,
+        transaction.partner_reference,
         person_sha256,
         reference_sha256,
         address_sha256,

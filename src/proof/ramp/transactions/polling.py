@@ -42,7 +42,7 @@ async def ask_again(tx: Connection, transaction_ids: Collection[UUID], at: datet
 
 async def ask_now(tx: Connection, pairs: Sequence[tuple[UUID, int]], now: datetime) -> set[UUID]:
     """Have the provider of these (transaction, environment) asked at once; those there are."""
-    ids, owners = [one for one, _ in pairs], [owner for _, owner in pairs]
+    ids, owners = [item for item, _ in pairs], [owner for _, owner in pairs]
     return {row["id"] for row in await tx.fetch(_ASK_NOW, ids, owners, now)}
 
 

@@ -75,7 +75,7 @@ async def process(database: Database, vault: Vault, adapters: Adapters, clock: C
         async with database.transaction() as tx:
             claimed = await callbacks.claim(tx, vault, BATCH)
             if claimed:
-                await _apply(tx, vault, [_read(adapters, one) for one in claimed], clock)
+                await _apply(tx, vault, [_read(adapters, callback) for callback in claimed], clock)
     except NOT_WRITABLE:
         return await _process_apart(database, vault, adapters, clock)
     return len(claimed)
@@ -85,13 +85,15 @@ async def _process_apart(database: Database, vault: Vault, adapters: Adapters, c
     """As `process`, each by itself: what cannot be written holds up no other."""
     async with database.transaction() as tx:
         claimed = await callbacks.claim(tx, vault, BATCH)
-        for one in claimed:
-            read = _read(adapters, one)
+        for callback in claimed:
+            read = _read(adapters, callback)
             try:
                 async with tx.transaction():
                     await _apply(tx, vault, [read], clock)
             except NOT_WRITABLE:
-                _log.exception("ramp.callback_failed", callback=one.id, provider=one.provider)
+                _log.exception(
+                    "ramp.callback_failed", callback=callback.id, provider=callback.provider
+                )
                 await _give_up(tx, read, clock)
     return len(claimed)
 
@@ -114,17 +116,17 @@ async def _apply(
 ) -> None:
     now = clock.now()
     heard, statements = [], []
-    for one in read:
-        if one.observation is not None and not one.to_confirm:
-            heard.append(one)
-            owner = one.callback.partner_environment_id
-            statements.append(Statement(one.observation, owner))
+    for callback in read:
+        if callback.observation is not None and not callback.to_confirm:
+            heard.append(callback)
+            owner = callback.callback.partner_environment_id
+            statements.append(Statement(callback.observation, owner))
     outcomes = await observe_all(tx, vault, statements, now) if statements else []
-    done = [_applied(one, outcome) for one, outcome in zip(heard, outcomes, strict=True)]
-    done += [_not_read(one) for one in read if one.observation is None]
-    done += await _to_confirm(tx, [one for one in read if one.to_confirm], clock)
+    done = [_applied(callback, outcome) for callback, outcome in zip(heard, outcomes, strict=True)]
+    done += [_not_read(callback) for callback in read if callback.observation is None]
+    done += await _to_confirm(tx, [callback for callback in read if callback.to_confirm], clock)
     await callbacks.conclude(tx, done, now)
-    about = {one.transaction_id for one in done if one.transaction_id is not None}
+    about = {applied.transaction_id for applied in done if applied.transaction_id is not None}
     if gone := await erased_among(tx, about):
         await callbacks.forget(tx, gone)
 
@@ -134,16 +136,16 @@ async def _to_confirm(
 ) -> list[CallbackResult]:
     """Have the provider asked at once whether it is so."""
     pairs = [
-        (one.observation.merchant_transaction_id, one.callback.partner_environment_id)
-        for one in read
-        if one.observation is not None
+        (callback.observation.merchant_transaction_id, callback.callback.partner_environment_id)
+        for callback in read
+        if callback.observation is not None
     ]
     if not pairs:
         return []
     known = await polling.ask_now(tx, pairs, clock.now())
     return [
-        _concluded(one, "to be confirmed", transaction_id in known)
-        for one, (transaction_id, _) in zip(read, pairs, strict=True)
+        _concluded(callback, "to be confirmed", transaction_id in known)
+        for callback, (transaction_id, _) in zip(read, pairs, strict=True)
     ]
 
 
@@ -163,17 +165,19 @@ def _read(adapters: Adapters, callback: StoredCallback) -> _ParsedCallback:
     return _ParsedCallback(callback, observation, to_confirm=confirms)
 
 
-def _applied(one: _ParsedCallback, outcome: ObservationResult) -> CallbackResult:
+def _applied(callback: _ParsedCallback, outcome: ObservationResult) -> CallbackResult:
     words = [*outcome.statuses, *([outcome.alert] if outcome.alert else [])]
-    return _concluded(one, " ".join(words) or "nothing new", outcome.known)
+    return _concluded(callback, " ".join(words) or "nothing new", outcome.known)
 
 
-def _not_read(one: _ParsedCallback) -> CallbackResult:
-    return CallbackResult(one.callback.id, "not understood")
+def _not_read(callback: _ParsedCallback) -> CallbackResult:
+    return CallbackResult(callback.callback.id, "not understood")
 
 
-def _concluded(one: _ParsedCallback, outcome: str, known: bool) -> CallbackResult:
-    about: UUID | None = one.observation.merchant_transaction_id if one.observation else None
+def _concluded(callback: _ParsedCallback, outcome: str, known: bool) -> CallbackResult:
+    about: UUID | None = (
+        callback.observation.merchant_transaction_id if callback.observation else None
+    )
     if not known:
-        return CallbackResult(one.callback.id, "no such transaction")
-    return CallbackResult(one.callback.id, outcome, about)
+        return CallbackResult(callback.callback.id, "no such transaction")
+    return CallbackResult(callback.callback.id, outcome, about)

@@ -140,12 +140,12 @@ async def write_moves(
 ) -> Sequence[UUID]:
     """Bring each transaction from the status it was locked at to its new state, in one guarded statement;
     the ids moved. The third value is the SHA-256 of the newest event's record."""
-    pairs = [(one, each) for one in Status for each in _reachable(one)]
+    pairs = [(status, each) for status in Status for each in _reachable(status)]
     finals = [final for _, final, _ in moves]
     rows = await tx.fetch(
         _MOVE,
-        [one.id for one, _, _ in moves],
-        [one.state.status for one, _, _ in moves],
+        [status.id for status, _, _ in moves],
+        [status.state.status for status, _, _ in moves],
         [final.status for final in finals],
         [final.event_count for final in finals],
         [sha256 for _, _, sha256 in moves],
@@ -160,7 +160,7 @@ async def write_moves(
         [final.failure_reason for final in finals],
         [final.chain_transaction for final in finals],
         [final.chain_transaction_url for final in finals],
-        [one for one, _ in pairs],
+        [status for status, _ in pairs],
         [each for _, each in pairs],
     )
     return [row["id"] for row in rows]
@@ -188,10 +188,10 @@ async def keep_statements(
     """Keep what providers said, once each; (transaction, moment, words) of those that are new."""
     rows = await tx.fetch(
         _KEEP_STATEMENTS,
-        [one.merchant_transaction_id for one, _ in said],
-        [one.occurred_at for one, _ in said],
-        [one.said for one, _ in said],
-        [one.verdict for one, _ in said],
+        [status.merchant_transaction_id for status, _ in said],
+        [status.occurred_at for status, _ in said],
+        [status.said for status, _ in said],
+        [status.verdict for status, _ in said],
         [alert for _, alert in said],
         observed_at,
     )
@@ -224,8 +224,8 @@ async def clear_alert(tx: Connection, transaction_id: UUID) -> None:
 
 def _reachable(status: Status) -> set[Status]:
     reached = set(ALLOWED[status])
-    for one in ALLOWED[status]:
-        reached |= _reachable(one)
+    for item in ALLOWED[status]:
+        reached |= _reachable(item)
     return reached
 
 

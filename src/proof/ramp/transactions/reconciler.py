@@ -142,12 +142,18 @@ class Reconciler:
                 self._away[account.id] = self._clock.now() + AWAY_PAUSE
             return _Answer(asked=False)
         # An answer about anything else is not for us to apply here.
-        return _Answer([one for one in said if one.merchant_transaction_id == case.id], kyc)
+        return _Answer(
+            [observation for observation in said if observation.merchant_transaction_id == case.id],
+            kyc,
+        )
 
     async def _write(self, tx: Connection, case: Case, answer: _Answer, asked_at: datetime) -> None:
         now = self._clock.now()
         wanted_at, account_id = await polling.hold_poll(tx, case.id)
-        statements = [Statement(one, case.partner_environment_id) for one in answer.observations]
+        statements = [
+            Statement(observation, case.partner_environment_id)
+            for observation in answer.observations
+        ]
         outcomes = await observe_all(tx, self._vault, statements, now) if statements else []
         # That nothing is known here is no news: another transaction may have taught more of the user.
         if answer.kyc not in {None, KycStatus.NOT_STARTED}:

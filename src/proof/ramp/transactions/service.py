@@ -81,8 +81,10 @@ async def observe_all(
     `now` is the clock's own time; a sandbox's offset is added here. What is new is kept, whether it moved
     anything or not. Raises SealError.
     """
-    locked = await queries.lock(tx, {one.observation.merchant_transaction_id for one in statements})
-    changes = {name: _Change(one, one.state) for name, one in locked.items()}
+    locked = await queries.lock(
+        tx, {item.observation.merchant_transaction_id for item in statements}
+    )
+    changes = {name: _Change(item, item.state) for name, item in locked.items()}
     outcomes = [_apply(changes, statement, now) for statement in statements]
     heard = [
         (statement.observation, outcome.alert)
@@ -90,10 +92,10 @@ async def observe_all(
         if outcome.known
     ]
     if heard:
-        spoken_of = {one.merchant_transaction_id for one, _ in heard}
+        spoken_of = {item.merchant_transaction_id for item, _ in heard}
         await _write(tx, vault, [changes[each] for each in sorted(spoken_of)], now)
         await _keep(tx, heard, now)
-        await _show_deposits(tx, changes, [one for one, _ in heard if one.awaits_deposit], now)
+        await _show_deposits(tx, changes, [item for item, _ in heard if item.awaits_deposit], now)
     return outcomes
 
 
@@ -247,13 +249,16 @@ async def _keep(
     """Keep what was said; what was said before alerts nobody again."""
     # One row of each, since a statement cannot insert the same key twice.
     said = {
-        (one.merchant_transaction_id, one.occurred_at, one.said): (one, alert)
-        for one, alert in heard
+        (statement.merchant_transaction_id, statement.occurred_at, statement.said): (
+            statement,
+            alert,
+        )
+        for statement, alert in heard
     }
     new = await queries.keep_statements(tx, list(said.values()), now)
     alerts = {
-        one.merchant_transaction_id: alert
-        for key, (one, alert) in said.items()
+        statement.merchant_transaction_id: alert
+        for key, (statement, alert) in said.items()
         if alert is not None and key in new
     }
     await raise_alerts(tx, alerts, now)
@@ -264,9 +269,9 @@ async def _show_deposits(
 ) -> None:
     # The provider's time is the clock's own, the window is in the environment's.
     shown = {
-        one.merchant_transaction_id: min(one.occurred_at, now)
-        + changes[one.merchant_transaction_id].locked.offset
-        for one in sorted(heard, key=lambda one: one.occurred_at, reverse=True)
+        observation.merchant_transaction_id: min(observation.occurred_at, now)
+        + changes[observation.merchant_transaction_id].locked.offset
+        for observation in sorted(heard, key=lambda statement: statement.occurred_at, reverse=True)
     }
     if shown:
         await queries.show_deposits(tx, shown)

@@ -152,7 +152,7 @@ class Reader:
 
     def begin(self, present: Update) -> None:
         """The present state comes first, and of what came in the meantime only what is newer."""
-        newer = [one for one in self._waiting if one.sequence > present.sequence]
+        newer = [update for update in self._waiting if update.sequence > present.sequence]
         self._waiting = [present, *newer]
         self._known = max(self._known, present.sequence)
         self._wake()
@@ -225,13 +225,13 @@ class Updates:
 
     async def _changed(self, subjects: Collection[str] | None) -> None:
         known = self._readers if subjects is None else subjects
-        wanted = iter([one for one in known if one in self._readers])
+        wanted = iter([update for update in known if update in self._readers])
         while some := list(islice(wanted, _READ_AT_ONCE)):
             await self._hand_on(some)
 
     async def _hand_on(self, wanted: Sequence[str]) -> None:
         known = [
-            min((one.known for one in self._readers.get(each, ())), default=0) for each in wanted
+            min((item.known for item in self._readers.get(each, ())), default=0) for each in wanted
         ]
         async with self._database.connection() as connection:
             rows = await connection.fetch(_NEWER, list(map(UUID, wanted)), known)

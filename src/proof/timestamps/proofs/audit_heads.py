@@ -123,7 +123,9 @@ async def verify_log(
         async for digests in _submitted(connection):
             heads += len(digests)
             lost = await audit_chain.not_in_chain(connection, digests)
-            findings += [f"the head {one.hex()} was submitted; the chain lacks it" for one in lost]
+            findings += [
+                f"the head {head.hex()} was submitted; the chain lacks it" for head in lost
+            ]
         held: list[SavedHead] = []
         for raw in saved:
             try:

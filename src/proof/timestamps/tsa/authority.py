@@ -75,7 +75,7 @@ def load_authority(chain_pem: bytes, key_pem: bytes, policy: str, accuracy_ms: i
     if _public_bytes(signer.public_key()) != _public_bytes(key.public_key()):
         raise AuthorityError("the time-stamping key is not the one the first certificate names")
     _require_purpose(signer)
-    encoded = tuple(one.public_bytes(serialization.Encoding.DER) for one in chain)
+    encoded = tuple(certificate.public_bytes(serialization.Encoding.DER) for certificate in chain)
     return Authority(
         key,
         encoded,

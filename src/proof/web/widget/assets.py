@@ -63,11 +63,11 @@ def release() -> str:
 
 
 def _walk(folder: Traversable, prefix: str) -> Iterator[tuple[str, Asset]]:
-    for one in folder.iterdir():
-        if one.is_dir():
-            yield from _walk(one, f"{prefix}{one.name}/")
-        elif _extension(one.name) in _KINDS:
-            yield prefix + one.name, _asset(one)
+    for path in folder.iterdir():
+        if path.is_dir():
+            yield from _walk(path, f"{prefix}{path.name}/")
+        elif _extension(path.name) in _KINDS:
+            yield prefix + path.name, _asset(path)
 
 
 def _asset(file: Traversable) -> Asset:

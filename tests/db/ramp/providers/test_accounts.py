@@ -89,7 +89,7 @@ def test_a_sandbox_gets_the_simulator_once_whoever_asks_at_once(scene: Scene) ->
         return await asyncio.gather(*(read() for _ in range(8)))
 
     found = scene.run(all_at_once())
-    assert len({one.id for one in found}) == 1
+    assert len({item.id for item in found}) == 1
     assert found[0].provider == "sandbox"
     assert len(found[0].credentials["sign_key"]) == 64
 
@@ -124,7 +124,7 @@ def test_credentials_are_sealed_and_in_no_entry_or_representation(scene: Scene) 
 
     remove(scene, PRODUCTION)
     newest = scene.run(entries())[:2]
-    assert [one.action for one in newest] == ["provider.remove", "provider.add"]
+    assert [item.action for item in newest] == ["provider.remove", "provider.add"]
     assert newest[1].after["id"] == str(added)
     assert not [secret for secret in GIVEN.values() if secret in str(newest)]
     assert not [secret for secret in GIVEN.values() if secret in repr(of(scene, SANDBOX))]
@@ -141,8 +141,11 @@ def test_accounts_are_listed_with_those_removed(scene: Scene) -> None:
             return await list_accounts(connection, [owner])
 
     found = scene.run(listed())
-    assert [(one.id, one.removed_at is None) for one in found] == [(first, False), (second, True)]
-    assert {(one.partner_id, one.unverified) for one in found} == {(scene.partner.partner_id, 0)}
+    assert [(item.id, item.removed_at is None) for item in found] == [
+        (first, False),
+        (second, True),
+    ]
+    assert {(item.partner_id, item.unverified) for item in found} == {(scene.partner.partner_id, 0)}
 
 
 def test_an_account_or_partner_that_there_is_not(scene: Scene) -> None:

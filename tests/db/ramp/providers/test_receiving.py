@@ -97,7 +97,7 @@ def test_a_signed_callback_is_stored_as_it_came(scene: Scene, account: UUID) -> 
     async def claimed() -> list[bytes]:
         at = scene.stage.platform
         async with at.database.transaction() as tx:
-            return [one.body for one in await claim(tx, at.vault, 1_000)]
+            return [item.body for item in await claim(tx, at.vault, 1_000)]
 
     assert body in scene.run(claimed())
 
@@ -109,8 +109,8 @@ def test_white_space_that_no_signature_covers_makes_no_second_callback(
     signed = b"".join(body.split())
     spaced_id = body.replace(b'"id":"', b'"id":" ').replace(b'"id": "', b'"id": " ')
     nonsense = body.replace(b'"status', b'"sta tus')
-    for one in (body, spaced_id, nonsense, nonsense.replace(b"sta tus", b"st atus")):
-        assert post(scene, account, one, signed).status == 200
+    for item in (body, spaced_id, nonsense, nonsense.replace(b"sta tus", b"st atus")):
+        assert post(scene, account, item, signed).status == 200
     # What it says, and what says nothing.
     assert len(stored(scene, account)) == 2
 
@@ -126,7 +126,7 @@ def test_what_was_said_before_is_acknowledged_and_not_stored_again(
 ) -> None:
     name = uuid4()
     bodies = [body_of(name), body_of(name), body_of(name, fiat_amount="1.00")]
-    assert [post(scene, account, one).status for one in bodies] == [200] * 3
+    assert [post(scene, account, body).status for body in bodies] == [200] * 3
     assert len(stored(scene, account)) == 1
     assert post(scene, account, body_of(name, "cancelled")).status == 200
     assert len(stored(scene, account)) == 2
@@ -141,9 +141,10 @@ def test_hundreds_at_once_with_their_duplicates_are_each_stored_once(
     async def all_at_once() -> list[int]:
         call = scene.stage.platform.call
         answers = [
-            call("POST", target, one, headers=[("x-signature", signature(one))]) for one in bodies
+            call("POST", target, body, headers=[("x-signature", signature(body))])
+            for body in bodies
         ]
-        return [one.status for one in await asyncio.gather(*answers)]
+        return [item.status for item in await asyncio.gather(*answers)]
 
     assert set(scene.run(all_at_once())) == {200}
     assert len(stored(scene, account)) == 300
@@ -160,8 +161,8 @@ async def one_batch(scene: Scene, *posts: tuple[UUID, bytes, bytes]) -> None:
         tasks.append(asyncio.create_task(receiver.receive(*how)))
         await until(lambda: len(receiver._lanes._queue) == len(tasks))
     receiver.start()
-    for one in await asyncio.gather(*tasks, return_exceptions=True):
-        assert one is None or isinstance(one, CallbackRefusedError)
+    for item in await asyncio.gather(*tasks, return_exceptions=True):
+        assert item is None or isinstance(item, CallbackRefusedError)
     await receiver.close()
 
 
@@ -218,7 +219,7 @@ def test_refused_callbacks_of_a_batch_are_counted_in_the_order_of_their_accounts
             )
 
     scene.run(posted())
-    assert [count(scene, "unverified", one) for one in (low, high)] == [1, 1]
+    assert [count(scene, "unverified", item) for item in (low, high)] == [1, 1]
 
 
 def test_a_signed_body_that_makes_no_sense_is_stored_too(scene: Scene, account: UUID) -> None:
@@ -240,7 +241,7 @@ def test_a_stranger_is_refused_counted_and_kept_up_to_a_limit(scene: Scene, acco
         answers = await asyncio.gather(
             *(call("POST", target, b"%d" % each * 100) for each in range(5 * KEPT_A_DAY // 2))
         )
-        return {one.status for one in answers}
+        return {item.status for item in answers}
 
     assert scene.run(flood()) == {400}
     assert scene.run(flood()) == {400}
@@ -264,7 +265,7 @@ def test_an_account_that_there_is_not_is_not_found_and_nothing_is_kept(
         post(scene, account, body, prefix="/sandbox"),
         scene.run(scene.stage.platform.call("POST", "/providers/mercuryo/nonsense/callback", body)),
     ]
-    assert {(one.status, one.json["code"]) for one in answers} == {(404, "not_found")}
+    assert {(answer.status, answer.json["code"]) for answer in answers} == {(404, "not_found")}
     assert stored(scene, account) == []
     assert count(scene, "unverified", unknown) == count(scene, "unverified", account) == 0
 

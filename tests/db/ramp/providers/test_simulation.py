@@ -20,11 +20,11 @@ DAY_S = 24 * 3600
 
 
 def every_case() -> Iterator[tuple[TransactionType, Name, Status]]:
-    for one in OUTCOMES:
+    for outcome in OUTCOMES:
         for kind in TransactionType:
-            if kind in one.types:
-                sold = (kind, one.name) == (TransactionType.SELL, Name.DELIVERY_FAILED)
-                yield kind, one.name, Status.FAILED if sold else one.ends
+            if kind in outcome.types:
+                sold = (kind, outcome.name) == (TransactionType.SELL, Name.DELIVERY_FAILED)
+                yield kind, outcome.name, Status.FAILED if sold else outcome.ends
 
 
 def path_to(end: Status) -> list[str]:
@@ -208,8 +208,8 @@ def test_the_largest_amount_comes_to_its_end(scene: Scene, outcome: Name) -> Non
 
 def test_an_operation_that_cannot_be_read_holds_up_no_other(scene: Scene) -> None:
     broken = [scene.transaction() for _ in range(BATCH)]
-    for one in broken:
-        scene.simulate(one, Name.SUCCESS)
+    for transaction in broken:
+        scene.simulate(transaction, Name.SUCCESS)
     at = scene.stage.platform
     query = "UPDATE simulated_operations SET state = '{}' WHERE transaction_id = ANY($1)"
     scene.run(at.fetch(query, broken))

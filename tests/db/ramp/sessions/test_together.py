@@ -84,7 +84,9 @@ async def site(platform: Platform) -> Site:
 
 
 async def written(opener: Opener, *sessions: NewSession) -> list[Any]:
-    return await asyncio.gather(*(opener.write(one) for one in sessions), return_exceptions=True)
+    return await asyncio.gather(
+        *(opener.write(session) for session in sessions), return_exceptions=True
+    )
 
 
 def test_more_than_a_batch_of_few_users(run: Run, platform: Platform) -> None:
@@ -92,8 +94,8 @@ def test_more_than_a_batch_of_few_users(run: Run, platform: Platform) -> None:
         at = await site(platform)
         sessions = [at.new(f"user-{number % 7}") for number in range(3 * MAX_BATCH)]
         assert set(await written(at.opener, *sessions)) == {OPENED}
-        for one in sessions[:: MAX_BATCH // 2]:
-            assert await at.whole(one.transaction_id) == (1, 1, 1)
+        for session in sessions[:: MAX_BATCH // 2]:
+            assert await at.whole(session.transaction_id) == (1, 1, 1)
         (row,) = await platform.fetch(
             "SELECT count(*) AS users, (SELECT count(*) FROM ramp_transactions) AS transactions"
             " FROM ramp_users WHERE partner_user_id LIKE 'user-%'"
@@ -148,7 +150,7 @@ def test_a_lost_database_is_told_to_everybody_who_waits(run: Run, platform: Plat
         at = await site(platform)
         opener = Opener(Lost(cast("Any", None), {}), platform.clock)
         done = await written(opener, at.new("a"), at.new("b"))
-        assert [type(one) for one in done] == [DatabaseUnavailableError] * 2
+        assert [type(item) for item in done] == [DatabaseUnavailableError] * 2
 
     run(scene())
 

@@ -59,7 +59,7 @@ def test_what_is_open_there_becomes_due_and_nothing_else(
 ) -> None:
     later = START + timedelta(hours=1)
     theirs, ours = (
-        run(make_transaction(database, vault, one, at=later)) for one in (owner, sandbox)
+        run(make_transaction(database, vault, item, at=later)) for item in (owner, sandbox)
     )
     run(advance(database, sandbox, 1))
     assert run(row_of(database, ours))["next_poll_at"] == START

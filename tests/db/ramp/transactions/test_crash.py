@@ -60,7 +60,9 @@ async def recovered(database: Database, vault: Vault, unused: UUID) -> None:
     async def done() -> bool:
         await process(database, vault, them, after)
         await Reconciler(database, vault, them, after).step()
-        waiting = [one for one in await callbacks(database) if one["processed_at"] is None]
+        waiting = [
+            callback for callback in await callbacks(database) if callback["processed_at"] is None
+        ]
         return not waiting and (await row_of(database, unused))["status"] != "pending"
 
     await until(done)

@@ -199,7 +199,9 @@ def test_others_are_left_alone(
 ) -> None:
     """The same id with another partner, and another user of the same one."""
     other = run(onboard(database, vault, "Other"))
-    theirs, other_sandbox = (one.partner_environment_id for one in other.environments)
+    theirs, other_sandbox = (
+        environment.partner_environment_id for environment in other.environments
+    )
     run(make_transaction(database, vault, theirs, at=START))
     run(make_transaction(database, vault, sandbox, user="someone-else", at=START))
     run(call_back(database, vault, other_sandbox, UUID(int=1), "payment captured", extra=EMAIL))
@@ -216,7 +218,7 @@ def test_a_user_who_comes_back_begins_anew(
     made = run(make_transaction(database, vault, sandbox, at=START))
     erase(run, database, vault, partner.partner_id)
     again = run(make_transaction(database, vault, sandbox, at=START))
-    first, second = (run(row_of(database, one))["user_id"] for one in (made, again))
+    first, second = (run(row_of(database, item))["user_id"] for item in (made, again))
     assert first != second
 
 
@@ -238,8 +240,8 @@ def test_client_ips_and_bodies_go_with_age_and_nothing_else(
 
     clock.turn(days=90)
     run(prune(database, clock, *kept))
-    [one] = run(callbacks(database))
-    assert (one["sealed"], one["outcome"], one["transaction_id"]) == (None, "processing", made)
+    [item] = run(callbacks(database))
+    assert (item["sealed"], item["outcome"], item["transaction_id"]) == (None, "processing", made)
     found = everywhere()
     assert found.holding(EMAIL) == found.holding(ADDRESS) == {"ramp_personal, opened"}
 

@@ -35,8 +35,8 @@ def test_callbacks_of_both_legs_complete_a_buy(
     assert row["provider_reference"] == f"op-{made}"
     assert statuses(run(published_of(database, made))) == ["processing", "completed"]
     done = run(callbacks(database))
-    assert [one["outcome"] for one in done] == ["processing", "nothing new", "completed"]
-    assert {one["transaction_id"] for one in done} == {made}
+    assert [item["outcome"] for item in done] == ["processing", "nothing new", "completed"]
+    assert {item["transaction_id"] for item in done} == {made}
 
 
 def test_out_of_order_and_twice_makes_the_same_two_events(
@@ -55,16 +55,16 @@ def test_many_workers_apply_each_callback_once(
     run: Run[Any], database: Database, vault: Vault, sandbox: int
 ) -> None:
     made = [run(make_transaction(database, vault, sandbox, at=START)) for _ in range(5)]
-    for one in made:
-        run(call_back(database, vault, sandbox, one, "payment captured", "delivery delivered"))
+    for item in made:
+        run(call_back(database, vault, sandbox, item, "payment captured", "delivery delivered"))
 
     async def at_once() -> int:
         how = (database, vault, providers(database), TurnedClock())
         return sum(await asyncio.gather(*(process(*how) for _ in range(4))))
 
     assert run(at_once()) == 10
-    for one in made:
-        assert statuses(run(published_of(database, one))) == ["processing", "completed"]
+    for item in made:
+        assert statuses(run(published_of(database, item))) == ["processing", "completed"]
 
 
 def test_a_partners_account_cannot_move_another_partners_transaction(
@@ -79,8 +79,8 @@ def test_a_partners_account_cannot_move_another_partners_transaction(
     run(call_back(database, vault, sandbox, made, "payment captured"))
     run(process(database, vault, providers(database), TurnedClock()))
     assert run(row_of(database, made))["status"] == "pending"
-    [one] = run(callbacks(database))
-    assert (one["outcome"], one["transaction_id"]) == ("no such transaction", None)
+    [item] = run(callbacks(database))
+    assert (item["outcome"], item["transaction_id"]) == ("no such transaction", None)
 
 
 class Awkward:
@@ -122,8 +122,8 @@ def test_a_callback_that_breaks_its_adapter_holds_up_no_other(
         run(call_back(database, vault, sandbox, made, said))
         assert run(process(database, vault, Awkward(real, fault), TurnedClock())) == 1
     done = run(callbacks(database))
-    assert [one["outcome"] for one in done] == ["not understood"] * 2
-    assert all(one["sealed"] is not None for one in done)
+    assert [item["outcome"] for item in done] == ["not understood"] * 2
+    assert all(item["sealed"] is not None for item in done)
     assert run(row_of(database, made))["status"] == "pending"
 
 
@@ -157,5 +157,5 @@ def test_a_callback_that_cannot_be_written_holds_up_no_other(
     row = run(row_of(database, poisoned))
     assert (row["status"], row["alert"]) == ("pending", "not_applied")
     done = run(callbacks(database))
-    assert [one["outcome"] for one in done] == ["not applied", "processing"]
+    assert [item["outcome"] for item in done] == ["not applied", "processing"]
     assert done[0]["sealed"] is not None

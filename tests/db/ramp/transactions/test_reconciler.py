@@ -246,17 +246,17 @@ def test_a_provider_that_is_away_is_asked_about_one_and_not_waited_for_by_all(
     scene: Reconciliation,
 ) -> None:
     made = [scene.made() for _ in range(3)]
-    for one in made:
-        scene.provider.answers[one] = ProviderUnavailableError("away")
-        scene.run(scene.reconciler.poll(one))
+    for item in made:
+        scene.provider.answers[item] = ProviderUnavailableError("away")
+        scene.run(scene.reconciler.poll(item))
     assert len(scene.provider.asked) == 1
 
     scene.clock.turn(hours=25)
-    scene.provider.answers = {one: [said(one, ProviderStatus.DECLINED)] for one in made}
-    for one in made:
-        scene.run(scene.reconciler.poll(one))
+    scene.provider.answers = {item: [said(item, ProviderStatus.DECLINED)] for item in made}
+    for item in made:
+        scene.run(scene.reconciler.poll(item))
     assert len(scene.provider.asked) == 4
-    assert {scene.row(one)["status"] for one in made} == {"failed"}
+    assert {scene.row(item)["status"] for item in made} == {"failed"}
 
 
 def test_an_answer_that_cannot_be_written_is_told_once(scene: Reconciliation) -> None:

@@ -237,7 +237,7 @@ def test_a_batch_of_statements_about_one_transaction_is_applied_in_order(
         async with database.transaction() as tx:
             return await observe_all(tx, vault, statements, NOW)
 
-    assert [one.statuses for one in run(at_once())] == [
+    assert [item.statuses for item in run(at_once())] == [
         (), (Status.PROCESSING,), (), (Status.COMPLETED,)
     ]  # fmt: skip
     assert len(run(records_of(database, transaction))) == 2

@@ -83,7 +83,7 @@ class Providers(RuleBasedStateMachine):
         self.made: list[UUID] = [
             self.run(make_transaction(self.database, self.vault, self.owner)) for _ in range(2)
         ]
-        self.models = {one: Model() for one in self.made}
+        self.models = {identity: Model() for identity in self.made}
         self.moments = itertools.count(1)
 
     @rule(target=past, which=st.integers(0, 1), verdict=st.sampled_from(ProviderStatus))
@@ -109,8 +109,8 @@ class Providers(RuleBasedStateMachine):
     @rule(word=past)
     def the_same_arrives_twice_at_once(self, word: Observation) -> None:
         async def both() -> None:
-            one = (hear(self.database, self.vault, word, now=NOW) for _ in range(2))
-            await asyncio.gather(*one)
+            item = (hear(self.database, self.vault, word, now=NOW) for _ in range(2))
+            await asyncio.gather(*item)
 
         self.run(both())
         self.models[word.merchant_transaction_id].hear(word.verdict)
@@ -167,11 +167,11 @@ class Providers(RuleBasedStateMachine):
             told = [json.loads(record) for record in records]
             bodies = [json.loads(body) for body in self.run(published_of(self.database, made))]
             assert row["status"] == model.status
-            assert [one["status"] for one in told] == model.taken
-            assert [one["status"] for one in bodies] == model.taken
-            assert [one["sequence"] for one in told] == list(range(1, len(told) + 1))
+            assert [loads["status"] for loads in told] == model.taken
+            assert [item["status"] for item in bodies] == model.taken
+            assert [loads["sequence"] for loads in told] == list(range(1, len(told) + 1))
             hashes = [hashlib.sha256(record).digest() for record in records]
-            assert [one["previous_sha256"] for one in told] == ["", *(h.hex() for h in hashes)][
+            assert [loads["previous_sha256"] for loads in told] == ["", *(h.hex() for h in hashes)][
                 : len(told)
             ]
             assert row["event_sha256"] == (hashes[-1] if hashes else None)

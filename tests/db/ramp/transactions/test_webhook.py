@@ -54,14 +54,14 @@ def test_every_status_change_arrives_signed_and_numbered(
 
     with Receiver() as receiver:
         made, received = run(scene(receiver))
-        by_sequence = {one.headers["webhook-sequence"]: one for one in received}
+        by_sequence = {item.headers["webhook-sequence"]: item for item in received}
         assert sorted(by_sequence) == ["1", "2"]
         published = run(published_of(database, made))
         assert [by_sequence[number].body for number in ("1", "2")] == published
         key = base64.b64encode(SECRETS[0]).decode()
-        for one in received:
-            Webhook(key).verify(one.body, one.headers)
-            told = json.loads(one.body)
+        for item in received:
+            Webhook(key).verify(item.body, item.headers)
+            told = json.loads(item.body)
             assert set(told) == FIELDS
             assert all(isinstance(value, str) for value in told.values())
         statuses = [json.loads(by_sequence[number].body)["status"] for number in ("1", "2")]
@@ -80,4 +80,4 @@ def test_an_endpoint_of_another_purpose_gets_none(
         return await delivered(database, receiver, 1)
 
     with Receiver() as receiver:
-        assert [one.path for one in run(scene(receiver))] == ["/transactions"]
+        assert [item.path for item in run(scene(receiver))] == ["/transactions"]

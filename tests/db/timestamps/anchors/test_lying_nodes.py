@@ -56,7 +56,7 @@ class Liar:
 
     def answer(self, asked: Any) -> Any:
         if isinstance(asked, list):
-            return [self.answer(one) for one in asked]
+            return [self.answer(item) for item in asked]
         if self.refused in asked["params"]:
             error = {"code": -32000, "message": f"{self.refused} block not found"}
             return {"jsonrpc": "2.0", "id": asked["id"], "error": error}

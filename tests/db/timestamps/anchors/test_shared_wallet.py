@@ -104,23 +104,23 @@ class Purse:
             return self.lab.node.mempool()
         pool = self.lab.node.ask("txpool_content")
         return [
-            one["hash"]
+            item["hash"]
             for kind in ("pending", "queued")
             for account in pool[kind].values()
-            for one in account.values()
+            for item in account.values()
         ]
 
     def _blocks(self) -> Iterator[Any]:
         if isinstance(self.lab, BitcoinLab):
             call = self.lab.node.call
             for height in range(call("getblockcount") - 30, call("getblockcount") + 1):
-                for one in call("getblock", call("getblockhash", height), 2)["tx"]:
-                    yield [output["scriptPubKey"]["asm"] for output in one["vout"]]
+                for item in call("getblock", call("getblockhash", height), 2)["tx"]:
+                    yield [output["scriptPubKey"]["asm"] for output in item["vout"]]
             return
         ask = self.lab.node.ask
         for number in range(int(ask("eth_blockNumber"), 16) + 1):
             block = ask("eth_getBlockByNumber", hex(number), True)
-            yield [one["input"] for one in block["transactions"]]
+            yield [item["input"] for item in block["transactions"]]
 
 
 @pytest.fixture(scope="module")

@@ -71,7 +71,7 @@ SUBJECT = Subject(
 # The contract's table, line by line.
 TABLE = {
     ProviderStatus.PENDING: [
-        *(("buy", one) for one in ("new", "pending", "descriptor_failed", "failed_exchange")),
+        *(("buy", item) for item in ("new", "pending", "descriptor_failed", "failed_exchange")),
         ("buy", "order_scheduled"),
         ("deposit", "new"),
         ("deposit", "pending"),
@@ -305,8 +305,8 @@ def test_our_networks_have_names_there() -> None:
 
 def poll(mercuryo: Mercuryo) -> list[tuple[str, ProviderStatus]]:
     said = asked(lambda adapter: adapter.poll(account(mercuryo.url), SUBJECT))
-    assert {one.merchant_transaction_id for one in said} <= {NAME}
-    return [(one.said, one.verdict) for one in said]
+    assert {item.merchant_transaction_id for item in said} <= {NAME}
+    return [(item.said, item.verdict) for item in said]
 
 
 @pytest.mark.parametrize("kind", ["buy", "mobile_pay"])
@@ -328,16 +328,16 @@ def test_asking_answers_every_leg_of_every_attempt_the_oldest_first(kind: str) -
             (f"{kind}: paid", ProviderStatus.PROCESSING),
             ("withdraw: completed", ProviderStatus.COMPLETED),
         ]
-        assert asked(lambda one: one.kyc(account(mercuryo.url), SUBJECT)) is KycStatus.VERIFIED
+        assert asked(lambda item: item.kyc(account(mercuryo.url), SUBJECT)) is KycStatus.VERIFIED
 
 
 def test_a_sale_is_a_deposit_and_a_sell() -> None:
     with Mercuryo() as mercuryo:
         assert poll(mercuryo) == []
-        assert asked(lambda one: one.kyc(account(mercuryo.url), SUBJECT)) is KycStatus.NOT_STARTED
+        assert asked(lambda item: item.kyc(account(mercuryo.url), SUBJECT)) is KycStatus.NOT_STARTED
         mercuryo.transactions = [{"sell": leg("sell", "new", str(NAME)), "deposit": None}]
         assert poll(mercuryo) == [("sell: new", ProviderStatus.PENDING)]
-        assert asked(lambda one: one.kyc(account(mercuryo.url), SUBJECT)) is KycStatus.PENDING
+        assert asked(lambda item: item.kyc(account(mercuryo.url), SUBJECT)) is KycStatus.PENDING
         mercuryo.transactions[0]["deposit"] = leg("deposit", "completed", str(NAME))
         mercuryo.transactions[0]["sell"]["status"] = "succeeded"
         assert poll(mercuryo) == [
@@ -366,16 +366,16 @@ def test_its_failures_are_told_apart(fails: int | bytes, error: type[ProviderErr
         mercuryo.fails = fails
         for act in (MercuryoAdapter.poll, MercuryoAdapter.open):
             with pytest.raises(error) as raised:
-                asked(lambda one, act=act: act(one, account(mercuryo.url), SUBJECT))  # type: ignore[misc]
+                asked(lambda item, act=act: act(item, account(mercuryo.url), SUBJECT))  # type: ignore[misc]
             assert type(raised.value) is error
             assert EMAIL not in raised.value.message
 
 
 def test_nobody_there_and_a_wrong_token() -> None:
     with pytest.raises(ProviderUnavailableError):
-        asked(lambda one: one.poll(account(closed_url()), SUBJECT))
+        asked(lambda item: item.poll(account(closed_url()), SUBJECT))
     with Mercuryo() as mercuryo, pytest.raises(ProviderError) as raised:
-        asked(lambda one: one.open(account(mercuryo.url, "wrong"), SUBJECT))
+        asked(lambda item: item.open(account(mercuryo.url, "wrong"), SUBJECT))
     assert "wrong" not in raised.value.message
 
 

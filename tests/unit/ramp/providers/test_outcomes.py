@@ -19,21 +19,21 @@ BUY, SELL = TransactionType.BUY, TransactionType.SELL
 
 
 def test_every_name_has_one_line() -> None:
-    assert [one.name for one in OUTCOMES] == list(Name)
+    assert [outcome.name for outcome in OUTCOMES] == list(Name)
 
 
 def test_no_two_outcomes_share_a_card_or_an_amount() -> None:
-    assert len({one.card for one in cards()}) == len(cards()) > 5
-    assert len({one.amount for one in OUTCOMES}) == len(OUTCOMES)
+    assert len({card.card for card in cards()}) == len(cards()) > 5
+    assert len({outcome.amount for outcome in OUTCOMES}) == len(OUTCOMES)
 
 
 def test_a_card_has_a_right_check_digit_and_is_of_a_buy() -> None:
-    for one in cards():
-        digits = [int(digit) for digit in reversed(one.card.replace(" ", ""))]
+    for card in cards():
+        digits = [int(digit) for digit in reversed(card.card.replace(" ", ""))]
         doubled = [sum(divmod(2 * digit, 10)) for digit in digits[1::2]]
         assert (sum(digits[::2]) + sum(doubled)) % 10 == 0
         assert len(digits) == 16
-        assert BUY in one.types
+        assert BUY in card.types
 
 
 def test_the_text_of_the_table_has_every_line() -> None:

@@ -49,12 +49,12 @@ def paid(play: Play, attempt: UUID | None = None, outcome: Name | None = None) -
 
 
 def said(play: Play) -> list[str]:
-    return [f"{one.leg}: {one.status}" for one in play.operation.said]
+    return [f"{item.leg}: {item.status}" for item in play.operation.said]
 
 
 def verdicts(posts: list[Post]) -> list[ProviderStatus]:
-    ordered = sorted(posts, key=lambda one: one.at)
-    return [VERDICTS[one.statement.leg, one.statement.status] for one in ordered]
+    ordered = sorted(posts, key=lambda item: item.at)
+    return [VERDICTS[post.statement.leg, post.statement.status] for post in ordered]
 
 
 def scripted(kind: TransactionType, outcome: Name) -> Play:
@@ -65,16 +65,16 @@ def scripted(kind: TransactionType, outcome: Name) -> Play:
 
 
 def every_case() -> Iterator[tuple[TransactionType, Name]]:
-    for one in OUTCOMES:
-        for kind in one.types:
-            yield kind, one.name
+    for outcome in OUTCOMES:
+        for kind in outcome.types:
+            yield kind, outcome.name
 
 
 @pytest.mark.parametrize(("kind", "outcome"), sorted(every_case()))
 def test_simulating_an_outcome_ends_as_the_table_says(kind: TransactionType, outcome: Name) -> None:
     play = scripted(kind, outcome)
     end = play.operation.said[-1]
-    expected = next(one.ends for one in OUTCOMES if one.name is outcome)
+    expected = next(item.ends for item in OUTCOMES if item.name is outcome)
     if (kind, outcome) == (SELL, Name.DELIVERY_FAILED):
         expected = Status.FAILED
     assert ENDS[VERDICTS[end.leg, end.status]] is expected
@@ -87,9 +87,9 @@ def test_simulating_an_outcome_ends_as_the_table_says(kind: TransactionType, out
 def test_a_purchase_has_two_legs_in_their_order() -> None:
     play = scripted(BUY, Name.SUCCESS)
     assert said(play) == ["payment: captured", "delivery: sent", "delivery: delivered"]
-    moments = [one.at for one in play.operation.said]
+    moments = [item.at for item in play.operation.said]
     assert moments == sorted(moments)
-    assert [one.leg for one in play.operation.newest()] == [Leg.PAYMENT, Leg.DELIVERY]
+    assert [statement.leg for statement in play.operation.newest()] == [Leg.PAYMENT, Leg.DELIVERY]
 
 
 def test_a_sale_waits_for_the_deposit_and_pays_out() -> None:
@@ -132,7 +132,7 @@ def test_the_bank_asks_once_more(passed: bool, result: AttemptResult) -> None:
     play = Play(operation(outcome=Name.CHALLENGE))
     attempt = paid(play)
     paid(play)  # another attempt while the bank asks is none
-    assert [one.result for one in play.operation.attempts] == [AttemptResult.CHALLENGE]
+    assert [item.result for item in play.operation.attempts] == [AttemptResult.CHALLENGE]
     play.answer_challenge(uuid4(), passed=passed, now=NOW)
     assert play.operation.attempts[-1].result is AttemptResult.CHALLENGE
     play.answer_challenge(attempt, passed=passed, now=NOW)
@@ -202,7 +202,7 @@ def test_callbacks_get_lost_come_twice_late_or_out_of_order() -> None:
     assert scripted(BUY, Name.CALLBACK_LOST).posts == []
     assert len(scripted(BUY, Name.CALLBACK_TWICE).posts) == 2 * len(plain)
     late = scripted(BUY, Name.CALLBACK_LATE).posts
-    assert min(one.at - one.statement.at for one in late) == timedelta(minutes=10)
+    assert min(post.at - post.statement.at for post in late) == timedelta(minutes=10)
     assert verdicts(plain)[-1] is ProviderStatus.COMPLETED
     assert verdicts(scripted(BUY, Name.CALLBACKS_OUT_OF_ORDER).posts)[0] is ProviderStatus.COMPLETED
 
@@ -225,10 +225,10 @@ def test_what_a_person_began_is_not_scripted() -> None:
 
 
 def test_a_verified_user_is_asked_again_only_where_the_outcome_is_about_it() -> None:
-    for one in Name:
-        asked = one in {Name.KYC_FAILED, Name.KYC_SLOW}
+    for item in Name:
+        asked = item in {Name.KYC_FAILED, Name.KYC_SLOW}
         expected = KycStatus.NOT_STARTED if asked else KycStatus.VERIFIED
-        assert first_kyc(one, KycStatus.VERIFIED) is expected
+        assert first_kyc(item, KycStatus.VERIFIED) is expected
     assert first_kyc(Name.SUCCESS, KycStatus.FAILED) is KycStatus.NOT_STARTED
 
 
@@ -256,14 +256,16 @@ def test_no_sequence_ends_twice_or_is_paid_and_given_up(
         except ConflictError:
             assert play.operation == before
     play.run_due(now + timedelta(days=2))
-    found = [VERDICTS[one.leg, one.status] for one in play.operation.said]
-    final = [one for one in found if one in ENDS]
+    found = [VERDICTS[item.leg, item.status] for item in play.operation.said]
+    final = [item for item in found if item in ENDS]
     assert len(final) <= 1
     assert not final or found[-1] in ENDS
     assert not (ProviderStatus.CANCELLED in found and ProviderStatus.PROCESSING in found)
-    captured = [one for one in play.operation.attempts if one.result is AttemptResult.CAPTURED]
+    captured = [
+        attempt for attempt in play.operation.attempts if attempt.result is AttemptResult.CAPTURED
+    ]
     assert len(captured) <= 1
-    moments = [one.at for one in play.operation.said]
+    moments = [item.at for item in play.operation.said]
     assert moments == sorted(moments)
 
 

@@ -70,14 +70,14 @@ def test_callbacks_are_the_same_when_they_say_the_same() -> None:
         body(leg="payout"),
         body(updated_at=AT.replace(second=6)),
     )
-    assert wire.identity(body()) not in [wire.identity(one) for one in differing]
+    assert wire.identity(body()) not in [wire.identity(item) for item in differing]
 
 
 @given(st.text(), st.text())
 def test_a_status_nobody_knows_is_neither_success_nor_failure(leg: str, status: str) -> None:
     found = wire.translate(body(leg=leg, status=status))
     assert found.verdict is ProviderStatus.UNKNOWN or (leg, status) in [
-        (str(one), two) for one, two in wire.VERDICTS
+        (str(item), two) for item, two in wire.VERDICTS
     ]
 
 

@@ -47,7 +47,7 @@ def camel(name: str) -> str:
 def test_the_answer_itself_is_right_in_either_spelling() -> None:
     require_same(STORED, "an address", "a token", options())
     require_same(
-        STORED, "an address", "a token", {camel(name): one for name, one in options().items()}
+        STORED, "an address", "a token", {camel(name): option for name, option in options().items()}
     )
     require_same(STORED, "an address", "a token", {})
 

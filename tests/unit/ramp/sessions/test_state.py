@@ -13,14 +13,14 @@ ANSWERS = answerable()
 
 
 @pytest.mark.parametrize("one", ANSWERS.values(), ids=ANSWERS)
-def test_an_answer_tells_what_has_happened(one: Answerable) -> None:
-    told = facts_of(msgspec.to_builtins(one.state))
-    assert (told.allowed, told.required) == (one.facts.allowed, one.facts.required)
+def test_an_answer_tells_what_has_happened(item: Answerable) -> None:
+    told = facts_of(msgspec.to_builtins(item.state))
+    assert (told.allowed, told.required) == (item.facts.allowed, item.facts.required)
 
 
 @pytest.mark.parametrize("one", ANSWERS.values(), ids=ANSWERS)
-def test_a_step_is_what_the_facts_leave_to_do(one: Answerable) -> None:
-    state, facts = one
+def test_a_step_is_what_the_facts_leave_to_do(item: Answerable) -> None:
+    state, facts = item
     assert (state.step is WidgetStep.DONE) == bool(
         facts.required & {"complete", "cancelled", "failed"}
     )
@@ -31,7 +31,9 @@ def test_a_step_is_what_the_facts_leave_to_do(one: Answerable) -> None:
 
 
 def test_every_step_is_answered_but_the_hand_over_of_a_session_in_progress() -> None:
-    assert {one.state.step for one in ANSWERS.values()} == set(WidgetStep) - {WidgetStep.HANDOVER}
+    assert {answer.state.step for answer in ANSWERS.values()} == set(WidgetStep) - {
+        WidgetStep.HANDOVER
+    }
 
 
 @pytest.mark.parametrize("verdict", ProviderStatus)

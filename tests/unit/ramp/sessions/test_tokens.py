@@ -40,7 +40,7 @@ def test_no_derived_value_is_a_signature_or_another_use_of_the_key() -> None:
     signature = RING.sign(SessionParameters("", "", ""))
     derived = {RING.derived(NEW, b"a"), RING.derived(NEW, b"b"), RING.derived(OLD, b"a")}
     assert len(derived) == 3
-    assert all(one.hex() not in signature for one in derived)
+    assert all(item.hex() not in signature for item in derived)
     assert body_mac(RING, NEW, SESSION) != hmac.digest(b"n" * 64, SESSION, "sha256")
 
 

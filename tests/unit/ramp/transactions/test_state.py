@@ -103,7 +103,7 @@ def test_every_change_has_a_moment_of_its_own() -> None:
     behind = NOW - timedelta(hours=1)
     first = observed(NEW, BUY, said(ProviderStatus.COMPLETED), NOW)
     tick = timedelta(microseconds=1)
-    assert [one.updated_at for one in first.states] == [NOW + tick, NOW + 2 * tick]
+    assert [state.updated_at for state in first.states] == [NOW + tick, NOW + 2 * tick]
     paid = observed(NEW, BUY, said(ProviderStatus.PROCESSING), NOW).final
     # Another process's clock is behind.
     assert (
@@ -120,7 +120,7 @@ def test_a_failure_has_a_reason_and_nothing_else_does() -> None:
     assert heard(NEW, BUY, told).final.failure_reason is FailureReason.IDENTITY_REFUSED
     for verdict in (ProviderStatus.COMPLETED, ProviderStatus.CANCELLED):
         word = said(verdict, failure_reason=FailureReason.OTHER)
-        assert all(not one.failure_reason for one in heard(NEW, BUY, word).states)
+        assert all(not state.failure_reason for state in heard(NEW, BUY, word).states)
 
 
 def test_money_that_was_told_too_late_to_be_a_change_is_in_the_next() -> None:

@@ -21,7 +21,7 @@ WAYS = {(P, R), (R, C), (R, F), (P, F), (P, X)}
 
 
 def test_only_the_ways_of_the_contract_are_allowed() -> None:
-    assert {(one, each) for one, all_of in ALLOWED.items() for each in all_of} == WAYS
+    assert {(item, each) for item, all_of in ALLOWED.items() for each in all_of} == WAYS
     assert set(ALLOWED) == set(Status)
 
 

@@ -83,7 +83,7 @@ def test_the_walk_finds_identifiers_wherever_they_stand() -> None:
     great = der.object_identifier("2.25.165443921098372610475123954071862354117")
     small = der.object_identifier("1.2.840.113549.1.1.11")
     nested = der.sequence(der.tlv(der.OCTET_STRING, der.sequence(great)), der.explicit(0, small))
-    assert [max(one) for one in arcs(nested)] == [165443921098372610475123954071862354117, 113549]
+    assert [max(arc) for arc in arcs(nested)] == [165443921098372610475123954071862354117, 113549]
 
 
 def test_every_identifier_we_write_is_read_by_everybody() -> None:
@@ -91,7 +91,7 @@ def test_every_identifier_we_write_is_read_by_everybody() -> None:
     assert all(found[name] for name in ("token", "query", "certificate", "key"))
     policy = tuple(_numbers(_element(der.object_identifier(default_policy()))[1]))
     assert policy in found["token"]
-    assert max(max(one) for each in found.values() for one in each) <= MAX_ARC
+    assert max(max(item) for each in found.values() for item in each) <= MAX_ARC
 
 
 @pytest.mark.parametrize("policy", ["2.25.2147483648", "2.2147483568", "1.2.99999999999.1"])
@@ -102,7 +102,7 @@ def test_a_policy_that_some_cannot_read_is_refused(policy: str) -> None:
 
 @pytest.mark.parametrize("policy", ["2.25.2147483647", "2.2147483567", "0.4.0.2023.1.1", "1.2"])
 def test_any_other_policy_stands_in_tokens(policy: str) -> None:
-    assert all(max(one) <= MAX_ARC for _, raw in everything(policy) for one in arcs(raw))
+    assert all(max(arc) <= MAX_ARC for _, raw in everything(policy) for arc in arcs(raw))
 
 
 @pytest.mark.parametrize("policy", ["", "x", "1", "3.1", "1.40", "2.25.4294967296"])

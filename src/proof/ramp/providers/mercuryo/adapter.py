@@ -108,15 +108,15 @@ class MercuryoAdapter:
             said = [(wire.observation(kind, leg), wire.order(kind)) for kind, leg in legs]
         except CallbackRefusedError as error:
             raise ProviderAnswerError(f"Mercuryo's answer: {error.message}") from None
-        said.sort(key=lambda one: (one[0].occurred_at, one[1]))
-        return [one for one, _ in said]
+        said.sort(key=lambda item: (item[0].occurred_at, item[1]))
+        return [item for item, _ in said]
 
     async def kyc(self, account: Account, subject: Subject) -> KycStatus:
         """What its transactions tell: the API answers about a user's papers to that user alone, and takes
         no payment from one it does not accept. So a user who paid is verified and one who began is pending;
         that Mercuryo refused somebody is not seen here."""
         said = await self.poll(account, subject)
-        if any(one.verdict in _PAID for one in said):
+        if any(observation.verdict in _PAID for observation in said):
             return KycStatus.VERIFIED
         return KycStatus.PENDING if said else KycStatus.NOT_STARTED
 

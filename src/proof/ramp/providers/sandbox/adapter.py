@@ -225,8 +225,8 @@ def _observations(operation: Operation, subject: Subject) -> list[Observation]:
     name = subject.merchant_transaction_id
     try:
         return [
-            wire.observation(operations.callback(operation, name, Post(one, one.at)))
-            for one in operation.newest()
+            wire.observation(operations.callback(operation, name, Post(statement, statement.at)))
+            for statement in operation.newest()
         ]
     except CallbackRefusedError as error:
         raise RuntimeError(f"the simulator said what it does not understand: {error}") from error

@@ -207,18 +207,18 @@ async def claim_callbacks(tx: Connection, now: datetime, limit: int) -> list[Due
     """Callbacks to post, which nobody else is posting. What is claimed and not settled is due again."""
     rows = await tx.fetch(_CLAIM_POSTS, now, now + LEASE, limit)
     found = [DueCallback(*row) for row in rows]
-    return sorted(found, key=lambda one: (one.due_at, one.id))
+    return sorted(found, key=lambda item: (item.due_at, item.id))
 
 
 async def settle_callbacks(
     tx: Connection, claimed: Sequence[DueCallback], delivered: Mapping[int, bool]
 ) -> None:
     """Forget what was delivered or tried often enough, put off the others."""
-    over = [one.id for one in claimed if delivered[one.id] or one.tries > len(RETRIES_S)]
-    again = [one for one in claimed if one.id not in set(over)]
+    over = [item.id for item in claimed if delivered[item.id] or item.tries > len(RETRIES_S)]
+    again = [item for item in claimed if item.id not in set(over)]
     await tx.execute("DELETE FROM simulated_callbacks WHERE id = ANY($1::bigint[])", over)
     if again:
         await tx.executemany(
             "UPDATE simulated_callbacks SET due_at = $2, leased_until = NULL WHERE id = $1",
-            [(one.id, one.now + timedelta(seconds=RETRIES_S[one.tries - 1])) for one in again],
+            [(item.id, item.now + timedelta(seconds=RETRIES_S[item.tries - 1])) for item in again],
         )

@@ -116,7 +116,7 @@ OUTCOMES = (
 )  # fmt: skip
 
 
-_BY_NAME = {str(one.name): one for one in OUTCOMES}
+_BY_NAME = {str(outcome.name): outcome for outcome in OUTCOMES}
 
 
 def named(name: str, kind: TransactionType) -> TestOutcome:
@@ -132,31 +132,31 @@ def named(name: str, kind: TransactionType) -> TestOutcome:
 def default_outcome(kind: TransactionType, amount: Decimal, email: str | None) -> TestOutcome:
     """The outcome that the e-mail's tag names, or else the amount; success otherwise."""
     tag = (email or "").rpartition("@")[0].partition("+")[2]
-    for one in OUTCOMES:
-        if kind in one.types and one.tag == tag:
-            return one
-    for one in OUTCOMES:
-        if kind in one.types and one.amount == amount:
-            return one
+    for outcome in OUTCOMES:
+        if kind in outcome.types and outcome.tag == tag:
+            return outcome
+    for outcome in OUTCOMES:
+        if kind in outcome.types and outcome.amount == amount:
+            return outcome
     return OUTCOMES[0]
 
 
 def cards() -> tuple[TestOutcome, ...]:
     """The outcomes that a card number brings about."""
-    return tuple(one for one in OUTCOMES if one.card)
+    return tuple(outcome for outcome in OUTCOMES if outcome.card)
 
 
 def outcome_rows() -> list[tuple[str, str, str, str, str, str, str]]:
     """The table as text: name, card, amount, e-mail, types, end, description."""
     return [
         (
-            str(one.name),
-            one.card,
-            str(one.amount),
-            f"user+{one.tag}@example.com",
-            ", ".join(str(kind) for kind in TransactionType if kind in one.types),
-            str(one.ends),
-            one.description,
+            str(outcome.name),
+            outcome.card,
+            str(outcome.amount),
+            f"user+{outcome.tag}@example.com",
+            ", ".join(str(kind) for kind in TransactionType if kind in outcome.types),
+            str(outcome.ends),
+            outcome.description,
         )
-        for one in OUTCOMES
+        for outcome in OUTCOMES
     ]

@@ -88,14 +88,14 @@ class Operation(Struct, frozen=True, kw_only=True):
     @property
     def paid(self) -> bool:
         """Whether the money was captured, or the coins of a sell were received."""
-        captured = any(one.result is AttemptResult.CAPTURED for one in self.attempts)
-        return captured or any(one.status == "received" for one in self.said)
+        captured = any(attempt.result is AttemptResult.CAPTURED for attempt in self.attempts)
+        return captured or any(statement.status == "received" for statement in self.said)
 
     @property
     def end(self) -> ProviderStatus | None:
         """What was said last that is final."""
-        verdicts = [VERDICTS[one.leg, one.status] for one in self.said]
-        return next((one for one in reversed(verdicts) if one in _FINAL), None)
+        verdicts = [VERDICTS[statement.leg, statement.status] for statement in self.said]
+        return next((verdict for verdict in reversed(verdicts) if verdict in _FINAL), None)
 
     @property
     def closed(self) -> bool:
@@ -109,7 +109,7 @@ class Operation(Struct, frozen=True, kw_only=True):
 
     def newest(self) -> list[Statement]:
         """The last statement of each leg, in their order: what the provider answers when it is asked."""
-        return list({one.leg: one for one in self.said}.values())
+        return list({statement.leg: statement for statement in self.said}.values())
 
 
 class Post(Struct, frozen=True):
@@ -157,7 +157,7 @@ class Play:
     ) -> None:
         """An attempt to pay. Raises ConflictError while the identity is not verified."""
         operation = self.operation
-        known = any(one.id == attempt_id for one in operation.attempts)
+        known = any(statement.id == attempt_id for statement in operation.attempts)
         asked = bool(operation.attempts) and self._last.result is AttemptResult.CHALLENGE
         if known or asked or operation.closed or operation.kind is TransactionType.SELL:
             return
@@ -217,7 +217,7 @@ class Play:
     def run_due(self, now: datetime) -> None:
         """Take every step that is due, each at its own moment, and those that follow from them."""
         while self.operation.steps and min(step.at for step in self.operation.steps) <= now:
-            step = min(self.operation.steps, key=lambda one: one.at)
+            step = min(self.operation.steps, key=lambda statement: statement.at)
             left = list(self.operation.steps)
             left.remove(step)
             self.operation = replace(self.operation, steps=tuple(left))
@@ -255,7 +255,7 @@ class Play:
         if result is AttemptResult.CHALLENGE:
             self._say(Leg.PAYMENT, "challenge", now)
         elif result is AttemptResult.DECLINED:
-            declined = [one for one in self.operation.attempts if one.result is result]
+            declined = [attempt for attempt in self.operation.attempts if attempt.result is result]
             over = len(declined) >= ATTEMPTS
             self._say(Leg.PAYMENT, "refused" if over else "declined", now)
         else:
@@ -281,7 +281,9 @@ class Play:
     def _say(self, leg: Leg, status: str, at: datetime) -> None:
         statement = Statement(leg, status, at)
         self.operation = replace(self.operation, said=(*self.operation.said, statement))
-        self.posts += [Post(statement, one) for one in _moments(self.operation.outcome, statement)]
+        self.posts += [
+            Post(statement, moment) for moment in _moments(self.operation.outcome, statement)
+        ]
 
 
 def first_kyc(outcome: Name, known: KycStatus) -> KycStatus:

@@ -69,8 +69,8 @@ class Simulator:
         now = self._clock.now()
         async with self._database.connection() as connection:
             found = await operations.due(connection, now, BATCH)
-        for one in found:
-            await self._run_safely(one)
+        for operation in found:
+            await self._run_safely(operation)
         return len(found)
 
     async def _run_safely(self, due: DueOperation) -> None:
@@ -91,8 +91,8 @@ class Simulator:
         if not claimed:
             return 0
         by_account: dict[UUID, list[DueCallback]] = {}
-        for one in claimed:
-            by_account.setdefault(one.account_id, []).append(one)
+        for callback in claimed:
+            by_account.setdefault(callback.account_id, []).append(callback)
         # In order within an account: only the outcome that is about it comes in another.
         done = await asyncio.gather(*map(self._post_all, by_account.values()))
         delivered = {each: ok for results in done for each, ok in results.items()}
@@ -105,8 +105,8 @@ class Simulator:
             async with self._database.connection() as connection:
                 found = await account(connection, self._vault, callbacks[0].account_id)
         except NotFoundError:
-            return dict.fromkeys((one.id for one in callbacks), True)
-        return {one.id: await self._post_one(found, one.body) for one in callbacks}
+            return dict.fromkeys((callback.id for callback in callbacks), True)
+        return {callback.id: await self._post_one(found, callback.body) for callback in callbacks}
 
     async def _post_one(self, to: Account, body: bytes) -> bool:
         url = f"{self._base_url}/providers/{to.provider}/{to.id}/callback"

@@ -131,9 +131,9 @@ def _nibbles(key: bytes) -> bytes:
     return bytes(nibble for byte in key for nibble in (byte >> 4, byte & 15))
 
 
-def _shared(one: bytes, other: bytes) -> int:
+def _shared(raw: bytes, other: bytes) -> int:
     length = 0
-    while length < min(len(one), len(other)) and one[length] == other[length]:
+    while length < min(len(raw), len(other)) and raw[length] == other[length]:
         length += 1
     return length
 

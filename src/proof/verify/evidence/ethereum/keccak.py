@@ -43,8 +43,8 @@ def _permute(lanes: list[int]) -> None:
             moved[to] = _rotated(lanes[at] ^ theta[at % 5], offset)
         for at in range(25):
             row = at - at % 5
-            one, two = moved[row + (at + 1) % 5], moved[row + (at + 2) % 5]
-            lanes[at] = moved[at] ^ (~one & two & _MASK)
+            item, two = moved[row + (at + 1) % 5], moved[row + (at + 2) % 5]
+            lanes[at] = moved[at] ^ (~item & two & _MASK)
         lanes[0] ^= constant
 
 

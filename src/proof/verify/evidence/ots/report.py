@@ -22,14 +22,16 @@ def as_json(established: EstablishedOts, subject: Subject, exit_code: int) -> st
 
     Merkle roots are reversed, as Bitcoin's programs print them.
     """
-    attestations: list[dict[str, Any]] = [_bitcoin_facts(one) for one in established.bitcoin]
-    attestations += [
-        {"type": "pending", "uri": one.uri, "message": one.message.hex()}
-        for one in established.pending
+    attestations: list[dict[str, Any]] = [
+        _bitcoin_facts(attestation) for attestation in established.bitcoin
     ]
     attestations += [
-        {"type": "unknown", "tag": one.tag.hex(), "payload": one.payload.hex()}
-        for one in established.unknown
+        {"type": "pending", "uri": item.uri, "message": item.message.hex()}
+        for item in established.pending
+    ]
+    attestations += [
+        {"type": "unknown", "tag": attestation.tag.hex(), "payload": attestation.payload.hex()}
+        for attestation in established.unknown
     ]
     facts = {
         "result": "tied" if established.tied else "untied",
@@ -46,14 +48,14 @@ def as_json(established: EstablishedOts, subject: Subject, exit_code: int) -> st
     return json.dumps(facts, indent=2)
 
 
-def _bitcoin_facts(one: BitcoinAttestation) -> dict[str, Any]:
+def _bitcoin_facts(attestation: BitcoinAttestation) -> dict[str, Any]:
     return {
         "type": "bitcoin",
-        "height": one.height,
-        "merkleRoot": one.merkle_root[::-1].hex(),
-        "tied": one.time_s is not None,
-        "network": one.network,
-        "timestamp": None if one.time_s is None else one.time_s * 1000,
+        "height": attestation.height,
+        "merkleRoot": attestation.merkle_root[::-1].hex(),
+        "tied": attestation.time_s is not None,
+        "network": attestation.network,
+        "timestamp": None if attestation.time_s is None else attestation.time_s * 1000,
     }
 
 
@@ -66,27 +68,27 @@ def _steps(established: EstablishedOts, subject: Subject) -> list[str]:
         ),
         *map(_bitcoin_step, established.bitcoin),
         *(
-            f"--  The calendar {quoted(one.uri)} has promised an attestation."
-            for one in established.pending
+            f"--  The calendar {quoted(item.uri)} has promised an attestation."
+            for item in established.pending
         ),
         *(
-            f"--  An attestation of the unknown kind {one.tag.hex()} was kept and not checked."
-            for one in established.unknown
+            f"--  An attestation of the unknown kind {attestation.tag.hex()} was kept and not checked."
+            for attestation in established.unknown
         ),
         subject_step(subject),
     ]
 
 
-def _bitcoin_step(one: BitcoinAttestation) -> str:
-    root = one.merkle_root[::-1].hex()
-    if one.time_s is None:
+def _bitcoin_step(attestation: BitcoinAttestation) -> str:
+    root = attestation.merkle_root[::-1].hex()
+    if attestation.time_s is None:
         return (
             f"--  They lead to {root},\n             said to be the Merkle root of Bitcoin block"
-            f" {one.height}."
+            f" {attestation.height}."
         )
     return (
-        f"ok  They lead to {root},\n             the Merkle root of block {one.height} of the"
-        f" {one.network} headers you gave, of {utc_text(one.time_s * 1000)}."
+        f"ok  They lead to {root},\n             the Merkle root of block {attestation.height} of the"
+        f" {attestation.network} headers you gave, of {utc_text(attestation.time_s * 1000)}."
     )
 
 
@@ -96,8 +98,8 @@ def _sentence(established: EstablishedOts, subject: Subject) -> str:
     if established.timestamp_ms is None:
         return f"{name} is under the attestations above."
     earliest = min(
-        (one for one in established.bitcoin if one.time_s is not None),
-        key=lambda one: one.time_s or 0,
+        (attestation for attestation in established.bitcoin if attestation.time_s is not None),
+        key=lambda item: item.time_s or 0,
     )
     return (
         f"{name} existed by {utc_text(established.timestamp_ms)}, the time of block"

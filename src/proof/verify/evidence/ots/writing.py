@@ -34,8 +34,11 @@ def write_timestamp(timestamp: Timestamp) -> bytes:
     cannot express.
     """
     items = [
-        _ATTESTATION + one.tag + number_bytes(len(one.payload)) + one.payload
-        for one in sorted(timestamp.attestations, key=_order)
+        _ATTESTATION
+        + attestation.tag
+        + number_bytes(len(attestation.payload))
+        + attestation.payload
+        for attestation in sorted(timestamp.attestations, key=_order)
     ]
     for branch in sorted(timestamp.branches, key=lambda branch: branch.operations):
         written = b"".join(map(_operation_bytes, branch.operations))
@@ -45,15 +48,15 @@ def write_timestamp(timestamp: Timestamp) -> bytes:
     return b"".join(_MORE + item for item in items[:-1]) + items[-1]
 
 
-def merge(one: Timestamp, other: Timestamp) -> Timestamp:
+def merge(timestamp: Timestamp, other: Timestamp) -> Timestamp:
     """What either of two timestamps of one message says. Raises OtsMergeError for two messages."""
-    if one.message != other.message:
+    if timestamp.message != other.message:
         raise OtsMergeError("two timestamps of different messages cannot become one")
-    attestations = dict.fromkeys((*one.attestations, *other.attestations))
-    branches = list(one.branches)
+    attestations = dict.fromkeys((*timestamp.attestations, *other.attestations))
+    branches = list(timestamp.branches)
     for branch in other.branches:
-        _add(branches, branch, one.message)
-    return Timestamp(one.message, tuple(attestations), tuple(branches))
+        _add(branches, branch, timestamp.message)
+    return Timestamp(timestamp.message, tuple(attestations), tuple(branches))
 
 
 def graft(timestamp: Timestamp, addition: Timestamp) -> Timestamp:
@@ -87,8 +90,8 @@ def _timestamps(timestamp: Timestamp) -> Iterator[Timestamp]:
         waiting += [branch.end for branch in found.branches]
 
 
-def _order(one: Attestation) -> tuple[bytes, int, str, bytes]:
-    return one.tag, one.height or 0, one.uri or "", one.payload
+def _order(attestation: Attestation) -> tuple[bytes, int, str, bytes]:
+    return attestation.tag, attestation.height or 0, attestation.uri or "", attestation.payload
 
 
 def _add(branches: list[Branch], added: Branch, message: bytes) -> None:
@@ -110,9 +113,9 @@ def _rest(branch: Branch, shared: int, message: bytes) -> Timestamp:
     return Timestamp(message, (), (Branch(left, branch.end),)) if left else branch.end
 
 
-def _shared(one: tuple[Operation, ...], other: tuple[Operation, ...]) -> int:
+def _shared(item: tuple[Operation, ...], other: tuple[Operation, ...]) -> int:
     count = 0
-    for mine, theirs in zip(one, other, strict=False):
+    for mine, theirs in zip(item, other, strict=False):
         if mine != theirs:
             break
         count += 1
