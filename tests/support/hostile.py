@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from itertools import chain, repeat
 
 # What the two kernels may hold between the server's last write and the client's last read.
-BUFFERED_BYTES = 2 << 20
+BUFFERED_BYTES = 16 << 20
 _BLOCK_BYTES = 16 * 1024
 
 

@@ -12,15 +12,15 @@ from proof.ramp.types import KycStatus, Status
 ANSWERS = answerable()
 
 
-@pytest.mark.parametrize("one", ANSWERS.values(), ids=ANSWERS)
-def test_an_answer_tells_what_has_happened(item: Answerable) -> None:
-    told = facts_of(msgspec.to_builtins(item.state))
-    assert (told.allowed, told.required) == (item.facts.allowed, item.facts.required)
+@pytest.mark.parametrize("answer", ANSWERS.values(), ids=ANSWERS)
+def test_an_answer_tells_what_has_happened(answer: Answerable) -> None:
+    told = facts_of(msgspec.to_builtins(answer.state))
+    assert (told.allowed, told.required) == (answer.facts.allowed, answer.facts.required)
 
 
-@pytest.mark.parametrize("one", ANSWERS.values(), ids=ANSWERS)
-def test_a_step_is_what_the_facts_leave_to_do(item: Answerable) -> None:
-    state, facts = item
+@pytest.mark.parametrize("answer", ANSWERS.values(), ids=ANSWERS)
+def test_a_step_is_what_the_facts_leave_to_do(answer: Answerable) -> None:
+    state, facts = answer
     assert (state.step is WidgetStep.DONE) == bool(
         facts.required & {"complete", "cancelled", "failed"}
     )
