@@ -76,7 +76,13 @@ class Line:
 
 
 class Lines:
-    """All lines of one process, and whose turn it is."""
+    """What a process holds of each endpoint: deliveries in flight, and claimed ones that wait their turn.
+
+    A line that hangs or fails must not cost the others their places, so how much a line may hold follows
+    from how its endpoint does: unknown, it gets `per_endpoint`; answering, it may also keep deliveries
+    ahead and use the reserve; failing or slow, it keeps two in flight and none ahead, and all such lines
+    together a quarter of the places. A partner environment has a share of them, however many endpoints.
+    """
 
     def __init__(self, limits: Limits, policy: BreakerPolicy) -> None:
         self._limits = limits

@@ -1,4 +1,14 @@
-"""What people are told about endpoints."""
+"""Mail to the operator and the partner's contact about an endpoint that is left alone or given up.
+
+A notice is a row for each of the two, written in the statement that changed the endpoint. What is true if
+the process stops after a step:
+
+1. Claimed: its next try lies a lease ahead and counts as begun. Stop here and it is tried then.
+2. Handed to the relay. Stop here and it is sent once more when the lease ends.
+3. Ended: sent, or given up after three days of a relay that takes nothing. It is not looked at again.
+
+No transaction is open over step 2, and nothing here is waited for by a delivery.
+"""
 
 from dataclasses import dataclass
 from typing import Any

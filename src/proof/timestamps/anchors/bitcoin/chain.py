@@ -47,6 +47,8 @@ def merkle_path(txids: Sequence[bytes], index: int) -> list[bytes]:
     """The siblings from the transaction at `index`, counted from 0, up to the block's Merkle root.
 
     Hashes are in the order SHA-256 gives them. An odd last node is its own sibling.
+
+    Source: the Bitcoin developer reference, "Merkle Trees".
     """
     path: list[bytes] = []
     level = list(txids)
