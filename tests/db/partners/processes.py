@@ -44,7 +44,7 @@ class Process:
         call_class: CallClass | None = None,
     ) -> tuple[Credential, Standing | None]:
         """Pass the whole gate, with what the directory holds now."""
-        await self.directory._check(0)
+        await self.directory._poll()
         seen = ip_address(address)
         credential = await self.gate.authenticate(token, environment, seen)
         return credential, await self.gate.admit(credential, kind, seen, call_class)

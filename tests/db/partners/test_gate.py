@@ -170,7 +170,7 @@ def test_a_token_is_remembered_until_the_next_look_and_no_longer(
         await execute(
             database, "UPDATE credentials SET revoked_at = now() WHERE key_id = $1", token[11:24]
         )
-        await directory._check(0)
+        await directory._poll()
         assert directory._recent == {}
         with pytest.raises(InvalidTokenError):
             await enter(gate, token)

@@ -60,7 +60,8 @@ def test_what_is_typed_of_a_card_leaves_the_browser_in_no_form(
     card(frame, Name.DECLINED)
     pay(frame)
     expect(frame.get_by_text("The payment was declined")).to_be_visible()
-    sent = " ".join(seen)
+    # Digits of a card may be in an identifier by chance.
+    sent = re.sub(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[\w-]{40,}", "", " ".join(seen))
     for piece in ("4000", "0002", "737", "Zoe", "Quill", "12 / 34"):
         assert piece not in sent
     (paid,) = line.bodies("pay")

@@ -60,8 +60,7 @@ class Directory:
 
         Raises DirectoryStaleError when the database has not answered in time.
         """
-        if time.monotonic() - self._checked_at > TRUST_S:
-            await self._check(TRUST_S)
+        await self._check(time.monotonic() - TRUST_S)
         return self._credentials.get(key_id)
 
     def ended(self, key_id: str) -> EndedCredential | None:
@@ -73,14 +72,16 @@ class Directory:
 
         Raises DirectoryStaleError when the database has not answered in time.
         """
-        if time.monotonic() - self._checked_at > TRUST_S:
-            await self._check(TRUST_S)
+        await self._check(time.monotonic() - TRUST_S)
         return widget_id in self._widget_ids
 
     async def poll_after_miss(self) -> None:
-        """Look whether what was not found is there by now, unless somebody looked just before."""
-        if time.monotonic() - self._checked_at > MISS_POLL_S:
-            await self._check(MISS_POLL_S)
+        """Look whether what was not found is there, with all others who miss something meanwhile: whoever
+        was told of a new credential may call with it in the same moment, so a look from before does not do.
+        """
+        missed_at = time.monotonic()
+        await asyncio.sleep(self._checked_at + MISS_POLL_S - missed_at)
+        await self._check(missed_at)
 
     async def problems(self) -> list[str]:
         """Why no credential is trusted, in words; empty while they are."""
@@ -95,12 +96,15 @@ class Directory:
         await Loop("directory", self._poll, POLL_S).run()
 
     async def _poll(self) -> bool:
-        await self._check(0)
+        await self._check(time.monotonic())
         return False
 
-    async def _check(self, older_than_s: float) -> None:
+    async def _check(self, since: float) -> None:
+        """Read anew, unless what is known was read after that moment of the monotonic clock."""
+        if self._checked_at >= since:
+            return
         async with self._checking:
-            if time.monotonic() - self._checked_at <= older_than_s:
+            if self._checked_at >= since:
                 return
             started = time.monotonic()
             try:
