@@ -146,6 +146,7 @@ def heard(page: Page, name: str, times: int = 1) -> list[Any]:
     page.wait_for_function(
         "([name, times]) => calls.filter(call => call[0] === name).length >= times",
         arg=[name, times],
+        polling=100,
     )
     return calls(page, name)
 

@@ -1,6 +1,6 @@
 /** What the page shows when there is no session to show, or none to go on with. */
 
-import { h, icon } from "./dom.js";
+import { button, h, icon } from "./dom.js";
 import { done } from "./leave.js";
 
 // What may pass by itself, and is worth another try.
@@ -39,7 +39,7 @@ export class Failure {
     const { words } = this;
     const heading = h("h1", { tabindex: "-1" }, words.say(`failure.${code}`));
     const lasting = !isFinal(code) && tries >= PATIENCE;
-    const retry = h("button", { type: "button", class: "primary", onclick: again }, words.say("again"));
+    const retry = button("primary", words.say("again"), again);
     const main = h(
       "main",
       { class: "panel notice" },
