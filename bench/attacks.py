@@ -50,7 +50,7 @@ _IDLE, _IDLE_PROCESSES = 5_000, 2
 _QUEUE = """
 WITH event AS (
     INSERT INTO outbox (id, partner_environment_id, type, version, subject, body, cursor, sequence)
-    SELECT gen_random_uuid(), $1, $2, 1, 'waiting ' || n, '{}', nextval('outbox_cursor'), 1
+    SELECT gen_random_uuid(), $1, $2, 1, gen_random_uuid()::text, '{}', nextval('outbox_cursor'), 1
     FROM generate_series(1, $3::integer) n RETURNING id, cursor
 )
 INSERT INTO webhook_deliveries (event_id, event_cursor, endpoint_id, due_at, next_attempt_at)
