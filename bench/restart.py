@@ -5,24 +5,19 @@ The database is a server apart, as an operator's own would be; Proof is not rest
 """
 
 import asyncio
-import os
-import signal
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import asdict
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
-from urllib.parse import quote
 
 import asyncpg
+from tests.support.standalone import Standalone
 
 from bench.figures import Figure, Target
 from bench.flood import Answers, Flood, Flooding, digests
 from bench.installation import Served, proof
 from bench.options import Options
-from proof.db.embedded import EmbeddedCluster
 
 _PER_SECOND = 1_000.0
 _CONNECTIONS = 400
@@ -31,45 +26,6 @@ _AGAIN_S = 2.0
 _NEVER_S = 60.0
 _SEED = 12
 _OK, _LATER = range(200, 300), 503
-
-
-class Standalone:
-    """A PostgreSQL apart from the Proof that uses it."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._running = ExitStack()
-        self._pid = 0
-
-    def start(self) -> None:
-        running = self._running.enter_context(EmbeddedCluster(self._folder).start())
-        self._pid = running.process.pid
-
-    def stop(self) -> None:
-        """In order, as a restart does."""
-        self._running.close()
-
-    def kill(self) -> None:
-        os.kill(self._pid, signal.SIGKILL)
-        self._running.close()
-
-    def url(self, role: Literal["owner", "app"]) -> str:
-        found = EmbeddedCluster(self._folder).connection(role)
-        host = quote(found.host, safe="")
-        return (
-            f"postgresql://{found.user}:{quote(found.password)}@/{found.database}"
-            f"?host={host}&port={found.port}"
-        )
-
-    async def digests(self) -> set[str]:
-        """Every hash that is stored."""
-        found = EmbeddedCluster(self._folder).connection("app")
-        connection = await asyncpg.connect(**asdict(found))
-        try:
-            rows = await connection.fetch("SELECT encode(digest, 'hex') AS hex FROM submissions")
-        finally:
-            await connection.close()
-        return {row["hex"] for row in rows}
 
 
 def run(options: Options) -> list[Figure]:
@@ -130,10 +86,20 @@ def _measured(
     again_s = min(
         (at - returned_at for _, at in answers.acknowledged if at > returned_at), default=_NEVER_S
     )
-    stored = asyncio.run(database.digests())
+    stored = asyncio.run(_stored(database))
     lost = sum(digests(seed, item, 1)[0] not in stored for item, _ in answers.acknowledged)
     options.say(f"  {name}: {answers.statuses}, served again after {again_s:.2f} s")
     return _figures(name, answers, lost, again_s)
+
+
+async def _stored(database: Standalone) -> set[str]:
+    """Every hash that is there."""
+    connection = await asyncpg.connect(**database.arguments())
+    try:
+        rows = await connection.fetch("SELECT encode(digest, 'hex') AS hex FROM submissions")
+    finally:
+        await connection.close()
+    return {row["hex"] for row in rows}
 
 
 def _figures(name: str, answers: Answers, lost: int, again_s: float) -> list[Figure]:

@@ -4,71 +4,36 @@ acknowledged is there."""
 
 import asyncio
 import json
-import os
 import secrets
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import AsyncExitStack, ExitStack
-from dataclasses import asdict, dataclass, field
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
-from urllib.parse import quote
+from typing import Any
 
 import aiohttp
 import pytest
 from tests.support.ramp import hear, make_transaction, said
 from tests.support.receiver import Receiver
 from tests.support.served import Server
+from tests.support.standalone import Standalone
 from tests.support.websockets import Watcher, watching
 
 from proof.config import load_settings
 from proof.core.secrets import Vault
 from proof.db import Database
-from proof.db.embedded import EmbeddedCluster
 from proof.main.keys import open_vault
 from proof.ramp.providers.protocols import ProviderStatus
 
 PATIENCE_S = 120.0
 CALLERS = 20
 LISTENERS = {"listen to proof_published", "listen to proof_relayed"}
-
-
-@dataclass
-class Standalone:
-    """A PostgreSQL apart from the server that uses it, to be started, ended and started again."""
-
-    folder: Path
-    _running: ExitStack = field(default_factory=ExitStack)
-    _pid: int = 0
-
-    def start(self) -> None:
-        running = self._running.enter_context(EmbeddedCluster(self.folder).start())
-        self._pid = running.process.pid
-
-    def stop(self) -> None:
-        """In order, as a restart does: sessions end with `terminating connection`."""
-        self._running.close()
-
-    def kill(self) -> None:
-        os.kill(self._pid, signal.SIGKILL)
-        self._running.close()
-
-    def url(self, role: Literal["owner", "app"]) -> str:
-        found = EmbeddedCluster(self.folder).connection(role)
-        host = quote(found.host, safe="")
-        return (
-            f"postgresql://{found.user}:{quote(found.password)}@/{found.database}"
-            f"?host={host}&port={found.port}"
-        )
-
-    def arguments(self) -> dict[str, Any]:
-        return asdict(EmbeddedCluster(self.folder).connection("app"))
 
 
 @pytest.fixture

@@ -148,6 +148,38 @@ def test_a_directory_that_never_read_trusts_nobody(run: Run, platform: Platform)
     run(scene())
 
 
+def test_all_who_wait_for_a_database_that_hangs_share_one_check(
+    run: Run, platform: Platform
+) -> None:
+    tries = 0
+
+    async def scene() -> None:
+        asked, answered = asyncio.Event(), asyncio.Event()
+
+        class Hanging(FaultyDatabase):
+            @asynccontextmanager
+            async def connection(self) -> AsyncIterator[Connection]:
+                nonlocal tries
+                tries += 1
+                asked.set()
+                await answered.wait()
+                async with super().connection() as connection:
+                    yield connection
+
+        directory = Directory(Hanging(platform.database, lambda: False))
+        first = asyncio.create_task(directory.find("0" * 13))
+        await asked.wait()
+        others = [asyncio.create_task(directory.find("0" * 13)) for _ in range(50)]
+        await asyncio.sleep(0)
+        answered.set()
+        ends = await asyncio.gather(first, *others, return_exceptions=True)
+        assert {type(end) for end in ends} == {DirectoryStaleError}
+
+    run(scene())
+    # One that was under way, and one for all who came meanwhile.
+    assert tries == 2
+
+
 def test_a_flood_of_unknown_tokens_costs_the_database_little(run: Run, platform: Platform) -> None:
     looks = 0
 

@@ -27,6 +27,8 @@ MISS_POLL_S = 0.05
 # Tokens are kept in memory for a moment only, and few of them.
 RECENT_AT_MOST = 256
 
+_STALE = "credentials cannot be checked at the moment"
+
 
 class Directory:
     """The credentials of one process."""
@@ -38,7 +40,7 @@ class Directory:
         self._recent: dict[str, Credential] = {}
         self._widget_ids: frozenset[str] = frozenset()
         self._version: int | None = None
-        self._checked_at = float("-inf")
+        self._checked_at = self._failed_at = float("-inf")
         self._checking = asyncio.Lock()
 
     def recent(self, token: str) -> Credential | None:
@@ -103,15 +105,20 @@ class Directory:
         """Read anew, unless what is known was read after that moment of the monotonic clock."""
         if self._checked_at >= since:
             return
+        came_at = time.monotonic()
         async with self._checking:
             if self._checked_at >= since:
                 return
+            # A database that hangs makes each check last for seconds, so those who wait share one.
+            if self._failed_at >= came_at:
+                raise DirectoryStaleError(_STALE)
             started = time.monotonic()
             try:
                 async with self._database.connection() as connection:
                     await self._reload(connection)
             except UnavailableError as error:
-                raise DirectoryStaleError("credentials cannot be checked at the moment") from error
+                self._failed_at = started
+                raise DirectoryStaleError(_STALE) from error
             self._recent.clear()
             self._checked_at = started
 
