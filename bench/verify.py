@@ -30,7 +30,7 @@ from proof.verify import (
     verify_branch,
     verify_payload,
 )
-from proof.verify.evidence.log.note import COSIGNER_KEY, LOG_KEY, verifier_key
+from proof.verify.evidence.log.note import COSIGNER_KEY, LOG_KEY, end_of_second_ms, verifier_key
 from proof.verify.evidence.log.rfc6962 import leaf_hash
 
 _Payload = dict[str, object]
@@ -142,8 +142,8 @@ def _logged(
         "inclusion": [node.hex() for node in path],
         "checkpoint": signer.sign(_LOG_SIZE, log_root, signed_at_s).decode(),
     }
-    at_ms = signed_at_s * 1000
-    tree = Tree(UUID(int=1), Currency.LOG, SubmitStatus.VERIFIED, at_ms, root, str(index))
+    by_ms = end_of_second_ms(signed_at_s)
+    tree = Tree(UUID(int=1), Currency.LOG, SubmitStatus.VERIFIED, by_ms, root, str(index))
     return tree, evidence
 
 

@@ -19,7 +19,7 @@ from proof.timestamps.anchors.log.tree import append, inclusion_path, reader, ro
 from proof.timestamps.proofs.service import payload
 from proof.timestamps.trees.merkle import build, tile_path
 from proof.timestamps.types import Currency, SubmitStatus, Tree
-from proof.verify.evidence.log.note import COSIGNER_KEY, LOG_KEY, verifier_key
+from proof.verify.evidence.log.note import COSIGNER_KEY, LOG_KEY, end_of_second_ms, verifier_key
 from proof.verify.evidence.log.rfc6962 import leaf_hash
 
 ORIGIN = "example.org/log"
@@ -43,7 +43,7 @@ def main() -> None:
         UUID(int=0x1234_5678_9ABC_4DEF_8123_4567_89AB_CDEF),
         Currency.LOG,
         SubmitStatus.VERIFIED,
-        SIGNED_AT_S * 1000,
+        end_of_second_ms(SIGNED_AT_S),
         tree.root,
         str(len(entries) - 1),
     )

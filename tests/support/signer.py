@@ -17,6 +17,7 @@ from proof.verify.evidence.log import note
 ORIGIN = "log.example/test"
 COSIGNER = "cosigner.example/test"
 TIME_S = 1_770_000_000
+EXISTED_BY_MS = (TIME_S + 1) * 1000
 
 
 def openssl_verify(public_key: bytes, message: bytes, signature: bytes) -> bool:
@@ -162,7 +163,7 @@ def payload(
             "currencyId": 900,
             "currency": "LOG",
             "submitStatus": 3,
-            "timestamp": TIME_S * 1000,
+            "timestamp": EXISTED_BY_MS,
             "rootSha256": node["sha256"],
             "transaction": str(log_index),
         },

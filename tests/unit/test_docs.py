@@ -18,9 +18,9 @@ import pytest
 from starlette.routing import Match
 from tests.support.receiver import documented_headers
 from tests.support.signer import (
+    EXISTED_BY_MS,
     KEYS,
     LOG,
-    TIME_S,
     WITNESS,
     checkpoint,
     consistency_path,
@@ -371,7 +371,7 @@ def test_a_proof_is_verified_as_the_page_says(
     Path("log.key").write_text(f"{LOG.text}\n{WITNESS.text}\n")
     proof = payload()
     program = snippet("proofs-and-verifying", "verify_payload(")
-    for status, said in ((3, f"{proof['sha256']} True {TIME_S}000 ()"), (2, "refused: ")):
+    for status, said in ((3, f"{proof['sha256']} True {EXISTED_BY_MS} ()"), (2, "refused: ")):
         proof["tree"]["submitStatus"] = status
         Path("hello.proof.json").write_text(json.dumps(proof))
         exec(program, {})  # noqa: S102 - our own page

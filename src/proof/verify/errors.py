@@ -188,7 +188,7 @@ class TransactionMismatchError(RefusedError):
 
 
 class TimestampMismatchError(RefusedError):
-    """The tree's time is not the time that was signed."""
+    """The tree's time is not that of its block or token."""
 
 
 # The proof against what it was asked about

@@ -94,8 +94,9 @@ class Established:
     `bitcoin`, `ethereum`: arithmetic ties the root to that block header, whoever made it.
     `token`: the root is what that token is over, whoever made it.
     `signed_by`: name of the caller's trusted log key that signed the log root, or None.
-    `timestamp_ms`: milliseconds since 1970 UTC, signed by a key or under a certificate the caller trusts,
-    or in the header of a block the caller trusts, or None.
+    `timestamp_ms`: milliseconds since 1970 UTC, or None: the end of the second that a cosigner the caller
+    trusts has signed, the time of a token under a certificate, or of a block, that the caller trusts. The
+    log's may be another than `claimed.timestamp_ms`; only this one is established.
     `remaining`: sentences, one for each thing that is not established; empty when `tied`.
     """
 

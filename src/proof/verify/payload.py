@@ -70,8 +70,9 @@ def verify_payload(
     6. The log's root is signed by a trusted log key. The transaction is in the block, whose header
        has the work it should have (Bitcoin) and the time that `tree` names. The token's digests and its
        signature are right.
-    7. The time is signed by a trusted cosigner and is `tree.timestamp`. The block is one of the
-       trusted headers, or its hash is trusted. The certificate that the token is signed with is trusted.
+    7. The time is the end of the earliest second that a trusted cosigner signed; `tree.timestamp` is the
+       publisher's claim and may be another. The block is one of the trusted headers, or its hash is
+       trusted. The certificate that the token is signed with is trusted.
 
     Raises a subclass of RefusedError for each malformation or contradiction. What cannot be
     checked for want of evidence, keys, headers or hashes is not refused: it is named in `remaining`.

@@ -39,6 +39,7 @@ def text(established: Established, subject: Subject) -> str:
     """The numbered account: what was checked, what is established, what remains."""
     lines = [f" {number}. {line}" for number, line in enumerate(_steps(established, subject), 1)]
     lines += ["", f"Established: {_sentence(established, subject)}"]
+    lines += [f"Claimed: {sentence}" for sentence in _other_claim(established)]
     lines += [f"Not established: {sentence}" for sentence in established.remaining]
     return "\n".join(lines)
 
@@ -46,6 +47,7 @@ def text(established: Established, subject: Subject) -> str:
 def as_json(established: Established, subject: Subject, exit_code: int) -> str:
     """The same facts as one JSON object; hashes in hex, times in milliseconds since 1970 UTC.
 
+    `timestamp` is what is established, `claimed.timestamp` what the proof's publisher says.
     Bitcoin's hashes are reversed, as its programs print them. Serial numbers are decimal text.
     Bitcoin's `height` is the proof's word unless `tiedBy` is `headers`, Ethereum's `chainId` while the
     result is untied.
@@ -128,6 +130,16 @@ def _sentence(established: Established, subject: Subject) -> str:
             f"{name} is recorded in the log {quoted(established.signed_by)}, at an unproved time."
         )
     return f"{name} is in the tree under the root above."
+
+
+def _other_claim(established: Established) -> list[str]:
+    """The publisher's time, where it is another than what is established."""
+    claimed, found = established.claimed.timestamp_ms, established.timestamp_ms
+    if found is None or claimed == found:
+        return []
+    return [
+        f"the proof's publisher names the time {utc_text(claimed)}; what counts is {utc_text(found)}."
+    ]
 
 
 def _witness(established: Established) -> str:

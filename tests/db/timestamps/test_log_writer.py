@@ -79,9 +79,11 @@ def test_grows_and_signs_what_is_committed(alone: Stage) -> None:
     alone.run(scene())
 
 
-def test_the_time_signed_is_rounded_up_and_is_the_trees(alone: Stage) -> None:
+def test_the_time_signed_is_the_clocks_and_the_trees_is_when_that_second_ends(
+    alone: Stage,
+) -> None:
     platform = alone.platform
-    clock = SetClock(datetime(2026, 11, 21, 12, 0, 0, 1, tzinfo=UTC))
+    clock = SetClock(datetime(2026, 11, 21, 12, 0, 0, 999_999, tzinfo=UTC))
 
     async def scene() -> None:
         token = issued(await platform.onboard()).api_key
@@ -90,9 +92,9 @@ def test_the_time_signed_is_rounded_up_and_is_the_trees(alone: Stage) -> None:
         platform.writers[PRODUCTION] = platform.writer(PRODUCTION, clock)
         await platform.seal()
         (only,) = await checkpoints(platform)
-        assert only.cosigned_time_s == int(datetime(2026, 11, 21, 12, 0, 1, tzinfo=UTC).timestamp())
+        assert only.cosigned_time_s == int(datetime(2026, 11, 21, 12, tzinfo=UTC).timestamp())
         answer = await platform.call("GET", f"/v1/tree/{tree['treeId']}", token=token)
-        assert answer.json["timestamp"] == only.cosigned_time_s * 1000
+        assert answer.json["timestamp"] == (only.cosigned_time_s + 1) * 1000
         assert answer.json["transaction"] == "0"
 
     alone.run(scene())

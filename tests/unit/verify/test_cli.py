@@ -69,8 +69,10 @@ def test_tied(folder: Path, pyz: Path) -> None:
     done = run_file(folder, pyz, "report.pdf", "proof.json", "--log-key", "log.key")
     assert done.returncode == 0
     assert "'report.pdf' (SHA-256 " in done.stdout
-    assert "existed by 2026-02-02T02:40:00Z" in done.stdout
+    assert "signed it within the second that began at 2026-02-02T02:40:00Z." in done.stdout
+    assert "existed by 2026-02-02T02:40:01Z" in done.stdout
     assert "Not established" not in done.stdout
+    assert "Claimed: " not in done.stdout
 
 
 def test_other_forms_of_the_subject(folder: Path) -> None:
@@ -130,8 +132,26 @@ def test_json(folder: Path) -> None:
     assert (facts["result"], facts["exitCode"], facts["compared"]) == ("tied", 0, True)
     assert facts["sha256"] == sha256(CONTENT).hexdigest()
     assert facts["log"]["index"] == 6
-    assert facts["timestamp"] == signer.TIME_S * 1000
+    assert facts["timestamp"] == facts["claimed"]["timestamp"] == signer.EXISTED_BY_MS
     assert facts["remaining"] == []
+
+
+def test_a_claimed_time_that_is_not_the_established_one_is_told_beside_it(folder: Path) -> None:
+    payload = json.loads((folder / "proof.json").read_text())
+    payload["tree"]["timestamp"] -= 60_000
+    (folder / "proof.json").write_text(json.dumps(payload))
+    told = run(folder, "report.pdf", "proof.json", "--log-key", "log.key")
+    assert told.returncode == 0
+    assert "existed by 2026-02-02T02:40:01Z" in told.stdout
+    assert (
+        "Claimed: the proof's publisher names the time 2026-02-02T02:39:01Z;"
+        " what counts is 2026-02-02T02:40:01Z." in told.stdout
+    )
+    facts = json.loads(
+        run(folder, "report.pdf", "proof.json", "--log-key", "log.key", "--json").stdout
+    )
+    assert facts["timestamp"] == signer.EXISTED_BY_MS
+    assert facts["claimed"]["timestamp"] == signer.EXISTED_BY_MS - 60_000
 
 
 def test_untied_without_key(folder: Path) -> None:

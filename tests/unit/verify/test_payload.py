@@ -11,7 +11,16 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from tests.support import signer
-from tests.support.signer import COSIGNER, KEYS, LOG, ORIGIN, TIME_S, WITNESS, Signer
+from tests.support.signer import (
+    COSIGNER,
+    EXISTED_BY_MS,
+    KEYS,
+    LOG,
+    ORIGIN,
+    TIME_S,
+    WITNESS,
+    Signer,
+)
 
 from proof.verify import Established, RefusedError, errors, verify_payload
 from proof.verify.evidence.log import note
@@ -42,7 +51,7 @@ def test_payload_with_both_keys_is_tied() -> None:
     assert ESTABLISHED.root.hex() == VALID["tree"]["rootSha256"]
     assert ESTABLISHED.levels == 3
     assert ESTABLISHED.signed_by == ORIGIN
-    assert ESTABLISHED.timestamp_ms == TIME_S * 1000
+    assert ESTABLISHED.timestamp_ms == EXISTED_BY_MS == (TIME_S + 1) * 1000
     assert ESTABLISHED.remaining == ()
     assert ESTABLISHED.inclusion is not None
     assert (ESTABLISHED.inclusion.index, ESTABLISHED.inclusion.size) == (6, 11)
@@ -84,6 +93,63 @@ def test_without_the_cosigner_key_the_time_remains() -> None:
     assert not established.tied
     assert (established.signed_by, established.timestamp_ms) == (ORIGIN, None)
     assert "no key was given that signed a time" in established.remaining[0]
+
+
+THIRD_PARTY = Signer.named("witness.example/w1", note.COSIGNER_KEY)
+
+
+def cosigned(*times_s: tuple[Signer, int]) -> Payload:
+    """The valid payload, its checkpoint cosigned by these at these times."""
+    payload = copy.deepcopy(VALID)
+    body = note.parse_note(payload["evidence"]["checkpoint"].encode()).body
+    lines = [LOG.line(body), *(each.line(body, time_s) for each, time_s in times_s)]
+    payload["evidence"]["checkpoint"] = note.signed_note(body, lines).decode()
+    return payload
+
+
+@pytest.mark.parametrize("claimed", [0, EXISTED_BY_MS - 1000, EXISTED_BY_MS + 1, 10**14])
+def test_the_publishers_time_is_a_claim_and_changes_nothing(claimed: int) -> None:
+    payload = copy.deepcopy(VALID)
+    payload["tree"]["timestamp"] = claimed
+    established = verify_payload(dump(payload), log_keys=KEYS)
+    assert (established.timestamp_ms, established.tied) == (EXISTED_BY_MS, True)
+    assert established.claimed.timestamp_ms == claimed
+
+
+@pytest.mark.parametrize(
+    ("trusted", "time_s"),
+    [
+        ((WITNESS,), TIME_S),
+        ((THIRD_PARTY,), TIME_S + 7),
+        ((THIRD_PARTY, WITNESS), TIME_S),
+    ],
+    ids=["the publisher's", "a third party's", "both"],
+)
+def test_the_time_is_the_earliest_that_the_caller_has_reason_to_believe(
+    trusted: tuple[Signer, ...], time_s: int
+) -> None:
+    raw = dump(cosigned((THIRD_PARTY, TIME_S + 7), (WITNESS, TIME_S)))
+    established = verify_payload(raw, log_keys=[LOG.key, *(each.key for each in trusted)])
+    assert established.tied
+    assert established.timestamp_ms == (time_s + 1) * 1000
+    assert established.claimed.timestamp_ms == EXISTED_BY_MS
+
+
+@pytest.mark.parametrize(
+    "no_time", [0, 253_402_300_799, 2**63 - 1], ids=["zero", "ends in the year 10000", "largest"]
+)
+def test_a_cosignature_may_count_for_no_time(no_time: int) -> None:
+    keys = [*KEYS, THIRD_PARTY.key]
+    alone = verify_payload(dump(cosigned((WITNESS, no_time))), log_keys=keys)
+    assert (alone.signed_by, alone.timestamp_ms) == (ORIGIN, None)
+    assert alone.remaining
+    beside = verify_payload(dump(cosigned((WITNESS, no_time), (THIRD_PARTY, 90))), log_keys=keys)
+    assert (beside.timestamp_ms, beside.remaining) == (91_000, ())
+
+
+def test_the_last_second_of_the_year_9999_but_one_counts() -> None:
+    established = verify_payload(dump(cosigned((WITNESS, 253_402_300_798))), log_keys=KEYS)
+    assert established.timestamp_ms == 253_402_300_799_000
 
 
 def test_key_of_another_log_ties_nothing() -> None:
@@ -167,8 +233,6 @@ FORGERIES: dict[str, tuple[type[RefusedError], Change]] = {
     "endless transaction": (errors.MemberError, tree(transaction="1" * 1025)),
     "negative time": (errors.MemberError, tree(timestamp=-1)),
     "time beyond the year 9999": (errors.MemberError, tree(timestamp=253_402_300_800_000)),
-    "another time": (errors.TimestampMismatchError, tree(timestamp=TIME_S * 1000 - 1000)),
-    "another millisecond": (errors.TimestampMismatchError, tree(timestamp=TIME_S * 1000 + 1)),
     "log proof sold as Bitcoin's": (
         errors.CurrencyMismatchError,
         tree(currencyId=0, currency="BTC"),

@@ -208,6 +208,11 @@ class Proofs:
             ) from error
         if not established.tied:
             raise UnsoundProofError(f"the proof of {found['sha256']} is tied to nothing of ours")
+        if established.timestamp_ms != established.claimed.timestamp_ms:
+            raise UnsoundProofError(
+                f"the proof of {found['sha256']} claims the time {established.claimed.timestamp_ms},"
+                f" but establishes {established.timestamp_ms}"
+            )
 
 
 def enabled_currency(

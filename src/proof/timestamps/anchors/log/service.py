@@ -10,8 +10,7 @@
 """
 
 import asyncio
-import math
-from datetime import UTC, datetime
+from datetime import datetime
 
 from proof.core.clock import Clock
 from proof.core.errors import ProofError
@@ -32,6 +31,7 @@ from proof.timestamps.anchors.log.tree import (
 from proof.timestamps.anchors.log.witness import HighWaterMark, LogRolledBackError, SignedHead
 from proof.timestamps.anchors.notices import tree_events
 from proof.timestamps.types import Currency, SubmitStatus, Tree
+from proof.verify.evidence.log.note import end_of_second_ms
 from proof.verify.evidence.log.rfc6962 import EMPTY_ROOT, leaf_hash
 
 _APPEND_AT_ONCE = 1_000
@@ -103,8 +103,9 @@ class LogWriter:
         return True
 
     async def _announce(self, tx: Connection, first: int, end: int, at: datetime) -> None:
+        existed_by_ms = end_of_second_ms(int(at.timestamp()))
         rows = await queries.verify_trees(
-            tx, self._environment, Currency.LOG, first, end, int(at.timestamp()) * 1000
+            tx, self._environment, Currency.LOG, first, end, existed_by_ms
         )
         verified = [
             (
@@ -128,8 +129,7 @@ class LogWriter:
         return self._signer
 
     def _time_to_sign(self, newest: datetime | None) -> datetime:
-        # Rounded up: a checkpoint never claims that its entries existed earlier than they did.
-        at = datetime.fromtimestamp(math.ceil(self._clock.now().timestamp()), UTC)
+        at = self._clock.now().replace(microsecond=0)
         if newest is not None and at < newest:
             raise ClockBehindError(f"the clock shows {at}, before the newest checkpoint's {newest}")
         return at

@@ -27,6 +27,7 @@ from proof.verify.evidence.log.note import (
     VerifierKey,
     cosignature_message,
     decode_base64,
+    end_of_second_ms,
     parse_note,
 )
 
@@ -39,6 +40,8 @@ _SIGNATURE_BYTES: Final = 64
 _TIME_BYTES: Final = 8
 
 _MAX_TIME_S: Final = 2**63 - 1
+
+_LAST_TIME_S: Final = 253_402_300_798  # the last second that ends within the year 9999
 
 _size = re.compile(r"0|[1-9][0-9]{0,18}").fullmatch
 
@@ -54,7 +57,10 @@ class CheckpointBody:
 
 @dataclass(frozen=True, slots=True)
 class Cosignature:
-    """A trusted cosigner's name and the POSIX time, in seconds, that it signed."""
+    """A trusted cosigner's name and the POSIX time, in whole seconds, that it signed.
+
+    A time of 0 says nothing about time.
+    """
 
     name: str
     time_s: int
@@ -76,8 +82,16 @@ class Checkpoint:
 
     @property
     def cosigned_time_s(self) -> int | None:
-        """The earliest time a trusted cosigner signed, or None."""
-        return min((cosignature.time_s for cosignature in self.cosignatures), default=None)
+        """The earliest time a trusted cosigner signed, or None: the keys given are the policy, and one
+        cosigner of them satisfies it. A time of 0, or one beyond the year 9999, counts for none."""
+        times_s = (cosignature.time_s for cosignature in self.cosignatures)
+        return min((time_s for time_s in times_s if 0 < time_s <= _LAST_TIME_S), default=None)
+
+    @property
+    def existed_by_ms(self) -> int | None:
+        """The end of that second, in milliseconds since 1970 UTC, or None."""
+        time_s = self.cosigned_time_s
+        return None if time_s is None else end_of_second_ms(time_s)
 
 
 def parse_checkpoint_body(body: bytes) -> CheckpointBody:

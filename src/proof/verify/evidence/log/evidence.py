@@ -12,7 +12,6 @@ from proof.verify.errors import (
     LogRootMismatchError,
     MemberError,
     OriginMismatchError,
-    TimestampMismatchError,
     TransactionMismatchError,
     quoted,
 )
@@ -38,7 +37,11 @@ def verify_log(
     log_keys: Sequence[VerifierKey],
     ed25519_verify: Ed25519Verify,
 ) -> Established:
-    """Steps 5 to 7 of `verify_payload`. The log's entry is the 32 raw bytes of the round's root."""
+    """Steps 5 to 7 of `verify_payload`. The log's entry is the 32 raw bytes of the round's root.
+
+    `tree.timestamp` is the publisher's claim and is not compared: what is established are the trusted
+    cosignatures' times, and a third party's may be later.
+    """
     checkpoint = verify_checkpoint(_note(evidence), log_keys, ed25519_verify)  # signatures of 6, 7
     inclusion = _verify_inclusion(branch.root, evidence, checkpoint)  # 5
     if tree.currency_id != LOG_CURRENCY_ID or tree.currency != LOG_CURRENCY:
@@ -51,11 +54,6 @@ def verify_log(
             f"the evidence is of log index {inclusion.index}, but tree.transaction is "
             f"{quoted(tree.transaction)}"
         )
-    times_ms = [cosignature.time_s * 1000 for cosignature in checkpoint.cosignatures]
-    if times_ms and tree.timestamp_ms not in times_ms:  # 7
-        raise TimestampMismatchError(
-            f"tree.timestamp is {tree.timestamp_ms}, but the signed time is {times_ms[0]}"
-        )
     signed = checkpoint.log_key is not None  # 6
     return Established(
         leaf=branch.leaf,
@@ -64,7 +62,7 @@ def verify_log(
         claimed=tree,
         inclusion=inclusion,
         signed_by=checkpoint.origin if signed else None,
-        timestamp_ms=tree.timestamp_ms if signed and times_ms else None,
+        timestamp_ms=checkpoint.existed_by_ms if signed else None,  # 7
         remaining=_remaining(checkpoint, tree),
     )
 
@@ -105,7 +103,7 @@ def _note(evidence: dict[str, object]) -> bytes:
 
 
 def _remaining(checkpoint: Checkpoint, tree: ClaimedTree) -> tuple[str, ...]:
-    if checkpoint.log_key is not None and checkpoint.cosignatures:
+    if checkpoint.log_key is not None and checkpoint.existed_by_ms is not None:
         return ()
     origin, when = quoted(checkpoint.origin), utc_text(tree.timestamp_ms)
     if checkpoint.log_key is None:

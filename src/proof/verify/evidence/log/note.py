@@ -126,6 +126,15 @@ def checkpoint_body(origin: str, size: int, root: bytes) -> bytes:
     return f"{origin}\n{size}\n{b64encode(root).decode('ascii')}\n".encode()
 
 
+def end_of_second_ms(time_s: int) -> int:
+    """When the second that a cosignature names is over, in milliseconds since 1970 UTC.
+
+    Its time is the cosigner's clock in whole seconds, so what it saw existed by then, and perhaps not
+    when that second began.
+    """
+    return (time_s + 1) * 1000
+
+
 def cosignature_message(time_s: int, body: bytes) -> bytes:
     """What a cosigner signs: `cosignature/v1`, the POSIX time in seconds, the checkpoint's body."""
     return b"cosignature/v1\ntime %d\n" % time_s + body

@@ -37,4 +37,5 @@ def signature_step(established: Established) -> str:
 def time_step(established: Established) -> str:
     if established.timestamp_ms is None:
         return "--  No time was checked under a key you gave."
-    return f"ok  The time {utc_text(established.timestamp_ms)} is signed by a cosigner you gave."
+    second = utc_text(established.timestamp_ms - 1000)
+    return f"ok  A cosigner you gave signed it within the second that began at {second}."
