@@ -15,7 +15,7 @@ from proof.outbound import OutboundPolicy
 from proof.partners.types import Environment
 
 if TYPE_CHECKING:
-    # It would bring the HTTP client into every command.
+    # Only for type checkers: the module brings the HTTP client, which most commands do without.
     from proof.timestamps.anchors.overview import EnabledChain
 
 T = TypeVar("T")

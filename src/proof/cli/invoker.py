@@ -8,7 +8,7 @@ from pathlib import Path
 
 from proof.partners.audit import Actor
 
-# The kernel keeps who logged in, whatever `sudo` and `su` make of it since; this stands for nobody.
+# The kernel keeps the login user through `sudo` and `su`; this value stands for none.
 _LOGIN = Path("/proc/self/loginuid")
 _NOBODY = 2**32 - 1
 

@@ -14,9 +14,9 @@ import msgspec
 from proof.core.errors import ProofError
 from proof.partners.types import Environment, Network
 
-# An address, or a name and an address between angle brackets.
+# `a@b.example` or `Name <a@b.example>`.
 _SENDER = re.compile(r"[^@\s<>,]+@[^@\s<>,]+|[^<>,\r\n]+<[^@\s<>,]+@[^@\s<>,]+>")
-# How the message about one setting begins.
+# The beginning of a message about one setting.
 _SETTING = re.compile(r"setting (\w+)")
 _ADDRESS = re.compile(r"[^@\s<>,]+@[^@\s<>,]+")
 _CALENDAR = re.compile(r"[A-Za-z0-9\-._/:]{1,1000}")

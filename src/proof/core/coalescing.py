@@ -29,11 +29,11 @@ class Coalesced(Generic[T]):
             if self._next is None:
                 self._next = self._started(after=self._current)
             reading = self._next
-        # One asker that goes away takes nothing from the others.
+        # A caller that is cancelled must not cancel the work that others wait for.
         return await asyncio.shield(reading)
 
     def _started(self, after: "asyncio.Task[T] | None") -> "asyncio.Task[T]":
-        # It is everybody's: in its first asker's context it would wait for that one's turn.
+        # The work serves every caller, so it must not run in the context, and so the share, of the first.
         task = asyncio.create_task(self._run(after), context=Context())
         task.add_done_callback(_retrieved)
         return task
@@ -50,6 +50,6 @@ class Coalesced(Generic[T]):
 
 
 def _retrieved(task: "asyncio.Task[T]") -> None:
-    # Its askers may all be gone; then nobody else looks at what went wrong.
+    # All callers may have been cancelled; reading the error here keeps asyncio from reporting it as lost.
     if not task.cancelled():
         task.exception()

@@ -9,7 +9,7 @@ from proof.core.errors import OtherSideError, ProofError, UnavailableError
 
 _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 5.0
-# Once the database is back, everything is to work again within two seconds.
+# Every loop works again within two seconds of the database's return.
 _LONGEST_OUTAGE_PAUSE_S = 0.5
 
 _log = structlog.get_logger(__name__)

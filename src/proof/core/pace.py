@@ -28,7 +28,7 @@ class Pace:
         None, and nothing is counted, when that is too long."""
         now = self._now()
         after = max(self._next, now - self._early_s) + cost * self._each_s
-        # What is less than a microsecond is a rounding.
+        # A wait below a microsecond is a rounding error.
         wait_s = max(0.0, round(after - now, 6))
         if wait_s > self._longest_s:
             return None
@@ -59,7 +59,7 @@ class Turnstile:
     def _let_in(self) -> None:
         for _ in range(min(self._each_turn, len(self._waiting))):
             place = self._waiting.popleft()
-            # Whoever waited may have gone.
+            # A caller that was cancelled has left its place done.
             if not place.done():
                 place.set_result(None)
         if self._waiting:

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from proof.db.types import Connection
 
-# A worker that has not said anything for so long counts as none.
+# A worker whose last heartbeat is older counts as stopped.
 ALIVE_S = 10
 _FORGOTTEN = "1 day"
 

@@ -13,18 +13,18 @@ from proof.db.outages import CANNOT_CONNECT, outage, stated_outages
 from proof.db.session import ROLE_LIMITS, migration_arguments
 from proof.db.types import Connection
 
-# Any number nobody else locks: two starting processes migrate one after the other.
+# An advisory lock of our own, so that two processes that start together migrate one after the other.
 _VERSIONS = Path(__file__).parent / "migrations" / "versions"
 _MIGRATION_LOCK = 0x50_52_4F_4F_46
 _ROLE_LOCK = 0x50_52_4F_4F_47
 
-# A migration that does not get a table's lock comes again so often, so far apart.
+# How often a migration that does not get a table's lock is tried again, and how far apart.
 _TRIES = 10
 _PAUSE_S = 2.0
 
 _log = structlog.get_logger()
 
-# Tables the application only appends to: not even it may rewrite what it once said.
+# Append-only tables: the application's role may insert into them and nothing else.
 _APPEND_ONLY = (
     "audit_log",
     "audit_chain",
@@ -56,7 +56,7 @@ async def migrate(owner: dict[str, Any], application_user: str) -> None:
         raise DatabaseUnavailableError(f"PostgreSQL cannot be reached: {error}") from None
     try:
         with stated_outages(lock):
-            # Another's migration takes as long as it takes.
+            # The lock is waited for without limit: another process may be in a long migration.
             await lock.execute("SET lock_timeout = 0")
             await lock.execute("SELECT pg_advisory_lock($1)", _MIGRATION_LOCK)
             await lock.execute("RESET lock_timeout")
@@ -110,7 +110,7 @@ async def _upgrade(owner: dict[str, Any], lock: Connection) -> None:
         try:
             await _upgrade_once(owner)
         except DBAPIError as error:
-            # The driver's own error lies below two of SQLAlchemy's.
+            # SQLAlchemy wraps the driver's error twice.
             cause = getattr(error.orig, "__cause__", None) or error
             if isinstance(cause, asyncpg.InsufficientPrivilegeError):
                 raise cause from None
@@ -130,7 +130,7 @@ async def _upgrade(owner: dict[str, Any], lock: Connection) -> None:
 
 
 async def _upgrade_once(owner: dict[str, Any]) -> None:
-    # Imported when needed: together they take longer than most commands that only read.
+    # Importing Alembic and SQLAlchemy takes longer than most commands that only read.
     from alembic import command
     from alembic.config import Config
     from sqlalchemy import Connection as SyncConnection

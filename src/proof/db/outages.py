@@ -12,7 +12,8 @@ import asyncpg
 from proof.core.errors import BusyError, DatabaseUnavailableError, UnavailableError
 from proof.db.types import Connection
 
-# Of a server that stops, restarts, hands over to another, is overfull, or ends what takes too long.
+# Raised by a server that stops, restarts, fails over, has no connection left, or ends a statement that
+# takes too long.
 _STATED = (
     asyncpg.PostgresConnectionError,
     asyncpg.InsufficientResourcesError,
@@ -20,17 +21,17 @@ _STATED = (
     asyncpg.IdleInTransactionSessionTimeoutError,
     asyncpg.TransactionTimeoutError,
     asyncpg.ReadOnlySQLTransactionError,
-    # The driver lost its place: a server that ended in the middle of an answer leaves it there.
+    # asyncpg raises it when the server ended in the middle of an answer.
     asyncpg.InternalClientError,
 )
-# Another holds what this needs; nothing was done.
+# Another transaction holds the lock; this one was rolled back.
 _HELD = (
     asyncpg.LockNotAvailableError,
     asyncpg.DeadlockDetectedError,
     asyncpg.SerializationError,
 )
 
-# What connecting raises while there is no server to connect to; TimeoutError is an OSError.
+# Raised by connecting while no server listens; TimeoutError is an OSError.
 CANNOT_CONNECT = (
     OSError,
     *_STATED,
@@ -48,13 +49,13 @@ def outage(error: BaseException, connection: Connection) -> UnavailableError | N
     if isinstance(error, _HELD):
         return BusyError("others are changing the same thing")
     if isinstance(error, _STATED):
-        # A server that was made a replica would refuse every later write as well.
+        # The server has become a replica and would refuse every later write as well.
         _end(connection)
         return DatabaseUnavailableError(f"PostgreSQL: {error!r}")
     if isinstance(error, TimeoutError) and _raised_by_driver(error):
         _end(connection)
         return DatabaseUnavailableError("PostgreSQL did not answer in time")
-    # The driver's own word for a connection that is gone, and for our misuse of one that is not.
+    # asyncpg raises it for a connection that is gone, and also for a misuse of one that is not.
     if isinstance(error, asyncpg.InterfaceError) and _is_gone(connection):
         return DatabaseUnavailableError(f"the connection to PostgreSQL is gone: {error}")
     return None

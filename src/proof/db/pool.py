@@ -12,7 +12,7 @@ from proof.db.session import OF_COMMANDS, Patience, connect_arguments, prepare
 from proof.db.shares import Bounds, Turns, current_share
 from proof.db.types import Connection
 
-# How long work waits for one of the pool's connections; who serves requests has them wait elsewhere.
+# How long work waits for a connection of the pool. Requests wait before it, in `shares`.
 _ACQUIRE_S = 10.0
 _RELEASE_S = 5.0
 
@@ -105,7 +105,7 @@ class Database:
             with stated_outages(connection):
                 yield connection
         finally:
-            # What the body did stands, whatever becomes of the connection.
+            # The body has succeeded, so a connection that cannot be given back is no error of it.
             with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
                 await self._pool.release(connection, timeout=_RELEASE_S)
 
@@ -131,7 +131,7 @@ class Database:
             try:
                 yield connection
             except BaseException:
-                # A server that is gone has rolled back as well; the body's own error is the one to tell.
+                # A server that is gone has rolled back by itself; the body's own error says more.
                 with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
                     await tx.rollback()
                 raise

@@ -13,10 +13,10 @@ from proof.core.secrets import SealError, Vault
 from proof.db.pool import Database
 from proof.db.types import Connection
 
-# A batch is one transaction; others wait for at most this many records.
+# A batch is one transaction, so writers wait for this many records at most.
 BATCH = 100
 
-# Enough to see what went wrong; a wrong key would name every record there is.
+# A wrong key makes every record unreadable; the first few are enough to see it.
 _NAMED_PROBLEMS = 20
 
 

@@ -24,9 +24,9 @@ _SAY_S = IDLE_IN_TRANSACTION_S / 4
 
 _KEEPALIVE = {"idle": 5, "interval": 2, "count": 3}
 _UNACKNOWLEDGED_MS = 8_000
-# How much longer the client waits than a server that lives: for one that is frozen itself.
+# How much longer than the server's own limit the client waits, in case the server is frozen.
 _GRACE_S = 5
-# The first server that ends transactions which take too long as a whole.
+# The first version with `transaction_timeout`.
 _TRANSACTION_TIMEOUT_SINCE = 17
 
 

@@ -9,7 +9,7 @@ from proof.core.loop import Loop
 from proof.db import Connection, Database
 from proof.db.outages import stated_outages
 
-# A connection whose other end is gone without a word looks like a quiet one.
+# Without a probe a connection whose server vanished looks like a quiet one.
 _PROBE_EVERY_S = 5.0
 _PROBE_TIMEOUT_S = 5.0
 

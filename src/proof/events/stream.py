@@ -16,7 +16,7 @@ from proof.events.outbox import RELAYED
 # Subjects, or None: any may have changed.
 Changed = Callable[[Collection[str] | None], Awaitable[None]]
 
-# Notices are only lost together with the connection; this is for the fault nobody thought of.
+# Notices are only lost together with the connection; polling as well covers every other fault.
 _POLL_S = 2.0
 _READ_AT_ONCE = 5_000
 

@@ -78,7 +78,7 @@ def _pace(table: AnyTable) -> Pace:
         case EthereumTable():
             return Pace(every, _ETHEREUM_SLOT, table.confirmations or _SLOTS_UNTIL_FINALIZED)
         case TsaTable():
-            # An authority answers at once.
+            # A time-stamping authority answers within the request.
             return Pace(every, timedelta(seconds=1), 1)
 
 
@@ -119,7 +119,7 @@ def _chains(
 
 def _schedule(table: ChainTable) -> Schedule:
     every = timedelta(seconds=table.every_s)
-    # Nothing of a chain without fees waits to be replaced.
+    # A chain without fees has no transaction to replace.
     wait = timedelta(seconds=table.replace_after_s) if isinstance(table, PaidTable) else every
     return Schedule(every, wait)
 

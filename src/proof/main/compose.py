@@ -139,7 +139,7 @@ async def prepare(settings: Settings, *, announce: bool = True, actor: Actor = _
     async with databases.opened(settings) as database:
         async with database.transaction() as tx:
             if announce or not await base_urls(tx):
-                urls = {each: settings.base_url(each) for each in Environment}
+                urls = {environment: settings.base_url(environment) for environment in Environment}
                 await announce_base_urls(tx, urls)
         for environment in Environment:
             origin = settings.origin_of_log(environment)
@@ -203,8 +203,8 @@ async def run_worker(settings: Settings, stop: asyncio.Event) -> None:
                 gc.set_threshold(_GC_THRESHOLD)
                 await Worker(database, writers, deliverer, others).run(stop)
     finally:
-        for item in (client, asking, own):
-            await item.aclose()
+        for outbound in (client, asking, own):
+            await outbound.aclose()
 
 
 def _deliverer(
@@ -277,7 +277,7 @@ async def _services(settings: Settings, database: Database) -> AsyncIterator[Ser
             outbound=trying,
             policy=policy,
             vault=vault,
-            base_urls={each: settings.base_url(each) for each in Environment},
+            base_urls={environment: settings.base_url(environment) for environment in Environment},
             webhook_secrets=_secret_ring(vault),
             readiness=readiness,
             parts=stopped_parts,

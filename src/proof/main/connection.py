@@ -24,9 +24,9 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 MAX_HEAD_BYTES = 32 * 1024
 MAX_HEADERS = 100
 _TOO_LONG = f"the request's head is over {MAX_HEAD_BYTES} bytes"
-# A colon, a space and a line's end.
+# Of each field: a colon, a space, carriage return and line feed.
 _LINE_BYTES = 4
-# A connection that says nothing, and a request that does not come to its end.
+# Deadlines of a silent connection and of an incomplete request.
 SILENCE_S = 15.0
 ARRIVAL_S = 60.0
 
@@ -67,7 +67,7 @@ class BoundedConnection(HttpToolsProtocol):
         super().__init__(*arguments, **options)
         self._arriving = False
         self._in_head = False
-        # Of the head: what was parsed, and what came in reads that did not complete it.
+        # Bytes of the head: those parsed, and those of reads that did not complete it.
         self._head_bytes = self._unended_bytes = 0
         # Whether the request that arrives has its deadline, in place of the silent connection's.
         self._timed = False
@@ -99,7 +99,7 @@ class BoundedConnection(HttpToolsProtocol):
             if self._unended_bytes > MAX_HEAD_BYTES:
                 self._refusal = _TOO_LONG
                 self.send_400_response(_TOO_LONG)
-        # Whole requests, the ordinary case, cost no timer.
+        # A request that arrived whole, as most do, needs no timer.
         if not self._arriving:
             self._lift_deadline()
         elif not self._timed and not self.transport.is_closing():
@@ -185,7 +185,7 @@ class BoundedConnection(HttpToolsProtocol):
         self._last = True
         method = self.parser.get_method()
         lines = [b"%b %b HTTP/%b" % (method, self.url, self.parser.get_http_version().encode())]
-        lines += [b"%b: %b" % each for each in self.headers if each[0] not in _NOT_FOR_US]
+        lines += [b"%b: %b" % header for header in self.headers if header[0] not in _NOT_FOR_US]
         self.parser = httptools.HttpRequestParser(self)
         self._parse(b"\r\n".join([*lines, b"connection: close", b"", rest]))
 
@@ -193,7 +193,7 @@ class BoundedConnection(HttpToolsProtocol):
         self._lift_deadline()
         self.scope["method"] = "GET"
         ours = (*_NOT_FOR_US, *_OFFERS)
-        kept = [each for each in self.headers if each[0] not in ours]
+        kept = [header for header in self.headers if header[0] not in ours]
         self.scope["headers"] = [*kept, (b"connection", b"upgrade"), (b"upgrade", b"websocket")]
         self.handle_websocket_upgrade()
         # The parser and this object hold each other, for as long as the WebSocket is open.

@@ -30,11 +30,11 @@ _STARTING_S = 10.0
 _CONNECTIONS = 10
 # A checkpoint's worth of the write-ahead log: with less PostgreSQL stops in the middle of a commit.
 _DISK_BYTES = 256 << 20
-# How often a process that waits for the database asks, and says so.
+# How often a process that waits for the database tries again, and how often it logs that it waits.
 _ASK_AGAIN_S = 0.2
 _TELL_AGAIN_S = 5.0
 
-# Nothing that waiting would mend: the role, its password, the database, or a right.
+# Errors that waiting does not mend: the role, its password, the database, or a right.
 _REFUSED = (
     asyncpg.InvalidAuthorizationSpecificationError,
     asyncpg.InvalidCatalogNameError,
@@ -160,7 +160,7 @@ async def _require_no_newer(settings: Settings) -> None:
         try:
             found = await current_revision(connection)
         except asyncpg.InsufficientPrivilegeError:
-            # Who owns the tables is found out by changing them.
+            # Only changing the tables shows whether the role owns them.
             return
     if found is not None and found > newest_revision():
         raise SettingsError(wrong_revision(found))

@@ -65,7 +65,7 @@ def findings(settings: Settings, *, production: bool) -> list[Finding]:
 
 
 async def _others(settings: Settings, *, production: bool) -> list[Finding]:
-    found = [each async for each in _reached(settings)]
+    found = [finding async for finding in _reached(settings)]
     if production:
         found += _demands(settings)
     return found + await _database(settings, production=production)
@@ -79,7 +79,7 @@ def held_folder(settings: Settings) -> list[Finding]:
     except ClusterBusyError as error:
         return [Finding("data folder", "warning", error.message)]
     except OSError:
-        # A folder that cannot be looked into is told of by itself.
+        # An unreadable folder is a finding of its own.
         return []
     return []
 

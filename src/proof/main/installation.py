@@ -26,7 +26,7 @@ from proof.outbound import OutboundPolicy
 from proof.partners.types import Environment
 
 if TYPE_CHECKING:
-    # It would bring the HTTP client into every command.
+    # Only for type checkers: the module brings the HTTP client, which most commands do without.
     from proof.timestamps.anchors.overview import EnabledChain
 
 T = TypeVar("T")
@@ -74,7 +74,7 @@ class LocalInstallation:
         from proof.main.compose import prepare
 
         self._tell_of_another()
-        # The defaults here may not be the address that the server is run with.
+        # The server may run with another address than this process's defaults.
         announce = bool(self._settings.public_url)
         with databases.available(self._settings, create=True):
             asyncio.run(prepare(self._settings, announce=announce, actor=invoker()))
@@ -103,7 +103,7 @@ class LocalInstallation:
 
     def vault(self) -> Vault:
         self._tell_of_another()
-        # A key of our own making would be made in the folder.
+        # Opening the development key would create it in the folder.
         if not self._settings.key_sources():
             databases.require_cluster(self._settings)
         return open_vault(self._settings)
@@ -120,7 +120,9 @@ class LocalInstallation:
         return OutboundPolicy(self._settings.opened_networks())
 
     def base_urls(self, served: Mapping[Environment, str]) -> dict[Environment, str]:
-        configured = {each: self._settings.base_url(each) for each in Environment}
+        configured = {
+            environment: self._settings.base_url(environment) for environment in Environment
+        }
         return configured if self._settings.public_url else configured | dict(served)
 
     def report(self) -> list[dict[str, Any]]:
@@ -129,7 +131,7 @@ class LocalInstallation:
     def findings(self, *, production: bool) -> list[Finding]:
         from proof.main.findings import findings, held_folder
 
-        # Before we hold it ourselves.
+        # Asked before this process takes the lock itself.
         held = held_folder(self._settings)
         with ExitStack() as running:
             broken = self._start_database(running)
@@ -145,7 +147,7 @@ class LocalInstallation:
                 databases.require_cluster(self._settings)
             running.enter_context(databases.available(self._settings))
         except SettingsError:
-            # There is none yet, or the folder cannot be one, which is looked at by itself.
+            # A missing or unusable data folder is a finding of its own.
             return []
         except ProofError as error:
             return [Finding("database", "problem", error.message)]

@@ -20,7 +20,7 @@ from proof.partners.types import Environment
 
 KEY_VARIABLE = "PROOF_KEY_ENCRYPTION_KEY"
 
-# Development's own, in the data folder.
+# The development key's file, in the data folder.
 GENERATED_KEY = Path("keys") / "key-encryption-key"
 _MODE_PRIVATE = 0o600
 _FOLDER_PRIVATE = 0o700

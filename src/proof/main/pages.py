@@ -78,7 +78,7 @@ def widget_pages(services: Services) -> list[Route]:
     """Loader, hosted page and its files; the same routes for both environments."""
 
     async def find(widget_id: str) -> FoundWidget | None:
-        # Strangers' guesses ask no database.
+        # An unknown id is answered from memory, so guessing costs the database nothing.
         if not await services.directory.has_widget(widget_id):
             return None
         async with services.database.connection() as connection:

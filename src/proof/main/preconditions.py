@@ -58,7 +58,7 @@ def _folder(settings: Settings) -> str:
     if not keys.exists():
         return f"{settings.data_dir} holds no keys yet"
     for path in (keys, *keys.iterdir()):
-        # What is being replaced just now is gone a moment later.
+        # A file that is being replaced may vanish between listing and reading.
         with suppress(FileNotFoundError):
             require_private(path)
     return f"the keys in {settings.data_dir} are private"

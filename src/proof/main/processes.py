@@ -71,11 +71,11 @@ def server_config(app: ASGIApp) -> uvicorn.Config:
         # A few hundred bytes once in a while are not worth a compressor's memory for each connection.
         ws_per_message_deflate=False,
         lifespan="on",
-        # The client address is decided once, by the edge.
+        # The client's address is decided in `api/edge.py` alone.
         proxy_headers=False,
         server_header=False,
         access_log=False,
-        # Its warnings are about strangers' malformed requests: a line each, for nothing.
+        # uvicorn warns of each malformed request, so a stranger could fill the log.
         log_level="error",
         backlog=4096,
         timeout_keep_alive=_KEEP_ALIVE_S,

@@ -12,7 +12,8 @@ from proof.config.settings import known_variables
 from proof.db.embedded import current_settings
 
 _URLS_WITH_PASSWORDS = ("database_url", "database_owner_url")
-# Read by the client's commands, told by `proof serve` to its processes, or passed on by operators' scripts.
+# Variables that are no settings: those of the client's commands, of `proof serve`'s own processes, and of
+# operators' scripts.
 _OTHER_VARIABLES = ("PROOF_URL", "PROOF_API_KEY", "PROOF_OPERATOR_TOKEN", "PROOF_SUPERVISOR_PID")
 _SECRETS = ("key_encryption_key",)
 
@@ -31,12 +32,12 @@ def settings_report(settings: Settings, environment: Mapping[str, str]) -> list[
     if not settings.database_url:
         rows += [
             {
-                "name": f"postgresql.{item.name}",
-                "value": item.value,
+                "name": f"postgresql.{setting.name}",
+                "value": setting.value,
                 "variable": "",
-                "source": item.reason,
+                "source": setting.reason,
             }
-            for item in current_settings()
+            for setting in current_settings()
         ]
     return rows
 
@@ -54,7 +55,7 @@ def unknown_variables(environment: Mapping[str, str]) -> list[str]:
 
 
 def _given(name: str, value: Any, environment: Mapping[str, str]) -> bool:
-    # A secret is no longer in the environment it was read from.
+    # Secrets are removed from the environment once they are read.
     return bool(value) if name in _SECRETS else f"PROOF_{name.upper()}" in environment
 
 
@@ -65,7 +66,7 @@ def _shown(name: str, value: Any) -> Any:
     if name in _SECRETS:
         return "(set)" if value else ""
     if name == "key_encryption_key_command" and value:
-        # Its arguments may hold what opens the key store.
+        # The command's arguments may hold the key store's password.
         return f"{value.strip().partition(' ')[0]} …"
     if isinstance(value, tuple):
         return list(value)

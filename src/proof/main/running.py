@@ -35,7 +35,7 @@ def _serving(host: str, port: int) -> Iterator[Mapping[str, str]]:
         try:
             raw = path.read_bytes()
         except OSError:
-            # It ended, or is another user's.
+            # The process ended, or belongs to another user.
             continue
         if _MARK not in raw:
             continue

@@ -13,13 +13,13 @@ from websockets.frames import Frame
 # 300 bytes and a transaction a handful of them.
 SEND_BUFFER_BYTES = 16 * 1024
 STALLED_S = 10.0
-# Nothing a client says means anything, so it may say little.
+# Messages of clients are ignored, so few and short ones are allowed.
 MAX_MESSAGE_BYTES = 4 * 1024
-# Of one message: empty ones add nothing to its size.
+# Frames of one message: empty frames do not count in its size.
 MAX_FRAMES = 64
 PING_EVERY_S = 20.0
 PONG_WITHIN_S = 20.0
-# Linux' own limit where no other is set.
+# Linux' default limit.
 _MANY_FILES = 1_048_576
 
 

@@ -15,7 +15,7 @@ import aiohttp
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
 
-# What a usual reply has at most; it is parsed where it arrives.
+# Most replies are no longer; such a reply is parsed at once.
 _AT_ONCE_BYTES: Final = 4096
 _SLICE_BYTES: Final = 4096
 # All slices together have at most a quarter of the event loop's time, and a turn ends after the slice that
@@ -111,7 +111,7 @@ class Meter(asyncio.Protocol):
     def feed(self) -> bool:
         """Pass on a slice of what waits; whether more waits."""
         if self._handler.transport is None:
-            # Closed by its owner: nobody wants the rest.
+            # The caller closed the connection and needs no more of the reply.
             self.waiting.clear()
         elif self.waiting:
             piece = bytes(self.waiting[:_SLICE_BYTES])

@@ -89,7 +89,7 @@ class OutboundClient:
                 max_response_bytes + OVERHEAD_BYTES,
                 socket_factory=self._socket,
                 resolver=self._resolver,
-                # The resolver remembers, also that a name hangs.
+                # The resolver caches answers, and also that a name hangs.
                 use_dns_cache=False,
                 ssl=ssl.create_default_context(),
                 limit=0,
@@ -149,7 +149,7 @@ class OutboundClient:
                 meter = meter_of(response)
                 whole = await self._read(response, text) and not (meter and meter.over)
         except TimeoutError:
-            # A status that came before it counts.
+            # A status line that came before the error counts as the answer.
             if response is None:
                 raise
         finally:

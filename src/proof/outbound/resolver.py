@@ -26,7 +26,7 @@ LOOKUPS: Final = 128
 LOOKUPS_EACH: Final = 4
 
 _KEPT_S: Final = 10.0
-# What came too late for who asked is for who asks next.
+# An answer that came too late for its caller serves the next one.
 _KEPT_LATE_S: Final = 60.0
 
 # A name with hundreds of addresses would turn one call into a scan of them.
@@ -93,13 +93,13 @@ class Resolver(AbstractResolver):
 
     def _begin(self, name: _Name, now_s: float) -> _Lookup:
         asker = owner()
-        asked = sum(item.asker == asker for item in self._lookups.values())
+        asked = sum(lookup.asker == asker for lookup in self._lookups.values())
         if len(self._lookups) >= LOOKUPS or (asker is not None and asked >= LOOKUPS_EACH):
             raise _error("too many names that hang are being looked up")
         loop = asyncio.get_running_loop()
         lookup = _Lookup(asker, now_s, loop.create_future())
-        # Nobody may wait for it any more when it fails.
-        lookup.answer.add_done_callback(lambda item: item.cancelled() or item.exception())
+        # All callers may have been cancelled; reading the error keeps asyncio from reporting it as lost.
+        lookup.answer.add_done_callback(lambda answer: answer.cancelled() or answer.exception())
         thread = threading.Thread(
             target=self._run, args=(loop, name, lookup), name="outbound-dns", daemon=True
         )
@@ -118,7 +118,7 @@ class Resolver(AbstractResolver):
             found = error
         except UnicodeError:
             found = _error("the name cannot be encoded")
-        # The loop may have ended meanwhile.
+        # The event loop may have closed while the thread waited.
         with suppress(RuntimeError):
             loop.call_soon_threadsafe(self._end, loop.time(), name, lookup, found)
 

@@ -12,7 +12,7 @@ from starlette.types import Receive, Scope, Send
 
 from proof.partners.handover.links import PATH, TOKEN_CHARACTERS, HandoverGoneError
 
-# What a page's own style and script are allowed by.
+# Hashes in the content security policy allow the page's own style and script.
 _MARKS = {"style": ("<style>", "</style>"), "script": ("<script>", "</script>")}
 
 # Strangers may press the button too: so many at once reach the database, so many wait for it, and the

@@ -215,9 +215,9 @@ def _rows(openapi: Json, schema: Json, prefix: str = "") -> Iterator[tuple[str, 
 def _type_of(openapi: Json, schema: Json) -> str:
     schema = _resolved(openapi, schema)
     if "anyOf" in schema:
-        return " or ".join(_type_of(openapi, each) for each in schema["anyOf"])
+        return " or ".join(_type_of(openapi, choice) for choice in schema["anyOf"])
     if "enum" in schema:
-        return " or ".join(code(str(each)) for each in schema["enum"])
+        return " or ".join(code(str(choice)) for choice in schema["enum"])
     if "type" not in schema:
         return "anything"
     if schema["type"] == "array":

@@ -27,7 +27,7 @@ from proof.timestamps.anchors.anchoring import Anchorer
 from proof.timestamps.anchors.overview import EnabledChain
 from proof.timestamps.proofs.audit_heads import submit_head
 
-# A block takes minutes on one chain and seconds on the other; a look costs a few local calls.
+# A block takes minutes on one chain and seconds on the other; a poll costs a few local calls.
 _CHAINS_S = 2.0
 _HANDOVERS_S = 30.0
 
@@ -44,7 +44,7 @@ _TRANSACTIONS_S = 0.5
 _PRUNE_S = 60.0
 _PRUNED_AT_ONCE = 1000
 
-# Its delays are whole seconds; a test that waits for it should not wait much longer.
+# The simulator's delays are whole seconds; whoever waits for one in a test should not wait much longer.
 _SIMULATOR_S = 0.2
 
 

@@ -47,7 +47,7 @@ class Worker:
         self._database = database
         self._deliverer = deliverer
         self._others = others
-        # A log that refuses to sign holds up neither sealing nor the other environment's log.
+        # A log that refuses to sign must delay neither sealing nor the other environment's log.
         self._logs = [
             Loop(f"{writer.environment} log", _log_step(writer), _SEALING_S) for writer in writers
         ]

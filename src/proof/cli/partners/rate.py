@@ -15,7 +15,7 @@ from proof.partners.access.buckets import Rate
 from proof.partners.access.rates import CallClass
 from proof.partners.types import Environment
 
-# Typed in place of a number, for the default.
+# Given in place of a number, it restores the default.
 _DEFAULT = "default"
 
 
@@ -69,7 +69,10 @@ def register(app: typer.Typer, open_installation: Opener) -> None:
 
         async def act(database: Database) -> dict[Environment, dict[CallClass, Rate]]:
             async with database.connection() as connection:
-                return {each: await rates.rates(connection, partner, each) for each in Environment}
+                return {
+                    environment: await rates.rates(connection, partner, environment)
+                    for environment in Environment
+                }
 
         with stated_errors():
             found = open_installation(ServerOptions(data)).with_database(act)

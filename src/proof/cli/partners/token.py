@@ -90,7 +90,7 @@ def register(app: typer.Typer, open_installation: Opener) -> None:
 
         with stated_errors():
             found = open_installation(ServerOptions(data)).with_database(act)
-        _print_list([_row(item) for item in found], as_json)
+        _print_list([_row(credential) for credential in found], as_json)
 
 
 def _print_issued(issued: IssuedToken, kind: CredentialKind) -> None:

@@ -311,7 +311,7 @@ class _FetchRun:
                 async with self._slots:
                     return await api.proof(wanted.sha256, number)
             except LaterError as error:
-                # Waiting for an answer that comes after the deadline helps nobody.
+                # An answer after the deadline would not be used, so it is not waited for.
                 pause_s = min(error.retry_after_s, _LONGEST_PAUSE_S)
                 if time.monotonic() + pause_s > self._deadline:
                     raise

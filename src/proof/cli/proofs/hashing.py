@@ -23,7 +23,7 @@ _THREADS: Final = min(8, os.cpu_count() or 1)
 _GROUP: Final = 4096
 
 
-# A named pipe put in a file's place must not hold us up.
+# Without it, opening a named pipe put in a file's place would block.
 _OPEN_FLAGS: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
 
 

@@ -83,7 +83,7 @@ def parse(raw: bytes) -> tuple[Entry, ...]:
     try:
         files = msgspec.json.decode(raw, type=_Manifest).files
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        # It quotes the names of members, which are a stranger's.
+        # The library's message quotes member names, which a stranger chose.
         raise ManifestError(
             f"not a manifest: {printable(str(error))}; `proof stamp FOLDER` writes one"
         ) from None

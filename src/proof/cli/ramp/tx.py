@@ -137,7 +137,7 @@ def _register_resolve(tx: typer.Typer, open_installation: Opener) -> None:
             vault = installation.vault()
             outcome = installation.with_database(act)
         if as_json:
-            told = [each.value for each in outcome.statuses]
+            told = [status.value for status in outcome.statuses]
             shown = {"merchant_transaction_id": str(transaction_id), "status": status.value}
             print_json(shown | {"events": told})
             return

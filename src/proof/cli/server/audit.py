@@ -264,8 +264,8 @@ def _wire(verdict: AuditReport) -> dict[str, Any]:
         "head": head and {"position": head.position, "hash": head.hash.hex()},
         "heads": verdict.heads,
         "saved": [
-            {"position": item.position, "entryId": item.entry_id, "timestamp": item.timestamp_ms}
-            for item in verdict.saved
+            {"position": head.position, "entryId": head.entry_id, "timestamp": head.timestamp_ms}
+            for head in verdict.saved
         ],
         "findings": list(verdict.findings),
     }

@@ -34,16 +34,16 @@ def register(app: typer.Typer, open_installation: Opener) -> None:
             return
         if not found:
             out.print("no chain beside the log is enabled; PROOF_CHAINS_FILE names them")
-        for number, each in enumerate(found):
+        for number, chain in enumerate(found):
             if number:
                 out.print()
-            _print(each)
+            _print(chain)
 
 
 async def _overviews(database: Database, chains: "Sequence[EnabledChain]") -> "list[ChainOverview]":
     from proof.timestamps.anchors.overview import overview
 
-    return [await overview(database, each) for each in chains]
+    return [await overview(database, chain) for chain in chains]
 
 
 def _print(found: "ChainOverview") -> None:

@@ -22,7 +22,7 @@ def register(app: typer.Typer, open_installation: Opener) -> None:
         stopped = [part for part in found if part.reason is not None]
         if as_json:
             rows = [
-                {"part": item.name, "ok": not item.reason, "reason": item.reason} for item in found
+                {"part": part.name, "ok": not part.reason, "reason": part.reason} for part in found
             ]
             print_json({"ok": not stopped, "parts": rows})
         else:

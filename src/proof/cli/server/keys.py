@@ -57,7 +57,7 @@ def register(app: typer.Typer, open_installation: Opener) -> None:
             withdraw = _withdraws(grace)
             installation = open_installation(ServerOptions(data))
             key_id = installation.with_database(
-                lambda each: _rotate(installation, each, env, withdraw=withdraw)
+                lambda database: _rotate(installation, database, env, withdraw=withdraw)
             )
         if as_json:
             print_json({"environment": env, "key_id": key_id, "old_keys_withdrawn": withdraw})

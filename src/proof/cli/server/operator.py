@@ -55,7 +55,7 @@ def _register_add(operator: typer.Typer, open_installation: Opener) -> None:
         """
 
         async def issue(database: Database) -> IssuedOperator:
-            networks = [parse_network(item) for item in ip or ()]
+            networks = [parse_network(network) for network in ip or ()]
             async with database.transaction() as tx:
                 return await add_operator(tx, name, scope, invoker(), days=days, networks=networks)
 
@@ -88,12 +88,12 @@ def _register_list(operator: typer.Typer, open_installation: Opener) -> None:
         with stated_errors():
             found = open_installation(ServerOptions(data)).with_database(read)
         if as_json:
-            print_json([_document(item) for item in found])
+            print_json([_document(token) for token in found])
             return
         now = datetime.now(UTC)
-        for item in found:
-            line = f"{item.key_id}  {item.scope:5}  {_state(item, now)}  {printable(item.name)}"
-            out.print(f"{line}  from {_ips(item)}" if item.networks else line, markup=False)
+        for token in found:
+            line = f"{token.key_id}  {token.scope:5}  {_state(token, now)}  {printable(token.name)}"
+            out.print(f"{line}  from {_ips(token)}" if token.networks else line, markup=False)
 
 
 def _register_revoke(operator: typer.Typer, open_installation: Opener) -> None:

@@ -30,7 +30,9 @@ def register(app: typer.Typer, open_installation: Opener) -> None:
         with stated_errors():
             installation = open_installation(ServerOptions(data))
             vault = installation.vault()
-            found = installation.with_database(lambda each: _check(installation, each, vault))
+            found = installation.with_database(
+                lambda database: _check(installation, database, vault)
+            )
         newest = vault.newest_id.hex()
         if as_json:
             print_json({"newest_key_id": newest} | asdict(found))
@@ -48,7 +50,9 @@ def register(app: typer.Typer, open_installation: Opener) -> None:
         with stated_errors():
             installation = open_installation(ServerOptions(data))
             vault = installation.vault()
-            done = installation.with_database(lambda each: _rewrap(installation, each, vault))
+            done = installation.with_database(
+                lambda database: _rewrap(installation, database, vault)
+            )
         if as_json:
             print_json(asdict(done))
         else:

@@ -50,12 +50,12 @@ def register(webhook: typer.Typer, open_installation: Opener) -> None:
 
             new, *old = installation.with_database(act)
         if as_json:
-            ending = {str(item.id): _time(item.ends_at) for item in old}
+            ending = {str(secret.id): _time(secret.ends_at) for secret in old}
             print_json({"id": str(new.id), "secret": new.text, "ending": ending})
             return
         out.print(new.text, markup=False)
-        for item in old:
-            out.print(f"{item.id} signs along until {_time(item.ends_at)}", markup=False)
+        for secret in old:
+            out.print(f"{secret.id} signs along until {_time(secret.ends_at)}", markup=False)
         out.print("\nHand it over on a safe way, before the old one ends.", style="yellow")
 
     @secret.command()
@@ -74,7 +74,7 @@ def register(webhook: typer.Typer, open_installation: Opener) -> None:
                     )
 
             found = installation.with_database(act)
-        rows = [_row(item) for item in found]
+        rows = [_row(secret) for secret in found]
         if as_json:
             print_json(rows)
             return

@@ -211,13 +211,14 @@ def _register_replay(webhook: typer.Typer, open_installation: Opener) -> None:
             wanted = Replay(delivery, start, end, failed, endpoint)
             found = open_installation(ServerOptions(data)).with_database(act)
         if as_json:
-            pending = [msgspec.to_builtins(item) for item in found.pending]
+            pending = [msgspec.to_builtins(standing) for standing in found.pending]
             print_json({"replayed": found.count, "pending": pending})
             return
         out.print(f"{found.count} pending again", markup=False)
-        for item in found.pending:
+        for standing in found.pending:
             out.print(
-                _pending(item, f"{partner} --env {env} --endpoint {item.endpoint_id}"), markup=False
+                _pending(standing, f"{partner} --env {env} --endpoint {standing.endpoint_id}"),
+                markup=False,
             )
 
 

@@ -159,8 +159,8 @@ class ServerPrograms:
                 f"unix_socket_directories={_list_item(handover.name(folders.socket))}",
                 *(
                     part
-                    for item in current_settings()
-                    for part in ("-c", f"{item.name}={item.value}")
+                    for setting in current_settings()
+                    for part in ("-c", f"{setting.name}={setting.value}")
                 ),
             )
             return self._spawn("postgres", arguments, handover, folders.log)
