@@ -271,8 +271,10 @@ class Platform:
         outbound = OutboundClient(POLICY, places=Places(most=32, each=2))
         providers = Providers(Reach(outbound, self.database, self.clock))
         callbacks = CallbackReceiver(self.database, self.vault, providers, self.clock)
+        sessions = Sessions(self.database, self.vault, self.clock)
         committer.start()
         callbacks.start()
+        sessions.start()
         gate = Gate(self.database, directory, self.clock)
         self.watches = watches = Watches(gate, Updates(self.database))
         background = [asyncio.create_task(item.run()) for item in (directory, gate, watches)]
@@ -285,7 +287,7 @@ class Platform:
             operators=Operators(self.database, self.clock),
             directory=directory,
             submissions=submissions,
-            sessions=Sessions(self.database, self.vault, self.clock),
+            sessions=sessions,
             providers=providers,
             callbacks=callbacks,
             widgets=Widgets(self.database, self.vault, self.clock, providers),
@@ -309,6 +311,7 @@ class Platform:
         finally:
             await committer.close()
             await callbacks.close()
+            await sessions.close()
             for task in background:
                 task.cancel()
                 with suppress(asyncio.CancelledError):

@@ -233,6 +233,7 @@ async def _services(settings: Settings, database: Database) -> AsyncIterator[Ser
     asking = OutboundClient(policy, places=Places(most=64, each=_PROVIDER_CALLS_EACH))
     providers = Providers(Reach(asking, database, clock))
     callbacks = CallbackReceiver(database, vault, providers, clock)
+    sessions = Sessions(database, vault, clock)
     gate, operators = Gate(database, directory, clock), Operators(database, clock)
     watches = Watches(gate, Updates(database), websocket_places())
 
@@ -254,6 +255,7 @@ async def _services(settings: Settings, database: Database) -> AsyncIterator[Ser
 
     committer.start()
     callbacks.start()
+    sessions.start()
     background = [
         asyncio.create_task(directory.run()),
         asyncio.create_task(gate.run()),
@@ -268,7 +270,7 @@ async def _services(settings: Settings, database: Database) -> AsyncIterator[Ser
             operators=operators,
             directory=directory,
             submissions=submissions,
-            sessions=Sessions(database, vault, clock),
+            sessions=sessions,
             providers=providers,
             callbacks=callbacks,
             widgets=Widgets(database, vault, clock, providers),
@@ -294,6 +296,7 @@ async def _services(settings: Settings, database: Database) -> AsyncIterator[Ser
     finally:
         await committer.close()
         await callbacks.close()
+        await sessions.close()
         for task in background:
             task.cancel()
             with suppress(asyncio.CancelledError):

@@ -165,8 +165,11 @@ def test_two_that_wait_for_each_other_end_as_busy(run: Any, database: Database) 
     assert sorted(type(each).__name__ for each in run(scene())) == ["BusyError", "NoneType"]
 
 
-class Item:
-    def __init__(self) -> None:
+class Entry:
+    """A number to be committed."""
+
+    def __init__(self, number: int = 0) -> None:
+        self.number = number
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
 
@@ -185,15 +188,15 @@ def test_a_lane_tells_its_own_faults_from_outages(
     async def scene() -> None:
         broken = True
 
-        async def commit(connection: Connection, batch: list[Item]) -> None:
+        async def commit(connection: Connection, batch: list[Entry]) -> None:
             if broken:
                 await body(connection)
-            for item in batch:
-                item.done.set_result(None)
+            for entry in batch:
+                entry.done.set_result(None)
 
-        lanes: Lanes[Item] = Lanes("things", database, 1, commit, 10)
+        lanes: Lanes[Entry] = Lanes("things", database, 1, commit, 10)
         lanes.start()
-        failing, working = Item(), Item()
+        failing, working = Entry(), Entry()
         lanes.put(failing)
         with pytest.raises(expected):
             await failing.done
@@ -206,6 +209,64 @@ def test_a_lane_tells_its_own_faults_from_outages(
         run(scene())
     assert [entry["event"] for entry in logs] == [event]
     assert isinstance(logs[0].get("exc_info"), expected) == (event == "things_broken")
+
+
+def test_what_breaks_a_commit_fails_alone_and_what_is_away_fails_all(
+    run: Any, database: Database
+) -> None:
+    sizes: list[int] = []
+
+    async def commit(connection: Connection, batch: list[Entry]) -> None:
+        sizes.append(len(batch))
+        for entry in batch:
+            if entry.number < 0:
+                await connection.execute(KILL)
+            await connection.execute("SELECT 1 / $1::integer", entry.number)
+        for entry in batch:
+            entry.done.set_result(None)
+
+    async def scene() -> list[list[Any]]:
+        lanes: Lanes[Entry] = Lanes("things", database, 1, commit, 10)
+        lanes.start()
+        found = []
+        for numbers in ([1, 0, 2], [1, -1, 2], [1]):
+            entries = [Entry(number) for number in numbers]
+            for entry in entries:
+                lanes.put(entry)
+            done = await asyncio.gather(*(e.done for e in entries), return_exceptions=True)
+            found.append([None if error is None else type(error) for error in done])
+        await lanes.close()
+        return found
+
+    with capture_logs():
+        broken, away, after = run(scene())
+    assert broken == [None, asyncpg.DivisionByZeroError, None]
+    assert away == [DatabaseUnavailableError] * 3
+    assert after == [None]
+    assert sizes == [3, 1, 1, 1, 3, 1]
+
+
+def test_a_lane_tells_who_waits_that_others_hold_what_it_needs(
+    run: Any, database: Database
+) -> None:
+    async def commit(connection: Connection, _batch: list[Entry]) -> None:
+        async with connection.transaction():
+            await connection.execute("SET LOCAL lock_timeout = 20")
+            await connection.execute("SELECT pg_advisory_xact_lock(1)")
+
+    async def scene() -> None:
+        lanes: Lanes[Entry] = Lanes("things", database, 1, commit, 10)
+        lanes.start()
+        entry = Entry()
+        async with database.transaction() as holder:
+            await holder.execute("SELECT pg_advisory_xact_lock(1)")
+            lanes.put(entry)
+            with pytest.raises(BusyError):
+                await entry.done
+        await lanes.close()
+
+    with capture_logs():
+        run(scene())
 
 
 def test_a_server_that_is_not_there_is_an_outage(run: Any) -> None:

@@ -39,14 +39,14 @@ _REMEMBERED_S = 5.0
 _STORE = """
 INSERT INTO provider_callbacks (account_id, dedup_sha256, form, sealed, received_at)
 SELECT * FROM unnest($1::uuid[], $2::bytea[], $3::text[], $4::bytea[], $5::timestamptz[])
-    AS one(account_id, dedup_sha256, form, sealed, received_at)
+    AS callback (account_id, dedup_sha256, form, sealed, received_at)
 ORDER BY account_id, dedup_sha256
 ON CONFLICT (account_id, dedup_sha256) DO NOTHING
 """
 
 _COUNT = """
 INSERT INTO unverified_callbacks AS counted (account_id, day, count)
-SELECT * FROM unnest($1::uuid[], $2::date[], $3::bigint[]) AS one(account_id, day, count)
+SELECT * FROM unnest($1::uuid[], $2::date[], $3::bigint[]) AS refused (account_id, day, count)
 ORDER BY account_id, day
 ON CONFLICT (account_id, day) DO UPDATE SET count = counted.count + excluded.count
 RETURNING account_id, day, count
@@ -64,7 +64,7 @@ _log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class _Item:
+class _PendingCallback:
     """A callback on its way to the disk. `dedup_sha256` and `form` are None for an unverified one."""
 
     account_id: UUID
@@ -114,7 +114,7 @@ class CallbackReceiver:
         A body that is signed and makes no sense is stored too: it may be about money. Raises
         NotFoundError for an account that is not of this provider and environment, CallbackRefusedError for
         a signature that fits no form of the body, DatabaseUnavailableError when nothing is stored or nobody
-        knows.
+        knows, BusyError when others hold what it needs.
         """
         found, adapter = await self._account(account_id, provider, environment)
         received_at = self._clock.now()
@@ -122,10 +122,12 @@ class CallbackReceiver:
             form = adapter.verify(found, headers, body)
         except CallbackRefusedError:
             _callbacks.labels(provider, "none").inc()
-            await self._stored(_Item(account_id, received_at, body))
+            await self._stored(_PendingCallback(account_id, received_at, body))
             raise
         _callbacks.labels(provider, form).inc()
-        await self._stored(_Item(account_id, received_at, body, _identity(adapter, body), form))
+        await self._stored(
+            _PendingCallback(account_id, received_at, body, _identity(adapter, body), form)
+        )
 
     async def _account(
         self, account_id: UUID, provider: str, environment: Environment
@@ -142,62 +144,62 @@ class CallbackReceiver:
             raise NotFoundError("this provider posts no callbacks")
         return found, adapter
 
-    async def _stored(self, item: _Item) -> None:
-        self._lanes.put(item)
-        await item.done
+    async def _stored(self, pending: _PendingCallback) -> None:
+        self._lanes.put(pending)
+        await pending.done
 
-    async def _commit(self, connection: Connection, batch: list[_Item]) -> None:
+    async def _commit(self, connection: Connection, batch: list[_PendingCallback]) -> None:
         async with connection.transaction():
             await self._store(connection, batch)
-        for item in batch:
+        for pending in batch:
             # Whoever posted may have hung up.
-            if not item.done.done():
-                item.done.set_result(None)
+            if not pending.done.done():
+                pending.done.set_result(None)
 
-    async def _store(self, tx: Connection, batch: list[_Item]) -> None:
-        verified = [item for item in batch if item.dedup_sha256 is not None]
+    async def _store(self, tx: Connection, batch: list[_PendingCallback]) -> None:
+        verified = [pending for pending in batch if pending.dedup_sha256 is not None]
         if verified:
             sealed = [
                 self._vault.seal(
-                    item.body, callback_identity(item.account_id, item.dedup_sha256 or b"")
+                    pending.body, callback_identity(pending.account_id, pending.dedup_sha256 or b"")
                 )
-                for item in verified
+                for pending in verified
             ]
             await tx.execute(
                 _STORE,
-                [item.account_id for item in verified],
-                [item.dedup_sha256 for item in verified],
-                [item.form for item in verified],
+                [pending.account_id for pending in verified],
+                [pending.dedup_sha256 for pending in verified],
+                [pending.form for pending in verified],
                 sealed,
-                [item.received_at for item in verified],
+                [pending.received_at for pending in verified],
             )
-        if refused := [item for item in batch if item.dedup_sha256 is None]:
+        if refused := [pending for pending in batch if pending.dedup_sha256 is None]:
             await self._count(tx, refused)
 
-    async def _count(self, tx: Connection, refused: list[_Item]) -> None:
-        groups: dict[tuple[UUID, date], list[_Item]] = {}
-        for item in refused:
-            groups.setdefault((item.account_id, item.day), []).append(item)
-        accounts, days = [callback for callback, _ in groups], [day for _, day in groups]
-        counts = [len(items) for items in groups.values()]
-        kept: list[_Item] = []
+    async def _count(self, tx: Connection, refused: list[_PendingCallback]) -> None:
+        groups: dict[tuple[UUID, date], list[_PendingCallback]] = {}
+        for pending in refused:
+            groups.setdefault((pending.account_id, pending.day), []).append(pending)
+        accounts, days = [account_id for account_id, _ in groups], [day for _, day in groups]
+        counts = [len(group) for group in groups.values()]
+        kept: list[_PendingCallback] = []
         for account_id, day, total in await tx.fetch(_COUNT, accounts, days, counts):
-            items = groups[account_id, day]
-            room = KEPT_A_DAY - (total - len(items))
-            kept += items[: max(room, 0)]
-            if room < len(items):
+            group = groups[account_id, day]
+            room = KEPT_A_DAY - (total - len(group))
+            kept += group[: max(room, 0)]
+            if room < len(group):
                 _tell_full(account_id, day, self._told)
         if kept:
             await self._keep(tx, kept)
 
-    async def _keep(self, tx: Connection, kept: list[_Item]) -> None:
+    async def _keep(self, tx: Connection, kept: list[_PendingCallback]) -> None:
         ids = [uuid4() for _ in kept]
         sealed = [
-            self._vault.seal(item.body, REFUSED_IDENTITY.format(id=identifier))
-            for identifier, item in zip(ids, kept, strict=True)
+            self._vault.seal(pending.body, REFUSED_IDENTITY.format(id=identifier))
+            for identifier, pending in zip(ids, kept, strict=True)
         ]
-        owners = [item.account_id for item in kept]
-        await tx.execute(_KEEP, ids, owners, sealed, [item.received_at for item in kept])
+        owners = [pending.account_id for pending in kept]
+        await tx.execute(_KEEP, ids, owners, sealed, [pending.received_at for pending in kept])
 
 
 def _identity(adapter: TranslatesCallbacks, body: bytes) -> bytes:
@@ -211,6 +213,6 @@ def _identity(adapter: TranslatesCallbacks, body: bytes) -> bytes:
 def _tell_full(account_id: UUID, day: date, told: set[tuple[UUID, date]]) -> None:
     """Once a day in each process."""
     if (account_id, day) not in told:
-        told.difference_update([callback for callback in told if callback[1] < day])
+        told.difference_update([full for full in told if full[1] < day])
         told.add((account_id, day))
         _log.warning("callbacks.refused_many", account=str(account_id), kept=KEPT_A_DAY)

@@ -1,17 +1,14 @@
-"""Writing the sessions that are opened at the same time together.
+"""Writing the sessions that are opened at the same time together, by group commit.
 
-Those that wait while others are written share the next statement and its commit; no delay is added. What is
-answered as opened is durable.
+What is answered as opened is durable.
 """
 
 import asyncio
-from collections import deque
 from dataclasses import dataclass, field
 
 from proof.core.clock import Clock
-from proof.core.errors import UnavailableError
-from proof.db import Database
-from proof.db.shares import working_for
+from proof.db import Connection, Database
+from proof.db.group_commit import Lanes
 from proof.ramp.sessions import queries
 from proof.ramp.sessions.queries import NewSession, WriteResult
 
@@ -21,92 +18,69 @@ _LANES = 2
 
 
 @dataclass(frozen=True, slots=True)
-class _Item:
+class _PendingSession:
     new: NewSession = field(repr=False)
     done: "asyncio.Future[WriteResult]" = field(repr=False)
-    # Of the same batch, with the same key: to the database one transaction is one holder of a lock.
-    same_key: "list[_Item]" = field(default_factory=list, repr=False)
 
 
 class Opener:
-    """Writes the sessions of one process. There is nothing to start or close: a lane is there as long as
-    somebody waits."""
+    """Writes the sessions of one process. `start` before use, `close` writes what was accepted."""
 
     def __init__(self, database: Database, clock: Clock) -> None:
-        self._database = database
         self._clock = clock
-        self._queue: deque[_Item] = deque()
-        self._lanes: set[asyncio.Task[None]] = set()
+        self._lanes = Lanes("sessions.open", database, _LANES, self._commit, MAX_BATCH)
+
+    def start(self) -> None:
+        self._lanes.start()
+
+    async def close(self) -> None:
+        await self._lanes.close()
 
     async def write(self, new: NewSession) -> WriteResult:
         """Write the session; it is durable when this says that it was opened.
 
-        Raises DatabaseUnavailableError when nothing was written or nobody knows.
+        Raises DatabaseUnavailableError when nothing was written or nobody knows, BusyError when others hold
+        what it needs.
         """
-        item = _Item(new, asyncio.get_running_loop().create_future())
-        self._queue.append(item)
-        if len(self._lanes) < _LANES:
-            # It writes everybody's sessions, so it is nobody's share.
-            with working_for(None):
-                lane = asyncio.create_task(self._run())
-            self._lanes.add(lane)
-            lane.add_done_callback(self._lanes.discard)
-        return await item.done
+        pending = _PendingSession(new, asyncio.get_running_loop().create_future())
+        self._lanes.put(pending)
+        return await pending.done
 
-    async def _run(self) -> None:
-        while batch := self._take():
-            try:
-                written = await self._written(batch)
-            except UnavailableError as error:
-                _fail(batch, error)
-            except Exception as error:  # noqa: BLE001 - handed to who waits
-                await self._one_by_one(batch, error)
-            else:
-                for item, request in zip(batch, written, strict=True):
-                    _resolve(item, request)
-
-    def _take(self) -> list[_Item]:
-        batch: list[_Item] = []
-        by_key: dict[int, _Item] = {}
-        while self._queue and len(batch) < MAX_BATCH:
-            item = self._queue.popleft()
-            key = item.new.key
-            if key is not None and (first := by_key.setdefault(key.lock, item)) is not item:
-                first.same_key.append(item)
-            else:
-                batch.append(item)
-        return batch
-
-    async def _written(self, batch: list[_Item]) -> list[WriteResult]:
-        async with self._database.connection() as connection:
-            return await queries.insert_sessions(
-                connection, self._clock.now(), [item.new for item in batch]
-            )
-
-    async def _one_by_one(self, batch: list[_Item], error: Exception) -> None:
-        """The statement failed and wrote nothing: whose session broke it, it alone fails."""
-        if len(batch) == 1:
-            _fail(batch, error)
-            return
-        for item in batch:
-            try:
-                (written,) = await self._written([item])
-            except Exception as own:  # noqa: BLE001 - handed to who waits
-                _fail([item], own)
-            else:
-                _resolve(item, written)
+    async def _commit(self, connection: Connection, batch: list[_PendingSession]) -> None:
+        firsts, repeats = _by_key(batch)
+        written = await queries.insert_sessions(
+            connection, self._clock.now(), [pending.new for pending in firsts]
+        )
+        for pending, result in zip(firsts, written, strict=True):
+            _resolve(pending, result)
+            for repeat in repeats.get(_lock(pending), ()):
+                _resolve(repeat, WriteResult(result.free, opened=False))
 
 
-def _resolve(item: _Item, written: WriteResult) -> None:
+def _by_key(
+    batch: list[_PendingSession],
+) -> tuple[list[_PendingSession], dict[int | None, list[_PendingSession]]]:
+    """Those to be written, and by their key's lock those that repeat one of these. To the database one
+    transaction is one holder of a lock, so it would write both."""
+    firsts: list[_PendingSession] = []
+    repeats: dict[int | None, list[_PendingSession]] = {}
+    for pending in batch:
+        lock = _lock(pending)
+        if lock is None or lock not in repeats:
+            firsts.append(pending)
+            if lock is not None:
+                repeats[lock] = []
+        else:
+            repeats[lock].append(pending)
+    return firsts, repeats
+
+
+def _lock(pending: _PendingSession) -> int | None:
+    key = pending.new.key
+    return None if key is None else key.lock
+
+
+def _resolve(pending: _PendingSession, result: WriteResult) -> None:
     # Whoever asked may have hung up.
-    if not item.done.done():
-        item.done.set_result(written)
-    for other in item.same_key:
-        _resolve(other, WriteResult(written.free, opened=False))
-
-
-def _fail(batch: list[_Item], error: Exception) -> None:
-    for item in batch:
-        if not item.done.done():
-            item.done.set_exception(error)
-        _fail(item.same_key, error)
+    if not pending.done.done():
+        pending.done.set_result(result)

@@ -23,7 +23,7 @@ WITH given AS MATERIALIZED (
     FROM unnest($2::integer[], $3::bytea[], $4::bigint[], $5::bytea[], $6::uuid[], $7::text[], $8::text[],
         $9::text[], $10::text[], $11::numeric[], $12::bytea[], $13::uuid[], $14::text[], $15::interval[],
         $16::text[])
-        AS one (partner_environment_id, key_sha256, key_lock, body_mac, transaction_id, partner_user_id,
+        AS session (partner_environment_id, key_sha256, key_lock, body_mac, transaction_id, partner_user_id,
         type, currency, network, amount, session_id, signing_key_id, parameters, init_lifetime,
         partner_reference)
 ), claimed AS (
@@ -63,9 +63,9 @@ WITH given AS MATERIALIZED (
     FROM owned
 ), kept AS (
     INSERT INTO ramp_personal (id, user_id, transaction_id, kind, sealed, created_at)
-    SELECT one.id, user_id, transaction_id, kind, sealed, $1
+    SELECT value.id, user_id, transaction_id, kind, sealed, $1
     FROM owned JOIN unnest($17::uuid[], $18::uuid[], $19::text[], $20::bytea[])
-        AS one (transaction_id, id, kind, sealed) USING (transaction_id)
+        AS value (transaction_id, id, kind, sealed) USING (transaction_id)
 ), session AS (
     INSERT INTO ramp_sessions
         (id, transaction_id, signing_key_id, parameters, created_at, init_expires_at, partner_reference)
@@ -74,7 +74,7 @@ WITH given AS MATERIALIZED (
     FROM owned
 )
 SELECT given.free, going.at IS NOT NULL AS opened
-FROM unnest($6::uuid[]) WITH ORDINALITY AS one (transaction_id, n)
+FROM unnest($6::uuid[]) WITH ORDINALITY AS asked (transaction_id, n)
 JOIN given USING (transaction_id) LEFT JOIN going USING (transaction_id) ORDER BY n
 """
 

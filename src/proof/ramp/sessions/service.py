@@ -73,7 +73,7 @@ class SessionAnswer(NamedTuple):
 
 
 class Sessions:
-    """Sessions of one process."""
+    """Sessions of one process. `start` before any is opened, `close` writes what was accepted."""
 
     def __init__(self, database: Database, vault: Vault, clock: Clock) -> None:
         self._database = database
@@ -82,6 +82,12 @@ class Sessions:
         self._opener = Opener(database, clock)
         self._providers = ProviderNames(database)
         self._rings: dict[Environment, tuple[float, Ring]] = {}
+
+    def start(self) -> None:
+        self._opener.start()
+
+    async def close(self) -> None:
+        await self._opener.close()
 
     async def open(
         self, owner: PartnerEnvironment, request: SessionRequest, key: str | None = None

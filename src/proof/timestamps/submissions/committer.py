@@ -71,8 +71,8 @@ class Committer:
     ) -> CommitResult:
         """Make distinct digests durable; returns after the commit.
 
-        Raises DatabaseUnavailableError when the outcome is unknown or nothing was written; sending
-        the same digests again is always safe.
+        Raises DatabaseUnavailableError when the outcome is unknown or nothing was written, BusyError when
+        others hold what it needs; sending the same digests again is always safe.
         """
         lanes = self._large if len(digests) > LARGE_REQUEST else self._small
         pending = _request(partner_environment_id, environment, digests)

@@ -2,7 +2,8 @@
 
 import asyncio
 import hashlib
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
@@ -14,6 +15,7 @@ from asyncpg import PostgresError
 from tests.support.application import Platform
 from tests.support.sessions import Shop, ramp_partner
 
+from proof.core.clock import Clock
 from proof.core.errors import DatabaseUnavailableError
 from proof.db import Database
 from proof.partners.types import Environment
@@ -35,9 +37,10 @@ class Site:
     platform: Platform
     owner_id: int
 
-    @property
-    def opener(self) -> Opener:
-        return Opener(self.platform.database, self.platform.clock)
+    async def written(self, *sessions: NewSession) -> list[Any]:
+        """What came of sessions that were opened at the same time."""
+        async with opened(self.platform.database, self.platform.clock) as opener:
+            return await written(opener, *sessions)
 
     def new(self, user: str, key: str | None = None, kind: str = Kind.EMAIL) -> NewSession:
         sealed = personal.seal(self.platform.vault, Kind.EMAIL, "user@shop.example")
@@ -83,6 +86,16 @@ async def site(platform: Platform) -> Site:
     return Site(platform, row["id"])
 
 
+@asynccontextmanager
+async def opened(database: Database, clock: Clock) -> AsyncIterator[Opener]:
+    opener = Opener(database, clock)
+    opener.start()
+    try:
+        yield opener
+    finally:
+        await opener.close()
+
+
 async def written(opener: Opener, *sessions: NewSession) -> list[Any]:
     return await asyncio.gather(
         *(opener.write(session) for session in sessions), return_exceptions=True
@@ -93,7 +106,7 @@ def test_more_than_a_batch_of_few_users(run: Run, platform: Platform) -> None:
     async def scene() -> None:
         at = await site(platform)
         sessions = [at.new(f"user-{number % 7}") for number in range(3 * MAX_BATCH)]
-        assert set(await written(at.opener, *sessions)) == {OPENED}
+        assert set(await at.written(*sessions)) == {OPENED}
         for session in sessions[:: MAX_BATCH // 2]:
             assert await at.whole(session.transaction_id) == (1, 1, 1)
         (row,) = await platform.fetch(
@@ -108,12 +121,13 @@ def test_more_than_a_batch_of_few_users(run: Run, platform: Platform) -> None:
 def test_one_that_cannot_be_written_fails_alone(run: Run, platform: Platform) -> None:
     async def scene() -> None:
         at = await site(platform)
-        good, bad, other = at.new("a"), at.new("b", kind="nonsense"), at.new("c")
-        done = await written(at.opener, good, bad, other)
+        good, bad, repeat = at.new("a"), at.new("b", "k", kind="nonsense"), at.new("c", "k")
+        done = await at.written(good, bad, repeat)
         assert (done[0], done[2]) == (OPENED, OPENED)
         assert isinstance(done[1], PostgresError)
         assert await at.whole(good.transaction_id) == (1, 1, 1)
         assert await at.whole(bad.transaction_id) == (0, 0, 0)
+        assert await at.whole(repeat.transaction_id) == (1, 1, 1)
 
     run(scene())
 
@@ -122,7 +136,7 @@ def test_one_key_in_one_batch_opens_one_session(run: Run, platform: Platform) ->
     async def scene() -> None:
         at = await site(platform)
         sessions = [at.new("a", "k"), at.new("a", "k"), at.new("a", "other"), at.new("a")]
-        assert await written(at.opener, *sessions) == [OPENED, KNOWN, OPENED, OPENED]
+        assert await at.written(*sessions) == [OPENED, KNOWN, OPENED, OPENED]
         assert await at.whole(sessions[1].transaction_id) == (0, 0, 0)
 
     run(scene())
@@ -135,7 +149,7 @@ def test_a_key_under_way_elsewhere_opens_nothing_and_holds_nobody_back(
         at = await site(platform)
         async with platform.database.transaction() as tx:
             await tx.execute("SELECT pg_advisory_xact_lock($1)", _key("k").lock)
-            done = await written(at.opener, at.new("a", "k"), at.new("b"))
+            done = await at.written(at.new("a", "k"), at.new("b"))
             assert done == [WriteResult(free=False, opened=False), OPENED]
 
     run(scene())
@@ -143,14 +157,14 @@ def test_a_key_under_way_elsewhere_opens_nothing_and_holds_nobody_back(
 
 def test_a_lost_database_is_told_to_everybody_who_waits(run: Run, platform: Platform) -> None:
     class Lost(Database):
-        def connection(self) -> Any:
+        async def dedicated(self) -> Any:
             raise DatabaseUnavailableError("PostgreSQL did not answer")
 
     async def scene() -> None:
         at = await site(platform)
-        opener = Opener(Lost(cast("Any", None), {}), platform.clock)
-        done = await written(opener, at.new("a"), at.new("b"))
-        assert [type(item) for item in done] == [DatabaseUnavailableError] * 2
+        async with opened(Lost(cast("Any", None), {}), platform.clock) as opener:
+            done = await written(opener, at.new("a"), at.new("b"))
+        assert [type(error) for error in done] == [DatabaseUnavailableError] * 2
 
     run(scene())
 
@@ -158,13 +172,13 @@ def test_a_lost_database_is_told_to_everybody_who_waits(run: Run, platform: Plat
 def test_whoever_hangs_up_holds_nobody_back(run: Run, platform: Platform) -> None:
     async def scene() -> None:
         at = await site(platform)
-        opener = at.opener
         gone, stays = at.new("a"), at.new("b")
-        hanging_up = asyncio.create_task(opener.write(gone))
-        staying = asyncio.create_task(opener.write(stays))
-        await asyncio.sleep(0)
-        hanging_up.cancel()
-        assert await staying == OPENED
+        async with opened(platform.database, platform.clock) as opener:
+            hanging_up = asyncio.create_task(opener.write(gone))
+            staying = asyncio.create_task(opener.write(stays))
+            await asyncio.sleep(0)
+            hanging_up.cancel()
+            assert await staying == OPENED
         with pytest.raises(asyncio.CancelledError):
             await hanging_up
 
@@ -178,7 +192,7 @@ def test_an_unopened_widget_is_looked_at_when_its_token_is_over(
         at = await site(platform)
         new = at.new("a")
         before = platform.clock.now()
-        assert await at.opener.write(new) == OPENED
+        assert await at.written(new) == [OPENED]
         (row,) = await platform.fetch(
             "SELECT next_poll_at FROM ramp_transactions WHERE id = $1", new.transaction_id
         )
