@@ -32,6 +32,7 @@ from proof.main.pages import handover_page, pages, widget_pages
 from proof.outbound import OutboundPolicy
 from proof.partners.handover.links import PATH as HANDOVER
 from proof.partners.handover.links import TOKEN_CHARACTERS
+from proof.partners.types import Environment
 from proof.webhooks import set_endpoint
 
 POLICY = OutboundPolicy((ip_network("127.0.0.0/8"),))
@@ -258,7 +259,7 @@ def _pages(services: Services) -> list[Route]:
 
 
 def _exists(operation: Operation) -> bool:
-    return operation.in_production and operation.method != "OPTIONS"
+    return Environment.PRODUCTION in operation.family.environments and operation.method != "OPTIONS"
 
 
 _JSON = "application/json"

@@ -15,10 +15,17 @@ import uvicorn
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from proof.api.edge import BaseUrls, EdgeApp, not_found
+from proof.api.edge import BaseUrls, EdgeApp, NotFound
 from proof.api.endpoint import Endpoint
+from proof.api.forms import MESSAGE
 from proof.api.http import Call, Reply
-from proof.api.operations import Operation
+from proof.api.operations import (
+    Anybody,
+    Operation,
+    OperationFamily,
+    PartnerCredential,
+    families_by_path,
+)
 from proof.api.wire import TimestampRequest
 from proof.config import load_settings
 from proof.core.clock import SystemClock
@@ -41,24 +48,21 @@ async def _handle(_call: Call) -> Reply:
 
 # What strangers cost is no part of the comparison: whoever calls is known from the first call on.
 _EMPTY = Operation(
+    OperationFamily("", Anybody(lambda _scope: "known"), MESSAGE),
     "POST",
     "/empty",
     _handle,
     "",
     {},
-    "",
     body=TimestampRequest,
-    own_credential=lambda _scope: "known",
 )
 _GATED = Operation(
+    OperationFamily("", PartnerCredential(CredentialKind.API_KEY, CallClass.SUBMIT), MESSAGE),
     "POST",
     "/gated",
     _handle,
     "",
     {},
-    "",
-    credential=CredentialKind.API_KEY,
-    call_class=CallClass.SUBMIT,
     body=TimestampRequest,
 )
 
@@ -90,11 +94,11 @@ async def _opened() -> AsyncIterator[dict[str, ASGIApp]]:
     async with databases.opened(load_settings(os.environ)) as database:
         directory = Directory(database)
         gate = Gate(database, directory, SystemClock())
-        background = [asyncio.create_task(item) for item in (directory.run(), gate.run())]
+        background = [asyncio.create_task(loop) for loop in (directory.run(), gate.run())]
         try:
             yield {
-                item.path: _edge(item, gate, Operators(database, SystemClock()))
-                for item in (_EMPTY, _GATED)
+                operation.path: _edge(operation, gate, Operators(database, SystemClock()))
+                for operation in (_EMPTY, _GATED)
             }
         finally:
             for task in background:
@@ -114,10 +118,12 @@ def _edge(operation: Operation, gate: Gate, operators: Operators) -> ASGIApp:
             Turns(Bounds(places=1, each=1)),
         ),
     )
+    family_at = families_by_path([operation])
     routers: dict[Environment, ASGIApp] = {
-        Environment.PRODUCTION: Router([route], default=not_found)
+        Environment.PRODUCTION: Router([route], default=NotFound(family_at))
     }
-    return EdgeApp(routers, BaseUrls("http://127.0.0.1", "http://127.0.0.1/sandbox"), ())
+    base_urls = BaseUrls("http://127.0.0.1", "http://127.0.0.1/sandbox")
+    return EdgeApp(routers, base_urls, (), family_at)
 
 
 def _main() -> None:

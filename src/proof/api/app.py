@@ -8,12 +8,12 @@ from contextlib import AbstractAsyncContextManager
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from proof.api.edge import BaseUrls, EdgeApp, not_found
+from proof.api.edge import BaseUrls, EdgeApp, NotFound
 from proof.api.endpoint import Endpoint
 from proof.api.errors import error_reply
 from proof.api.http import Edge, refusing, send_reply
 from proof.api.openapi import document
-from proof.api.operations import Operation
+from proof.api.operations import FamilyAt, Operation, families_by_path
 from proof.api.ramp import websocket
 from proof.api.ramp.routes import unknown_paths
 from proof.api.ramp.websocket import WebSocketEndpoint
@@ -91,16 +91,17 @@ class Application:
 
     def _edge_app(self, services: Services) -> EdgeApp:
         operations = routes(services, document(routes(services)))
-        turns = Turns(_ACTS)
+        turns, family_at = Turns(_ACTS), families_by_path(operations)
         routers: dict[Environment, ASGIApp] = {
             environment: _Paths(
                 endpoints(operations, environment, services, turns)
                 + self._page_routes(services, environment),
                 WebSocketEndpoint(services),
+                family_at,
             )
             for environment in Environment
         }
-        return EdgeApp(routers, self._base_urls, self._proxies)
+        return EdgeApp(routers, self._base_urls, self._proxies, family_at)
 
     def _page_routes(self, services: Services, environment: Environment) -> list[Route]:
         kinds = [(Work.WIDGET, self._widget(services))]
@@ -138,12 +139,14 @@ class _CountedPages:
 class _Paths:
     """A path without parameters is looked up; only the others are matched one by one."""
 
-    def __init__(self, found: list[Route], websocket: WebSocketEndpoint) -> None:
+    def __init__(
+        self, found: list[Route], websocket: WebSocketEndpoint, family_at: FamilyAt
+    ) -> None:
         self._websocket = websocket
         self._exact = {
             route.path: route.app for route in found if isinstance(route.endpoint, Endpoint)
         }
-        self._router = Router(found, redirect_slashes=False, default=not_found)
+        self._router = Router(found, redirect_slashes=False, default=NotFound(family_at))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
@@ -167,9 +170,8 @@ def endpoints(
 ) -> list[Route]:
     """One route for each path, in the order of the list."""
     by_path: dict[str, dict[str, Operation]] = {}
-    production = environment is Environment.PRODUCTION
     for operation in (*operations, *unknown_paths()):
-        if operation.in_production if production else operation.in_sandbox:
+        if environment in operation.family.environments:
             by_path.setdefault(operation.path, {})[operation.method] = operation
     return [
         _route(

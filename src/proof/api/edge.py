@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from proof.api.forms import form_at
 from proof.api.http import Edge, refusing, send_reply
+from proof.api.operations import FamilyAt
 from proof.api.refusals import hold_back_any
 from proof.core.errors import InvalidInputError, NotFoundError
 from proof.partners.access.networks import Address, allows
@@ -94,11 +94,17 @@ class EdgeApp:
     """Establishes what every later layer relies on, then hands on to the environment's router."""
 
     def __init__(
-        self, routers: dict[Environment, ASGIApp], base_urls: BaseUrls, proxies: tuple[Network, ...]
+        self,
+        routers: dict[Environment, ASGIApp],
+        base_urls: BaseUrls,
+        proxies: tuple[Network, ...],
+        family_at: FamilyAt,
     ) -> None:
+        """`family_at` tells how a call is refused where no operation does it."""
         self._routers = routers
         self._base_urls = base_urls
         self._proxies = proxies
+        self._family_at = family_at
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Requests, and the opening ones of WebSockets: those are refused as requests are."""
@@ -110,7 +116,8 @@ class EdgeApp:
             path = scope["path"] if resolved is None else resolved[1]
             error = trouble or NotFoundError("there is nothing here")
             await hold_back_any()
-            await send_reply(form_at(path)(error, request_id), request_id, reply_by)
+            refusal = self._family_at(path).refusal(error, request_id)
+            await send_reply(refusal, request_id, reply_by)
             return
         environment, path = resolved
         peer = scope["client"][0] if scope["client"] else None
@@ -124,15 +131,22 @@ class EdgeApp:
         try:
             await self._routers[environment](inner, receive, send)
         except Exception as error:  # noqa: BLE001 - the last resort; it is logged
-            await send_reply(form_at(path)(error, request_id), request_id, reply_by)
+            refusal = self._family_at(path).refusal(error, request_id)
+            await send_reply(refusal, request_id, reply_by)
 
 
-async def not_found(scope: Scope, _receive: Receive, send: Send) -> None:
+class NotFound:
     """The answer where no route matches."""
-    edge: Edge = scope["proof"]
-    error = NotFoundError(f"there is nothing at {scope['path'][:200]}")
-    await hold_back_any()
-    await send_reply(form_at(scope["path"])(error, edge.request_id), edge.request_id, send)
+
+    def __init__(self, family_at: FamilyAt) -> None:
+        self._family_at = family_at
+
+    async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
+        edge: Edge = scope["proof"]
+        error = NotFoundError(f"there is nothing at {scope['path'][:200]}")
+        await hold_back_any()
+        refusal = self._family_at(scope["path"]).refusal(error, edge.request_id)
+        await send_reply(refusal, edge.request_id, send)
 
 
 def _authority(url: str) -> tuple[str | None, int | None]:

@@ -2,16 +2,17 @@
 
 import re
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl
 
 import msgspec
 from prometheus_client import Counter
+from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
-from proof.api.errors import MethodNotAllowedError, error_reply
-from proof.api.forms import Form, form_of
+from proof.api.errors import MethodNotAllowedError
+from proof.api.forms import ErrorForm
 from proof.api.http import (
     Call,
     Caller,
@@ -22,7 +23,16 @@ from proof.api.http import (
     read_body,
     send_reply,
 )
-from proof.api.operations import ANY_METHOD, Operation
+from proof.api.operations import (
+    ANY_METHOD,
+    Access,
+    Anybody,
+    Identification,
+    Operation,
+    OperationFamily,
+    OperatorCredential,
+    PartnerCredential,
+)
 from proof.api.refusals import hold_back
 from proof.core.errors import InvalidInputError, NotAnObjectError
 from proof.core.json_members import RepeatedMemberError, require_distinct
@@ -32,7 +42,7 @@ from proof.partners.access.credentials import Credential
 from proof.partners.access.gate import Gate
 from proof.partners.access.operators import Operator, Operators, OperatorScope
 from proof.partners.errors import InvalidTokenError
-from proof.partners.types import CredentialKind, PartnerEnvironment
+from proof.partners.types import PartnerEnvironment
 
 _requests = Counter("proof_requests", "Answered requests", ["path", "method", "status"])
 
@@ -51,8 +61,8 @@ _NO_OBJECT = re.compile(r"Expected `object`, got `\w+`$")
 class _Terms:
     """What an answer to this caller has, whatever it is: the form of an error, headers of any."""
 
-    form: Form
-    notices: list[tuple[bytes, bytes]] = field(default_factory=list)
+    errors: ErrorForm
+    notices: list[tuple[bytes, bytes]]
 
 
 class Endpoint:
@@ -74,9 +84,9 @@ class Endpoint:
         self._turns = turns
         self._first = next(iter(operations.values()))
         self._path = self._first.path
-        self._form = form_of(self._first)
+        self._family = self._first.family
         self._counters: dict[tuple[str, int], Counter] = {}
-        self._gated = any(item.gated for item in operations.values())
+        self._gated = any(operation.gated for operation in operations.values())
         self._decoders = {
             operation.method: msgspec.json.Decoder(operation.body)
             for operation in operations.values()
@@ -85,11 +95,11 @@ class Endpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         edge: Edge = scope["proof"]
-        terms = _Terms(self._form)
+        terms = _Terms(self._family.errors, [*self._family.headers])
         try:
             reply = await self._reply(scope, receive, edge, terms)
         except Exception as error:  # noqa: BLE001 - mapped or logged, never swallowed
-            reply = terms.form(error, edge.request_id)
+            reply = terms.errors.reply(error, edge.request_id)
             await hold_back(error)
         self._count(scope["method"], reply.status)
         if self._gated and scope["method"] in _CACHEABLE and _NOT_KEPT not in reply.headers:
@@ -108,20 +118,21 @@ class Endpoint:
         method = "GET" if scope["method"] == "HEAD" else scope["method"]
         operation = self._operations.get(method) or self._operations.get(ANY_METHOD)
         if operation is None:
-            if self._first.ramp or self._first.shared:
-                # The whole family is behind the gate, wrong methods included.
+            if self._family.gated_paths:
                 await self._admit(scope, edge, self._first, terms)
             raise MethodNotAllowedError(scope["method"], self._operations)
+        access, name = operation.family.access, None
         owner = await self._admit(scope, edge, operation, terms)
-        name = None if operation.gated else await self._counted(scope, edge, operation)
+        if isinstance(access, Anybody):
+            name = await self._counted(scope, edge, access)
         body = None
         if operation.body is not None:
-            raw = await read_body(scope, receive, operation.body_limit)
+            raw = await read_body(scope, receive, operation.family.body_limit)
             body = decode(self._decoders[method], raw)
         elif operation.raw_body is not None:
-            body = await read_body(scope, receive, operation.body_limit)
+            body = await read_body(scope, receive, operation.family.body_limit)
         query = query_fields(scope["query_string"])
-        call = Call(edge, scope["path_params"], query, body, owner, scope["headers"])
+        call = Call(edge, scope["path_params"], query, body, owner, Headers(scope=scope))
         reply = await self._handled(operation, call)
         if name is not None:
             self._anonymous.remember(name)
@@ -129,50 +140,70 @@ class Endpoint:
 
     async def _handled(self, operation: Operation, call: Call) -> Reply:
         """Handle a call within its caller's share of the database."""
-        share = share_of(operation.work, call.owner, call.edge)
+        share = _share_of(operation.family.access, call)
         with working_for(share):
             if share is None or not operation.in_turn:
                 return await operation.handler(call)
             async with self._turns.turn(share):
                 return await operation.handler(call)
 
-    async def _counted(self, scope: Scope, edge: Edge, operation: Operation) -> Hashable:
+    async def _counted(self, scope: Scope, edge: Edge, access: Anybody) -> Hashable:
         """Count a call that the gate does not, unless its caller is known. Given back is the name under
         which a caller that succeeds is remembered, None where there is none.
 
         Raises AnonymousRateError, BusyError.
         """
         name = None
-        if operation.own_credential is not None:
-            presented = operation.own_credential(scope)
+        if access.own_credential is not None:
+            presented = access.own_credential(scope)
             name = None if presented is None else (presented, edge.address)
             if name is not None and self._anonymous.knows(name):
                 return None
-        await self._anonymous.admit(edge.address, in_all=not operation.vital)
+        await self._anonymous.admit(edge.address, in_all=not access.vital)
         return name
 
     async def _admit(self, scope: Scope, edge: Edge, operation: Operation, terms: _Terms) -> Caller:
         """Who calls. `terms` gets what any answer to this caller has."""
-        if operation.operator_scope is not None:
-            return await self._admit_operator(scope, edge, operation.operator_scope)
-        if not operation.gated:
-            return None
+        match operation.family.access:
+            case Anybody():
+                return None
+            case OperatorCredential() as access:
+                return await self._admit_operator(scope, edge, access.scope(operation.method))
+            case Identification():
+                return await self._authenticate(scope, edge, operation.family, terms)
+            case PartnerCredential() as access:
+                return await self._admit_partner(scope, edge, operation.family, access, terms)
+
+    async def _authenticate(
+        self, scope: Scope, edge: Edge, family: OperationFamily, terms: _Terms
+    ) -> Credential:
         token = presented_token(scope["headers"])
-        origin = _origin(scope) if operation.ramp else None
         credential = await self._gate.authenticate(token, edge.environment, edge.address)
         if credential.expires_at is not None:
             terms.notices += ending_headers(credential)
-        if operation.shared and credential.kind is CredentialKind.API_KEY:
-            terms.form = error_reply
-        if operation.identifies:
-            return credential
-        kind = operation.credential or credential.kind
+        terms.errors = family.errors_by_kind.get(credential.kind, terms.errors)
+        return credential
+
+    async def _admit_partner(
+        self,
+        scope: Scope,
+        edge: Edge,
+        family: OperationFamily,
+        access: PartnerCredential,
+        terms: _Terms,
+    ) -> Credential | PartnerEnvironment:
+        origin = None if access.from_browsers else Headers(scope=scope).get("origin")
+        credential = await self._authenticate(scope, edge, family, terms)
         standing = await self._gate.admit(
-            credential, kind, edge.address, operation.call_class, origin=origin
+            credential,
+            access.kind or credential.kind,
+            edge.address,
+            access.call_class,
+            origin=origin,
         )
         if standing is not None:
             terms.notices += rate_headers(standing)
-        return credential if operation.any_kind else credential.owner
+        return credential if access.kind is None else credential.owner
 
     async def _admit_operator(self, scope: Scope, edge: Edge, needed: OperatorScope) -> Operator:
         try:
@@ -183,24 +214,18 @@ class Endpoint:
         return await self._operators.admit(token, needed, edge.address, edge.request_id)
 
 
-def share_of(work: Work | None, owner: Caller, edge: Edge) -> Share | None:
-    """Whose share of the database a call takes; `work` says it where there is no credential."""
-    match owner:
-        case PartnerEnvironment():
+def _share_of(access: Access, call: Call) -> Share | None:
+    """Whose share of the database a call takes."""
+    match call.owner:
+        case PartnerEnvironment() as owner:
             return Work.PARTNER, owner.id
-        case Credential():
-            return Work.PARTNER, owner.owner.id
-        case Operator():
-            return Work.OPERATOR, owner.key_id
-    return None if work is None else (work, subscriber(edge.address))
-
-
-def _origin(scope: Scope) -> str | None:
-    for name, value in scope["headers"]:
-        if name == b"origin":
-            found: str = value.decode("latin-1")
-            return found
-    return None
+        case Credential() as credential:
+            return Work.PARTNER, credential.owner.id
+        case Operator() as operator:
+            return Work.OPERATOR, operator.key_id
+    if not isinstance(access, Anybody) or access.work is None:
+        return None
+    return access.work, subscriber(call.edge.address)
 
 
 def presented_token(headers: list[tuple[bytes, bytes]]) -> str | None:

@@ -4,13 +4,14 @@ A class-based endpoint with a reply of plain bytes is a quarter faster than Requ
 objects, and stamping hashes is all about requests.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from functools import lru_cache
 from typing import Any
 
+from starlette.datastructures import Headers as RequestHeaders
 from starlette.types import Message, Receive, Scope, Send
 
 from proof.core.errors import InvalidInputError, TooLargeError
@@ -44,14 +45,14 @@ class Edge:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A request that passed the gate, with its body decoded. `headers` have lower-case names."""
+    """A request that passed the gate, with its body decoded."""
 
     edge: Edge
     path: dict[str, str]
     query: dict[str, str]
     body: Any
     owner: Caller
-    headers: Sequence[tuple[bytes, bytes]] = ()
+    headers: RequestHeaders = field(default_factory=RequestHeaders)
 
     @property
     def caller(self) -> PartnerEnvironment:

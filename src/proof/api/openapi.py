@@ -8,11 +8,18 @@ import msgspec
 from msgspec import Meta, Struct
 
 from proof import __version__
-from proof.api.operations import Answer, Operation
+from proof.api.operations import (
+    Answer,
+    Anybody,
+    Identification,
+    Operation,
+    OperatorCredential,
+    PartnerCredential,
+)
 from proof.api.operator.wire import CodedMessage
 from proof.api.ramp.errors import RampError
 from proof.api.wire import Message, ProofPayload, TimestampData
-from proof.partners.types import CredentialKind
+from proof.partners.types import CredentialKind, Environment
 from proof.ramp.sessions.types import TransactionView
 from proof.ramp.transactions.events import EVENT_TYPE
 from proof.timestamps.anchors.notices import TREE_EVENT
@@ -49,8 +56,13 @@ _ABOUT = (
     " its own base URL. Errors have the form of their product."
 )
 _REF = "#/components/schemas/{name}"
-_PRODUCTION = {"url": "/"}
-_SANDBOX = {"url": "/sandbox"}
+_SERVERS = {Environment.PRODUCTION: {"url": "/"}, Environment.SANDBOX: {"url": "/sandbox"}}
+
+
+_KINDS: tuple[str, ...] = (*CredentialKind, "operator")
+_EITHER_KIND: list[dict[str, list[str]]] = [
+    {name: []} for kind in CredentialKind for name in (kind, f"{kind}_bearer")
+]
 
 
 class TransactionNotice(TransactionView, frozen=True, kw_only=True):
@@ -77,7 +89,7 @@ WEBHOOKS: tuple[tuple[str, str, type[Struct]], ...] = (
 
 def document(operations: Sequence[Operation]) -> bytes:
     """OpenAPI 3.1 as indented JSON with sorted keys, so that a diff shows what changed."""
-    listed = [operation for operation in operations if operation.listed]
+    listed = [operation for operation in operations if operation.family.listed]
     types = {kind for operation in listed for kind in _types(operation)}
     types |= {Message, CodedMessage, RampError, *(body for _, _, body in WEBHOOKS)}
     ordered = sorted(types, key=lambda kind: kind.__name__)
@@ -96,7 +108,7 @@ def document(operations: Sequence[Operation]) -> bytes:
                     "version": __version__,
                     "description": _ABOUT,
                 },
-                "servers": [_PRODUCTION, _SANDBOX],
+                "servers": [*_SERVERS.values()],
                 "paths": paths,
                 "webhooks": _webhooks(references),
                 "components": {"schemas": components, "securitySchemes": _schemes()},
@@ -144,14 +156,14 @@ def _operation(operation: Operation, references: dict[type, Any]) -> dict[str, A
     described: dict[str, Any] = {
         "operationId": operation.handler.__qualname__.replace("Handlers.", "_"),
         "summary": operation.summary,
-        "tags": [operation.tag],
+        "tags": [operation.family.tag],
         "responses": {
             str(status): _answer(answer, references) for status, answer in operation.answers.items()
         }
         | _refusals(operation, references),
     }
-    if not (operation.in_sandbox and operation.in_production):
-        described["servers"] = [_PRODUCTION if operation.in_production else _SANDBOX]
+    if operation.family.environments != tuple(Environment):
+        described["servers"] = [_SERVERS[each] for each in operation.family.environments]
     described |= _security(operation)
     if operation.body is not None or operation.raw_body is not None:
         content = _content(operation, references)
@@ -171,18 +183,19 @@ def _operation(operation: Operation, references: dict[type, Any]) -> dict[str, A
 
 
 def _security(operation: Operation) -> dict[str, Any]:
-    if operation.operator_scope is not None:
-        about = f"Needs an operator of scope {operation.operator_scope}."
-        return {"security": [{"operator_bearer": []}, {"operator": []}], "description": about}
-    if operation.credential is not None:
-        kind = operation.credential
-        return {"security": [{f"{kind}_bearer": []}, {kind: []}]}
-    either: dict[str, Any] = {
-        "security": [{name: []} for name in _schemes() if "operator" not in name]
-    }
-    if operation.any_kind:
-        return either | {"description": "Needs an `api_key` or a `client_token`."}
-    return either if operation.identifies else {}
+    match operation.family.access:
+        case OperatorCredential() as access:
+            about = f"Needs an operator of scope {access.scope(operation.method)}."
+            return {"security": [{"operator_bearer": []}, {"operator": []}], "description": about}
+        case PartnerCredential(kind=None):
+            about = "Needs an `api_key` or a `client_token`."
+            return {"security": _EITHER_KIND, "description": about}
+        case PartnerCredential(kind=kind):
+            return {"security": [{f"{kind}_bearer": []}, {str(kind): []}]}
+        case Identification():
+            return {"security": _EITHER_KIND}
+        case Anybody():
+            return {}
 
 
 def _content(operation: Operation, references: dict[type, Any]) -> dict[str, Any]:
@@ -205,25 +218,33 @@ def _refusals(operation: Operation, references: dict[type, Any]) -> dict[str, An
 def _error_content(
     operation: Operation, status: int, references: dict[type, Any]
 ) -> dict[str, Any]:
-    """As `proof.api.forms` has it."""
-    if operation.plain_refusals:
+    family = operation.family
+    if family.errors.body is None:
         return {"text/plain": {}}
-    schema = references[Message]
-    if operation.operator_scope:
-        schema = references[CodedMessage]
-    elif operation.ramp or (operation.shared and status == 401):
-        schema = references[RampError]
-    elif operation.shared:
-        schema = {"anyOf": [references[RampError], references[Message]]}
+    forms = [family.errors]
+    if status != 401:
+        forms += family.errors_by_kind.values()
+    schemas = [references[form.body] for form in forms if form.body is not None]
+    schema = schemas[0] if len(schemas) == 1 else {"anyOf": schemas}
     return {"application/json": {"schema": schema}}
 
 
 def _refused(operation: Operation) -> list[int]:
-    answered = set(operation.answers)
-    gated = operation.credential or operation.any_kind or operation.operator_scope
-    gate = (401, 403) if gated else ()
-    identified = (401,) if operation.identifies else ()
-    return sorted({*operation.refuses, *gate, *identified, 400, 405, 500, 503} - answered)
+    """The statuses of what an operation refuses: those it lists, and those that follow from who may call
+    and from its having a body."""
+    refused = {*operation.refuses, 400, 405, 500, 503}
+    match operation.family.access:
+        case OperatorCredential():
+            refused |= {401, 403}
+        case PartnerCredential():
+            refused |= {401, 403, 429}
+        case Identification():
+            refused |= {401}
+        case Anybody():
+            refused |= {429}
+    if operation.body is not None or operation.raw_body is not None:
+        refused |= {413}
+    return sorted(refused - set(operation.answers))
 
 
 def _answer(answer: Answer, references: dict[type, Any]) -> dict[str, Any]:
@@ -242,7 +263,7 @@ def _types(operation: Operation) -> list[type]:
 
 def _schemes() -> dict[str, Any]:
     schemes: dict[str, Any] = {}
-    for kind in (*CredentialKind, "operator"):
+    for kind in _KINDS:
         schemes[kind] = {"type": "apiKey", "in": "header", "name": "x-api-key"}
         schemes[f"{kind}_bearer"] = {"type": "http", "scheme": "bearer"}
     return schemes

@@ -6,8 +6,16 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta, Struct
 
+from proof.api.forms import MESSAGE, RAMP
 from proof.api.http import Call, Reply
-from proof.api.operations import Answer, Operation, Parameter
+from proof.api.operations import (
+    Answer,
+    Identification,
+    Operation,
+    OperationFamily,
+    Parameter,
+    PartnerCredential,
+)
 from proof.api.parameters import DIGITS_MAX, whole_number
 from proof.api.services import Services
 from proof.events import Family, ReadEvent, read_events
@@ -23,6 +31,19 @@ _FAMILIES = {
     CredentialKind.CLIENT_TOKEN: Family.RAMP,
     CredentialKind.API_KEY: Family.TIMESTAMPS,
 }
+_MESSAGES_FOR_KEYS = {CredentialKind.API_KEY: MESSAGE}
+# Until the credential is known, an error has the ramp's form: it has all that the timestamp API's has, so
+# either kind of client can read it.
+_EVENTS = OperationFamily(
+    "events",
+    PartnerCredential(None, CallClass.READ),
+    RAMP,
+    errors_by_kind=_MESSAGES_FOR_KEYS,
+    gated_paths=True,
+)
+_CREDENTIALS = OperationFamily(
+    "credentials", Identification(), RAMP, errors_by_kind=_MESSAGES_FOR_KEYS, gated_paths=True
+)
 _encode = msgspec.json.Encoder().encode
 _CURSOR = Parameter(
     "after",
@@ -133,14 +154,12 @@ def partner_routes(services: Services) -> list[Operation]:
     """Events, and the credential itself."""
     return [
         Operation(
-            "GET", "/events", EventHandlers(services).read, "Read events in their order",
+            _EVENTS, "GET", "/events", EventHandlers(services).read, "Read events in their order",
             {200: Answer("events of the credential's kind after the cursor", EventPage)},
-            tag="events", any_kind=True, call_class=CallClass.READ,
-            parameters=(_CURSOR, _LIMIT), refuses=(400, 429),
+            parameters=(_CURSOR, _LIMIT),
         ),
         Operation(
-            "GET", "/whoami", whoami, "What we make of you, and the address we see",
+            _CREDENTIALS, "GET", "/whoami", whoami, "What we make of you, and the address we see",
             {200: Answer("whose token it is, and whether its allowlist holds the address", WhoAmI)},
-            tag="credentials", identifies=True,
         ),
     ]  # fmt: skip

@@ -13,17 +13,23 @@ from prometheus_client import (
 )
 from prometheus_client.multiprocess import MultiProcessCollector
 
+from proof.api.forms import CODED, MESSAGE
 from proof.api.http import JSON, Call, Reply
-from proof.api.operations import Answer, Operation
+from proof.api.operations import Answer, Anybody, Operation, OperationFamily, OperatorCredential
 from proof.api.services import Services
 from proof.api.wire import Health, PartStatus, StatusAnswer
 from proof.core.coalescing import Coalesced
-from proof.partners.access.operators import OperatorScope
+from proof.partners.types import Environment
 
 # Set by whoever starts several processes, before they import the library.
 _MULTIPROCESS = "PROMETHEUS_MULTIPROC_DIR"
 _SOON = ((b"cache-control", b"public, max-age=300"),)
 _TEXT = "text/plain"
+
+_HERE = (Environment.PRODUCTION,)
+_DOCUMENTS = OperationFamily("system", Anybody(), MESSAGE, environments=_HERE)
+_HEALTH = OperationFamily("system", Anybody(vital=True, work=None), MESSAGE, environments=_HERE)
+_OPERATORS = OperationFamily("system", OperatorCredential(), CODED, environments=_HERE)
 
 
 class SystemHandlers:
@@ -86,27 +92,26 @@ def system_routes(services: Services, openapi: bytes) -> list[Operation]:
     system = SystemHandlers(services, openapi)
     return [
         Operation(
-            "GET", "/healthz", system.healthz, "The process answers",
-            {200: Answer("it does", Health)}, tag="system", in_sandbox=False, vital=True,
+            _HEALTH, "GET", "/healthz", system.healthz, "The process answers",
+            {200: Answer("it does", Health)},
         ),
         Operation(
-            "GET", "/readyz", system.readyz, "Calls are accepted",
+            _HEALTH, "GET", "/readyz", system.readyz, "Calls are accepted",
             {200: Answer("ready", Health), 503: Answer("what is missing", Health)},
-            tag="system", in_sandbox=False, vital=True, work=None,
         ),
         Operation(
-            "GET", "/statusz", system.statusz, "What is stopped behind the processes that answer",
+            _OPERATORS, "GET", "/statusz", system.statusz,
+            "What is stopped behind the processes that answer",
             {200: Answer("everything works", StatusAnswer),
              503: Answer("what is stopped, and why", StatusAnswer)},
-            tag="system", operator_scope=OperatorScope.READ, in_sandbox=False,
         ),
         Operation(
-            "GET", "/metrics", system.metrics, "Counters of this machine's HTTP processes",
-            {200: Answer("Prometheus' text format", content_type=_TEXT)}, tag="system",
-            operator_scope=OperatorScope.READ, in_sandbox=False,
+            _OPERATORS, "GET", "/metrics", system.metrics,
+            "Counters of this machine's HTTP processes",
+            {200: Answer("Prometheus' text format", content_type=_TEXT)},
         ),
         Operation(
-            "GET", "/openapi.json", system.openapi, "This document",
-            {200: Answer("OpenAPI 3.1", content_type=JSON.decode())}, tag="system", in_sandbox=False,
+            _DOCUMENTS, "GET", "/openapi.json", system.openapi, "This document",
+            {200: Answer("OpenAPI 3.1", content_type=JSON.decode())},
         ),
     ]  # fmt: skip

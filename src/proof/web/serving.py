@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 
+from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
 FOREVER = "public, max-age=31536000, immutable"
@@ -77,11 +78,9 @@ def content_hash(body: bytes) -> str:
 
 def _known(scope: Scope, document: Document) -> bool:
     """Whether the caller holds this very content (RFC 9110 section 13.1.2)."""
-    for name, value in scope["headers"]:
-        if name == b"if-none-match":
-            tags = {tag.strip().removeprefix("W/") for tag in value.decode("latin-1").split(",")}
-            return document.tag in tags or "*" in tags
-    return False
+    named = Headers(scope=scope).get("if-none-match", "").split(",")
+    tags = {tag.strip().removeprefix("W/") for tag in named}
+    return document.tag in tags or "*" in tags
 
 
 async def _send(

@@ -49,8 +49,4 @@ RAMP_TABLE: dict[str, RampEntry] = {
 }
 
 # Those of partners' backends; the others are the hosted page's and the providers'.
-GATED = {
-    name: operation
-    for name, operation in RAMP_OPERATIONS.items()
-    if operation.credential is not None
-}
+GATED = {name: operation for name, operation in RAMP_OPERATIONS.items() if operation.gated}

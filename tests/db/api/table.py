@@ -8,11 +8,11 @@ from typing import Any, cast
 from tests.support.application import Platform
 from tests.support.partners import issued
 
-from proof.api.operations import Operation
+from proof.api.operations import Identification, Operation, PartnerCredential
 from proof.api.routes import routes
 from proof.api.services import Services
 from proof.partners.access.buckets import Rate
-from proof.partners.access.rates import set_rate
+from proof.partners.access.rates import CallClass, set_rate
 from proof.partners.audit import Actor
 from proof.partners.types import Environment, OnboardedPartner
 
@@ -22,10 +22,16 @@ _ALL: dict[str, Operation] = {
 }
 # Those of the operator and of the ramp have tables of their own: other credentials, another error body.
 OPERATIONS = {
-    name: item for name, item in _ALL.items() if item.operator_scope is None and not item.ramp
+    name: operation
+    for name, operation in _ALL.items()
+    if operation.operator_scope is None and operation.family.tag != "ramp"
 }
-RAMP_OPERATIONS = {name: item for name, item in _ALL.items() if item.ramp}
-OPERATOR_OPERATIONS = {name: item for name, item in _ALL.items() if item.operator_scope is not None}
+RAMP_OPERATIONS = {
+    name: operation for name, operation in _ALL.items() if operation.family.tag == "ramp"
+}
+OPERATOR_OPERATIONS = {
+    name: operation for name, operation in _ALL.items() if operation.operator_scope is not None
+}
 PREFIX = {Environment.PRODUCTION: "", Environment.SANDBOX: "/sandbox"}
 NOWHERE = "http://127.0.0.1:1/"
 FRESH = "fe" * 32
@@ -108,9 +114,28 @@ TABLE: dict[str, Entry] = {
 }
 
 WITH_BODY = [name for name, operation in OPERATIONS.items() if operation.body is not None]
-WITH_CREDENTIAL = [name for name, item in OPERATIONS.items() if item.credential is not None]
-ANY_KIND = [name for name, item in OPERATIONS.items() if item.any_kind]
-IDENTIFYING = [name for name, item in OPERATIONS.items() if item.identifies]
+WITH_CREDENTIAL = [
+    name
+    for name, operation in OPERATIONS.items()
+    if isinstance(operation.family.access, PartnerCredential) and operation.family.access.kind
+]
+ANY_KIND = [
+    name
+    for name, operation in OPERATIONS.items()
+    if operation.family.access == PartnerCredential(None, CallClass.READ)
+]
+IDENTIFYING = [
+    name
+    for name, operation in OPERATIONS.items()
+    if isinstance(operation.family.access, Identification)
+]
+
+
+def call_class_of(operation: Operation) -> CallClass:
+    """What the rate counts a call as."""
+    access = operation.family.access
+    assert isinstance(access, PartnerCredential)
+    return access.call_class
 
 
 async def customer(platform: Platform, environment: Environment, name: str) -> OnboardedPartner:
@@ -136,8 +161,7 @@ async def stamp(
 
 async def unhurried(platform: Platform, name: str) -> str:
     """The key of a partner that may call as often as it likes."""
-    partner, call_class = await platform.onboard(), OPERATIONS[name].call_class
-    assert call_class is not None
+    partner, call_class = await platform.onboard(), call_class_of(OPERATIONS[name])
     rate = Rate(1_000_000, 1, 1_000_000)
     async with platform.database.transaction() as tx:
         await set_rate(

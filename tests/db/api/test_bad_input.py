@@ -157,7 +157,7 @@ async def require_refused(
     method, path = name.split()
     for body, expected in bodies:
         answer = await platform.call(method, path, body, token=token)
-        assert answer.status == 400 + 13 * (len(body) > OPERATIONS[name].body_limit), (
+        assert answer.status == 400 + 13 * (len(body) > OPERATIONS[name].family.body_limit), (
             body[:200],
             answer,
         )
@@ -249,7 +249,7 @@ def test_a_repeated_member_changes_nothing(run: Run, platform: Platform) -> None
 def test_a_body_over_the_limit_is_refused_unread(run: Run, platform: Platform, name: str) -> None:
     async def scene() -> None:
         token, before = await caller(platform), await platform.counts()
-        limit = OPERATIONS[name].body_limit
+        limit = OPERATIONS[name].family.body_limit
         method, path = name.split()
 
         async def sent(**how: Any) -> Answer:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from tests.db.api.table import OPERATIONS, OPERATOR_OPERATIONS, RAMP_OPERATIONS
+from tests.db.api.table import OPERATIONS, OPERATOR_OPERATIONS, PREFIX, RAMP_OPERATIONS
 from tests.support.application import Platform
 from tests.support.partners import issued
 
@@ -22,7 +22,7 @@ def test_what_a_credential_opens_is_kept_by_no_cache(run: Run, platform: Platfor
             if not operation.gated or operation.method != "GET":
                 continue
             path = operation.path.replace(":path", "")
-            prefix = "" if operation.in_production else "/sandbox"
+            prefix = PREFIX[operation.family.environments[0]]
             for method in ("GET", "HEAD"):
                 for key in (None, token):
                     target = prefix + path.format_map(_Some())

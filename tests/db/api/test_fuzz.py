@@ -8,7 +8,7 @@ from urllib.parse import quote
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.db.api.table import OPERATIONS, TABLE, WITH_BODY, Stamped, unhurried
+from tests.db.api.table import OPERATIONS, TABLE, WITH_BODY, WITH_CREDENTIAL, Stamped, unhurried
 from tests.support.application import Platform
 from tests.support.partners import issued
 
@@ -97,9 +97,7 @@ def test_random_paths(run: Run, platform: Platform) -> None:
     check()
 
 
-@pytest.mark.parametrize(
-    "name", [name for name, operation in OPERATIONS.items() if operation.credential]
-)
+@pytest.mark.parametrize("name", WITH_CREDENTIAL)
 def test_random_credentials(run: Run, platform: Platform, name: str) -> None:
     target = TABLE[name].target(Stamped("ab" * 32, "x"))
     odd = st.text(st.characters(max_codepoint=255), max_size=90)

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from tests.db.api.ramp_table import GATED, NOBODY, RAMP_TABLE, Made
+from tests.db.api.table import call_class_of
 from tests.support.application import CALLER, Answer, Platform
 from tests.support.partners import issued, revoke, suspend
 from tests.support.rates import stopped_clocks
@@ -26,7 +27,7 @@ CASES = [
     (name, environment)
     for name, operation in GATED.items()
     for environment in Environment
-    if (operation.in_production if environment is PRODUCTION else operation.in_sandbox)
+    if environment in operation.family.environments
 ]
 UNKNOWN = [
     "/widget",
@@ -131,8 +132,7 @@ def test_every_route_is_limited_by_its_class(
     environment: Environment,
 ) -> None:
     stopped_clocks(monkeypatch)
-    call_class = GATED[name].call_class
-    assert call_class is not None
+    call_class = call_class_of(GATED[name])
 
     async def scene() -> None:
         shop = await ramp_partner(platform)
@@ -197,6 +197,6 @@ def test_the_token_may_come_in_either_header_and_one_rate_is_not_anothers(
         path = f"{PREFIX[SANDBOX]}/widget/users/nobody/kyc-status"
         answer = await platform.call("GET", path, headers=bearer)
         assert (answer.status, answer.json["code"]) == (404, "not_found")
-        assert GATED["POST /widget/session"].call_class is CallClass.SESSION
+        assert call_class_of(GATED["POST /widget/session"]) is CallClass.SESSION
 
     run(scene())

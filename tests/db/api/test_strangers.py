@@ -18,6 +18,7 @@ from proof.api.operations import Operation
 from proof.core.pace import Pace
 from proof.db.embedded import EmbeddedCluster
 from proof.partners.access.anonymous import AnonymousRates
+from proof.partners.types import Environment
 
 STRANGER, OTHER = "198.51.100.7", "198.51.100.8"
 PARAMETERS = {
@@ -46,7 +47,7 @@ def open_operations() -> dict[str, Operation]:
     return {
         name: operation
         for name, operation in (OPERATIONS | RAMP_OPERATIONS).items()
-        if not operation.gated and operation.in_production
+        if not operation.gated and Environment.PRODUCTION in operation.family.environments
     }
 
 

@@ -3,13 +3,17 @@
 import asyncio
 import json
 from ipaddress import ip_address
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from starlette.types import Message
 
-from proof.api.edge import BaseUrls, not_found
+from proof.api.edge import BaseUrls, NotFound
 from proof.api.http import Edge
+from proof.api.operations import families_by_path
+from proof.api.routes import routes
+from proof.api.services import Services
 from proof.partners.types import Environment
 
 PRODUCTION, SANDBOX = Environment.PRODUCTION, Environment.SANDBOX
@@ -72,7 +76,10 @@ def test_nothing_there_has_a_code_below_operator(path: str, code: str | None) ->
         sent.append(message)
 
     edge = Edge("req_1", PRODUCTION, ip_address("192.0.2.1"))
-    asyncio.run(not_found({"type": "http", "path": path, "proof": edge}, receive, send))
+    # The handlers are only named, never called, so they need no services.
+    unopened = cast("Services", SimpleNamespace(database=None))
+    answer = NotFound(families_by_path(routes(unopened)))
+    asyncio.run(answer({"type": "http", "path": path, "proof": edge}, receive, send))
     body: dict[str, Any] = json.loads(sent[-1]["body"])
     assert sent[0]["status"] == 404
     assert body["message"] == f"there is nothing at {path}"

@@ -2,7 +2,8 @@
 
 from functools import partial
 
-from proof.api.operations import Answer, Operation, Parameter
+from proof.api.forms import CODED
+from proof.api.operations import Answer, Operation, OperationFamily, OperatorCredential, Parameter
 from proof.api.operator.access import (
     AllowlistBody,
     ModeRequest,
@@ -45,7 +46,6 @@ from proof.api.operator.wire import (
     PartnerPage,
 )
 from proof.api.services import Services
-from proof.partners.access.operators import OperatorScope
 from proof.partners.access.rates import CallClass
 from proof.partners.audit import LIST_AT_MOST
 from proof.partners.records.service import PAGE_MAX
@@ -65,7 +65,6 @@ BEFORE = Parameter(
     {"type": "integer", "minimum": 1, "maximum": ID_MAX},
     required=False,
 )
-_RECORD_LIMIT = 1024 * 1024
 _MARKDOWN = "text/markdown"
 _AFTER = Parameter(
     "after", "query", "`next` of the page before", {"type": "string"}, required=False
@@ -94,6 +93,17 @@ _ENTRIES = (
 )  # fmt: skip
 
 
+def _family(tag: str) -> OperationFamily:
+    """They exist without prefix only: one operator looks after both environments."""
+    return OperationFamily(
+        tag,
+        OperatorCredential(),
+        CODED,
+        environments=(Environment.PRODUCTION,),
+        body_limit=1024 * 1024,
+    )
+
+
 def limit(default: int, most: int) -> Parameter:
     """How long a page may be."""
     schema = {"type": "integer", "minimum": 1, "maximum": most, "default": default}
@@ -101,50 +111,46 @@ def limit(default: int, most: int) -> Parameter:
 
 
 def partner_record_routes(services: Services) -> list[Operation]:
-    """They exist without prefix only: one operator looks after both environments."""
     handlers = OperatorHandlers(services)
-    operation = partial(Operation, tag="operator", in_sandbox=False)
-    read = partial(operation, operator_scope=OperatorScope.READ)
-    write = partial(operation, operator_scope=OperatorScope.WRITE)
+    operation = partial(Operation, _family("operator"))
     view = {200: Answer("the partner", PartnerView)}
     return [
-        write(
+        operation(
             "POST", "/operator/v1/partners", handlers.add, "Onboard a partner",
             {201: Answer("the partner, and its secrets this once or a link to them", NewPartnerAnswer)},
-            body=NewPartnerRequest, body_limit=_RECORD_LIMIT, refuses=(400, 413),
+            body=NewPartnerRequest,
         ),
-        read(
+        operation(
             "GET", "/operator/v1/partners", handlers.list, "List partners",
             {200: Answer("a page", PartnerPage)},
-            parameters=(_AFTER, limit(PAGE_MAX, PAGE_MAX)), refuses=(400,),
+            parameters=(_AFTER, limit(PAGE_MAX, PAGE_MAX)),
         ),
-        read(
+        operation(
             "GET", "/operator/v1/partners/{partner_id}", handlers.show, "Show a partner", view,
             parameters=(PARTNER,), refuses=(404,),
         ),
-        write(
+        operation(
             "PATCH", "/operator/v1/partners/{partner_id}", handlers.edit, "Change a partner",
             {200: Answer("the partner, and what changed", EditAnswer)},
-            body=EditRequest, body_limit=_RECORD_LIMIT,
-            parameters=(PARTNER,), refuses=(400, 404, 409, 413),
+            body=EditRequest, parameters=(PARTNER,), refuses=(404, 409),
         ),
-        write(
+        operation(
             "POST", "/operator/v1/partners/{partner_id}/suspend", handlers.suspend,
             "Suspend a partner: every call of its is refused", view,
             parameters=(PARTNER,), refuses=(404,),
         ),
-        write(
+        operation(
             "POST", "/operator/v1/partners/{partner_id}/resume", handlers.resume,
             "End a suspension", view,
             parameters=(PARTNER,), refuses=(404,),
         ),
-        read(
+        operation(
             "GET", "/operator/v1/partners/{partner_id}/handover", handlers.handover,
             "Integration sheet, without secrets",
             {200: Answer("a page for the partner's developers", content_type=_MARKDOWN)},
             parameters=(PARTNER,), refuses=(404,),
         ),
-        write(
+        operation(
             "POST", "/operator/v1/partners/{partner_id}/handover", handlers.renew,
             "Issue new tokens, behind a link that shows them once",
             {201: Answer("the link; the old tokens end as after a rotation", HandoverAnswer)},
@@ -182,126 +188,122 @@ _DELIVERIES = (
 
 
 def operator_webhook_routes(services: Services) -> list[Operation]:
-    """They exist without prefix only; the path names the environment."""
+    """The path names the environment."""
     handlers = OperatorWebhookHandlers(services)
     base = "/operator/v1/partners/{partner_id}/{environment}/webhooks"
-    operation = partial(Operation, tag="operator webhooks", in_sandbox=False)
-    read = partial(operation, operator_scope=OperatorScope.READ)
-    write = partial(operation, operator_scope=OperatorScope.WRITE)
+    operation = partial(Operation, _family("operator webhooks"))
     where = (PARTNER, ENVIRONMENT)
     return [
-        read(
+        operation(
             "GET", base, handlers.endpoints, "Endpoints, and whether they are called",
             {200: Answer("all endpoints of the environment", EndpointList)},
             parameters=where, refuses=(404,),
         ),
-        read(
+        operation(
             "GET", f"{base}/deliveries", handlers.deliveries, "What was sent, and what came of it",
             {200: Answer("a page", DeliveryPage)},
-            parameters=(*where, *_DELIVERIES), refuses=(400, 404),
+            parameters=(*where, *_DELIVERIES), refuses=(404,),
         ),
-        write(
+        operation(
             "POST", f"{base}/replay", handlers.replay, "Send again, with the same `webhook-id`",
             {200: Answer("how many are due again", ReplayAnswer)},
-            body=ReplayRequest, parameters=where, refuses=(400, 404, 413),
+            body=ReplayRequest, parameters=where, refuses=(404,),
         ),
-        write(
+        operation(
             "POST", f"{base}/{{endpoint_id}}/test",
             handlers.test, "Send an event of the type `webhook.test` to one endpoint",
             {202: Answer("it is on its way", SentTest)},
-            parameters=(*where, _ENDPOINT), refuses=(400, 404),
+            parameters=(*where, _ENDPOINT), refuses=(404,),
         ),
-        read(
+        operation(
             "GET", f"{base}/secrets", handlers.secrets, "Which webhook secrets are live",
             {200: Answer("when each was made and ends; not the secrets themselves", SecretList)},
             parameters=where, refuses=(404,),
         ),
-        write(
+        operation(
             "POST", f"{base}/secrets",
             handlers.rotate, "Make a new webhook secret; the old ones sign along for a while",
             {201: Answer("the new secret with its text, and the ends of the others", SecretList)},
-            body=RotationRequest, parameters=where, refuses=(400, 404, 413),
+            body=RotationRequest, parameters=where, refuses=(404,),
         ),
-        write(
+        operation(
             "POST", f"{base}/secrets/reveal",
             handlers.reveal, "Show the live webhook secrets; it is audited",
             {200: Answer("the secrets with their texts", SecretList)},
             parameters=where, refuses=(404,),
         ),
-        write(
+        operation(
             "PATCH", f"{base}/{{endpoint_id}}", handlers.change, "Change how an endpoint is called",
             {200: Answer("the endpoint as it is now", EndpointView)},
-            body=EndpointRequest, parameters=(*where, _ENDPOINT), refuses=(400, 404, 413),
+            body=EndpointRequest, parameters=(*where, _ENDPOINT), refuses=(404,),
         ),
     ]  # fmt: skip
 
 
 def access_routes(services: Services) -> list[Operation]:
-    """Tokens, allowlists, rates, refusals and the audit log. They exist without prefix only."""
+    """Tokens, allowlists, rates, refusals and the audit log."""
     gate, records = OperatorGateHandlers(services), OperatorRecordHandlers(services)
     item = "/operator/v1/partners/{partner_id}"
     tokens, lists = f"{item}/tokens", f"{item}/{{environment}}/allowlists/{{kind}}"
     rates, where = f"{item}/{{environment}}/rates", (PARTNER, ENVIRONMENT)
-    operation = partial(Operation, tag="operator access", in_sandbox=False)
-    read = partial(operation, operator_scope=OperatorScope.READ)
-    write = partial(operation, operator_scope=OperatorScope.WRITE)
+    operation = partial(Operation, _family("operator access"))
     allowlist = {200: Answer("the list as it is now", AllowlistBody)}
     limits = {200: Answer("the limits as they are now", RateList)}
     return [
-        read(
+        operation(
             "GET", tokens, gate.tokens, "Tokens: state, deadline, and when and from where last used",
             {200: Answer("every token the partner ever had", TokenList)},
             parameters=(PARTNER,), refuses=(404,),
         ),
-        write(
+        operation(
             "POST", f"{tokens}/{{key_id}}/revoke", gate.revoke,
             "End a token now, everywhere within a second",
-            {200: Answer("the token", TokenBody)}, parameters=(PARTNER, _KEY_ID), refuses=(400, 404),
+            {200: Answer("the token", TokenBody)}, parameters=(PARTNER, _KEY_ID), refuses=(404,),
         ),
-        write(
+        operation(
             "POST", f"{item}/{{environment}}/tokens", gate.rotate,
             "Issue a new token; old ones end after a grace",
             {201: Answer("the token, shown this once, and the ends of the old ones", NewToken)},
-            body=TokenRequest, parameters=where, refuses=(400, 404, 413),
+            body=TokenRequest, parameters=where, refuses=(404,),
         ),
-        read(
+        operation(
             "GET", lists, gate.allowlist, "From where a kind of token may be used", allowlist,
             parameters=(*where, _KIND), refuses=(404,),
         ),
-        write(
+        operation(
             "POST", lists, gate.allow, "Let an address or network in", allowlist,
-            body=NetworkRequest, parameters=(*where, _KIND), refuses=(400, 404, 413),
+            body=NetworkRequest, parameters=(*where, _KIND), refuses=(404,),
         ),
-        write(
+        operation(
             "DELETE", lists, gate.disallow, "Take an address or network off the list", allowlist,
-            parameters=(*where, _KIND, _NETWORK), refuses=(400, 404),
+            parameters=(*where, _KIND, _NETWORK), refuses=(404,),
         ),
-        write(
+        operation(
             "PATCH", lists, gate.mode, "Enforce the list, or report only whom it would refuse", allowlist,
-            body=ModeRequest, parameters=(*where, _KIND), refuses=(400, 404, 413),
+            body=ModeRequest, parameters=(*where, _KIND), refuses=(404,),
         ),
-        read(
+        operation(
             "GET", rates, gate.rates, "How fast the partner may call",
             {200: Answer("the limits that hold", RateList)}, parameters=where, refuses=(404,),
         ),
-        write(
+        operation(
             "PUT", f"{rates}/{{call_class}}", gate.set_rate, "Limit a class of calls", limits,
-            body=RateBody, parameters=(*where, _CLASS), refuses=(400, 404, 413),
+            body=RateBody, parameters=(*where, _CLASS), refuses=(404,),
         ),
-        write(
+        operation(
             "DELETE", f"{rates}/{{call_class}}", gate.unset_rate,
             "Set no limit for a class of calls", limits,
             parameters=(*where, _CLASS), refuses=(404,),
         ),
-        read(
+        operation(
             "GET", "/operator/v1/refusals", records.refusals, "Callers that were turned away, and why",
             {200: Answer("counted by caller and reason", RefusalList)},
-            parameters=(_OF, _SINCE, limit(REFUSALS_AT_MOST, REFUSALS_AT_MOST)), refuses=(400, 404),
+            parameters=(_OF, _SINCE, limit(REFUSALS_AT_MOST, REFUSALS_AT_MOST)), refuses=(404,),
         ),
-        read(
+        operation(
             "GET", "/operator/v1/audit", records.audit, "What operators and credentials did",
             {200: Answer("a page of the audit log", AuditPage)},
             parameters=(_OF, *_ENTRIES, BEFORE, limit(AUDIT_DEFAULT, LIST_AT_MOST)),
-            refuses=(400, 404),
+            refuses=(404,),
         ),
     ]  # fmt: skip

@@ -1,6 +1,6 @@
 """/digest and /timestamp: the OpenTimestamps calendar, for anybody (calendar contract)."""
 
-from proof.api.forms import ANY_ORIGIN, TEXT
+from proof.api.forms import TEXT
 from proof.api.http import Call, Reply
 from proof.api.services import Services
 from proof.core.errors import NotFoundError
@@ -11,10 +11,10 @@ DIGEST_TYPE = "application/x-www-form-urlencoded"
 
 TIMESTAMP_TYPE = "application/vnd.opentimestamps.v1"
 
-_FRESH = ((b"cache-control", b"no-store"), *ANY_ORIGIN)
+_FRESH = ((b"cache-control", b"no-store"),)
 
 # Final once it is there; a block as deep as that does not go.
-_KEPT = ((b"cache-control", b"public, max-age=86400"), *ANY_ORIGIN)
+_KEPT = ((b"cache-control", b"public, max-age=86400"),)
 
 
 class CalendarHandlers:
@@ -33,7 +33,7 @@ class CalendarHandlers:
 
     async def preflight(self, _call: Call) -> Reply:
         """OPTIONS of both, for clients in browsers."""
-        return Reply(204, b"", TEXT, ANY_ORIGIN)
+        return Reply(204, b"", TEXT)
 
     def _enabled(self) -> Calendar:
         calendar = self._services.calendar

@@ -1,10 +1,14 @@
 """The URLs that anybody may call: the log, the calendar and the time-stamping authority."""
 
-from proof.api.operations import Answer, Operation, Parameter
+from dataclasses import replace
+
+from proof.api.forms import MESSAGE, PLAIN_TEXT
+from proof.api.operations import Answer, Anybody, Operation, OperationFamily, Parameter
 from proof.api.public.calendar import DIGEST_TYPE, TIMESTAMP_TYPE, CalendarHandlers
 from proof.api.public.log import LogHandlers
 from proof.api.public.tsa import CHAIN_TYPE, REPLY_TYPE, REQUEST_TYPE, TsaHandlers
 from proof.api.services import Services
+from proof.partners.types import Environment
 from proof.timestamps.calendar import MAX_COMMITMENT_BYTES
 from proof.timestamps.tsa.request import MAX_REQUEST_BYTES
 
@@ -12,6 +16,31 @@ _TEXT = "text/plain"
 
 _BYTES = "application/octet-stream"
 
+
+_HERE = (Environment.PRODUCTION,)
+# A page of any site may ask the calendar.
+_ANY_ORIGIN = (
+    (b"access-control-allow-origin", b"*"),
+    (b"access-control-allow-methods", b"GET, POST, OPTIONS"),
+    (b"access-control-allow-headers", b"accept, content-type, user-agent"),
+)
+_LOG = OperationFamily("log", Anybody(), MESSAGE)
+_CALENDAR = OperationFamily(
+    "calendar",
+    Anybody(),
+    PLAIN_TEXT,
+    environments=_HERE,
+    headers=_ANY_ORIGIN,
+    body_limit=MAX_COMMITMENT_BYTES,
+)
+_PREFLIGHTS = replace(_CALENDAR, listed=False)
+_AUTHORITY = OperationFamily(
+    "time-stamping authority",
+    Anybody(),
+    MESSAGE,
+    environments=_HERE,
+    body_limit=MAX_REQUEST_BYTES,
+)
 
 _COMMITMENT = Parameter(
     "commitment",
@@ -47,27 +76,27 @@ def _log_routes(services: Services) -> list[Operation]:
     log = LogHandlers(services)
     return [
         Operation(
-            "GET", "/log/checkpoint", log.checkpoint, "Newest checkpoint",
-            {200: Answer("a signed note", content_type=_TEXT)}, tag="log", refuses=(404,),
+            _LOG, "GET", "/log/checkpoint", log.checkpoint, "Newest checkpoint",
+            {200: Answer("a signed note", content_type=_TEXT)}, refuses=(404,),
         ),
         Operation(
-            "GET", "/log/key", log.key, "Verifier keys of the log",
-            {200: Answer("one key a line", content_type=_TEXT)}, tag="log",
+            _LOG, "GET", "/log/key", log.key, "Verifier keys of the log",
+            {200: Answer("one key a line", content_type=_TEXT)},
         ),
         Operation(
-            "GET", "/log/tile/entries/{position:path}", log.entries, "Entries",
+            _LOG, "GET", "/log/tile/entries/{position:path}", log.entries, "Entries",
             {200: Answer("entries, each after its length in two bytes", content_type=_BYTES)},
-            tag="log", parameters=(_POSITION,), refuses=(404,),
+            parameters=(_POSITION,), refuses=(404,),
         ),
         Operation(
-            "GET", "/log/tile/{level}/{position:path}", log.tile, "Tile of hashes",
+            _LOG, "GET", "/log/tile/{level}/{position:path}", log.tile, "Tile of hashes",
             {200: Answer("up to 256 hashes of 32 bytes", content_type=_BYTES)},
-            tag="log", parameters=(_LEVEL, _POSITION), refuses=(404,),
+            parameters=(_LEVEL, _POSITION), refuses=(404,),
         ),
         Operation(
-            "GET", "/log/consistency/{old}/{new}", log.consistency, "Consistency of two sizes",
-            {200: Answer("the path, one hash a line", content_type=_TEXT)}, tag="log",
-            parameters=(_OLD, _NEW), refuses=(400, 404),
+            _LOG, "GET", "/log/consistency/{old}/{new}", log.consistency, "Consistency of two sizes",
+            {200: Answer("the path, one hash a line", content_type=_TEXT)},
+            parameters=(_OLD, _NEW), refuses=(404,),
         ),
     ]  # fmt: skip
 
@@ -76,22 +105,21 @@ def _calendar_routes(services: Services) -> list[Operation]:
     calendar = CalendarHandlers(services)
     return [
         Operation(
-            "POST", "/digest", calendar.digest, "Stamp a commitment of 1 to 64 bytes",
+            _CALENDAR, "POST", "/digest", calendar.digest, "Stamp a commitment of 1 to 64 bytes",
             {200: Answer("a serialized timestamp that is pending", content_type=TIMESTAMP_TYPE)},
-            tag="calendar", raw_body=DIGEST_TYPE, body_limit=MAX_COMMITMENT_BYTES,
-            refuses=(400, 404, 413, 429), plain_refusals=True, in_sandbox=False,
+            raw_body=DIGEST_TYPE, refuses=(404,),
         ),
         Operation(
-            "GET", "/timestamp/{commitment}", calendar.timestamp, "Upgrade a pending timestamp",
+            _CALENDAR, "GET", "/timestamp/{commitment}", calendar.timestamp,
+            "Upgrade a pending timestamp",
             {200: Answer("a serialized timestamp up to a Bitcoin block", content_type=TIMESTAMP_TYPE)},
-            tag="calendar", parameters=(_COMMITMENT,), refuses=(404, 429), plain_refusals=True,
-            in_sandbox=False,
+            parameters=(_COMMITMENT,), refuses=(404,),
         ),
         *(
             Operation(
-                "OPTIONS", path, calendar.preflight, "May a page of another site call it: it may",
-                {204: Answer("CORS headers")}, tag="calendar", parameters=parameters, in_sandbox=False,
-                listed=False,
+                _PREFLIGHTS, "OPTIONS", path, calendar.preflight,
+                "May a page of another site call it: it may", {204: Answer("CORS headers")},
+                parameters=parameters,
             )
             for path, parameters in (("/digest", ()), ("/timestamp/{commitment}", (_COMMITMENT,)))
         ),
@@ -102,14 +130,12 @@ def _authority_routes(services: Services) -> list[Operation]:
     tsa = TsaHandlers(services)
     return [
         Operation(
-            "POST", "/tsa", tsa.stamp, "Have a digest time-stamped (RFC 3161)",
+            _AUTHORITY, "POST", "/tsa", tsa.stamp, "Have a digest time-stamped (RFC 3161)",
             {200: Answer("a token, or the status that says why there is none", content_type=REPLY_TYPE)},
-            tag="time-stamping authority", raw_body=REQUEST_TYPE, body_limit=MAX_REQUEST_BYTES,
-            refuses=(404, 413, 429), in_sandbox=False,
+            raw_body=REQUEST_TYPE, refuses=(404,),
         ),
         Operation(
-            "GET", "/tsa/chain", tsa.chain, "Certificates of the time-stamping authority",
-            {200: Answer("PEM, the signer's first", content_type=CHAIN_TYPE)},
-            tag="time-stamping authority", refuses=(404,), in_sandbox=False,
+            _AUTHORITY, "GET", "/tsa/chain", tsa.chain, "Certificates of the time-stamping authority",
+            {200: Answer("PEM, the signer's first", content_type=CHAIN_TYPE)}, refuses=(404,),
         ),
     ]  # fmt: skip

@@ -19,8 +19,7 @@ class ProviderHandlers:
             account_id = UUID(call.path["account_id"])
         except ValueError:
             raise NotFoundError("there is no such provider account") from None
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in call.headers}
         await self._services.callbacks.receive(
-            call.path["name"], account_id, call.edge.environment, headers, call.body
+            call.path["name"], account_id, call.edge.environment, call.headers, call.body
         )
         return Reply(200, b"{}")

@@ -1,8 +1,7 @@
 """/widget: sessions for partners' backends, and what they read of them."""
 
-from collections.abc import Sequence
-
 import msgspec
+from starlette.datastructures import Headers
 
 from proof.api.http import Call, Reply
 from proof.api.services import Services
@@ -40,12 +39,12 @@ class RampHandlers:
         return Reply(200, _encode(found))
 
 
-def idempotency_key(headers: Sequence[tuple[bytes, bytes]]) -> str | None:
+def idempotency_key(headers: Headers) -> str | None:
     """The request's Idempotency-Key, None without one. Raises InvalidInputError for two or a malformed
     one."""
-    found = [value for name, value in headers if name == b"idempotency-key"]
+    found = headers.getlist("idempotency-key")
     if not found:
         return None
     if len(found) > 1:
         raise InvalidInputError("Idempotency-Key: one is possible, not several")
-    return check_key(found[0].decode("latin-1"))
+    return check_key(found[0])

@@ -1,11 +1,12 @@
 """/ws: one transaction's status changes as they happen (ramp API contract, "WebSocket")."""
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from urllib.parse import urlsplit
 from uuid import UUID
 
+from starlette.datastructures import Headers as RequestHeaders
 from starlette.types import Message, Receive, Scope, Send
 
 from proof.api.endpoint import presented_token, query_fields
@@ -89,7 +90,7 @@ class WebSocketEndpoint:
             CredentialKind.CLIENT_TOKEN,
             edge.address,
             CallClass.READ,
-            origin=foreign_origin(scope["headers"], self._base_urls[edge.environment]),
+            origin=foreign_origin(RequestHeaders(scope=scope), self._base_urls[edge.environment]),
         )
         if standing is not None:
             notices += rate_headers(standing)
@@ -134,14 +135,12 @@ async def no_body() -> Message:
     return {"type": "http.request", "body": b"", "more_body": False}
 
 
-def foreign_origin(headers: Iterable[tuple[bytes, bytes]], base_url: str) -> str | None:
+def foreign_origin(headers: RequestHeaders, base_url: str) -> str | None:
     """The Origin that says a browser sent this; None for none, and for our own, which some clients for
     servers send."""
-    for name, value in headers:
-        if name == b"origin":
-            origin = value.decode("latin-1")
-            if _authority(origin) != _authority(base_url):
-                return origin
+    for origin in headers.getlist("origin"):
+        if _authority(origin) != _authority(base_url):
+            return origin
     return None
 
 

@@ -81,7 +81,7 @@ class WidgetHandlers:
                 signature=body.signature,
                 options=body.options,
                 address=call.edge.address,
-                session_token=presented_token(list(call.headers)),
+                session_token=presented_token(call.headers.raw),
             ),
         )
         return Reply(200, _encode(opened), headers=_NO_STORE)
@@ -140,7 +140,7 @@ class WidgetHandlers:
 
 
 def _token(call: Call) -> str:
-    token = presented_token(list(call.headers))
+    token = presented_token(call.headers.raw)
     if not token:
         raise UnauthorisedError("send the session's token as Authorization: Bearer")
     return token

@@ -1,6 +1,14 @@
 """The URLs of timestamping, for partners: hashes, trees, proofs, and where notices of them go."""
 
-from proof.api.operations import Answer, Operation, Parameter
+from proof.api.forms import MESSAGE
+from proof.api.operations import (
+    DEFAULT_BODY_LIMIT,
+    Answer,
+    Operation,
+    OperationFamily,
+    Parameter,
+    PartnerCredential,
+)
 from proof.api.services import Services
 from proof.api.timestamps.handlers import ProofFormat, TimestampHandlers
 from proof.api.timestamps.settings import SettingHandlers
@@ -21,9 +29,20 @@ from proof.api.wire import (
 from proof.partners.access.rates import CallClass
 from proof.partners.types import CredentialKind
 
-_KEY = CredentialKind.API_KEY
 
-_SUBMISSION_LIMIT = 1024 * 1024
+def _family(
+    tag: str, call_class: CallClass, body_limit: int = DEFAULT_BODY_LIMIT
+) -> OperationFamily:
+    """Those of a partner's `api_key`."""
+    access = PartnerCredential(CredentialKind.API_KEY, call_class)
+    return OperationFamily(tag, access, MESSAGE, body_limit=body_limit)
+
+
+_SUBMISSIONS = _family("timestamps", CallClass.SUBMIT, body_limit=1024 * 1024)
+_STATES = _family("timestamps", CallClass.READ)
+_PROOFS = _family("proofs", CallClass.PROOF)
+_SETTINGS = _family("settings", CallClass.SETTINGS)
+_EXAMPLES = _family("settings", CallClass.EXAMPLE)
 
 
 _SHA256 = Parameter(
@@ -61,43 +80,38 @@ def _proof_routes(services: Services) -> list[Operation]:
     v1 = TimestampHandlers(services)
     return [
         Operation(
-            "POST", "/v1/timestamp", v1.submit, "Submit hashes",
+            _SUBMISSIONS, "POST", "/v1/timestamp", v1.submit, "Submit hashes",
             {
                 200: Answer("all or some hashes are new, and durable", TimestampAnswer),
                 202: Answer("all hashes were known", TimestampAnswer),
             },
-            tag="timestamps", credential=_KEY, call_class=CallClass.SUBMIT,
-            body=TimestampRequest, body_limit=_SUBMISSION_LIMIT, refuses=(400, 413, 429),
+            body=TimestampRequest,
         ),
         Operation(
-            "GET", "/v1/timestamp/{sha256}", v1.hash_status, "State of a hash",
+            _STATES, "GET", "/v1/timestamp/{sha256}", v1.hash_status, "State of a hash",
             {200: Answer("when it came, and its trees", HashStatusAnswer)},
-            tag="timestamps", credential=_KEY, call_class=CallClass.READ,
-            parameters=(_SHA256,), refuses=(400, 404, 429),
+            parameters=(_SHA256,), refuses=(404,),
         ),
         Operation(
-            "POST", "/v1/tree/status", v1.tree_status, "State of a tree",
+            _STATES, "POST", "/v1/tree/status", v1.tree_status, "State of a tree",
             {200: Answer("the tree", TimestampData)},
-            tag="timestamps", credential=_KEY, call_class=CallClass.READ,
-            body=TreeStatusRequest, refuses=(400, 404, 413, 429),
+            body=TreeStatusRequest, refuses=(404,),
         ),
         Operation(
-            "GET", "/v1/tree/{treeId}", v1.tree, "State of a tree",
+            _STATES, "GET", "/v1/tree/{treeId}", v1.tree, "State of a tree",
             {200: Answer("the tree", TimestampData)},
-            tag="timestamps", credential=_KEY, call_class=CallClass.READ,
-            parameters=(_TREE_ID,), refuses=(400, 404, 429),
+            parameters=(_TREE_ID,), refuses=(404,),
         ),
         Operation(
-            "POST", "/v1/proof", v1.request_proof, "Have a proof delivered to the proof webhook",
+            _PROOFS, "POST", "/v1/proof", v1.request_proof,
+            "Have a proof delivered to the proof webhook",
             {202: Answer("accepted; the proof webhook follows")},
-            tag="proofs", credential=_KEY, call_class=CallClass.PROOF,
-            body=ProofRequest, refuses=(400, 404, 413, 425, 429),
+            body=ProofRequest, refuses=(404, 425),
         ),
         Operation(
-            "GET", "/v1/proof/{sha256}", v1.proof, "Fetch a proof",
+            _PROOFS, "GET", "/v1/proof/{sha256}", v1.proof, "Fetch a proof",
             {200: Answer("the payload of the proof webhook, or the file", ProofPayload)},
-            tag="proofs", credential=_KEY, call_class=CallClass.PROOF,
-            parameters=(_SHA256, _CURRENCY, _FORMAT), refuses=(400, 404, 425, 429),
+            parameters=(_SHA256, _CURRENCY, _FORMAT), refuses=(404, 425),
         ),
     ]  # fmt: skip
 
@@ -106,32 +120,29 @@ def _setting_routes(services: Services) -> list[Operation]:
     settings = SettingHandlers(services)
     return [
         Operation(
-            "GET", "/v1/api-key/setting", settings.read, "Where notices go",
+            _SETTINGS, "GET", "/v1/api-key/setting", settings.read, "Where notices go",
             {200: Answer("the whole setting", SettingAnswer)},
-            tag="settings", credential=_KEY, call_class=CallClass.SETTINGS, refuses=(429,),
         ),
         Operation(
-            "PATCH", "/v1/api-key/setting", settings.patch, "Change where notices go",
+            _SETTINGS, "PATCH", "/v1/api-key/setting", settings.patch, "Change where notices go",
             {200: Answer("the whole setting", SettingAnswer)},
-            tag="settings", credential=_KEY, call_class=CallClass.SETTINGS, in_turn=True,
-            body=SettingRequest, refuses=(400, 413, 429),
+            body=SettingRequest, in_turn=True,
         ),
         Operation(
-            "POST", "/v1/api-key/usage", settings.usage, "Usage and limits",
+            _SETTINGS, "POST", "/v1/api-key/usage", settings.usage, "Usage and limits",
             {200: Answer("limits, and one report for each used month", UsageAnswer)},
-            tag="settings", credential=_KEY, call_class=CallClass.SETTINGS,
-            body=UsageRequest, refuses=(400, 413, 429),
+            body=UsageRequest,
         ),
         Operation(
-            "POST", "/v1/webhook/proof/example", settings.proof_example, "Try a proof webhook",
+            _EXAMPLES, "POST", "/v1/webhook/proof/example", settings.proof_example,
+            "Try a proof webhook",
             {200: Answer("the example, which was also posted to the target", ProofPayload)},
-            tag="settings", credential=_KEY, call_class=CallClass.EXAMPLE,
-            body=ExampleRequest, refuses=(400, 413, 429, 503),
+            body=ExampleRequest,
         ),
         Operation(
-            "POST", "/v1/webhook/tree/example", settings.tree_example, "Try a tree webhook",
+            _EXAMPLES, "POST", "/v1/webhook/tree/example", settings.tree_example,
+            "Try a tree webhook",
             {200: Answer("the example, which was also posted to the target", TimestampData)},
-            tag="settings", credential=_KEY, call_class=CallClass.EXAMPLE,
-            body=ExampleRequest, refuses=(400, 413, 429, 503),
+            body=ExampleRequest,
         ),
     ]  # fmt: skip

@@ -125,7 +125,7 @@ class SettingHandlers:
 
 def _actor(call: Call) -> Actor:
     """The partner's token that the gate let in, by its key id."""
-    named = presented(presented_token([*call.headers]) or "")
+    named = presented(presented_token(call.headers.raw) or "")
     assert named is not None, "the route needs a credential"
     return Actor(f"token {named[0]}", str(call.edge.address), call.edge.request_id)
 

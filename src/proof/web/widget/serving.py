@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 
 import jinja2
+from starlette.datastructures import Headers
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
@@ -122,11 +123,11 @@ class _Files:
             await _send(send, 404, missing, b"there is no such file of the widget\n")
             return
         headers = self._headers(asset)
-        if _header(scope, b"if-none-match") == headers["etag"]:
+        if Headers(scope=scope).get("if-none-match", "") == headers["etag"]:
             await _send(send, 304, headers, b"", with_body=False)
             return
         body = asset.body
-        if "gzip" in _header(scope, b"accept-encoding"):
+        if "gzip" in Headers(scope=scope).get("accept-encoding", ""):
             body, headers["content-encoding"] = asset.gzipped, "gzip"
         await _send(send, 200, headers, body, with_body=scope["method"] == "GET")
 
@@ -150,10 +151,6 @@ def _manifest() -> Asset:
     told = {"version": "2.0", "path": path, "integrity": loader().integrity}
     body = json.dumps(told).encode() + b"\n"
     return Asset(body, gzip.compress(body, 9, mtime=0), "application/json")
-
-
-def _header(scope: Scope, wanted: bytes) -> str:
-    return next((value.decode("latin-1") for name, value in scope["headers"] if name == wanted), "")
 
 
 async def _refuse(send: Send) -> None:
