@@ -14,8 +14,8 @@ from proof.db import Database
 from proof.partners.types import Environment
 from proof.timestamps.anchors.anchoring import Anchorer, Schedule
 from proof.timestamps.anchors.chain import Chain
+from proof.timestamps.anchors.kinds import Pace
 from proof.timestamps.anchors.log.service import ensure_log
-from proof.timestamps.proofs.pace import Pace
 from proof.timestamps.proofs.service import Proofs
 from proof.timestamps.submissions.committer import Committer
 from proof.timestamps.submissions.service import Submissions

@@ -13,7 +13,7 @@ from proof.outbound import OutboundClient, OutboundError, OutboundReply, Reason
 from proof.partners.types import Environment
 from proof.ramp.providers.protocols import Reach
 from proof.ramp.providers.registry import Providers
-from proof.ramp.providers.sandbox.simulator import Simulator
+from proof.ramp.providers.simulator.background import Simulator
 from proof.ramp.transactions.processing import process
 from proof.ramp.transactions.reconciler import Reconciler
 

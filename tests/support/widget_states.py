@@ -13,11 +13,11 @@ from tests.support.widget_truth import Facts
 from proof.core.errors import ConflictError
 from proof.partners.types import Environment
 from proof.partners.widgets import WidgetOwner
+from proof.ramp.providers.outcomes import OUTCOMES, TestOutcome
 from proof.ramp.providers.protocols import Attempt, AttemptResult, PaymentMethod, ProviderStatus
-from proof.ramp.providers.sandbox import operations, wire
-from proof.ramp.providers.sandbox.adapter import _progress, price
-from proof.ramp.providers.sandbox.outcomes import OUTCOMES, TestOutcome
-from proof.ramp.providers.sandbox.play import Operation, Play, Post, first_kyc
+from proof.ramp.providers.simulator import operations, wire
+from proof.ramp.providers.simulator.adapter import _progress, price
+from proof.ramp.providers.simulator.play import Operation, Play, Post, first_kyc
 from proof.ramp.sessions.state import ProviderView, WidgetState, state_of
 from proof.ramp.sessions.types import StoredParameters
 from proof.ramp.sessions.widget_queries import WidgetSession

@@ -22,11 +22,10 @@ from proof.partners.records.types import Wallet, WidgetConfig
 from proof.partners.types import Environment
 from proof.ramp.providers.accounts import add_account, remove_account
 from proof.ramp.providers.protocols import Reach
-from proof.ramp.providers.registry import Providers
-from proof.ramp.providers.sandbox import operations
-from proof.ramp.providers.sandbox.play import Operation
-from proof.ramp.providers.sandbox.simulator import OwnAddressPolicy, Simulator
-from proof.worker.loops import ramp_loops, simulator_loop
+from proof.ramp.providers.registry import Premises, Providers, background_steps
+from proof.ramp.providers.simulator import operations
+from proof.ramp.providers.simulator.play import Operation
+from proof.worker.loops import provider_loops, ramp_loops
 
 SANDBOX, PRODUCTION = Environment.SANDBOX, Environment.PRODUCTION
 # Where the bought coins go, and where a sell's come back to.
@@ -196,19 +195,16 @@ def widget_served(cluster: EmbeddedCluster, folder: Path) -> Iterator[WidgetServ
 async def _working(platform: Platform) -> AsyncIterator[None]:
     """The worker's loops of the ramp."""
     at, clock = platform, SystemClock()
-    sandbox_url = platform.base_urls[SANDBOX]
-    asking, own = OutboundClient(POLICY), OutboundClient(OwnAddressPolicy(base_url=sandbox_url))
+    asking = OutboundClient(POLICY)
     providers = Providers(Reach(asking, at.database, clock))
-    loops = [
-        *ramp_loops(at.database, at.vault, providers, clock),
-        simulator_loop(Simulator(at.database, at.vault, clock, own, sandbox_url)),
-    ]
-    tasks = [asyncio.create_task(loop.run()) for loop in loops]
-    try:
-        yield
-    finally:
-        for loop in loops:
-            loop.stop()
-        await asyncio.gather(*tasks)
-        for client in (asking, own):
-            await client.aclose()
+    premises = Premises(at.database, at.vault, clock, at.base_urls)
+    async with background_steps(premises) as steps:
+        loops = [*ramp_loops(at.database, at.vault, providers, clock), *provider_loops(steps)]
+        tasks = [asyncio.create_task(loop.run()) for loop in loops]
+        try:
+            yield
+        finally:
+            for loop in loops:
+                loop.stop()
+            await asyncio.gather(*tasks)
+            await asking.aclose()

@@ -1,94 +1,28 @@
 """The chains file: which chains each environment writes to, how often, and at what price."""
 
+from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
-from typing import Literal
 from urllib.parse import SplitResult, urlsplit
 
 import msgspec
 
 from proof.config.settings import SettingsError, absolute
 from proof.partners.types import Environment
+from proof.timestamps.anchors.kinds import ChainTable, kind_of, kinds
+from proof.timestamps.types import Currency
 
 _MAX_FILE_BYTES = 64 << 10
 
 
-class ChainTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What every chain's table holds.
-
-    `every_s`: a tree is closed when it is so old and holds a hash.
-    """
-
-    url: str
-    every_s: int = 3600
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}()"
-
-
-class PaidTable(ChainTable, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What the table of a chain holds whose transactions cost a fee.
-
-    `replace_after_s`: how long a transaction may linger before one at a higher fee replaces it.
-    """
-
-    replace_after_s: int = 3600
-
-
-class BitcoinTable(PaidTable, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """`[<environment>.bitcoin]`. Paths are relative to the chains file."""
-
-    credentials_file: Path
-    wallet: str = ""
-    network: Literal["main", "test", "testnet4", "signet", "regtest"] = "main"
-    confirmations: int = 6
-    target_blocks: int = 6
-    max_sat_per_vbyte: float = 50
-    max_sat_per_anchor: int = 20_000
-
-
-class EthereumTable(PaidTable, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """`[<environment>.ethereum]`. Without `confirmations`, blocks count once they are finalized."""
-
-    key_file: Path
-    chain_id: int = 1
-    confirmations: int | None = None
-    max_gwei_per_gas: float = 50
-
-
-class TsaTable(ChainTable, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """`[<environment>.tsa]`. `policy`: dotted; without it the authority chooses."""
-
-    every_s: int = 600
-    ca_certificate_file: Path | None = None
-    policy: str | None = None
-
-
-AnyTable = BitcoinTable | EthereumTable | TsaTable
-
-
-class EnvironmentTables(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """`[<environment>]`: a table for each chain that is enabled there."""
-
-    bitcoin: BitcoinTable | None = None
-    ethereum: EthereumTable | None = None
-    tsa: TsaTable | None = None
-
-
-class ChainTables(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The whole file."""
-
-    production: EnvironmentTables = EnvironmentTables()
-    sandbox: EnvironmentTables = EnvironmentTables()
-
-    def of(self, environment: Environment) -> EnvironmentTables:
-        """One environment's chains."""
-        return self.production if environment is Environment.PRODUCTION else self.sandbox
+# By environment the table of each chain that is enabled there, by currencyId.
+ChainTables = Mapping[Environment, Mapping[Currency, ChainTable]]
 
 
 def load_chain_tables(name: str) -> ChainTables:
     """The chains file of that path; nothing but the log when it is empty. Raises SettingsError."""
     if not name:
-        return ChainTables()
+        return {environment: {} for environment in Environment}
     path = absolute("chains_file", Path(name))
     try:
         with path.open("rb") as file:
@@ -98,12 +32,34 @@ def load_chain_tables(name: str) -> ChainTables:
     if len(raw) > _MAX_FILE_BYTES:
         raise SettingsError(f"setting chains_file: {path} is over {_MAX_FILE_BYTES} bytes")
     try:
-        tables = msgspec.toml.decode(raw, type=ChainTables, dec_hook=_decode)
+        decoded = msgspec.toml.decode(raw, type=_file_type(), dec_hook=_decode)
     except (msgspec.DecodeError, ValueError) as error:
         raise SettingsError(f"setting chains_file: {path}: {error}") from None
-    for environment in Environment:
-        _check(path, environment, tables.of(environment))
+    tables = {environment: _enabled(getattr(decoded, environment)) for environment in Environment}
+    for environment, enabled in tables.items():
+        _check(path, environment, enabled)
     return tables
+
+
+@cache
+def _file_type() -> type[msgspec.Struct]:
+    """The whole file: a table for each environment, in it one for each kind of chain."""
+    chains = [(kind.name, kind.table | None, None) for kind in kinds().values()]
+    environment = msgspec.defstruct(
+        "EnvironmentTables", chains, frozen=True, forbid_unknown_fields=True, kw_only=True
+    )
+    members = [(str(each), environment, environment()) for each in Environment]
+    return msgspec.defstruct(
+        "ChainsFile", members, frozen=True, forbid_unknown_fields=True, kw_only=True
+    )
+
+
+def _enabled(environment: msgspec.Struct) -> Mapping[Currency, ChainTable]:
+    return {
+        currency: table
+        for currency, kind in kinds().items()
+        if (table := getattr(environment, kind.name)) is not None
+    }
 
 
 def beside(chains_file: str, path: Path) -> Path:
@@ -113,13 +69,12 @@ def beside(chains_file: str, path: Path) -> Path:
     return absolute("chains_file", Path(chains_file)).parent / path
 
 
-def _check(path: Path, environment: Environment, tables: EnvironmentTables) -> None:
-    for name in tables.__struct_fields__:
-        table: ChainTable | None = getattr(tables, name)
-        problems = _problems(table) if table is not None else []
-        if problems:
+def _check(path: Path, environment: Environment, tables: Mapping[Currency, ChainTable]) -> None:
+    for currency, table in tables.items():
+        kind = kind_of(currency)
+        if problems := [*_problems(table), *kind.problems(table)]:
             raise SettingsError(
-                f"setting chains_file: {path}: [{environment}.{name}] {'; '.join(problems)}"
+                f"setting chains_file: {path}: [{environment}.{kind.name}] {'; '.join(problems)}"
             )
 
 
@@ -132,12 +87,6 @@ def _problems(table: ChainTable) -> list[str]:
         problems.append("url: its port is no number from 0 to 65535")
     if "@" in parts.netloc or parts.query or parts.fragment:
         problems.append("url: credentials do not belong into it; name credentials_file")
-    if (
-        isinstance(table, TsaTable)
-        and table.ca_certificate_file is None
-        and parts.scheme != "https"
-    ):
-        problems.append("ca_certificate_file: required where url is not https: who else vouches?")
     problems += [
         f"{name}: it is more than 0"
         for name in table.__struct_fields__

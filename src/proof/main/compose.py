@@ -41,8 +41,7 @@ from proof.partners.service import announce_base_urls, base_urls
 from proof.partners.types import Environment
 from proof.ramp.providers.protocols import Reach
 from proof.ramp.providers.receiving import CallbackReceiver
-from proof.ramp.providers.registry import Providers
-from proof.ramp.providers.sandbox.simulator import OwnAddressPolicy, Simulator
+from proof.ramp.providers.registry import Premises, Providers, background_steps
 from proof.ramp.sessions.service import Sessions
 from proof.ramp.sessions.widget import Widgets
 from proof.ramp.transactions.mailing import AlertMail
@@ -65,11 +64,11 @@ from proof.worker.loops import (
     anchoring_loops,
     audit_loops,
     handover_loop,
+    provider_loops,
     ramp_loops,
     ramp_pruning_loop,
     refusals_loop,
     signing_loop,
-    simulator_loop,
 )
 from proof.worker.run import Worker
 
@@ -154,8 +153,6 @@ async def run_worker(settings: Settings, stop: asyncio.Event) -> None:
     """The worker of one process, until `stop`."""
     clock, client = SystemClock(), OutboundClient(_policy(settings))
     asking = OutboundClient(_policy(settings), max_response_bytes=_PROVIDER_ANSWER_BYTES)
-    sandbox_url = settings.base_url(Environment.SANDBOX)
-    own = OutboundClient(OwnAddressPolicy(base_url=sandbox_url))
     try:
         async with databases.opened(settings, patience=OF_THE_WORKER) as database:
             # After the database: a mistyped folder has none, and must not get keys.
@@ -186,7 +183,6 @@ async def run_worker(settings: Settings, stop: asyncio.Event) -> None:
             providers = Providers(Reach(asking, database, clock))
             others += [
                 *ramp_loops(database, vault, providers, clock),
-                simulator_loop(Simulator(database, vault, clock, own, sandbox_url)),
                 ramp_pruning_loop(
                     database,
                     clock,
@@ -194,7 +190,10 @@ async def run_worker(settings: Settings, stop: asyncio.Event) -> None:
                     timedelta(days=settings.callback_days),
                 ),
             ]
-            async with opened_chains(settings) as chains:
+            base_urls = {each: settings.base_url(each) for each in Environment}
+            premises = Premises(database, vault, clock, base_urls)
+            async with opened_chains(settings) as chains, background_steps(premises) as steps:
+                others += provider_loops(steps)
                 others += anchoring_loops(database, clock, chains)
                 # Collections walk every long-lived object, which takes as long as a hundred deliveries;
                 # what is there after the start stays for good.
@@ -203,7 +202,7 @@ async def run_worker(settings: Settings, stop: asyncio.Event) -> None:
                 gc.set_threshold(_GC_THRESHOLD)
                 await Worker(database, writers, deliverer, others).run(stop)
     finally:
-        for outbound in (client, asking, own):
+        for outbound in (client, asking):
             await outbound.aclose()
 
 

@@ -44,7 +44,7 @@ class RefundFields(TypedDict):
     refunded_at: str
 
 
-# Nothing tells of refunds: neither the simulator's statements nor the legs that Mercuryo documents.
+# Nothing tells of refunds: no provider's statements do.
 NO_REFUND: RefundFields = {"refund_status": "none", "refund_amount": "", "refunded_at": ""}
 
 

@@ -5,16 +5,26 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum
 from types import MappingProxyType
+from typing import Self
 from uuid import UUID
 
 
 class Currency(IntEnum):
-    """The chains a root can enter, by the contract's currencyId."""
+    """The chains a root can enter: the contract's currencyId and currency, and the folder below `anchors`
+    whose `kind` is all that is known of it. The log has none: it is always on."""
 
-    BTC = 0
-    ETH = 1
+    folder: str
+
+    BTC = 0, "bitcoin"
+    ETH = 1, "ethereum"
     LOG = 900
-    TSA = 901
+    TSA = 901, "tsa"
+
+    def __new__(cls, number: int, folder: str = "") -> Self:
+        found = int.__new__(cls, number)
+        found._value_ = number
+        found.folder = folder
+        return found
 
 
 # The chains beside the log, by environment. The log is always on and not named here.

@@ -13,7 +13,13 @@ from proof.web.contents import CHAPTERS, ENTRIES, PAGES_FOLDER, Entry, source
 from proof.web.markdown import RenderedPage, Renderer
 from proof.web.reference import reference_markdown
 from proof.web.serving import FOREVER, REVALIDATE, Document, Documents, content_hash
-from proof.web.tables import Command, commands_markdown, outcomes_markdown, settings_markdown
+from proof.web.tables import (
+    Command,
+    commands_markdown,
+    outcomes_markdown,
+    providers_markdown,
+    settings_markdown,
+)
 
 # The pages are written for this installation; served, they name the one they are served by.
 EXAMPLE_URL = "https://proof.example"
@@ -136,6 +142,7 @@ def _expanded(text: str, sources: Sources) -> str:
         "<!-- settings -->": lambda: settings_markdown(sources.defaults),
         "<!-- commands -->": lambda: commands_markdown(sources.commands),
         "<!-- outcomes -->": outcomes_markdown,
+        "<!-- providers -->": providers_markdown,
         "<!-- paths -->": lambda: reference_markdown(json.loads(sources.openapi), EXAMPLE_URL),
     }
     for mark, make in generated.items():

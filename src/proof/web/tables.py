@@ -1,10 +1,13 @@
-"""Tables of the documentation that are made from the program: commands, settings, outcomes."""
+"""Tables of the documentation that are made from the program: commands, settings, providers, outcomes."""
 
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from proof.ramp.providers.sandbox.outcomes import outcome_rows
+from proof.ramp.amounts import amount_text
+from proof.ramp.providers.outcomes import outcome_rows
+from proof.ramp.providers.protocols import CredentialField
+from proof.ramp.providers.registry import Provider, providers
 
 _SECTION = re.compile(r"# --- (.+?) -+")
 _SETTING = re.compile(r"([a-z_]+) = (.+)")
@@ -93,6 +96,38 @@ def _settings_section(title: str, rows: list[tuple[str, str, str]]) -> list[str]
     if not rows:
         return []
     return [f"### {title}", "", table(("Setting and variable", "Default", "Meaning"), rows), ""]
+
+
+def providers_markdown() -> str:
+    """A section for each provider: what it is, its credentials, its bounds, and what its words mean."""
+    return "\n\n".join(map(_provider_section, providers().values()))
+
+
+def _provider_section(provider: Provider) -> str:
+    amounts = [
+        (currency, amount_text(bounds.minimum), amount_text(bounds.maximum))
+        for currency, bounds in provider.amounts.items()
+    ]
+    statuses = [
+        (code(leg), code(status), str(meaning))
+        for leg, meanings in provider.statuses.items()
+        for status, meaning in meanings.items()
+    ]
+    return "\n\n".join(
+        [
+            f"### {code(provider.name)}",
+            provider.about,
+            table(("Credential", "What it is"), map(_credential_row, provider.fields)),
+            table(("Currency", "Least", "Most"), amounts),
+            table(("Leg", "Its status", "What it means"), statuses),
+        ]
+    )
+
+
+def _credential_row(field: CredentialField) -> tuple[str, str]:
+    if field.generated:
+        return code(field.name), f"{field.about}; made, unless it is given"
+    return code(field.name), field.about + ("; has a default" if field.default else "")
 
 
 def outcomes_markdown() -> str:

@@ -4,7 +4,7 @@ Any number of workers may run each of them at once: rows are claimed, rings and 
 is done twice is done once.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 from proof.core.clock import Clock
@@ -19,7 +19,7 @@ from proof.partners.keys.session_signing import delete_expired, rotate_due
 from proof.partners.types import Environment
 from proof.ramp import personal
 from proof.ramp.providers import callbacks
-from proof.ramp.providers.sandbox.simulator import Simulator
+from proof.ramp.providers.registry import Step
 from proof.ramp.sessions.queries import KEPT, prune_keys
 from proof.ramp.transactions.processing import BATCH, Adapters, process
 from proof.ramp.transactions.reconciler import Reconciler
@@ -44,8 +44,8 @@ _TRANSACTIONS_S = 0.5
 _PRUNE_S = 60.0
 _PRUNED_AT_ONCE = 1000
 
-# The simulator's delays are whole seconds; whoever waits for one in a test should not wait much longer.
-_SIMULATOR_S = 0.2
+# A simulated delay is whole seconds; whoever waits for one in a test should not wait much longer.
+_PROVIDERS_S = 0.2
 
 
 def anchoring_loops(database: Database, clock: Clock, chains: Sequence[EnabledChain]) -> list[Loop]:
@@ -156,6 +156,6 @@ async def prune(database: Database, clock: Clock, client_ips: timedelta, bodies:
     return max(ips, erased, keys) >= most
 
 
-def simulator_loop(simulator: Simulator) -> Loop:
-    """Moves what is due and posts it; any number of workers may run it."""
-    return Loop("simulator", simulator.step, _SIMULATOR_S)
+def provider_loops(steps: Mapping[str, Step]) -> list[Loop]:
+    """What providers do by themselves, by their names; any number of workers may run them."""
+    return [Loop(f"provider {name}", step, _PROVIDERS_S) for name, step in steps.items()]

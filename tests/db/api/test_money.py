@@ -24,7 +24,7 @@ from proof.db.embedded import EmbeddedCluster
 from proof.events import relay
 from proof.partners.records.types import Wallet
 from proof.partners.types import Environment
-from proof.ramp.providers.sandbox.outcomes import OUTCOMES, Name
+from proof.ramp.providers.outcomes import OUTCOMES, Name
 from proof.ramp.transactions.updates import Updates
 from proof.ramp.types import TransactionType
 

@@ -13,7 +13,7 @@ from typer.testing import CliRunner, Result
 from proof.cli.installation import ServerOptions
 from proof.cli.partners import partner
 from proof.cli.ramp import provider, sandbox
-from proof.ramp.providers.sandbox.outcomes import OUTCOMES
+from proof.ramp.providers.outcomes import OUTCOMES
 
 SECRETS = ("a widget secret", "a sign key", "a partner token")
 GIVEN = {

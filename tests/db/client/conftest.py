@@ -22,7 +22,7 @@ from proof.cli.proofs import fetching, stamping, verifying
 from proof.db.embedded import EmbeddedCluster
 from proof.partners.types import Environment, OnboardedPartner
 from proof.timestamps.anchors.anchoring import Anchorer
-from proof.timestamps.proofs.pace import Pace
+from proof.timestamps.anchors.kinds import Pace
 from proof.timestamps.proofs.service import Proofs
 from proof.timestamps.submissions.committer import Committer
 from proof.timestamps.submissions.service import Submissions

@@ -5,7 +5,7 @@ from typing import Any
 
 from playwright.sync_api import Frame, FrameLocator, Page, expect
 
-from proof.ramp.providers.sandbox.outcomes import OUTCOMES, Name
+from proof.ramp.providers.outcomes import OUTCOMES, Name
 
 NUMBERS = {item.name: item.card for item in OUTCOMES}
 

@@ -18,7 +18,7 @@ from tests.e2e.widget.conftest import DESKTOP, PHONE
 from tests.support.served import served
 from tests.support.widget_truth import record, require_truth
 
-from proof.ramp.providers.sandbox.outcomes import OUTCOMES, Name
+from proof.ramp.providers.outcomes import OUTCOMES, Name
 
 _SHOP = Path(__file__).resolve().parents[3] / "examples" / "shop" / "shop.py"
 _CARDS = {item.name: item.card for item in OUTCOMES}

@@ -18,7 +18,7 @@ from tests.e2e.widget.conftest import (
 from tests.e2e.widget.driving import card, heading, identify, pay, tab_call, type_card
 from tests.support.widgets import WidgetPartner, WidgetServer
 
-from proof.ramp.providers.sandbox.outcomes import Name
+from proof.ramp.providers.outcomes import Name
 
 # Values stand between Unicode's isolates, which nobody sees.
 BACK = re.compile("^Back to .Acme Exchange.$")

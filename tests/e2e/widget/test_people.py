@@ -12,7 +12,7 @@ from tests.e2e.widget.conftest import Shop, redirect_url, run_options
 from tests.e2e.widget.driving import NUMBERS, tab_call
 from tests.support.widgets import WidgetPartner, WidgetServer
 
-from proof.ramp.providers.sandbox.outcomes import Name
+from proof.ramp.providers.outcomes import Name
 from proof.web.widget.assets import static
 
 BACK = "https://acme.example/thanks"

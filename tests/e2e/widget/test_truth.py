@@ -11,7 +11,7 @@ from tests.support.widget_states import Answerable, answerable
 from tests.support.widget_truth import claims, record, require_truth
 from tests.support.widgets import WidgetPartner, WidgetServer
 
-from proof.ramp.providers.sandbox.outcomes import Name
+from proof.ramp.providers.outcomes import Name
 
 # What each state is headed by. A state that is not here fails the test.
 HEADINGS = {

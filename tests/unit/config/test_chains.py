@@ -6,15 +6,11 @@ import msgspec
 import pytest
 
 from proof.config import SettingsError, load_settings
-from proof.config.chains import (
-    BitcoinTable,
-    ChainTables,
-    EthereumTable,
-    beside,
-    load_chain_tables,
-)
+from proof.config.chains import beside, load_chain_tables
 from proof.main.chains import enabled_chains
 from proof.partners.types import Environment
+from proof.timestamps.anchors.bitcoin.kind import BitcoinTable
+from proof.timestamps.anchors.kinds import kind_of, kinds
 from proof.timestamps.types import Currency
 from proof.web.contents import source
 
@@ -28,14 +24,14 @@ def written(folder: Path, text: str) -> str:
 
 
 def test_without_a_file_there_is_the_log_alone() -> None:
-    assert load_chain_tables("") == ChainTables()
+    assert load_chain_tables("") == {environment: {} for environment in Environment}
     assert set(enabled_chains(load_settings({})).values()) == {()}
 
 
 def test_a_table_enables_a_chain_in_its_environment(tmp_path: Path) -> None:
     name = written(tmp_path, f"[sandbox.bitcoin]\n{GOOD}network = 'signet'\nevery_s = 60\n")
-    bitcoin = load_chain_tables(name).of(Environment.SANDBOX).bitcoin
-    assert bitcoin
+    bitcoin = load_chain_tables(name)[Environment.SANDBOX][Currency.BTC]
+    assert isinstance(bitcoin, BitcoinTable)
     assert (bitcoin.network, bitcoin.every_s, bitcoin.confirmations) == ("signet", 60, 6)
     assert beside(name, bitcoin.credentials_file) == tmp_path / "cookie"
     assert beside(name, Path("/etc/cookie")) == Path("/etc/cookie")
@@ -84,8 +80,15 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
         load_chain_tables(str(tmp_path / "missing.toml"))
 
 
-@pytest.mark.parametrize("table", [BitcoinTable, EthereumTable])
-def test_every_field_is_explained(table: type[msgspec.Struct]) -> None:
+@pytest.mark.parametrize("currency", kinds())
+def test_every_field_is_explained(currency: Currency) -> None:
     page = source("chains")
-    for field in msgspec.structs.fields(table):
+    for field in msgspec.structs.fields(kind_of(currency).table):
         assert f"| `{field.name}` | " in page
+
+
+def test_every_currency_but_the_log_has_a_kind_and_its_own_table() -> None:
+    assert set(kinds()) == set(Currency) - {Currency.LOG}
+    assert len({kind.name for kind in kinds().values()}) == len(kinds())
+    with pytest.raises(LookupError):
+        kind_of(Currency.LOG)

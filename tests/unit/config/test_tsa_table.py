@@ -7,9 +7,10 @@ import pytest
 from tests.support.tsa import generated, of_no_version
 
 from proof.config import SettingsError, load_settings
-from proof.config.chains import TsaTable, load_chain_tables
+from proof.config.chains import load_chain_tables
 from proof.main.chains import enabled_chains, opened_chains
 from proof.partners.types import Environment
+from proof.timestamps.anchors.tsa.kind import TsaTable
 from proof.timestamps.types import Currency
 from proof.web.contents import source
 
@@ -24,8 +25,8 @@ def written(folder: Path, text: str) -> str:
 
 def test_a_table_enables_the_authority(tmp_path: Path) -> None:
     name = written(tmp_path, 'url = "https://tsa.example"\npolicy = "1.2.3"\n')
-    table = load_chain_tables(name).production.tsa
-    assert table
+    table = load_chain_tables(name)[Environment.PRODUCTION][Currency.TSA]
+    assert isinstance(table, TsaTable)
     assert (table.every_s, table.policy, table.ca_certificate_file) == (600, "1.2.3", None)
     enabled = enabled_chains(load_settings({"PROOF_CHAINS_FILE": name}))
     assert enabled[Environment.PRODUCTION] == (Currency.TSA,)

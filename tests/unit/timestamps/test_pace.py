@@ -8,7 +8,8 @@ import pytest
 from proof.config import load_settings
 from proof.main.chains import paces
 from proof.partners.types import Environment
-from proof.timestamps.proofs.pace import Pace, retry_after_s
+from proof.timestamps.anchors.kinds import Pace
+from proof.timestamps.proofs.pace import retry_after_s
 from proof.timestamps.types import Currency, SubmitStatus
 
 OPENED = datetime(2026, 1, 1, tzinfo=UTC)

@@ -17,7 +17,7 @@ import pytest
 from starlette.routing import Router
 
 from proof.partners.types import Environment
-from proof.ramp.providers.sandbox.outcomes import cards
+from proof.ramp.providers.outcomes import cards
 from proof.web.widget.assets import loader, loader_path, release, static
 from proof.web.widget.serving import FoundWidget, widget_routes
 
@@ -27,10 +27,10 @@ _URLS = {
     Environment.SANDBOX: "https://proof.test/sandbox",
 }
 _WIDGETS = {
-    "framed": FoundWidget(Environment.PRODUCTION, ("https://a.test", "https://b.test:8443"), None),
-    "alone": FoundWidget(Environment.PRODUCTION, (), "sandbox"),
-    "handed": FoundWidget(Environment.PRODUCTION, (), "mercuryo"),
-    "elsewhere": FoundWidget(Environment.SANDBOX, (), None),
+    "framed": FoundWidget(Environment.PRODUCTION, ("https://a.test", "https://b.test:8443")),
+    "alone": FoundWidget(Environment.PRODUCTION, ()),
+    "handed": FoundWidget(Environment.PRODUCTION, (), ("https://*.pay.test", "https://cdn.test")),
+    "elsewhere": FoundWidget(Environment.SANDBOX, ()),
 }
 LANGUAGES = {
     name.split("/")[1].removesuffix(".json"): json.loads(asset.body)
@@ -121,12 +121,14 @@ def test_the_page_allows_itself_nothing_inline_and_nobody_elses() -> None:
     assert found["script-src"] == found["style-src"]
     assert policy("/w/framed")["script-src"] != found["script-src"]
     assert "require-trusted-types-for" in found
-    assert "mercuryo" not in str(found)
+    assert found["img-src"] == "'self'"
+    assert "frame-src" not in found
 
 
 def test_a_provider_with_a_widget_of_its_own_is_let_in() -> None:
     found = policy("/w/handed")
-    assert found["frame-src"] == "https://*.mercuryo.io https://*.mrcr.io"
+    assert found["frame-src"] == "https://*.pay.test https://cdn.test"
+    assert found["connect-src"] == "'self' https://*.pay.test https://cdn.test"
     assert found["script-src"].startswith("'nonce-")
 
 

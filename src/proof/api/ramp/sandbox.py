@@ -11,7 +11,7 @@ from proof.api.services import Services
 from proof.core.errors import NotFoundError
 from proof.ramp import clock
 from proof.ramp.clock import LONGEST_STEP_S
-from proof.ramp.providers.sandbox.outcomes import Name
+from proof.ramp.providers.outcomes import Name
 from proof.ramp.transactions.simulating import Simulations
 from proof.ramp.wire import moment_text
 

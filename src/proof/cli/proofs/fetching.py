@@ -5,7 +5,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from enum import StrEnum
 from pathlib import Path
 from threading import Event
 from typing import Annotated, Any, Final
@@ -40,6 +39,7 @@ from proof.cli.proofs.client import (
     stated_api_errors,
 )
 from proof.cli.proofs.hashing import Problem, Source, hash_file, parse_sha256
+from proof.timestamps.types import Currency
 from proof.verify import ChainTrust, RefusedError, verify_payload
 from proof.verify.evidence.bitcoin.networks import TEST_NETWORKS
 from proof.verify.strict_json import MAX_BYTES
@@ -83,40 +83,32 @@ Folder = Annotated[
 ]
 
 
-class ChainChoice(StrEnum):
-    """Whose proof: one chain's, or that of every chain the hash is in."""
+_CURRENCY_IDS: Final = {currency.name.lower(): int(currency) for currency in Currency}
 
-    LOG = "log"
-    BTC = "btc"
-    ETH = "eth"
-    TSA = "tsa"
-    ALL = "all"
+
+_LOG: Final = Currency.LOG.name.lower()
+_ALL: Final = "all"
+
+
+_CHAINS: Final = (*_CURRENCY_IDS, _ALL)
 
 
 # A chain's schedule is an estimate: blocks come sooner and later than on average.
 _LONGEST_PAUSE_S = 60.0
 
 
-_CURRENCY_IDS: Final = {
-    ChainChoice.BTC: 0,
-    ChainChoice.ETH: 1,
-    ChainChoice.LOG: 900,
-    ChainChoice.TSA: 901,
-}
-
-
 @dataclass(frozen=True, slots=True)
 class FetchRequest:
-    """A proof to fetch: of which hash, written where, in which chain. For all of them `target` is the
-    log's place, and the others are beside it."""
+    """A proof to fetch: of which hash, written where, in which chain: `btc`, or `all`. For all of them
+    `target` is the log's place, and the others are beside it."""
 
     sha256: str
     target: Path
-    chain: ChainChoice = ChainChoice.LOG
+    chain: str = _LOG
 
-    def of(self, chain: ChainChoice) -> "FetchRequest":
+    def of(self, chain: str) -> "FetchRequest":
         """The same in one chain, in a place of its own."""
-        if chain is ChainChoice.LOG:
+        if chain == _LOG:
             return FetchRequest(self.sha256, self.target)
         name = self.target.name.removesuffix(PROOF_SUFFIX)
         return FetchRequest(
@@ -135,7 +127,7 @@ class FetchResult:
     def wire(self) -> dict[str, Any]:
         return {
             "sha256": self.wanted.sha256,
-            "chain": self.wanted.chain.value,
+            "chain": self.wanted.chain,
             "proof": printable(str(self.wanted.target)) if self.code == 0 else None,
             "exitCode": self.code,
             "message": self.message,
@@ -171,8 +163,13 @@ def register(app: typer.Typer) -> None:
         api_key: ApiKey,
         output: Folder = None,
         chain: Annotated[
-            ChainChoice, typer.Option(help="Whose proof; all: every chain the hash is in.")
-        ] = ChainChoice.LOG,
+            str,
+            typer.Option(
+                help="Whose proof; all: every chain the hash is in.",
+                metavar=f"[{'|'.join(_CHAINS)}]",
+                parser=_chain,
+            ),
+        ] = _LOG,
         wait: Annotated[
             bool, typer.Option("--wait/--no-wait", help="Wait for what is not available yet.")
         ] = True,
@@ -201,6 +198,12 @@ def register(app: typer.Typer) -> None:
         else:
             print_fetched(fetched)
         raise typer.Exit(exit_code(fetched))
+
+
+def _chain(text: str) -> str:
+    if text not in _CHAINS:
+        raise typer.BadParameter(f"one of {', '.join(_CHAINS)} is required")
+    return text
 
 
 def subject_hash(subject: str) -> str:
@@ -266,7 +269,7 @@ class _FetchRun:
 
     async def _each(self, api: TimestampApi, wanted: FetchRequest) -> list[FetchResult]:
         """One, or for all chains one of each chain that the hash is in."""
-        if wanted.chain is not ChainChoice.ALL:
+        if wanted.chain != _ALL:
             return [await self._one(api, wanted)]
         try:
             async with self._slots:
@@ -305,7 +308,7 @@ class _FetchRun:
         return FetchResult(wanted, 0)
 
     async def _raw(self, api: TimestampApi, wanted: FetchRequest) -> bytes:
-        number = None if wanted.chain is ChainChoice.LOG else _CURRENCY_IDS[wanted.chain]
+        number = None if wanted.chain == _LOG else _CURRENCY_IDS[wanted.chain]
         while True:
             try:
                 async with self._slots:
@@ -347,10 +350,10 @@ def _require_about(raw: bytes, wanted: FetchRequest) -> None:
         raise RefusedError(f"it is of the chain with currencyId {number}, not of {wanted.chain}")
 
 
-def _wanted(subject: str, output: Path | None, chain: ChainChoice) -> FetchRequest:
+def _wanted(subject: str, output: Path | None, chain: str) -> FetchRequest:
     place = proof_path(Path(subject if parse_sha256(subject) is None else subject.lower()))
     found = FetchRequest(subject_hash(subject), place if output is None else output / place.name)
-    return replace(found, chain=chain) if chain is ChainChoice.ALL else found.of(chain)
+    return replace(found, chain=chain) if chain == _ALL else found.of(chain)
 
 
 def _require_distinct(wanted: Sequence[FetchRequest]) -> None:

@@ -27,7 +27,7 @@ from proof.ramp.providers.accounts import (
     remove_account,
 )
 from proof.ramp.providers.protocols import CredentialField
-from proof.ramp.providers.registry import fields_of
+from proof.ramp.providers.registry import provider_named, providers
 
 
 def register(app: typer.Typer, open_installation: Opener) -> None:
@@ -64,7 +64,9 @@ def register(app: typer.Typer, open_installation: Opener) -> None:
 def _register_add(provider: typer.Typer, open_installation: Opener) -> None:
     @provider.command()
     def add(
-        name: Annotated[str, typer.Argument(help="The provider.", metavar="NAME")],
+        name: Annotated[
+            str, typer.Argument(help=f"The provider: {' or '.join(providers())}.", metavar="NAME")
+        ],
         partner: Annotated[str, typer.Option(help="The partner's id, ptr_….")],
         env: Env,
         credentials: Annotated[
@@ -79,10 +81,10 @@ def _register_add(provider: typer.Typer, open_installation: Opener) -> None:
     ) -> None:
         """Give a partner's environment a provider account; prints the URL for its callbacks.
 
-        Example: proof provider add mercuryo --partner ptr_3mF8… --env production --credentials FILE
+        Example: proof provider add NAME --partner ptr_3mF8… --env production --credentials FILE
         """
         with stated_errors():
-            fields = fields_of(name)
+            fields = provider_named(name).fields
             given = _asked(fields, env) if credentials is None else _read(credentials)
             checked = checked_credentials(fields, env, given)
             installation = open_installation(ServerOptions(data))

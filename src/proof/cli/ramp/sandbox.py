@@ -1,18 +1,18 @@
-"""proof sandbox: the outcomes that the simulator plays."""
+"""proof sandbox: the outcomes that a sandbox plays."""
 
 from typing import Any
 
 import typer
 
 from proof.cli.output import Json, out, print_columns, print_json
-from proof.ramp.providers.sandbox.outcomes import OUTCOMES, outcome_rows
+from proof.ramp.providers.outcomes import OUTCOMES, outcome_rows
 
 _TITLES = ("outcome", "card", "amount", "e-mail", "types", "ends")
 
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    sandbox = typer.Typer(no_args_is_help=True, help="The sandbox's simulator.")
+    sandbox = typer.Typer(no_args_is_help=True, help="What a sandbox plays.")
     app.add_typer(sandbox, name="sandbox")
 
     @sandbox.callback()

@@ -19,7 +19,7 @@ from proof.partners.audit import Actor, record
 from proof.partners.environments import environment_id, lock_partner, names_of
 from proof.partners.types import Environment
 from proof.ramp.providers.protocols import Account, CredentialField
-from proof.ramp.providers.registry import SIMULATOR, fields_of
+from proof.ramp.providers.registry import provider_named, providers, simulation
 
 # What a record of provider_accounts is sealed for; the columns are the table's.
 IDENTITY = "provider account {id}"
@@ -65,7 +65,7 @@ async def account_of(
 ) -> Account | None:
     """The live account of an environment; None in production without one.
 
-    A sandbox that has none gets one with the simulator. Raises SealError.
+    A sandbox that has none gets one that simulates. Raises SealError.
     """
     row = await connection.fetchrow(_LIVE, partner_environment_id)
     if row is None:
@@ -73,8 +73,9 @@ async def account_of(
         _, environment = names.get(partner_environment_id, ("", Environment.PRODUCTION))
         if environment is not Environment.SANDBOX:
             return None
-        made = checked_credentials(fields_of(SIMULATOR), environment, {})
-        await _insert(connection, vault, SIMULATOR, partner_environment_id, environment, made)
+        first = simulation()
+        made = checked_credentials(first.fields, environment, {})
+        await _insert(connection, vault, first.name, partner_environment_id, environment, made)
         row = await connection.fetchrow(_LIVE, partner_environment_id)
     return None if row is None else _account(vault, row)
 
@@ -126,21 +127,21 @@ async def add_account(
 ) -> UUID:
     """Give a partner's environment a provider; the account's id. Audited, without the credentials.
 
-    The simulator makes room; any other account has to be removed first. `credentials` are checked by
-    `checked_credentials`. Raises NotFoundError, ConflictError, InvalidInputError for the simulator in
-    production, where its buyers would pay with play money.
+    One that simulates makes room; any other account has to be removed first. `credentials` are checked by
+    `checked_credentials`. Raises NotFoundError, ConflictError, InvalidInputError for a provider that there
+    is not, and for one that simulates in production, where buyers would pay with play money.
     """
-    if provider == SIMULATOR and environment is not Environment.SANDBOX:
+    if provider_named(provider).simulates and environment is not Environment.SANDBOX:
         raise InvalidInputError(
-            f"provider: {SIMULATOR} simulates payments, so only a sandbox has it"
+            f"provider: {provider} simulates payments, so only a sandbox has it"
         )
     await lock_partner(tx, partner_id)
     owner = await environment_id(tx, partner_id, environment)
     await tx.execute(
         "UPDATE provider_accounts SET removed_at = now()"
-        " WHERE partner_environment_id = $1 AND removed_at IS NULL AND provider = $2",
+        " WHERE partner_environment_id = $1 AND removed_at IS NULL AND provider = ANY($2::text[])",
         owner,
-        SIMULATOR,
+        [name for name, each in providers().items() if each.simulates],
     )
     account_id = await _insert(tx, vault, provider, owner, environment, credentials)
     if account_id is None:
@@ -254,7 +255,7 @@ async def lacking_provider(
 ) -> dict[Environment, tuple[str, ...]]:
     """What is missing, in words, for each environment that lacks something.
 
-    A sandbox lacks nothing: it gets the simulator by itself. Raises NotFoundError.
+    A sandbox lacks nothing: it gets one that simulates by itself. Raises NotFoundError.
     """
     owner = await environment_id(connection, partner_id, Environment.PRODUCTION)
     if await provider_of(connection, owner) is not None:

@@ -206,13 +206,6 @@ class OnBehalf(NamedTuple):
     now: datetime
 
 
-class Adapter(Protocol):
-    """What every provider has: the values an account of it holds."""
-
-    @property
-    def fields(self) -> tuple[CredentialField, ...]: ...
-
-
 @runtime_checkable
 class OpensSessions(Protocol):
     """Mints the provider's own session when the widget opens. Raises ProviderError."""
@@ -319,3 +312,7 @@ class ActsForUser(Protocol):
         ConflictError when a user or an earlier call got the operation beyond its start.
         """
         ...
+
+
+# It has one capability at least; `isinstance` tells which.
+Adapter = OpensSessions | TranslatesCallbacks | Polls | ReportsKyc | Quotes | ActsForUser

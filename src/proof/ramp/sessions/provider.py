@@ -23,7 +23,7 @@ from proof.ramp.providers.protocols import (
     Progress,
     Quotes,
 )
-from proof.ramp.providers.registry import SIMULATOR, Providers
+from proof.ramp.providers.registry import Providers, simulation
 from proof.ramp.sessions.admission import Admission
 from proof.ramp.sessions.errors import NotPossibleNowError
 from proof.ramp.sessions.state import ProviderView, WidgetState, state_of
@@ -42,9 +42,10 @@ class ProviderNames:
         self._read_at = float("-inf")
 
     async def of(self, owner: PartnerEnvironment) -> str:
-        """The provider's name; a sandbox without an account has the simulator. Raises NoProviderError."""
+        """The provider's name; a sandbox without an account has the one that simulates. Raises
+        NoProviderError."""
         if owner.environment is Environment.SANDBOX:
-            return await self._known(owner.id) or SIMULATOR
+            return await self._known(owner.id) or simulation().name
         # One that was just added is not told that there is none.
         name = await self._known(owner.id) or await self._known(owner.id, 0.0)
         if name is None:
@@ -100,8 +101,8 @@ class SessionProviders:
     async def state(
         self, used: Account, of: Admission, now: datetime, handover: Handover | None = None
     ) -> WidgetState:
-        """How the session stands at its environment's `now`; the first look begins the simulator's
-        operation. Raises ProviderError."""
+        """How the session stands at its environment's `now`; the first look begins the operation
+        of a provider whose widget is our page. Raises ProviderError."""
         adapter = self._providers.adapter(used.provider)
         address = of.personal.get(Kind.ADDRESS, "")
         seen = ProviderView(now=now, provider=used.provider, address=address, handover=handover)

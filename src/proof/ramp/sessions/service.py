@@ -31,7 +31,7 @@ from proof.ramp.errors import (
     NoProviderError,
 )
 from proof.ramp.personal import Kind
-from proof.ramp.providers.registry import amounts_of
+from proof.ramp.providers.registry import provider_named
 from proof.ramp.sessions import queries
 from proof.ramp.sessions.checks import SessionValues, checked, is_user_id, require_in_range
 from proof.ramp.sessions.errors import ParameterError
@@ -102,7 +102,7 @@ class Sessions:
         try:
             terms = checked(request, owner.terms, owner.environment)
             provider = await self._providers.of(owner)
-            require_in_range(terms.amount, request, owner.terms, amounts_of(provider))
+            require_in_range(terms.amount, request, owner.terms, provider_named(provider).amounts)
         except (CallerError, NoProviderError):
             # What was right then may have been disabled since, and is answered all the same.
             if key is not None and (again := await self._replayed(owner, request, key)) is not None:

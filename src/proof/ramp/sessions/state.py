@@ -9,6 +9,7 @@ from msgspec import Struct
 from proof.partners.types import Environment
 from proof.partners.widgets import WidgetOwner
 from proof.ramp.amounts import amount_text, fiat_text
+from proof.ramp.providers.outcomes import cards
 from proof.ramp.providers.protocols import (
     Attempt,
     AttemptResult,
@@ -18,7 +19,6 @@ from proof.ramp.providers.protocols import (
     ProviderStatus,
     Quote,
 )
-from proof.ramp.providers.sandbox.outcomes import cards
 from proof.ramp.sessions.widget_queries import WidgetSession
 from proof.ramp.types import FailureReason, KycStatus, Status, TransactionType
 from proof.ramp.wire import moment_text

@@ -27,12 +27,12 @@ class Simulations:
     async def simulate(
         self, caller: PartnerEnvironment, transaction_id: UUID, outcome: str
     ) -> None:
-        """Have the simulator act as the user from the start to the end of an outcome.
+        """Have the provider act as the user from the start to the end of an outcome.
 
         The same call again, while the transaction is pending, changes nothing. Raises NotFoundError for one
         that is not the caller's, InvalidInputError for an outcome that there is not for its type,
         ConflictError when it is pending no more or its user began otherwise, or when the sandbox has
-        another provider than the simulator.
+        a provider whose widget is its own.
         """
         async with self.database.transaction() as tx:
             case = await read_case(tx, self.vault, transaction_id)
@@ -41,7 +41,7 @@ class Simulations:
             found = await self._account(tx, case)
             adapter = None if found is None else self.providers.adapter(found.provider)
             if found is None or not isinstance(adapter, ActsForUser):
-                raise ConflictError("this sandbox's provider is not the simulator")
+                raise ConflictError("this sandbox's provider plays no outcomes")
             if case.status is not Status.PENDING:
                 raise ConflictError(f"this transaction is {case.status}; simulate a pending one")
             now = self.clock.now() + case.offset

@@ -1,9 +1,9 @@
 """Nothing of a chain is published that our own verifier does not accept."""
 
 from proof.timestamps.anchors.chain import ChainError
+from proof.timestamps.anchors.kinds import kind_of
 from proof.timestamps.types import Currency, Tree
 from proof.verify import RefusedError, verify_payload
-from proof.verify.evidence.bitcoin.networks import TEST_NETWORKS
 from proof.verify.trust import NO_CHAINS, ChainTrust
 
 
@@ -13,23 +13,11 @@ class UnsoundEvidenceError(ChainError):
 
 def trust_in(currency: Currency, block: str | None) -> ChainTrust:
     """Trust in the one block our own node saw a root in, by its hash as the chain writes it; of an
-    authority, in the certificate that its token was believed under, by its SHA-256 in hex.
-
-    Test networks count: which one a chain is on is the operator's setting.
-    """
-    if block is None:
-        return ChainTrust(networks=TEST_NETWORKS)
-    raw = bytes.fromhex(block.removeprefix("0x"))
-    match currency:
-        case Currency.BTC:
-            return ChainTrust(bitcoin_blocks=frozenset({raw[::-1]}), networks=TEST_NETWORKS)
-        case Currency.ETH:
-            return ChainTrust(ethereum_blocks=frozenset({raw}), networks=TEST_NETWORKS)
-        case Currency.TSA:
-            return ChainTrust(tsa_certificates=frozenset({raw}))
-        case Currency.LOG:
-            # Its keys are what is trusted, and no block says anything of it.
-            return NO_CHAINS
+    authority, in the certificate that its token was believed under, by its SHA-256 in hex. The log's keys
+    are what is trusted of it, and no block says anything of it."""
+    if currency is Currency.LOG or block is None:
+        return NO_CHAINS
+    return kind_of(currency).trust(bytes.fromhex(block.removeprefix("0x")))
 
 
 def require_sound(tree: Tree, evidence: dict[str, object], block: str | None) -> None:

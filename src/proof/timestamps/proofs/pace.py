@@ -1,24 +1,13 @@
 """How long a chain takes, so that a caller asks again when there may be something new."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from math import ceil
 from types import MappingProxyType
 
 from proof.partners.types import Environment
+from proof.timestamps.anchors.kinds import Pace
 from proof.timestamps.types import Currency, SubmitStatus
-
-
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """A tree is closed `every` so often; from there on a block comes each `block`, on average, and
-    `blocks` of them verify it."""
-
-    every: timedelta
-    block: timedelta
-    blocks: int
-
 
 # By environment and chain. A chain that is not named, the log among them, takes a second.
 Paces = Mapping[tuple[Environment, Currency], Pace]

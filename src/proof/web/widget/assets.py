@@ -9,6 +9,8 @@ from hashlib import sha256, sha384
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 
+from proof.ramp.providers.registry import providers
+
 LOADER = "widget.2.0.js"
 _FOLDER = files("proof.web.widget")
 _NAME_DIGITS = 16
@@ -48,8 +50,9 @@ def loader_path() -> str:
 
 @cache
 def static() -> Mapping[str, Asset]:
-    """The hosted page's files by their path in the folder: `main.js`, `i18n/en.json`."""
-    return dict(sorted(_walk(_FOLDER.joinpath("static"), "")))
+    """The hosted page's files by their path in the folder: `main.js`, `i18n/en.json`; and what opens the
+    widget of each provider that has one of its own: `provider/<name>.js`."""
+    return dict(sorted([*_walk(_FOLDER.joinpath("static"), ""), *_openers()]))
 
 
 @cache
@@ -68,6 +71,12 @@ def _walk(folder: Traversable, prefix: str) -> Iterator[tuple[str, Asset]]:
             yield from _walk(path, f"{prefix}{path.name}/")
         elif _extension(path.name) in _KINDS:
             yield prefix + path.name, _asset(path)
+
+
+def _openers() -> Iterator[tuple[str, Asset]]:
+    for name, provider in providers().items():
+        if provider.widget is not None:
+            yield f"provider/{name}.js", _asset(provider.widget.opener)
 
 
 def _asset(file: Traversable) -> Asset:

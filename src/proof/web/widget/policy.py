@@ -1,19 +1,18 @@
 """What the hosted page may do, and who may frame it (CSP Level 3)."""
 
-from collections.abc import Mapping, Sequence
-
-# Where a provider's own widget loads from, frames and calls, once the page has handed over to it.
-_PROVIDER_HOSTS: Mapping[str, str] = {"mercuryo": "https://*.mercuryo.io https://*.mrcr.io"}
+from collections.abc import Sequence
 
 
-def page_headers(nonce: str, origins: Sequence[str], provider: str | None) -> dict[str, str]:
+def page_headers(
+    nonce: str, origins: Sequence[str], provider_hosts: Sequence[str]
+) -> dict[str, str]:
     """The safety headers of one answer with the hosted page.
 
     `origins` are the sites that may frame it; without any nobody may, which leaves a redirect working,
-    for it frames nothing. `provider` names the provider whose widget may take over; None, or a provider
-    without a widget of its own, leaves everything to the page.
+    for it frames nothing. `provider_hosts`: where the widget that may take over loads from, frames and
+    calls; without any everything is left to the page.
     """
-    hosts = _PROVIDER_HOSTS.get(provider or "", "")
+    hosts = " ".join(provider_hosts)
     rules = [
         "default-src 'none'",
         f"script-src 'nonce-{nonce}'",
@@ -29,7 +28,7 @@ def page_headers(nonce: str, origins: Sequence[str], provider: str | None) -> di
     else:
         # Text never becomes markup here; a provider's script makes no such promise.
         rules += ["require-trusted-types-for 'script'", "trusted-types 'none'"]
-    # A provider's widget takes pictures of documents and faces; the simulator leaves cameras alone.
+    # A provider's widget takes pictures of documents and faces; our page leaves cameras alone.
     devices = "*" if hosts else "()"
     return {
         "content-security-policy": "; ".join(rules),

@@ -36,12 +36,12 @@ _PRELOADED = (
 
 @dataclass(frozen=True, slots=True)
 class FoundWidget:
-    """Whose widget an id names: its environment, who may frame it (origins), and the provider of the
-    partner's account there (None: no account, so the sandbox's simulator)."""
+    """Whose widget an id names: its environment, who may frame it (origins), and the hosts of the widget
+    that its provider has of its own, if it has one."""
 
     environment: Environment
     origins: tuple[str, ...]
-    provider: str | None
+    provider_hosts: tuple[str, ...] = ()
 
 
 Find = Callable[[str], Awaitable[FoundWidget | None]]
@@ -89,7 +89,7 @@ class _HostedPage:
             unknown=found is None,
         ).encode()
         headers = page_headers(
-            nonce, found.origins if found else (), found.provider if found else None
+            nonce, found.origins if found else (), found.provider_hosts if found else ()
         )
         headers["content-type"] = _HTML
         status = 404 if found is None else 200

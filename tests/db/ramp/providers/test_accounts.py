@@ -21,7 +21,7 @@ from proof.ramp.providers.accounts import (
     remove_account,
 )
 from proof.ramp.providers.protocols import Account
-from proof.ramp.providers.registry import fields_of
+from proof.ramp.providers.registry import provider_named
 
 PRODUCTION, SANDBOX = Environment.PRODUCTION, Environment.SANDBOX
 GIVEN = {
@@ -46,7 +46,7 @@ def of(scene: Scene, environment: Environment) -> Account | None:
 
 def add(scene: Scene, environment: Environment, partner_id: str | None = None) -> UUID:
     at = scene.stage.platform
-    credentials = checked_credentials(fields_of("mercuryo"), environment, GIVEN)
+    credentials = checked_credentials(provider_named("mercuryo").fields, environment, GIVEN)
     partner = partner_id or scene.partner.partner_id
 
     async def write() -> UUID:
@@ -160,7 +160,7 @@ def test_an_account_or_partner_that_there_is_not(scene: Scene) -> None:
     with pytest.raises(NotFoundError):
         add(scene, PRODUCTION, "ptr_nobody")
     with pytest.raises(InvalidInputError, match="sandbox, mercuryo"):
-        fields_of("nonsense")
+        provider_named("nonsense")
 
 
 @pytest.mark.parametrize(
@@ -176,7 +176,7 @@ def test_credentials_that_lack_something_are_refused_by_name(
     change: dict[str, str], named: str
 ) -> None:
     with pytest.raises(InvalidInputError, match=rf"^{named}: ") as raised:
-        checked_credentials(fields_of("mercuryo"), PRODUCTION, GIVEN | change)
+        checked_credentials(provider_named("mercuryo").fields, PRODUCTION, GIVEN | change)
     assert "secret" not in raised.value.message.replace("widget_secret", "")
 
 

@@ -11,9 +11,9 @@ from tests.db.ramp.transactions.scene import open_session
 from tests.support.partners import issued
 
 from proof.partners.types import Environment
-from proof.ramp.providers.sandbox.operations import RETRIES_S
-from proof.ramp.providers.sandbox.outcomes import OUTCOMES, Name
-from proof.ramp.providers.sandbox.simulator import BATCH
+from proof.ramp.providers.outcomes import OUTCOMES, Name
+from proof.ramp.providers.simulator.background import BATCH
+from proof.ramp.providers.simulator.operations import RETRIES_S
 from proof.ramp.types import Status, TransactionType
 
 DAY_S = 24 * 3600

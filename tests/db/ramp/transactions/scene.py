@@ -25,7 +25,7 @@ from proof.ramp.providers.protocols import (
 )
 from proof.ramp.providers.receiving import CallbackReceiver
 from proof.ramp.providers.registry import Providers
-from proof.ramp.providers.sandbox import wire
+from proof.ramp.providers.simulator import wire
 from proof.ramp.transactions.reconciler import Reconciler
 
 # Where rows are dated by the database, a scene of its own years would not fit.

@@ -5,7 +5,7 @@ from decimal import Decimal
 import pytest
 
 from proof.core.errors import InvalidInputError
-from proof.ramp.providers.sandbox.outcomes import (
+from proof.ramp.providers.outcomes import (
     OUTCOMES,
     Name,
     cards,

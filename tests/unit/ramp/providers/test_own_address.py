@@ -3,7 +3,7 @@
 import pytest
 
 from proof.outbound import InvalidTargetError
-from proof.ramp.providers.sandbox.simulator import OwnAddressPolicy
+from proof.ramp.providers.simulator.background import OwnAddressPolicy
 
 POLICY = OwnAddressPolicy(base_url="http://127.0.0.1:8420/sandbox")
 

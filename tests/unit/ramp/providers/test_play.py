@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proof.core.errors import ConflictError
+from proof.ramp.providers.outcomes import OUTCOMES, Name
 from proof.ramp.providers.protocols import AttemptResult, PaymentMethod, ProviderStatus
-from proof.ramp.providers.sandbox.outcomes import OUTCOMES, Name
-from proof.ramp.providers.sandbox.play import DEPOSIT_WINDOW, Operation, Play, Post, first_kyc
-from proof.ramp.providers.sandbox.wire import VERDICTS, Leg
+from proof.ramp.providers.simulator.play import DEPOSIT_WINDOW, Operation, Play, Post, first_kyc
+from proof.ramp.providers.simulator.wire import VERDICTS, Leg
 from proof.ramp.types import KycStatus, Status, TransactionType
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)

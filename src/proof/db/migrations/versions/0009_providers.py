@@ -1,4 +1,4 @@
-"""Provider accounts, what providers said, and the simulator's operations."""
+"""Provider accounts, what providers said, and the operations that sandboxes play."""
 
 from alembic import op
 

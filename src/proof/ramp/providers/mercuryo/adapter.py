@@ -1,14 +1,12 @@
 """Mercuryo as a provider: its own widget, its own verdict on who the user is."""
 
 from collections.abc import Mapping, Sequence
-from decimal import Decimal
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 from urllib.parse import quote
 
 import msgspec
 
 from proof.outbound import InvalidTargetError, OutboundError, OutboundReply, on_behalf_of
-from proof.partners.types import Environment
 from proof.ramp.amounts import amount_text
 from proof.ramp.errors import (
     CallbackRefusedError,
@@ -19,8 +17,6 @@ from proof.ramp.errors import (
 from proof.ramp.providers.mercuryo import wire
 from proof.ramp.providers.protocols import (
     Account,
-    AmountRange,
-    CredentialField,
     Handover,
     Observation,
     ProviderStatus,
@@ -40,40 +36,6 @@ class MercuryoAdapter:
 
     # A callback says when, but not that it is the newest: an end is asked about before it is believed.
     confirms_ends: Literal[True] = True
-
-    fields: ClassVar[tuple[CredentialField, ...]] = (
-        CredentialField("widget_id", "the widget's id in Mercuryo's dashboard", secret=False),
-        CredentialField("widget_secret", "the widget's secret, which signs sessions"),
-        CredentialField("sign_key", "the widget's sign key, which signs callbacks"),
-        CredentialField("sdk_partner_token", "Sdk-Partner-Token, from Mercuryo's manager"),
-        CredentialField(
-            "api_url",
-            "where its API is",
-            secret=False,
-            default={
-                Environment.PRODUCTION: "https://api.mercuryo.io/v1.6",
-                Environment.SANDBOX: "https://sandbox-api.mrcr.io/v1.6",
-            },
-        ),
-        CredentialField(
-            "widget_url",
-            "where its widget's script is",
-            secret=False,
-            default={
-                Environment.PRODUCTION: "https://widget.mercuryo.io/embed.2.1.js",
-                Environment.SANDBOX: "https://sandbox-widget.mrcr.io/embed.2.1.js",
-            },
-        ),
-    )
-
-    # The widest: what it takes of one user at one moment depends on rates, papers and country, and its own
-    # widget says so.
-    amounts: ClassVar[Mapping[str, AmountRange]] = {
-        "BTC": AmountRange(Decimal("0.0001"), Decimal(1)),
-        "ETH": AmountRange(Decimal("0.003"), Decimal(20)),
-        "USDT": AmountRange(Decimal(10), Decimal(50_000)),
-        "USDC": AmountRange(Decimal(10), Decimal(50_000)),
-    }
 
     def __init__(self, reach: Reach) -> None:
         self._client = reach.client

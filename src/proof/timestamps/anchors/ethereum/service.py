@@ -47,16 +47,23 @@ class EthereumSettings:
 
 
 class EthereumChain:
-    """The chain of one node."""
+    """The chain of one node: Ethereum, or one whose blocks and transactions are made as Ethereum's."""
 
-    def __init__(self, rpc: Rpc, signer: Signer, settings: EthereumSettings) -> None:
+    def __init__(
+        self,
+        rpc: Rpc,
+        signer: Signer,
+        settings: EthereumSettings,
+        currency: Currency = Currency.ETH,
+    ) -> None:
         self._rpc = rpc
         self._signer = signer
         self._settings = settings
+        self._currency = currency
 
     @property
     def currency(self) -> Currency:
-        return Currency.ETH
+        return self._currency
 
     @property
     def unit(self) -> str:

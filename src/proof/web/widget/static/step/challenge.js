@@ -1,4 +1,4 @@
-/** 3-D Secure, as the simulator plays it: the user's bank asks whether it is really them. */
+/** 3-D Secure, played: the user's bank asks whether it is really them. */
 
 import { button, h, icon, note, own } from "../dom.js";
 

@@ -2,9 +2,6 @@
 
 import { h, note } from "../dom.js";
 
-// What each provider's script calls its widget.
-const GLOBALS = { mercuryo: "mercuryoWidget" };
-
 export function view(page, state, shown) {
   if (shown) return shown;
   const { words } = page;
@@ -19,8 +16,8 @@ export function view(page, state, shown) {
 }
 
 async function open(provider, { script, parameters }, host) {
-  await loaded(script);
-  window[GLOBALS[provider]].run({ ...parameters, host });
+  const opener = await import(`../provider/${provider}.js`);
+  await opener.open({ parameters, host, load: () => loaded(script) });
 }
 
 function loaded(address) {

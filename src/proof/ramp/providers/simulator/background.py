@@ -20,10 +20,10 @@ from proof.db import Connection, Database
 from proof.outbound import InvalidTargetError, OutboundClient, OutboundPolicy
 from proof.ramp.providers.accounts import account
 from proof.ramp.providers.protocols import Account
-from proof.ramp.providers.sandbox import operations
-from proof.ramp.providers.sandbox.operations import DueCallback, DueOperation
-from proof.ramp.providers.sandbox.play import Play
-from proof.ramp.providers.sandbox.wire import SIGNATURE_HEADER, sign
+from proof.ramp.providers.simulator import operations
+from proof.ramp.providers.simulator.operations import DueCallback, DueOperation
+from proof.ramp.providers.simulator.play import Play
+from proof.ramp.providers.simulator.wire import SIGNATURE_HEADER, sign
 
 BATCH = 50
 # When one that failed is tried again; until then it holds up no other.

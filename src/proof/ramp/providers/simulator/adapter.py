@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal, localcontext
-from typing import ClassVar, TypedDict
+from typing import TypedDict
 from uuid import UUID
 
 from msgspec.structs import replace
@@ -14,10 +14,9 @@ from proof.partners.records.sandbox import NEW_SANDBOX
 from proof.ramp import clock
 from proof.ramp.amounts import amount_text, fiat_text, rate_of
 from proof.ramp.errors import CallbackRefusedError
+from proof.ramp.providers.outcomes import default_outcome, named
 from proof.ramp.providers.protocols import (
     Account,
-    AmountRange,
-    CredentialField,
     Deposit,
     Observation,
     OnBehalf,
@@ -27,9 +26,8 @@ from proof.ramp.providers.protocols import (
     Reach,
     Subject,
 )
-from proof.ramp.providers.sandbox import operations, wire
-from proof.ramp.providers.sandbox.outcomes import default_outcome, named
-from proof.ramp.providers.sandbox.play import DEPOSIT_WINDOW, Operation, Play, Post, first_kyc
+from proof.ramp.providers.simulator import operations, wire
+from proof.ramp.providers.simulator.play import DEPOSIT_WINDOW, Operation, Play, Post, first_kyc
 from proof.ramp.types import KycStatus, TransactionType
 from proof.ramp.users import known_kyc
 
@@ -70,25 +68,13 @@ class _Fiat(TypedDict):
     rate: str
 
 
-class SandboxAdapter:
+class SimulatorAdapter:
     """Every capability but a session of its own: TranslatesCallbacks, Polls, ReportsKyc, Quotes,
     ActsForUser.
 
     An amount is all that a buyer pays or a seller gets; fee, rate and reason are told with each statement,
     the transaction on the chain once coins moved. Its hash is made up, and its URL leads nowhere.
     """
-
-    fields: ClassVar[tuple[CredentialField, ...]] = (
-        CredentialField("sign_key", "what the simulator signs callbacks with", generated=True),
-    )
-
-    # Wide enough for the amounts that choose an outcome, of whatever coin.
-    amounts: ClassVar[Mapping[str, AmountRange]] = {
-        "BTC": AmountRange(Decimal("0.00001"), Decimal(1_000)),
-        "ETH": AmountRange(Decimal("0.0001"), Decimal(10_000)),
-        "USDT": AmountRange(Decimal(1), Decimal(1_000_000)),
-        "USDC": AmountRange(Decimal(1), Decimal(1_000_000)),
-    }
 
     def __init__(self, reach: Reach) -> None:
         self._reach = reach

@@ -12,8 +12,8 @@ import msgspec
 
 from proof.core.errors import NotFoundError
 from proof.db import Connection
-from proof.ramp.providers.sandbox.play import Operation, Play, Post
-from proof.ramp.providers.sandbox.wire import CallbackBody, Leg, Statement, encode
+from proof.ramp.providers.simulator.play import Operation, Play, Post
+from proof.ramp.providers.simulator.wire import CallbackBody, Leg, Statement, encode
 from proof.ramp.types import FailureReason, KycStatus
 from proof.ramp.users import record_kyc
 

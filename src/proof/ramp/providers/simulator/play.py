@@ -11,9 +11,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from proof.core.errors import ConflictError
+from proof.ramp.providers.outcomes import Name
 from proof.ramp.providers.protocols import Attempt, AttemptResult, PaymentMethod, ProviderStatus
-from proof.ramp.providers.sandbox.outcomes import Name
-from proof.ramp.providers.sandbox.wire import VERDICTS, Leg, Statement
+from proof.ramp.providers.simulator.wire import VERDICTS, Leg, Statement
 from proof.ramp.types import KycStatus, TransactionType
 
 DEPOSIT_WINDOW = timedelta(hours=6)

@@ -1,5 +1,4 @@
-"""The outcomes that the simulator plays: one table, from which the command, the page and its test cards
-come."""
+"""The outcomes that a sandbox plays: one table, from which command, page and test cards come."""
 
 from dataclasses import dataclass
 from decimal import Decimal

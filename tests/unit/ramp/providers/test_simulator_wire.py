@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from proof.ramp.errors import CallbackRefusedError
 from proof.ramp.providers.protocols import PaymentMethod, ProviderStatus
-from proof.ramp.providers.sandbox import wire
-from proof.ramp.providers.sandbox.wire import CallbackBody
+from proof.ramp.providers.simulator import wire
+from proof.ramp.providers.simulator.wire import CallbackBody
 
 NAME = UUID(int=7)
 AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)

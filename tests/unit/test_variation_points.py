@@ -1,0 +1,98 @@
+"""A provider and a chain are known by their own folders and one line: nothing else has their names."""
+
+import ast
+import re
+from collections.abc import Iterator
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+
+from proof.core.errors import InvalidInputError
+from proof.partners.types import Environment
+from proof.ramp.providers import registry
+from proof.ramp.providers.registry import provider_named, providers, simulation
+from proof.timestamps.anchors.kinds import kinds
+
+SOURCE = Path(str(files("proof")))
+PROVIDERS = SOURCE / "ramp" / "providers"
+ANCHORS = SOURCE / "timestamps" / "anchors"
+REGISTRY = Path(str(registry.__file__))
+TEXTS = {
+    path: path.read_text()
+    for path in sorted(SOURCE.rglob("*"))
+    if path.suffix in {".py", ".js", ".j2", ".html", ".css", ".json", ".toml", ".md", ".svg"}
+}
+FOLDERS = sorted(path.parent.name for path in PROVIDERS.glob("*/provider.py"))
+CHAINS = sorted(path.parent.name for path in ANCHORS.glob("*/kind.py"))
+# OpenTimestamps attests Bitcoin alone: its files and its calendar are of that chain by their format.
+OPENTIMESTAMPS = {"timestamps/calendar.py", "api/timestamps/handlers.py", "main/chains.py"}
+
+
+def named(word: str, apart_from: Path) -> Iterator[str]:
+    """Where the word stands outside a folder, whatever its case."""
+    for path, text in TEXTS.items():
+        if not path.is_relative_to(apart_from):
+            for number, line in enumerate(text.splitlines(), 1):
+                if word in line.lower():
+                    yield f"{path.relative_to(SOURCE)}:{number}: {line.strip()}"
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_a_provider_is_named_by_its_folder_and_its_line_alone(folder: str) -> None:
+    lines = list(named(folder, PROVIDERS / folder))
+    assert len(lines) == 1, lines
+    assert re.fullmatch(rf'ramp/providers/registry\.py:\d+: "{folder}",', lines[0])
+
+
+@pytest.mark.parametrize("name", sorted(set(providers()) - set(Environment)))
+def test_what_a_provider_is_called_is_said_in_its_folder_alone(name: str) -> None:
+    folder = Path(str(files(provider_named(name).adapter.__module__.rpartition(".")[0])))
+    assert [line for line in named(name, folder) if f'"{folder.name}",' not in line] == []
+
+
+def test_every_folder_is_registered_and_one_provider_simulates() -> None:
+    assert sorted(registry._FOLDERS) == FOLDERS
+    assert len(providers()) == len(FOLDERS)
+    assert simulation().simulates
+    assert [each.name for each in providers().values() if each.simulates] == [simulation().name]
+    with pytest.raises(InvalidInputError, match="one of"):
+        provider_named("nonsense")
+
+
+def imported(text: str) -> Iterator[str]:
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+@pytest.mark.parametrize("folder", CHAINS)
+def test_nobody_imports_a_chain(folder: str) -> None:
+    prefix = f"proof.timestamps.anchors.{folder}"
+    found = [
+        str(path.relative_to(SOURCE))
+        for path, text in TEXTS.items()
+        if path.suffix == ".py"
+        and not path.is_relative_to(ANCHORS / folder)
+        and any(f"{name}.".startswith(f"{prefix}.") for name in imported(text))
+    ]
+    assert found == []
+
+
+def test_no_rule_asks_which_chain_it_is() -> None:
+    assert sorted(currency.folder for currency in kinds()) == CHAINS
+    pattern = re.compile(rf"\bCurrency\.(?:{'|'.join(each.name for each in kinds())})\b")
+    found = {
+        str(path.relative_to(SOURCE))
+        for path, text in TEXTS.items()
+        if pattern.search(text) and not path.is_relative_to(ANCHORS)
+    }
+    assert found == OPENTIMESTAMPS
+    apart = {
+        path.relative_to(ANCHORS).parts[0]
+        for path, text in TEXTS.items()
+        if pattern.search(text) and path.is_relative_to(ANCHORS)
+    }
+    assert apart <= set(CHAINS)
