@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import inspect
 import itertools
 import os
 import shutil
@@ -11,7 +12,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeGuard, TypeVar
 
 import pytest
 import structlog
@@ -76,6 +77,26 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     shared = [name for name, times in Counter(entry.nodeid for entry in items).items() if times > 1]
     if shared:
         raise pytest.UsageError(f"several tests have the same id; name them apart: {shared}")
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """An `async def` test runs on the loop of `run`: that of its module, or one of its own."""
+    if _is_async(item) and "run" not in item.fixturenames:
+        item.fixturenames.append("run")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    if not _is_async(pyfuncitem):
+        return None
+    found = pyfuncitem.funcargs
+    named = {name: found[name] for name in inspect.signature(pyfuncitem.obj).parameters}
+    found["run"](pyfuncitem.obj(**named))
+    return True
+
+
+def _is_async(item: pytest.Item) -> TypeGuard[pytest.Function]:
+    return isinstance(item, pytest.Function) and inspect.iscoroutinefunction(item.function)
 
 
 @pytest.fixture(autouse=True)

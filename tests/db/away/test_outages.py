@@ -63,16 +63,13 @@ OURS = [
 
 @pytest.mark.parametrize("way", ["connection", "transaction"])
 @pytest.mark.parametrize(("body", "expected"), OURS)
-def test_faults_of_ours_stay_what_they_are(
-    run: Any, database: Database, way: str, body: Body, expected: type[Exception]
+async def test_faults_of_ours_stay_what_they_are(
+    database: Database, way: str, body: Body, expected: type[Exception]
 ) -> None:
-    async def scene() -> None:
-        with pytest.raises(expected):
-            async with getattr(database, way)() as connection:
-                await body(connection)
-        assert await works(database)
-
-    run(scene())
+    with pytest.raises(expected):
+        async with getattr(database, way)() as connection:
+            await body(connection)
+    assert await works(database)
 
 
 async def terminated(tx: Connection) -> None:
@@ -120,33 +117,27 @@ THEIRS = [
 
 
 @pytest.mark.parametrize("body", THEIRS)
-def test_what_postgresql_did_is_an_outage_and_the_next_call_works(
-    run: Any, database: Database, body: Body
+async def test_what_postgresql_did_is_an_outage_and_the_next_call_works(
+    database: Database, body: Body
 ) -> None:
-    async def scene() -> None:
-        with pytest.raises(DatabaseUnavailableError):
-            async with database.transaction() as tx:
-                await body(tx)
-        assert await works(database)
-
-    run(scene())
+    with pytest.raises(DatabaseUnavailableError):
+        async with database.transaction() as tx:
+            await body(tx)
+    assert await works(database)
 
 
-def test_a_lock_that_others_hold_is_waited_for_and_then_the_server_is_busy(
-    run: Any, database: Database
+async def test_a_lock_that_others_hold_is_waited_for_and_then_the_server_is_busy(
+    database: Database,
 ) -> None:
     async def wait_for_it() -> None:
         async with database.transaction() as tx:
             await tx.execute("SET LOCAL lock_timeout = 20")
             await tx.execute("SELECT pg_advisory_xact_lock(1)")
 
-    async def scene() -> None:
-        async with database.transaction() as holder:
-            await holder.execute("SELECT pg_advisory_xact_lock(1)")
-            with pytest.raises(BusyError):
-                await wait_for_it()
-
-    run(scene())
+    async with database.transaction() as holder:
+        await holder.execute("SELECT pg_advisory_xact_lock(1)")
+        with pytest.raises(BusyError):
+            await wait_for_it()
 
 
 def test_two_that_wait_for_each_other_end_as_busy(run: Any, database: Database) -> None:
@@ -182,10 +173,10 @@ class Entry:
         (raising(OSError("disk")), OSError, "things_broken"),
     ],
 )
-def test_a_lane_tells_its_own_faults_from_outages(
-    run: Any, database: Database, body: Body, expected: type[Exception], event: str
+async def test_a_lane_tells_its_own_faults_from_outages(
+    database: Database, body: Body, expected: type[Exception], event: str
 ) -> None:
-    async def scene() -> None:
+    with capture_logs() as logs:
         broken = True
 
         async def commit(connection: Connection, batch: list[Entry]) -> None:
@@ -204,9 +195,6 @@ def test_a_lane_tells_its_own_faults_from_outages(
         lanes.put(working)
         await working.done
         await lanes.close()
-
-    with capture_logs() as logs:
-        run(scene())
     assert [entry["event"] for entry in logs] == [event]
     assert isinstance(logs[0].get("exc_info"), expected) == (event == "things_broken")
 
@@ -246,15 +234,13 @@ def test_what_breaks_a_commit_fails_alone_and_what_is_away_fails_all(
     assert sizes == [3, 1, 1, 1, 3, 1]
 
 
-def test_a_lane_tells_who_waits_that_others_hold_what_it_needs(
-    run: Any, database: Database
-) -> None:
+async def test_a_lane_tells_who_waits_that_others_hold_what_it_needs(database: Database) -> None:
     async def commit(connection: Connection, _batch: list[Entry]) -> None:
         async with connection.transaction():
             await connection.execute("SET LOCAL lock_timeout = 20")
             await connection.execute("SELECT pg_advisory_xact_lock(1)")
 
-    async def scene() -> None:
+    with capture_logs():
         lanes: Lanes[Entry] = Lanes("things", database, 1, commit, 10)
         lanes.start()
         entry = Entry()
@@ -264,9 +250,6 @@ def test_a_lane_tells_who_waits_that_others_hold_what_it_needs(
             with pytest.raises(BusyError):
                 await entry.done
         await lanes.close()
-
-    with capture_logs():
-        run(scene())
 
 
 def test_a_server_that_is_not_there_is_an_outage(run: Any) -> None:

@@ -36,44 +36,38 @@ SETTINGS = {
         (OF_COMMANDS, {"statement_timeout": "1min", "transaction_timeout": "0"}),
     ],
 )
-def test_every_session_has_our_limits(
-    run: Any, database_arguments: dict[str, Any], patience: Patience, expected: dict[str, str]
+async def test_every_session_has_our_limits(
+    database_arguments: dict[str, Any], patience: Patience, expected: dict[str, str]
 ) -> None:
-    async def scene() -> None:
-        database = await Database.open(database_arguments, patience=patience)
-        alone = await database.dedicated()
-        async with database.connection() as pooled:
-            for connection in (pooled, alone):
-                for name, value in (SETTINGS | expected).items():
-                    assert await connection.fetchval(f"SHOW {name}") == value, name
-        await alone.close()
+    database = await Database.open(database_arguments, patience=patience)
+    alone = await database.dedicated()
+    async with database.connection() as pooled:
+        for connection in (pooled, alone):
+            for name, value in (SETTINGS | expected).items():
+                assert await connection.fetchval(f"SHOW {name}") == value, name
+    await alone.close()
+    await database.close()
+
+
+async def test_a_connection_between_machines_notices_a_silent_peer(
+    database_arguments: dict[str, Any],
+) -> None:
+    async with over_tcp(database_arguments) as arguments:
+        database = await Database.open(arguments)
+        connection = await database.dedicated()
+        bare = connection._transport.get_extra_info("socket")  # type: ignore[attr-defined]
+        wanted = [
+            (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+            (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 5),
+            (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 2),
+            (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3),
+            (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 8_000),
+        ]
+        assert [bare.getsockopt(level, name) for level, name, _ in wanted] == [
+            value for *_, value in wanted
+        ]
+        await connection.close()
         await database.close()
-
-    run(scene())
-
-
-def test_a_connection_between_machines_notices_a_silent_peer(
-    run: Any, database_arguments: dict[str, Any]
-) -> None:
-    async def scene() -> None:
-        async with over_tcp(database_arguments) as arguments:
-            database = await Database.open(arguments)
-            connection = await database.dedicated()
-            bare = connection._transport.get_extra_info("socket")  # type: ignore[attr-defined]
-            wanted = [
-                (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
-                (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 5),
-                (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 2),
-                (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3),
-                (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 8_000),
-            ]
-            assert [bare.getsockopt(level, name) for level, name, _ in wanted] == [
-                value for *_, value in wanted
-            ]
-            await connection.close()
-            await database.close()
-
-    run(scene())
 
 
 @asynccontextmanager

@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -24,7 +24,6 @@ from proof.ramp.personal import Kind, SealedValue
 from proof.ramp.sessions.opening import MAX_BATCH, Opener
 from proof.ramp.sessions.queries import Key, NewSession, WriteResult
 
-Run = Callable[[Any], Any]
 OPENED = WriteResult(free=True, opened=True)
 KNOWN = WriteResult(free=True, opened=False)
 HOUR = timedelta(hours=1)
@@ -102,100 +101,77 @@ async def written(opener: Opener, *sessions: NewSession) -> list[Any]:
     )
 
 
-def test_more_than_a_batch_of_few_users(run: Run, platform: Platform) -> None:
-    async def scene() -> None:
-        at = await site(platform)
-        sessions = [at.new(f"user-{number % 7}") for number in range(3 * MAX_BATCH)]
-        assert set(await at.written(*sessions)) == {OPENED}
-        for session in sessions[:: MAX_BATCH // 2]:
-            assert await at.whole(session.transaction_id) == (1, 1, 1)
-        (row,) = await platform.fetch(
-            "SELECT count(*) AS users, (SELECT count(*) FROM ramp_transactions) AS transactions"
-            " FROM ramp_users WHERE partner_user_id LIKE 'user-%'"
-        )
-        assert tuple(row) == (7, len(sessions))
-
-    run(scene())
+async def test_more_than_a_batch_of_few_users(platform: Platform) -> None:
+    at = await site(platform)
+    sessions = [at.new(f"user-{number % 7}") for number in range(3 * MAX_BATCH)]
+    assert set(await at.written(*sessions)) == {OPENED}
+    for session in sessions[:: MAX_BATCH // 2]:
+        assert await at.whole(session.transaction_id) == (1, 1, 1)
+    (row,) = await platform.fetch(
+        "SELECT count(*) AS users, (SELECT count(*) FROM ramp_transactions) AS transactions"
+        " FROM ramp_users WHERE partner_user_id LIKE 'user-%'"
+    )
+    assert tuple(row) == (7, len(sessions))
 
 
-def test_one_that_cannot_be_written_fails_alone(run: Run, platform: Platform) -> None:
-    async def scene() -> None:
-        at = await site(platform)
-        good, bad, repeat = at.new("a"), at.new("b", "k", kind="nonsense"), at.new("c", "k")
-        done = await at.written(good, bad, repeat)
-        assert (done[0], done[2]) == (OPENED, OPENED)
-        assert isinstance(done[1], PostgresError)
-        assert await at.whole(good.transaction_id) == (1, 1, 1)
-        assert await at.whole(bad.transaction_id) == (0, 0, 0)
-        assert await at.whole(repeat.transaction_id) == (1, 1, 1)
-
-    run(scene())
+async def test_one_that_cannot_be_written_fails_alone(platform: Platform) -> None:
+    at = await site(platform)
+    good, bad, repeat = at.new("a"), at.new("b", "k", kind="nonsense"), at.new("c", "k")
+    done = await at.written(good, bad, repeat)
+    assert (done[0], done[2]) == (OPENED, OPENED)
+    assert isinstance(done[1], PostgresError)
+    assert await at.whole(good.transaction_id) == (1, 1, 1)
+    assert await at.whole(bad.transaction_id) == (0, 0, 0)
+    assert await at.whole(repeat.transaction_id) == (1, 1, 1)
 
 
-def test_one_key_in_one_batch_opens_one_session(run: Run, platform: Platform) -> None:
-    async def scene() -> None:
-        at = await site(platform)
-        sessions = [at.new("a", "k"), at.new("a", "k"), at.new("a", "other"), at.new("a")]
-        assert await at.written(*sessions) == [OPENED, KNOWN, OPENED, OPENED]
-        assert await at.whole(sessions[1].transaction_id) == (0, 0, 0)
-
-    run(scene())
+async def test_one_key_in_one_batch_opens_one_session(platform: Platform) -> None:
+    at = await site(platform)
+    sessions = [at.new("a", "k"), at.new("a", "k"), at.new("a", "other"), at.new("a")]
+    assert await at.written(*sessions) == [OPENED, KNOWN, OPENED, OPENED]
+    assert await at.whole(sessions[1].transaction_id) == (0, 0, 0)
 
 
-def test_a_key_under_way_elsewhere_opens_nothing_and_holds_nobody_back(
-    run: Run, platform: Platform
+async def test_a_key_under_way_elsewhere_opens_nothing_and_holds_nobody_back(
+    platform: Platform,
 ) -> None:
-    async def scene() -> None:
-        at = await site(platform)
-        async with platform.database.transaction() as tx:
-            await tx.execute("SELECT pg_advisory_xact_lock($1)", _key("k").lock)
-            done = await at.written(at.new("a", "k"), at.new("b"))
-            assert done == [WriteResult(free=False, opened=False), OPENED]
-
-    run(scene())
+    at = await site(platform)
+    async with platform.database.transaction() as tx:
+        await tx.execute("SELECT pg_advisory_xact_lock($1)", _key("k").lock)
+        done = await at.written(at.new("a", "k"), at.new("b"))
+        assert done == [WriteResult(free=False, opened=False), OPENED]
 
 
-def test_a_lost_database_is_told_to_everybody_who_waits(run: Run, platform: Platform) -> None:
+async def test_a_lost_database_is_told_to_everybody_who_waits(platform: Platform) -> None:
     class Lost(Database):
         async def dedicated(self) -> Any:
             raise DatabaseUnavailableError("PostgreSQL did not answer")
 
-    async def scene() -> None:
-        at = await site(platform)
-        async with opened(Lost(cast("Any", None), {}), platform.clock) as opener:
-            done = await written(opener, at.new("a"), at.new("b"))
-        assert [type(error) for error in done] == [DatabaseUnavailableError] * 2
-
-    run(scene())
+    at = await site(platform)
+    async with opened(Lost(cast("Any", None), {}), platform.clock) as opener:
+        done = await written(opener, at.new("a"), at.new("b"))
+    assert [type(error) for error in done] == [DatabaseUnavailableError] * 2
 
 
-def test_whoever_hangs_up_holds_nobody_back(run: Run, platform: Platform) -> None:
-    async def scene() -> None:
-        at = await site(platform)
-        gone, stays = at.new("a"), at.new("b")
-        async with opened(platform.database, platform.clock) as opener:
-            hanging_up = asyncio.create_task(opener.write(gone))
-            staying = asyncio.create_task(opener.write(stays))
-            await asyncio.sleep(0)
-            hanging_up.cancel()
-            assert await staying == OPENED
-        with pytest.raises(asyncio.CancelledError):
-            await hanging_up
-
-    run(scene())
+async def test_whoever_hangs_up_holds_nobody_back(platform: Platform) -> None:
+    at = await site(platform)
+    gone, stays = at.new("a"), at.new("b")
+    async with opened(platform.database, platform.clock) as opener:
+        hanging_up = asyncio.create_task(opener.write(gone))
+        staying = asyncio.create_task(opener.write(stays))
+        await asyncio.sleep(0)
+        hanging_up.cancel()
+        assert await staying == OPENED
+    with pytest.raises(asyncio.CancelledError):
+        await hanging_up
 
 
-def test_an_unopened_widget_is_looked_at_when_its_token_is_over(
-    run: Run, platform: Platform
-) -> None:
-    async def scene() -> None:
-        at = await site(platform)
-        new = at.new("a")
-        before = platform.clock.now()
-        assert await at.written(new) == [OPENED]
-        (row,) = await platform.fetch(
-            "SELECT next_poll_at FROM ramp_transactions WHERE id = $1", new.transaction_id
-        )
-        assert before + HOUR <= row["next_poll_at"] <= platform.clock.now() + HOUR
-
-    run(scene())
+async def test_an_unopened_widget_is_looked_at_when_its_token_is_over(platform: Platform) -> None:
+    at = await site(platform)
+    new = at.new("a")
+    before = platform.clock.now()
+    assert await at.written(new) == [OPENED]
+    (row,) = await platform.fetch(
+        "SELECT next_poll_at FROM ramp_transactions WHERE id = $1", new.transaction_id
+    )
+    assert before + HOUR <= row["next_poll_at"] <= platform.clock.now() + HOUR
