@@ -4,14 +4,19 @@ their signature. Legs have the shape its callbacks and answers have."""
 import hashlib
 import hmac
 import json
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
+from uuid import UUID
 
 from tests.support.ports import free_port
+from tests.support.provider_suite import AMOUNT
+
+from proof.ramp.providers.registry import provider_named
 
 PARTNER_TOKEN = "partner-token"
 SIGN_KEY = "sign-key"
@@ -154,3 +159,38 @@ def _is_about(row: dict[str, Any], name: str) -> bool:
 def closed_url() -> str:
     """An API where nobody listens."""
     return f"http://127.0.0.1:{free_port()}/v1.6"
+
+
+class MercuryoLab:
+    """The suite's laboratory over the stand-in, an AskedLab."""
+
+    provider = provider_named("mercuryo")
+
+    def __init__(self, server: Mercuryo) -> None:
+        self._server = server
+        self.credentials: Mapping[str, str] = {
+            "widget_id": "wid",
+            "widget_secret": SECRET,
+            "sign_key": SIGN_KEY,
+            "sdk_partner_token": PARTNER_TOKEN,
+            "api_url": server.url,
+        }
+
+    def callback(self, name: UUID, kind: str, status: str, amount: str) -> bytes:
+        return callback(leg(kind, status, str(name), amount=amount))
+
+    def signed(self, body: bytes) -> Mapping[str, str]:
+        return {"x-signature": signature(body)}
+
+    def says(self, name: UUID, statements: Sequence[tuple[str, str]]) -> None:
+        found = [
+            (kind, leg(kind, status, str(name), f"2026-01-02 03:04:{second:02}", amount=AMOUNT))
+            for second, (kind, status) in enumerate(statements)
+        ]
+        self._server.transactions = [dict(reversed(found))]
+
+    def fails(self, answer: int | bytes) -> None:
+        self._server.fails = answer
+
+    def stop(self) -> None:
+        self.credentials = {**self.credentials, "api_url": closed_url()}

@@ -15,6 +15,7 @@ from proof.ramp.providers.registry import provider_named, providers, simulation
 from proof.timestamps.anchors.kinds import kinds
 
 SOURCE = Path(str(files("proof")))
+TESTS = Path(__file__).parents[1]
 PROVIDERS = SOURCE / "ramp" / "providers"
 ANCHORS = SOURCE / "timestamps" / "anchors"
 REGISTRY = Path(str(registry.__file__))
@@ -58,6 +59,27 @@ def test_every_folder_is_registered_and_one_provider_simulates() -> None:
     assert [each.name for each in providers().values() if each.simulates] == [simulation().name]
     with pytest.raises(InvalidInputError, match="one of"):
         provider_named("nonsense")
+
+
+def suites() -> str:
+    """Every test that is under a suite of a variation point."""
+    found = [path.read_text() for path in TESTS.rglob("test_*.py")]
+    return "".join(text for text in found if re.search(r"\((?:Provider|Chain)Suite\b", text))
+
+
+@pytest.mark.parametrize("name", providers())
+def test_every_provider_is_under_the_suite_of_all(name: str) -> None:
+    assert f'provider_name = "{name}"' in suites()
+
+
+@pytest.mark.parametrize("folder", CHAINS)
+def test_every_chain_is_under_the_suite_of_all(folder: str) -> None:
+    labs = [
+        path.stem
+        for path in (TESTS / "support").glob("*_lab.py")
+        if f"proof.timestamps.anchors.{folder}." in path.read_text()
+    ]
+    assert any(f"tests.support.{lab} import" in suites() for lab in labs)
 
 
 def imported(text: str) -> Iterator[str]:

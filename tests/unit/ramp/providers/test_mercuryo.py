@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -21,11 +21,13 @@ from tests.support.mercuryo import (
     SECRET,
     SIGN_KEY,
     Mercuryo,
+    MercuryoLab,
     callback,
     closed_url,
     leg,
     signature,
 )
+from tests.support.provider_suite import PollingSuite, ProviderSuite, WidgetSuite
 
 from proof.core.clock import SystemClock
 from proof.outbound import OutboundClient, OutboundPolicy
@@ -102,6 +104,17 @@ TABLE = {
     ],
 }
 LINES = [(kind, status, verdict) for verdict, lines in TABLE.items() for kind, status in lines]
+
+
+class TestMercuryo(ProviderSuite, PollingSuite, WidgetSuite):
+    """Every promise of a provider."""
+
+    provider_name = "mercuryo"
+
+    @pytest.fixture
+    def lab(self) -> Iterator[MercuryoLab]:
+        with Mercuryo() as server:
+            yield MercuryoLab(server)
 
 
 def account(url: str = "https://api.example/v1.6", token: str = PARTNER_TOKEN) -> Account:

@@ -1,5 +1,6 @@
 """What the simulator posts: its signature, its identity, and how what strangers post is refused."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -9,9 +10,11 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.provider_suite import ProviderSuite
 
 from proof.ramp.errors import CallbackRefusedError
 from proof.ramp.providers.protocols import PaymentMethod, ProviderStatus
+from proof.ramp.providers.registry import provider_named
 from proof.ramp.providers.simulator import wire
 from proof.ramp.providers.simulator.wire import CallbackBody
 
@@ -32,6 +35,29 @@ def body(**changes: Any) -> bytes:
         "payment_method": PaymentMethod.CARD,
     }
     return wire.encode(CallbackBody(**values | changes))
+
+
+class SimulatorLab:
+    """The suite's laboratory: the simulator's own hand."""
+
+    provider = provider_named("sandbox")
+    credentials: Mapping[str, str] = {"sign_key": "key"}
+
+    def callback(self, name: UUID, leg: str, status: str, amount: str) -> bytes:
+        return body(merchant_transaction_id=name, leg=leg, status=status, crypto_amount=amount)
+
+    def signed(self, posted: bytes) -> Mapping[str, str]:
+        return {wire.SIGNATURE_HEADER: wire.sign("key", posted)}
+
+
+class TestSimulator(ProviderSuite):
+    """Every promise of a provider; what it answers when asked is in a database."""
+
+    provider_name = "sandbox"
+
+    @pytest.fixture
+    def lab(self) -> SimulatorLab:
+        return SimulatorLab()
 
 
 def test_a_callback_is_read_as_it_was_written() -> None:
