@@ -89,9 +89,10 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     if not _is_async(pyfuncitem):
         return None
-    found = pyfuncitem.funcargs
+    found: dict[str, Any] = pyfuncitem.funcargs
     named = {name: found[name] for name in inspect.signature(pyfuncitem.obj).parameters}
-    found["run"](pyfuncitem.obj(**named))
+    run: Run[None] = found["run"]
+    run(pyfuncitem.obj(**named))
     return True
 
 

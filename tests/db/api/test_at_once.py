@@ -6,7 +6,6 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 from itertools import pairwise
-from typing import Any
 
 import pytest
 from tests.support.application import Answer, Platform, Stage, staged
@@ -70,70 +69,62 @@ def judged(answers: list[Answer], others: list[Answer], attacker: int) -> Counte
     return counted
 
 
-def test_settings_changed_at_once_are_those_of_one_order(run: Any, platform: Platform) -> None:
-    async def scene() -> None:
-        attacker, victim = await platform.onboard(), await platform.onboard()
-        await unhurried(platform, attacker)
-        token = issued(attacker).api_key
+async def test_settings_changed_at_once_are_those_of_one_order(platform: Platform) -> None:
+    attacker, victim = await platform.onboard(), await platform.onboard()
+    await unhurried(platform, attacker)
+    token = issued(attacker).api_key
 
-        async def change(number: int) -> Answer:
-            body = {"notification": {"proof": {"target": f"https://n{number}.example/"}}}
-            return await platform.call("PATCH", "/v1/api-key/setting", body, token=token)
+    async def change(number: int) -> Answer:
+        body = {"notification": {"proof": {"target": f"https://n{number}.example/"}}}
+        return await platform.call("PATCH", "/v1/api-key/setting", body, token=token)
 
-        reading = asyncio.create_task(read_by_another(platform, victim))
-        answers = await asyncio.gather(*map(change, range(CHANGES)))
-        others = await reading
-        counted = judged(answers, others, issued(attacker).partner_environment_id)
-        now = (await platform.call("GET", "/v1/api-key/setting", token=token)).json
-        async with platform.database.connection() as connection:
-            rows = await connection.fetch(
-                "SELECT before, after FROM audit_log"
-                " WHERE partner_id = $1 AND action = 'setting.change' ORDER BY id",
-                attacker.partner_id,
-            )
-        steps = [(json.loads(row["before"]), json.loads(row["after"])) for row in rows]
-        assert len(steps) == counted[DONE]
-        assert all(item[1] == following[0] for item, following in pairwise(steps))
-        assert steps[-1][1]["proof"] == now["notification"]["proof"]["target"]
-
-    run(scene())
-
-
-def test_simulated_at_once_one_outcome_is_played(run: Any, platform: Platform) -> None:
-    async def scene() -> None:
-        networks = ("203.0.113.0/24",)
-        attacker = await platform.onboard(sandbox_networks=networks)
-        victim = await platform.onboard()
-        await unhurried(platform, attacker)
-        sandbox = issued(attacker, Environment.SANDBOX)
-        transaction = await make_transaction(
-            platform.database,
-            platform.vault,
-            sandbox.partner_environment_id,
-            kind="buy",
-            amount="25.5",
-            at=SystemClock().now(),
+    reading = asyncio.create_task(read_by_another(platform, victim))
+    answers = await asyncio.gather(*map(change, range(CHANGES)))
+    others = await reading
+    counted = judged(answers, others, issued(attacker).partner_environment_id)
+    now = (await platform.call("GET", "/v1/api-key/setting", token=token)).json
+    async with platform.database.connection() as connection:
+        rows = await connection.fetch(
+            "SELECT before, after FROM audit_log"
+            " WHERE partner_id = $1 AND action = 'setting.change' ORDER BY id",
+            attacker.partner_id,
         )
+    steps = [(json.loads(row["before"]), json.loads(row["after"])) for row in rows]
+    assert len(steps) == counted[DONE]
+    assert all(item[1] == following[0] for item, following in pairwise(steps))
+    assert steps[-1][1]["proof"] == now["notification"]["proof"]["target"]
 
-        async def simulate(number: int) -> Answer:
-            outcome = ("success", "declined", "user_cancels")[number % 3]
-            target = f"/sandbox/simulate/{transaction}"
-            return await platform.call(
-                "POST", target, {"outcome": outcome}, token=sandbox.client_token
-            )
 
-        reading = asyncio.create_task(read_by_another(platform, victim))
-        answers = await asyncio.gather(*map(simulate, range(SIMULATED)))
-        others = await reading
-        counted = judged(answers, others, sandbox.partner_environment_id)
-        played = {answer.json["outcome"] for answer in answers if answer.status == DONE}
-        assert len(played) == 1
-        assert counted[REFUSED]
-        async with platform.database.connection() as connection:
-            stored = await connection.fetchval(
-                "SELECT state->>'outcome' FROM simulated_operations WHERE transaction_id = $1",
-                transaction,
-            )
-        assert {stored} == played
+async def test_simulated_at_once_one_outcome_is_played(platform: Platform) -> None:
+    networks = ("203.0.113.0/24",)
+    attacker = await platform.onboard(sandbox_networks=networks)
+    victim = await platform.onboard()
+    await unhurried(platform, attacker)
+    sandbox = issued(attacker, Environment.SANDBOX)
+    transaction = await make_transaction(
+        platform.database,
+        platform.vault,
+        sandbox.partner_environment_id,
+        kind="buy",
+        amount="25.5",
+        at=SystemClock().now(),
+    )
 
-    run(scene())
+    async def simulate(number: int) -> Answer:
+        outcome = ("success", "declined", "user_cancels")[number % 3]
+        target = f"/sandbox/simulate/{transaction}"
+        return await platform.call("POST", target, {"outcome": outcome}, token=sandbox.client_token)
+
+    reading = asyncio.create_task(read_by_another(platform, victim))
+    answers = await asyncio.gather(*map(simulate, range(SIMULATED)))
+    others = await reading
+    counted = judged(answers, others, sandbox.partner_environment_id)
+    played = {answer.json["outcome"] for answer in answers if answer.status == DONE}
+    assert len(played) == 1
+    assert counted[REFUSED]
+    async with platform.database.connection() as connection:
+        stored = await connection.fetchval(
+            "SELECT state->>'outcome' FROM simulated_operations WHERE transaction_id = $1",
+            transaction,
+        )
+    assert {stored} == played

@@ -246,38 +246,32 @@ def test_a_repeated_member_changes_nothing(run: Run, platform: Platform) -> None
 
 
 @pytest.mark.parametrize("name", WITH_BODY)
-def test_a_body_over_the_limit_is_refused_unread(run: Run, platform: Platform, name: str) -> None:
-    async def scene() -> None:
-        token, before = await caller(platform), await platform.counts()
-        limit = OPERATIONS[name].family.body_limit
-        method, path = name.split()
+async def test_a_body_over_the_limit_is_refused_unread(platform: Platform, name: str) -> None:
+    token, before = await caller(platform), await platform.counts()
+    limit = OPERATIONS[name].family.body_limit
+    method, path = name.split()
 
-        async def sent(**how: Any) -> Answer:
-            answer = await platform.call(method, path, token=token, **how)
-            assert (answer.status, answer.headers["connection"]) == (413, "close")
-            assert str(limit) in answer.message
-            return answer
+    async def sent(**how: Any) -> Answer:
+        answer = await platform.call(method, path, token=token, **how)
+        assert (answer.status, answer.headers["connection"]) == (413, "close")
+        assert str(limit) in answer.message
+        return answer
 
-        for announced in (limit + 1, 10**12, 10**40, int("9" * 4000)):
-            assert (await sent(body=b"{}", announced=announced)).read == 0
-        # Without a length: refused as soon as it is over, however much is still to come.
-        chunk = b" " * 16_384
-        answer = await sent(chunks=[chunk] * 10_000)
-        assert answer.read <= limit // len(chunk) + 2
-        assert (await sent(chunks=[b" " * (limit + 1)])).read == 1
-        assert await platform.counts() == before
-
-    run(scene())
+    for announced in (limit + 1, 10**12, 10**40, int("9" * 4000)):
+        assert (await sent(body=b"{}", announced=announced)).read == 0
+    # Without a length: refused as soon as it is over, however much is still to come.
+    chunk = b" " * 16_384
+    answer = await sent(chunks=[chunk] * 10_000)
+    assert answer.read <= limit // len(chunk) + 2
+    assert (await sent(chunks=[b" " * (limit + 1)])).read == 1
+    assert await platform.counts() == before
 
 
-def test_the_largest_request_fits_its_limit(run: Run, platform: Platform) -> None:
-    async def scene() -> None:
-        body = {"sha256": [f"{n:064x}" for n in range(10_000)]}
-        answer = await platform.call("POST", "/v1/timestamp", body, token=await caller(platform))
-        assert answer.status == 200
-        assert answer.json["sha256"] == body["sha256"]
-
-    run(scene())
+async def test_the_largest_request_fits_its_limit(platform: Platform) -> None:
+    body = {"sha256": [f"{n:064x}" for n in range(10_000)]}
+    answer = await platform.call("POST", "/v1/timestamp", body, token=await caller(platform))
+    assert answer.status == 200
+    assert answer.json["sha256"] == body["sha256"]
 
 
 BAD_PATHS: dict[str, tuple[int, str]] = {
@@ -330,55 +324,43 @@ BAD_PATHS: dict[str, tuple[int, str]] = {
 }  # fmt: skip
 
 
-def test_paths_and_queries_that_are_wrong(run: Run, platform: Platform) -> None:
-    async def scene() -> None:
-        token, before = await caller(platform), await platform.counts()
-        for target, (status, expected) in BAD_PATHS.items():
-            answer = await platform.call("GET", target, token=token)
-            assert answer.status == status, (target[:200], answer)
-            assert expected in answer.message, (target[:200], answer)
-            assert len(answer.body) < 6000
-        assert await platform.counts() == before
-
-    run(scene())
+async def test_paths_and_queries_that_are_wrong(platform: Platform) -> None:
+    token, before = await caller(platform), await platform.counts()
+    for target, (status, expected) in BAD_PATHS.items():
+        answer = await platform.call("GET", target, token=token)
+        assert answer.status == status, (target[:200], answer)
+        assert expected in answer.message, (target[:200], answer)
+        assert len(answer.body) < 6000
+    assert await platform.counts() == before
 
 
-def test_a_wrong_method_is_told_which_are_right(run: Run, platform: Platform) -> None:
-    async def scene() -> None:
-        by_path: dict[str, set[str]] = {}
-        for name in OPERATIONS:
-            by_path.setdefault(TABLE[name].target(SOME), set()).add(name.split()[0])
-        token = await caller(platform)
-        for target, allowed in by_path.items():
-            for method in {"GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "BREW"} - allowed:
-                answer = await platform.call(method, target, {}, token=token)
-                assert answer.status == 405, (method, target, answer)
-                assert set(answer.headers["allow"].split(", ")) == allowed
-                assert method in answer.body.decode()
-
-    run(scene())
+async def test_a_wrong_method_is_told_which_are_right(platform: Platform) -> None:
+    by_path: dict[str, set[str]] = {}
+    for name in OPERATIONS:
+        by_path.setdefault(TABLE[name].target(SOME), set()).add(name.split()[0])
+    token = await caller(platform)
+    for target, allowed in by_path.items():
+        for method in {"GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "BREW"} - allowed:
+            answer = await platform.call(method, target, {}, token=token)
+            assert answer.status == 405, (method, target, answer)
+            assert set(answer.headers["allow"].split(", ")) == allowed
+            assert method in answer.body.decode()
 
 
-def test_upper_case_hashes_and_repeats_are_accepted(run: Run, platform: Platform) -> None:
-    async def scene() -> None:
-        token = await caller(platform)
-        body = {"sha256": ["AB" * 32, "ab" * 32, "aB" * 32, "cd" * 32]}
-        answer = await platform.call("POST", "/v1/timestamp", body, token=token)
-        assert answer.status == 200
-        assert answer.json["sha256"] == ["ab" * 32, "cd" * 32]
-        assert "existing" not in answer.json
-        status = await platform.call("GET", f"/v1/timestamp/{'AB' * 32}", token=token)
-        assert status.status == 200
-
-    run(scene())
+async def test_upper_case_hashes_and_repeats_are_accepted(platform: Platform) -> None:
+    token = await caller(platform)
+    body = {"sha256": ["AB" * 32, "ab" * 32, "aB" * 32, "cd" * 32]}
+    answer = await platform.call("POST", "/v1/timestamp", body, token=token)
+    assert answer.status == 200
+    assert answer.json["sha256"] == ["ab" * 32, "cd" * 32]
+    assert "existing" not in answer.json
+    status = await platform.call("GET", f"/v1/timestamp/{'AB' * 32}", token=token)
+    assert status.status == 200
 
 
-def test_of_a_request_with_one_bad_entry_nothing_is_stored(run: Run, platform: Platform) -> None:
-    async def scene() -> None:
-        token = await caller(platform)
-        body = {"sha256": ["11" * 32, "x"]}
-        assert (await platform.call("POST", "/v1/timestamp", body, token=token)).status == 400
-        answer = await platform.call("GET", f"/v1/timestamp/{'11' * 32}", token=token)
-        assert answer.status == 404
-
-    run(scene())
+async def test_of_a_request_with_one_bad_entry_nothing_is_stored(platform: Platform) -> None:
+    token = await caller(platform)
+    body = {"sha256": ["11" * 32, "x"]}
+    assert (await platform.call("POST", "/v1/timestamp", body, token=token)).status == 400
+    answer = await platform.call("GET", f"/v1/timestamp/{'11' * 32}", token=token)
+    assert answer.status == 404

@@ -30,45 +30,42 @@ def test_both_kinds_of_credentials_share_these_paths() -> None:
 
 @pytest.mark.parametrize("environment", Environment)
 @pytest.mark.parametrize("path", ["/events", "/whoami"])
-def test_a_shared_path_answers_in_the_form_of_the_credential(
-    run: Run, platform: Platform, path: str, environment: Environment
+async def test_a_shared_path_answers_in_the_form_of_the_credential(
+    platform: Platform, path: str, environment: Environment
 ) -> None:
-    async def scene() -> None:
-        partner = await platform.onboard(
-            production_networks=(f"{CALLER}/32",), sandbox_networks=(f"{CALLER}/32",)
+    partner = await platform.onboard(
+        production_networks=(f"{CALLER}/32",), sandbox_networks=(f"{CALLER}/32",)
+    )
+    tokens = issued(partner, environment)
+    target = PREFIX[environment] + path
+
+    async def tried(token: str | None, **options: Any) -> Answer:
+        return await platform.call(
+            options.pop("method", "GET"),
+            target + options.pop("query", ""),
+            token=token,
+            **options,
         )
-        tokens = issued(partner, environment)
-        target = PREFIX[environment] + path
 
-        async def tried(token: str | None, **options: Any) -> Answer:
-            return await platform.call(
-                options.pop("method", "GET"),
-                target + options.pop("query", ""),
-                token=token,
-                **options,
-            )
-
-        for token, code in ((None, "missing_token"), ("proof_x", "invalid_token")):
-            for method in ("GET", "DELETE"):
-                assert said(await tried(token, method=method)) == (401, "unauthorised", code)
-        wrong = await tried(tokens.client_token, method="DELETE")
-        assert said(wrong) == (405, "invalid_request", "method_not_allowed")
-        assert wrong.headers["allow"] == "GET"
-        assert (await tried(tokens.api_key, method="DELETE")).message.startswith("DELETE is not")
-        if path == "/events":
-            far = await tried(tokens.client_token, address=OFF_LIST)
-            assert said(far) == (403, "forbidden", "ip_not_allowed")
-            for query in ("?after=x", "?after=1&after=1"):
-                odd = await tried(tokens.client_token, query=query)
-                assert said(odd) == (400, "invalid_request", "validation_error")
-            assert "after" in (await tried(tokens.api_key, query="?after=x")).message
-            await suspend(platform.database, partner)
-            await platform.poll()
-            held = await tried(tokens.client_token, address=OFF_LIST)
-            assert said(held) == (403, "forbidden", "partner_suspended")
-            assert "suspended" in (await tried(tokens.api_key)).message
-
-    run(scene())
+    for token, code in ((None, "missing_token"), ("proof_x", "invalid_token")):
+        for method in ("GET", "DELETE"):
+            assert said(await tried(token, method=method)) == (401, "unauthorised", code)
+    wrong = await tried(tokens.client_token, method="DELETE")
+    assert said(wrong) == (405, "invalid_request", "method_not_allowed")
+    assert wrong.headers["allow"] == "GET"
+    assert (await tried(tokens.api_key, method="DELETE")).message.startswith("DELETE is not")
+    if path == "/events":
+        far = await tried(tokens.client_token, address=OFF_LIST)
+        assert said(far) == (403, "forbidden", "ip_not_allowed")
+        for query in ("?after=x", "?after=1&after=1"):
+            odd = await tried(tokens.client_token, query=query)
+            assert said(odd) == (400, "invalid_request", "validation_error")
+        assert "after" in (await tried(tokens.api_key, query="?after=x")).message
+        await suspend(platform.database, partner)
+        await platform.poll()
+        held = await tried(tokens.client_token, address=OFF_LIST)
+        assert said(held) == (403, "forbidden", "partner_suspended")
+        assert "suspended" in (await tried(tokens.api_key)).message
 
 
 def headed(platform: Platform, path: str, hosts: Sequence[str], version: str = "1.1") -> Any:

@@ -158,112 +158,95 @@ async def _another_partners(
 
 
 @pytest.mark.parametrize("name", WITH_CREDENTIAL)
-def test_every_route_is_limited_by_its_class(
-    run: Run, platform: Platform, monkeypatch: pytest.MonkeyPatch, name: str
+async def test_every_route_is_limited_by_its_class(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     stopped_clocks(monkeypatch)
     call_class = call_class_of(OPERATIONS[name])
 
-    async def scene() -> None:
-        partner = await customer(platform, Environment.PRODUCTION, "Fast")
-        mine = await stamp(platform, partner, Environment.PRODUCTION, "01" * 32)
-        if call_class is CallClass.SETTINGS:
-            # What came first has used the default rate's bucket, which the new rate goes on with.
-            partner = await platform.onboard("Unused")
-        async with platform.database.transaction() as tx:
-            rate = Rate(1, 3600, 1)
-            await set_rate(
-                tx, partner.partner_id, Environment.PRODUCTION, call_class, rate, Actor("operator")
-            )
-        await platform.poll()
-        entry, method = TABLE[name], OPERATIONS[name].method
-        target, body = entry.target(mine), entry.body(mine) if entry.body else None
-        token = issued(partner).api_key
-        policy = f'"{call_class}";q=1;w=3600'
-        once = await platform.call(method, target, body, token=token)
-        assert once.status == entry.status
-        assert once.headers["ratelimit"] == f'"{call_class}";r=0;t=3600'
-        assert once.headers["ratelimit-policy"] == policy
-        twice = await platform.call(method, target, body, token=token)
-        assert (twice.status, twice.read) == (429, 0)
-        assert twice.headers["retry-after"] == "3600"
-        assert twice.headers["ratelimit"] == f'"{call_class}";r=0;t=3600'
-        assert twice.headers["ratelimit-policy"] == policy
-        # The address is judged before the rate.
-        elsewhere = await platform.call(method, target, body, token=issued(partner).client_token)
-        assert elsewhere.status == 403
-
-    run(scene())
+    partner = await customer(platform, Environment.PRODUCTION, "Fast")
+    mine = await stamp(platform, partner, Environment.PRODUCTION, "01" * 32)
+    if call_class is CallClass.SETTINGS:
+        # What came first has used the default rate's bucket, which the new rate goes on with.
+        partner = await platform.onboard("Unused")
+    async with platform.database.transaction() as tx:
+        rate = Rate(1, 3600, 1)
+        await set_rate(
+            tx, partner.partner_id, Environment.PRODUCTION, call_class, rate, Actor("operator")
+        )
+    await platform.poll()
+    entry, method = TABLE[name], OPERATIONS[name].method
+    target, body = entry.target(mine), entry.body(mine) if entry.body else None
+    token = issued(partner).api_key
+    policy = f'"{call_class}";q=1;w=3600'
+    once = await platform.call(method, target, body, token=token)
+    assert once.status == entry.status
+    assert once.headers["ratelimit"] == f'"{call_class}";r=0;t=3600'
+    assert once.headers["ratelimit-policy"] == policy
+    twice = await platform.call(method, target, body, token=token)
+    assert (twice.status, twice.read) == (429, 0)
+    assert twice.headers["retry-after"] == "3600"
+    assert twice.headers["ratelimit"] == f'"{call_class}";r=0;t=3600'
+    assert twice.headers["ratelimit-policy"] == policy
+    # The address is judged before the rate.
+    elsewhere = await platform.call(method, target, body, token=issued(partner).client_token)
+    assert elsewhere.status == 403
 
 
 @pytest.mark.parametrize("environment", Environment)
 @pytest.mark.parametrize("name", IDENTIFYING)
-def test_who_is_identified(
-    run: Run, platform: Platform, name: str, environment: Environment
-) -> None:
-    async def scene() -> None:
-        partner = await platform.onboard("Right")
-        target = PREFIX[environment] + TABLE[name].target(Stamped("", ""))
-        refused = await _refused_tokens(platform, partner, environment)
-        for reason, token in {"missing": None, **refused}.items():
-            answer = await platform.call("GET", target, token=token)
-            assert (answer.status, answer.read) == (401, 0), reason
-        for token in (
-            issued(partner, environment).api_key,
-            issued(partner, environment).client_token,
-        ):
-            for address in (CALLER, OFF_LIST):
-                answer = await platform.call("GET", target, token=token, address=address)
-                assert answer.status == 200
-
-    run(scene())
+async def test_who_is_identified(platform: Platform, name: str, environment: Environment) -> None:
+    partner = await platform.onboard("Right")
+    target = PREFIX[environment] + TABLE[name].target(Stamped("", ""))
+    refused = await _refused_tokens(platform, partner, environment)
+    for reason, token in {"missing": None, **refused}.items():
+        answer = await platform.call("GET", target, token=token)
+        assert (answer.status, answer.read) == (401, 0), reason
+    for token in (
+        issued(partner, environment).api_key,
+        issued(partner, environment).client_token,
+    ):
+        for address in (CALLER, OFF_LIST):
+            answer = await platform.call("GET", target, token=token, address=address)
+            assert answer.status == 200
 
 
 @pytest.mark.parametrize("name", OPEN)
-def test_open_routes_look_at_no_credential(run: Run, platform: Platform, name: str) -> None:
-    async def scene() -> None:
-        for environment in Environment:
-            partner = await customer(platform, environment, "Right")
-            mine = await stamp(platform, partner, environment, "01" * 32)
-            exists = environment in OPERATIONS[name].family.environments
-            entry, method = TABLE[name], name.split(maxsplit=1)[0]
-            target = PREFIX[environment] + entry.target(mine)
-            body = entry.body(mine) if entry.body else None
-            for token in (None, "secret", issued(partner, OTHER[environment]).api_key):
-                answer = await platform.call(method, target, body, token=token, address=OFF_LIST)
-                assert answer.status == (entry.status if exists else 404), (environment, answer)
-
-    run(scene())
+async def test_open_routes_look_at_no_credential(platform: Platform, name: str) -> None:
+    for environment in Environment:
+        partner = await customer(platform, environment, "Right")
+        mine = await stamp(platform, partner, environment, "01" * 32)
+        exists = environment in OPERATIONS[name].family.environments
+        entry, method = TABLE[name], name.split(maxsplit=1)[0]
+        target = PREFIX[environment] + entry.target(mine)
+        body = entry.body(mine) if entry.body else None
+        for token in (None, "secret", issued(partner, OTHER[environment]).api_key):
+            answer = await platform.call(method, target, body, token=token, address=OFF_LIST)
+            assert answer.status == (entry.status if exists else 404), (environment, answer)
 
 
-def test_a_bearer_token_is_as_good_and_two_different_ones_are_refused(
-    run: Run, platform: Platform
+async def test_a_bearer_token_is_as_good_and_two_different_ones_are_refused(
+    platform: Platform,
 ) -> None:
-    async def scene() -> None:
-        partner = await platform.onboard()
-        item = issued(partner)
-        bearer = [("authorization", f"Bearer {item.api_key}")]
-        assert (await platform.call(*USAGE, headers=bearer)).status == 200
-        assert (await platform.call(*USAGE, headers=bearer, token=item.api_key)).status == 200
-        answer = await platform.call(*USAGE, headers=bearer, token=item.client_token)
-        assert answer.status == 401
-
-    run(scene())
+    partner = await platform.onboard()
+    item = issued(partner)
+    bearer = [("authorization", f"Bearer {item.api_key}")]
+    assert (await platform.call(*USAGE, headers=bearer)).status == 200
+    assert (await platform.call(*USAGE, headers=bearer, token=item.api_key)).status == 200
+    answer = await platform.call(*USAGE, headers=bearer, token=item.client_token)
+    assert answer.status == 401
 
 
-def test_without_a_proxy_the_forwarded_address_is_the_callers_own_word(
-    run: Run, platform: Platform
+async def test_without_a_proxy_the_forwarded_address_is_the_callers_own_word(
+    platform: Platform,
 ) -> None:
-    async def scene() -> None:
-        token = issued(await platform.onboard(timestamp_networks=("192.0.2.0/24",))).api_key
-        forged = [("x-forwarded-for", "192.0.2.1")]
-        answer = await platform.call(*USAGE, token=token, address=OFF_LIST, headers=forged)
-        assert answer.status == 403
-        assert OFF_LIST in answer.message
-        mapped = await platform.call(*USAGE, token=token, address="::ffff:192.0.2.1")
-        assert mapped.status == 200
-
-    run(scene())
+    token = issued(await platform.onboard(timestamp_networks=("192.0.2.0/24",))).api_key
+    forged = [("x-forwarded-for", "192.0.2.1")]
+    answer = await platform.call(*USAGE, token=token, address=OFF_LIST, headers=forged)
+    assert answer.status == 403
+    assert OFF_LIST in answer.message
+    mapped = await platform.call(*USAGE, token=token, address="::ffff:192.0.2.1")
+    assert mapped.status == 200
 
 
 def test_behind_a_trusted_proxy_the_forwarded_address_is_judged(

@@ -1,8 +1,6 @@
 """The log as anybody reads it: checkpoints, tiles, entries and consistency, checked without us."""
 
-from collections.abc import Callable
 from hashlib import sha256
-from typing import Any
 
 from tests.support import signer
 from tests.support.application import Platform, Stage
@@ -12,8 +10,6 @@ from proof.partners.types import Environment
 from proof.verify import parse_verifier_key, verify_checkpoint, verify_consistency
 from proof.verify.evidence.log.checkpoint import Checkpoint
 from proof.verify.evidence.log.rfc6962 import leaf_hash
-
-Run = Callable[[Any], Any]
 
 
 async def newest(platform: Platform) -> Checkpoint:
@@ -166,10 +162,7 @@ def test_what_is_appended_but_not_signed_is_not_shown(alone: Stage) -> None:
     alone.run(scene())
 
 
-def test_the_keys_of_the_two_environments_differ(run: Run, platform: Platform) -> None:
-    async def scene() -> None:
-        keys = [(await platform.call("GET", f"{at}/log/key")).body for at in ("", "/sandbox")]
-        lines = b"".join(keys).decode().splitlines()
-        assert len({parse_verifier_key(line).public_key for line in lines}) == 4
-
-    run(scene())
+async def test_the_keys_of_the_two_environments_differ(platform: Platform) -> None:
+    keys = [(await platform.call("GET", f"{at}/log/key")).body for at in ("", "/sandbox")]
+    lines = b"".join(keys).decode().splitlines()
+    assert len({parse_verifier_key(line).public_key for line in lines}) == 4

@@ -1,21 +1,16 @@
 """/metrics: what an operator's monitoring reads."""
 
-from typing import Any
-
 from tests.db.api.operators import READ, operator
 from tests.support.application import Platform
 
 
-def test_requests_are_counted_by_route_and_status(run: Any, platform: Platform) -> None:
-    async def scenario() -> str:
-        reader = await operator(platform, READ)
-        for method in ("GET", "GET", "BREW"):
-            await platform.call(method, "/healthz")
-        answer = await platform.call("GET", "/metrics", token=reader.token)
-        assert answer.headers["content-type"].startswith("text/plain")
-        return answer.body.decode()
-
-    text = run(scenario())
+async def test_requests_are_counted_by_route_and_status(platform: Platform) -> None:
+    reader = await operator(platform, READ)
+    for method in ("GET", "GET", "BREW"):
+        await platform.call(method, "/healthz")
+    answer = await platform.call("GET", "/metrics", token=reader.token)
+    assert answer.headers["content-type"].startswith("text/plain")
+    text = answer.body.decode()
     lines = dict(line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
     assert float(lines['proof_requests_total{method="GET",path="/healthz",status="200"}']) >= 2
     assert float(lines['proof_requests_total{method="other",path="/healthz",status="405"}']) >= 1

@@ -159,174 +159,141 @@ def _wrong(
     return [*partners, revoked.token, mistyped, "secret", writer.token + "\x00", writer.token * 50]
 
 
-def test_a_reader_that_would_write_is_in_the_log(run: Run, platform: Platform) -> None:
-    async def scene() -> None:
-        reader = await operator(platform, READ)
-        with capture_logs() as logs:
-            answer = await platform.call("POST", PARTNERS, NEW, token=reader.token)
-        assert refusal(answer) == (403, "scope_missing", 0)
-        assert [(log["reason"], log["key_id"]) for log in logs] == [
-            ("scope_missing", reader.key_id)
-        ]
-
-    run(scene())
+async def test_a_reader_that_would_write_is_in_the_log(platform: Platform) -> None:
+    reader = await operator(platform, READ)
+    with capture_logs() as logs:
+        answer = await platform.call("POST", PARTNERS, NEW, token=reader.token)
+    assert refusal(answer) == (403, "scope_missing", 0)
+    assert [(log["reason"], log["key_id"]) for log in logs] == [("scope_missing", reader.key_id)]
 
 
-def test_an_operators_token_opens_nothing_of_a_partners(run: Run, platform: Platform) -> None:
-    async def scene() -> None:
-        token = (await operator(platform)).token
-        for path in ("/v1/api-key/usage", "/sandbox/v1/api-key/usage"):
-            answer = await platform.call("POST", path, {"year": 2026}, token=token)
-            assert (answer.status, answer.message) == (401, "the credential is not valid here")
-
-    run(scene())
+async def test_an_operators_token_opens_nothing_of_a_partners(platform: Platform) -> None:
+    token = (await operator(platform)).token
+    for path in ("/v1/api-key/usage", "/sandbox/v1/api-key/usage"):
+        answer = await platform.call("POST", path, {"year": 2026}, token=token)
+        assert (answer.status, answer.message) == (401, "the credential is not valid here")
 
 
-def test_a_partner_is_onboarded_and_calls(run: Run, platform: Platform) -> None:
-    async def scene() -> None:
-        found = await operator(platform)
-        body = NEW | {"sandbox": {"ips": ["198.51.100.0/24"]}}
-        answer = await platform.call("POST", PARTNERS, body, token=found.token)
-        assert answer.status == 201
-        assert answer.headers["cache-control"] == "no-store"
-        assert list(answer.json) == ["partner", "credentials"]
-        partner, secrets = answer.json["partner"], answer.json["credentials"]
-        assert partner["sandbox"]["missing"] == []
-        assert partner["production"]["missing"] != []
-        assert partner["sandbox"]["ips"] == ["198.51.100.0/24"]
-        assert secrets["sandbox"]["base_url"] == "https://proof.example/sandbox"
-        assert secrets["partner_id"] == partner["partner_id"]
-        await platform.poll()
-        usage = ("POST", "/v1/api-key/usage", {"year": 2026})
-        called = await platform.call(*usage, token=secrets["production"]["api_key"])
-        assert called.status == 200
-        (row,) = await platform.fetch(
-            "SELECT * FROM audit_log WHERE partner_id = $1", partner["partner_id"]
-        )
-        assert (row["actor"], row["address"], row["action"]) == (
-            found.key_id, CALLER, "partner.add",
-        )  # fmt: skip
-        assert row["request_id"] == answer.headers["x-request-id"]
-
-    run(scene())
+async def test_a_partner_is_onboarded_and_calls(platform: Platform) -> None:
+    found = await operator(platform)
+    body = NEW | {"sandbox": {"ips": ["198.51.100.0/24"]}}
+    answer = await platform.call("POST", PARTNERS, body, token=found.token)
+    assert answer.status == 201
+    assert answer.headers["cache-control"] == "no-store"
+    assert list(answer.json) == ["partner", "credentials"]
+    partner, secrets = answer.json["partner"], answer.json["credentials"]
+    assert partner["sandbox"]["missing"] == []
+    assert partner["production"]["missing"] != []
+    assert partner["sandbox"]["ips"] == ["198.51.100.0/24"]
+    assert secrets["sandbox"]["base_url"] == "https://proof.example/sandbox"
+    assert secrets["partner_id"] == partner["partner_id"]
+    await platform.poll()
+    usage = ("POST", "/v1/api-key/usage", {"year": 2026})
+    called = await platform.call(*usage, token=secrets["production"]["api_key"])
+    assert called.status == 200
+    (row,) = await platform.fetch(
+        "SELECT * FROM audit_log WHERE partner_id = $1", partner["partner_id"]
+    )
+    assert (row["actor"], row["address"], row["action"]) == (
+        found.key_id, CALLER, "partner.add",
+    )  # fmt: skip
+    assert row["request_id"] == answer.headers["x-request-id"]
 
 
-def test_secrets_behind_a_link_are_seen_once(run: Run, platform: Platform) -> None:
-    async def scene() -> None:
-        token = (await operator(platform)).token
-        answer = await platform.call("POST", PARTNERS, NEW | {"link": True}, token=token)
-        assert list(answer.json) == ["partner", "handover_url", "expires_at", "mailed_to"]
-        assert answer.json["mailed_to"] is None
-        assert b"proof_live_" not in answer.body
-        url, _, secret = answer.json["handover_url"].partition("#")
-        assert url == "https://proof.example/handover"
-        for _ in range(3):
-            looked = await platform.call("GET", "/handover")
-            assert looked.status == 200
-        shown = await platform.call("POST", "/handover", secret.encode())
-        assert shown.status == 200
-        assert b"proof_live_" in shown.body
-        assert b"proof_test_" in shown.body
-        again = await platform.call("POST", "/handover", secret.encode())
-        assert again.status == 410
-        assert b"opened already" in again.body
-        assert (await platform.call("GET", "/sandbox/handover")).status == 404
-
-    run(scene())
+async def test_secrets_behind_a_link_are_seen_once(platform: Platform) -> None:
+    token = (await operator(platform)).token
+    answer = await platform.call("POST", PARTNERS, NEW | {"link": True}, token=token)
+    assert list(answer.json) == ["partner", "handover_url", "expires_at", "mailed_to"]
+    assert answer.json["mailed_to"] is None
+    assert b"proof_live_" not in answer.body
+    url, _, secret = answer.json["handover_url"].partition("#")
+    assert url == "https://proof.example/handover"
+    for _ in range(3):
+        looked = await platform.call("GET", "/handover")
+        assert looked.status == 200
+    shown = await platform.call("POST", "/handover", secret.encode())
+    assert shown.status == 200
+    assert b"proof_live_" in shown.body
+    assert b"proof_test_" in shown.body
+    again = await platform.call("POST", "/handover", secret.encode())
+    assert again.status == 410
+    assert b"opened already" in again.body
+    assert (await platform.call("GET", "/sandbox/handover")).status == 404
 
 
-def test_a_link_brings_new_tokens_and_the_old_ones_go_on_for_a_while(
-    run: Run, platform: Platform
+async def test_a_link_brings_new_tokens_and_the_old_ones_go_on_for_a_while(
+    platform: Platform,
 ) -> None:
-    async def scene() -> None:
-        token, partner = (await operator(platform)).token, await platform.onboard()
-        path = f"{PARTNERS}/{partner.partner_id}/handover"
-        answer = await platform.call("POST", path, token=token)
-        assert list(answer.json) == ["handover_url", "expires_at", "mailed_to"]
-        assert answer.headers["cache-control"] == "no-store"
-        secret = answer.json["handover_url"].partition("#")[2]
-        sheet = (await platform.call("POST", "/handover", secret.encode())).body.decode()
-        await platform.poll()
-        fresh = re.findall(r"^api_key +(proof_live_\w+)$", sheet, re.M)
-        for key in (*fresh, issued(partner).api_key):
-            usage = await platform.call("POST", "/v1/api-key/usage", {"year": 2026}, token=key)
-            assert usage.status == 200
-        assert len(fresh) == 1
-        assert issued(partner).api_key not in sheet
-        assert issued(partner).webhook_secret in sheet, "its receiver knows no other"
-
-    run(scene())
+    token, partner = (await operator(platform)).token, await platform.onboard()
+    path = f"{PARTNERS}/{partner.partner_id}/handover"
+    answer = await platform.call("POST", path, token=token)
+    assert list(answer.json) == ["handover_url", "expires_at", "mailed_to"]
+    assert answer.headers["cache-control"] == "no-store"
+    secret = answer.json["handover_url"].partition("#")[2]
+    sheet = (await platform.call("POST", "/handover", secret.encode())).body.decode()
+    await platform.poll()
+    fresh = re.findall(r"^api_key +(proof_live_\w+)$", sheet, re.M)
+    for key in (*fresh, issued(partner).api_key):
+        usage = await platform.call("POST", "/v1/api-key/usage", {"year": 2026}, token=key)
+        assert usage.status == 200
+    assert len(fresh) == 1
+    assert issued(partner).api_key not in sheet
+    assert issued(partner).webhook_secret in sheet, "its receiver knows no other"
 
 
-def test_a_change_says_what_differs_and_needs_the_version_seen(
-    run: Run, platform: Platform
-) -> None:
-    async def scene() -> None:
-        token, partner = (await operator(platform)).token, await platform.onboard()
-        path = f"{PARTNERS}/{partner.partner_id}"
-        body = {"version": 1, "production": {"limits": {"proofs": 9}}}
-        first = await platform.call("PATCH", path, body, token=token)
-        assert first.json["partner"]["version"] == 2
-        assert first.json["changes"] == [
-            {"field": "production.limits.proofs", "before": "unlimited", "after": 9}
-        ]
-        stale = await platform.call("PATCH", path, body, token=token)
-        assert refusal(stale)[:2] == (409, "conflict")
-        assert "at version 2, not 1" in stale.json["message"]
-        shown = await platform.call("GET", path, token=token)
-        assert shown.json == first.json["partner"]
-        same = await platform.call("PATCH", path, body | {"version": 2}, token=token)
-        assert (same.json["changes"], same.json["partner"]["version"]) == ([], 2)
-
-    run(scene())
+async def test_a_change_says_what_differs_and_needs_the_version_seen(platform: Platform) -> None:
+    token, partner = (await operator(platform)).token, await platform.onboard()
+    path = f"{PARTNERS}/{partner.partner_id}"
+    body = {"version": 1, "production": {"limits": {"proofs": 9}}}
+    first = await platform.call("PATCH", path, body, token=token)
+    assert first.json["partner"]["version"] == 2
+    assert first.json["changes"] == [
+        {"field": "production.limits.proofs", "before": "unlimited", "after": 9}
+    ]
+    stale = await platform.call("PATCH", path, body, token=token)
+    assert refusal(stale)[:2] == (409, "conflict")
+    assert "at version 2, not 1" in stale.json["message"]
+    shown = await platform.call("GET", path, token=token)
+    assert shown.json == first.json["partner"]
+    same = await platform.call("PATCH", path, body | {"version": 2}, token=token)
+    assert (same.json["changes"], same.json["partner"]["version"]) == ([], 2)
 
 
-def test_wide_networks_need_force(run: Run, platform: Platform) -> None:
-    async def scene() -> None:
-        token = (await operator(platform)).token
-        body = NEW | {"production": {"ips": ["::/0"]}}
-        answer = await platform.call("POST", PARTNERS, body, token=token)
-        assert refusal(answer)[:2] == (400, "validation_error")
-        assert "production.ips: ::/0 is wider" in answer.json["message"]
-        answer = await platform.call("POST", PARTNERS, body | {"force": True}, token=token)
-        assert answer.status == 201
-        (row,) = await platform.fetch(
-            "SELECT after FROM audit_log WHERE partner_id = $1",
-            answer.json["partner"]["partner_id"],
-        )
-        assert json.loads(row["after"])["forced"] == ["production.ips: ::/0"]
-
-    run(scene())
+async def test_wide_networks_need_force(platform: Platform) -> None:
+    token = (await operator(platform)).token
+    body = NEW | {"production": {"ips": ["::/0"]}}
+    answer = await platform.call("POST", PARTNERS, body, token=token)
+    assert refusal(answer)[:2] == (400, "validation_error")
+    assert "production.ips: ::/0 is wider" in answer.json["message"]
+    answer = await platform.call("POST", PARTNERS, body | {"force": True}, token=token)
+    assert answer.status == 201
+    (row,) = await platform.fetch(
+        "SELECT after FROM audit_log WHERE partner_id = $1",
+        answer.json["partner"]["partner_id"],
+    )
+    assert json.loads(row["after"])["forced"] == ["production.ips: ::/0"]
 
 
-def test_pages(run: Run, platform: Platform) -> None:
-    async def scene() -> None:
-        token = (await operator(platform, READ)).token
-        added = [(await platform.onboard(f"Page {number}")).partner_id for number in range(5)]
-        seen, after = [], ""
-        while True:
-            answer = await platform.call("GET", f"{PARTNERS}?limit=2&after={after}", token=token)
-            seen += [item["partner_id"] for item in answer.json["partners"]]
-            after = answer.json["next"]
-            if not after:
-                break
-        assert seen[-5:] == added
-        assert len(seen) == len(set(seen))
-
-    run(scene())
+async def test_pages(platform: Platform) -> None:
+    token = (await operator(platform, READ)).token
+    added = [(await platform.onboard(f"Page {number}")).partner_id for number in range(5)]
+    seen, after = [], ""
+    while True:
+        answer = await platform.call("GET", f"{PARTNERS}?limit=2&after={after}", token=token)
+        seen += [item["partner_id"] for item in answer.json["partners"]]
+        after = answer.json["next"]
+        if not after:
+            break
+    assert seen[-5:] == added
+    assert len(seen) == len(set(seen))
 
 
-def test_the_sheet_is_markdown_without_secrets(run: Run, platform: Platform) -> None:
-    async def scene() -> None:
-        token, partner = (await operator(platform, READ)).token, await platform.onboard()
-        answer = await platform.call(
-            "GET", f"{PARTNERS}/{partner.partner_id}/handover", token=token
-        )
-        assert answer.headers["content-type"] == "text/markdown; charset=utf-8"
-        assert b"integration sheet" in answer.body
-        assert b"proof_live_" not in answer.body
-
-    run(scene())
+async def test_the_sheet_is_markdown_without_secrets(platform: Platform) -> None:
+    token, partner = (await operator(platform, READ)).token, await platform.onboard()
+    answer = await platform.call("GET", f"{PARTNERS}/{partner.partner_id}/handover", token=token)
+    assert answer.headers["content-type"] == "text/markdown; charset=utf-8"
+    assert b"integration sheet" in answer.body
+    assert b"proof_live_" not in answer.body
 
 
 @pytest.mark.parametrize("refuse", ["", "RCPT"])

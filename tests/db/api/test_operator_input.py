@@ -93,19 +93,16 @@ WRONG: list[tuple[str, str, Any, int, str]] = [
 
 
 @pytest.mark.parametrize("case", range(len(WRONG)))
-def test_bad_input_is_named_and_stores_nothing(run: Run, platform: Platform, case: int) -> None:
+async def test_bad_input_is_named_and_stores_nothing(platform: Platform, case: int) -> None:
     method, path, body, status, said = WRONG[case]
 
-    async def scene() -> None:
-        token, partner = (await operator(platform)).token, await platform.onboard()
-        before = await state(platform)
-        target = path.replace("{id}", partner.partner_id)
-        answer = await platform.call(method, target, body, token=token)
-        assert refusal(answer)[0] == status, answer
-        assert said in answer.json["message"]
-        assert await state(platform) == before
-
-    run(scene())
+    token, partner = (await operator(platform)).token, await platform.onboard()
+    before = await state(platform)
+    target = path.replace("{id}", partner.partner_id)
+    answer = await platform.call(method, target, body, token=token)
+    assert refusal(answer)[0] == status, answer
+    assert said in answer.json["message"]
+    assert await state(platform) == before
 
 
 TEXT = st.text(max_size=40)

@@ -2,7 +2,6 @@
 
 import json
 from base64 import b64decode
-from collections.abc import Callable
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -24,7 +23,6 @@ from proof.db import Connection
 from proof.partners.types import Environment, OnboardedPartner
 from proof.webhooks.signing import signing_keys
 
-Run = Callable[[Any], Any]
 NOT_PUBLIC = "whsec_"
 
 
@@ -56,179 +54,156 @@ async def audited(platform: Platform, partner: OnboardedPartner) -> list[tuple[s
     return [(row["actor"], row["action"], json.loads(row["after"])) for row in rows]
 
 
-def test_endpoints_and_deliveries_are_read(run: Run, platform: Platform) -> None:
-    async def scene() -> None:
-        token = (await operator(platform, READ)).token
-        partner, path = await hooked(platform, 3)
-        answer = await platform.call("GET", path, token=token)
-        (item,) = answer.json["endpoints"]
-        assert (item["url"], item["type"], item["breaker"]) == (
-            "https://one.example/", "timestamp.proof", "closed",
-        )  # fmt: skip
-        assert (item["partner_id"], item["environment"]) == (partner.partner_id, "production")
-        page = await platform.call("GET", f"{path}/deliveries?limit=2", token=token)
-        rest = await platform.call(
-            "GET", f"{path}/deliveries?limit=2&before={page.json['next']}", token=token
-        )
-        found = page.json["deliveries"] + rest.json["deliveries"]
-        assert [each["state"] for each in found] == ["delivered"] * 3
-        assert len({each["webhook_id"] for each in found}) == 3
-        assert rest.json["next"] == 0
-        for query, count in (
-            ("state=delivered", 3),
-            ("state=failed", 0),
-            (f"endpoint_id={item['id']}", 3),
-            ("since=2100-01-01T00:00:00Z", 0),
-            ("since=2026-01-01T00:00:00%2B02:00", 3),
-        ):
-            some = await platform.call("GET", f"{path}/deliveries?{query}", token=token)
-            assert len(some.json["deliveries"]) == count, query
-        sandbox = await platform.call("GET", path.replace("production", "sandbox"), token=token)
-        assert sandbox.json == {"endpoints": []}
-
-    run(scene())
+async def test_endpoints_and_deliveries_are_read(platform: Platform) -> None:
+    token = (await operator(platform, READ)).token
+    partner, path = await hooked(platform, 3)
+    answer = await platform.call("GET", path, token=token)
+    (item,) = answer.json["endpoints"]
+    assert (item["url"], item["type"], item["breaker"]) == (
+        "https://one.example/", "timestamp.proof", "closed",
+    )  # fmt: skip
+    assert (item["partner_id"], item["environment"]) == (partner.partner_id, "production")
+    page = await platform.call("GET", f"{path}/deliveries?limit=2", token=token)
+    rest = await platform.call(
+        "GET", f"{path}/deliveries?limit=2&before={page.json['next']}", token=token
+    )
+    found = page.json["deliveries"] + rest.json["deliveries"]
+    assert [each["state"] for each in found] == ["delivered"] * 3
+    assert len({each["webhook_id"] for each in found}) == 3
+    assert rest.json["next"] == 0
+    for query, count in (
+        ("state=delivered", 3),
+        ("state=failed", 0),
+        (f"endpoint_id={item['id']}", 3),
+        ("since=2100-01-01T00:00:00Z", 0),
+        ("since=2026-01-01T00:00:00%2B02:00", 3),
+    ):
+        some = await platform.call("GET", f"{path}/deliveries?{query}", token=token)
+        assert len(some.json["deliveries"]) == count, query
+    sandbox = await platform.call("GET", path.replace("production", "sandbox"), token=token)
+    assert sandbox.json == {"endpoints": []}
 
 
-def test_what_was_sent_is_sent_again(run: Run, platform: Platform) -> None:
-    async def scene() -> None:
-        found = await operator(platform)
-        partner, path = await hooked(platform, 2)
-        page = await platform.call("GET", f"{path}/deliveries", token=found.token)
-        first = page.json["deliveries"][0]
-        for body, count in (
-            ({"delivery": first["id"]}, 1),
-            ({"failed": True}, 0),
-            ({"since": "2026-01-01T00:00:00Z", "until": "2100-01-01T00:00:00Z"}, 1),
-        ):
-            answer = await platform.call("POST", f"{path}/replay", body, token=found.token)
-            assert (answer.status, answer.json["replayed"]) == (200, count), body
-            (pending,) = answer.json["pending"] or [{"waiting": "worker"}]
-            assert pending["waiting"] == "worker"
-        client = FakeClient()
-        await deliverer(platform.database, client, TurnedClock()).run_once()
-        sent = [headers["webhook-id"] for _, _, headers in client.sent]
-        assert sorted(sent) == sorted(item["webhook_id"] for item in page.json["deliveries"])
-        acts = await audited(platform, partner)
-        assert [(actor, action) for actor, action, _ in acts] == [
-            (found.key_id, "webhook.replay")
-        ] * 3
-
-    run(scene())
+async def test_what_was_sent_is_sent_again(platform: Platform) -> None:
+    found = await operator(platform)
+    partner, path = await hooked(platform, 2)
+    page = await platform.call("GET", f"{path}/deliveries", token=found.token)
+    first = page.json["deliveries"][0]
+    for body, count in (
+        ({"delivery": first["id"]}, 1),
+        ({"failed": True}, 0),
+        ({"since": "2026-01-01T00:00:00Z", "until": "2100-01-01T00:00:00Z"}, 1),
+    ):
+        answer = await platform.call("POST", f"{path}/replay", body, token=found.token)
+        assert (answer.status, answer.json["replayed"]) == (200, count), body
+        (pending,) = answer.json["pending"] or [{"waiting": "worker"}]
+        assert pending["waiting"] == "worker"
+    client = FakeClient()
+    await deliverer(platform.database, client, TurnedClock()).run_once()
+    sent = [headers["webhook-id"] for _, _, headers in client.sent]
+    assert sorted(sent) == sorted(item["webhook_id"] for item in page.json["deliveries"])
+    acts = await audited(platform, partner)
+    assert [(actor, action) for actor, action, _ in acts] == [(found.key_id, "webhook.replay")] * 3
 
 
-def test_another_partners_objects_are_not_found(run: Run, platform: Platform) -> None:
-    async def scene() -> None:
-        token = (await operator(platform)).token
-        theirs, their_path = await hooked(platform, 1)
-        _, path = await hooked(platform, 1)
-        where = await endpoint_id(platform.database, issued(theirs).partner_environment_id)
-        page = await platform.call("GET", f"{their_path}/deliveries", token=token)
-        item = page.json["deliveries"][0]["id"]
-        tried = await platform.call("POST", f"{path}/replay", {"delivery": item}, token=token)
-        assert tried.status == 404
-        assert (await platform.call("POST", f"{path}/{where}/test", token=token)).status == 404
-        seen = await platform.call("GET", f"{path}/deliveries?endpoint_id={where}", token=token)
-        assert seen.json["deliveries"] == []
-
-    run(scene())
+async def test_another_partners_objects_are_not_found(platform: Platform) -> None:
+    token = (await operator(platform)).token
+    theirs, their_path = await hooked(platform, 1)
+    _, path = await hooked(platform, 1)
+    where = await endpoint_id(platform.database, issued(theirs).partner_environment_id)
+    page = await platform.call("GET", f"{their_path}/deliveries", token=token)
+    item = page.json["deliveries"][0]["id"]
+    tried = await platform.call("POST", f"{path}/replay", {"delivery": item}, token=token)
+    assert tried.status == 404
+    assert (await platform.call("POST", f"{path}/{where}/test", token=token)).status == 404
+    seen = await platform.call("GET", f"{path}/deliveries?endpoint_id={where}", token=token)
+    assert seen.json["deliveries"] == []
 
 
-def test_a_test_event_is_sent(run: Run, platform: Platform) -> None:
-    async def scene() -> None:
-        found = await operator(platform)
-        partner, path = await hooked(platform)
-        where = await endpoint_id(platform.database, issued(partner).partner_environment_id)
-        answer = await platform.call("POST", f"{path}/{where}/test", token=found.token)
-        await relay_all(platform.database)
-        client = FakeClient()
-        await deliverer(platform.database, client, TurnedClock()).run_once()
-        ((_, _, headers),) = client.sent
-        assert answer.json == {"webhook_id": headers["webhook-id"]}
-        after = {"environment": "production", "endpoint_id": str(where)}
-        assert await audited(platform, partner) == [(found.key_id, "webhook.test", after)]
-
-    run(scene())
+async def test_a_test_event_is_sent(platform: Platform) -> None:
+    found = await operator(platform)
+    partner, path = await hooked(platform)
+    where = await endpoint_id(platform.database, issued(partner).partner_environment_id)
+    answer = await platform.call("POST", f"{path}/{where}/test", token=found.token)
+    await relay_all(platform.database)
+    client = FakeClient()
+    await deliverer(platform.database, client, TurnedClock()).run_once()
+    ((_, _, headers),) = client.sent
+    assert answer.json == {"webhook_id": headers["webhook-id"]}
+    after = {"environment": "production", "endpoint_id": str(where)}
+    assert await audited(platform, partner) == [(found.key_id, "webhook.test", after)]
 
 
-def test_an_endpoint_is_changed_as_its_partner_asks(run: Run, platform: Platform) -> None:
-    async def scene() -> None:
-        found = await operator(platform)
-        partner, path = await hooked(platform)
-        owner = issued(partner).partner_environment_id
-        where = await endpoint_id(platform.database, owner)
-        client, clock = FakeClient(answers={"one.example": 410}), TurnedClock()
-        await happen(platform.database, to=owner)
-        await relay_all(platform.database)
-        item = deliverer(platform.database, client, clock, keys=platform_keys(platform))
-        await item.run_once()
-        (seen,) = (await platform.call("GET", path, token=found.token)).json["endpoints"]
-        assert (seen["breaker"], seen["public_keys"]) == ("disabled", [])
-        body = {"ordering": "subject", "ed25519": True, "enable": True}
-        answer = await platform.call("PATCH", f"{path}/{where}", body, token=found.token)
-        assert answer.status == 200, answer
-        (public,) = answer.json["public_keys"]
-        assert (answer.json["breaker"], answer.json["ordering"]) == ("closed", "subject")
-        (after,) = (await platform.call("GET", path, token=found.token)).json["endpoints"]
-        assert after == answer.json
-        client.answers.clear()
-        await happen(platform.database, to=owner)
-        await relay_all(platform.database)
-        clock.turn(100_000)
-        # The signing keys of an endpoint are read anew within a second.
-        fresh = deliverer(platform.database, client, clock, keys=platform_keys(platform))
-        await fresh.run_once()
-        _, sent, headers = client.sent[-1]
-        (signature,) = (s for s in headers["webhook-signature"].split() if s.startswith("v1a,"))
-        signed = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + sent
-        key = Ed25519PublicKey.from_public_bytes(b64decode(public.removeprefix("whpk_")))
-        key.verify(b64decode(signature.removeprefix("v1a,")), signed)
-        ((_, action, entry),) = await audited(platform, partner)
-        assert (action, entry["breaker"], entry["ed25519"]) == ("webhook.change", "closed", True)
-
-    run(scene())
+async def test_an_endpoint_is_changed_as_its_partner_asks(platform: Platform) -> None:
+    found = await operator(platform)
+    partner, path = await hooked(platform)
+    owner = issued(partner).partner_environment_id
+    where = await endpoint_id(platform.database, owner)
+    client, clock = FakeClient(answers={"one.example": 410}), TurnedClock()
+    await happen(platform.database, to=owner)
+    await relay_all(platform.database)
+    item = deliverer(platform.database, client, clock, keys=platform_keys(platform))
+    await item.run_once()
+    (seen,) = (await platform.call("GET", path, token=found.token)).json["endpoints"]
+    assert (seen["breaker"], seen["public_keys"]) == ("disabled", [])
+    body = {"ordering": "subject", "ed25519": True, "enable": True}
+    answer = await platform.call("PATCH", f"{path}/{where}", body, token=found.token)
+    assert answer.status == 200, answer
+    (public,) = answer.json["public_keys"]
+    assert (answer.json["breaker"], answer.json["ordering"]) == ("closed", "subject")
+    (after,) = (await platform.call("GET", path, token=found.token)).json["endpoints"]
+    assert after == answer.json
+    client.answers.clear()
+    await happen(platform.database, to=owner)
+    await relay_all(platform.database)
+    clock.turn(100_000)
+    # The signing keys of an endpoint are read anew within a second.
+    fresh = deliverer(platform.database, client, clock, keys=platform_keys(platform))
+    await fresh.run_once()
+    _, sent, headers = client.sent[-1]
+    (signature,) = (s for s in headers["webhook-signature"].split() if s.startswith("v1a,"))
+    signed = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + sent
+    key = Ed25519PublicKey.from_public_bytes(b64decode(public.removeprefix("whpk_")))
+    key.verify(b64decode(signature.removeprefix("v1a,")), signed)
+    ((_, action, entry),) = await audited(platform, partner)
+    assert (action, entry["breaker"], entry["ed25519"]) == ("webhook.change", "closed", True)
 
 
-def test_secrets_are_rotated_and_revealed(run: Run, platform: Platform) -> None:
-    async def scene() -> None:
-        found = await operator(platform)
-        partner, path = await hooked(platform)
-        first = issued(partner).webhook_secret
-        rotated = await platform.call("POST", f"{path}/secrets", {}, token=found.token)
-        assert (rotated.status, rotated.headers["cache-control"]) == (201, "no-store")
-        new, old = rotated.json["secrets"]
-        assert "secret" not in old
-        assert (new["ends_at"], old["ends_at"] is None) == (None, False)
-        shown = await platform.call("POST", f"{path}/secrets/reveal", token=found.token)
-        assert shown.headers["cache-control"] == "no-store"
-        assert [item["secret"] for item in shown.json["secrets"]] == [new["secret"], first]
-        at_once = await platform.call("POST", f"{path}/secrets", {"grace_s": 0}, token=found.token)
-        listed = await platform.call("GET", f"{path}/secrets", token=found.token)
-        assert [item["id"] for item in listed.json["secrets"]] == [at_once.json["secrets"][0]["id"]]
-        acts = await audited(platform, partner)
-        assert [action for _, action, _ in acts] == [
-            "webhook_secret.rotate", "webhook_secret.show", "webhook_secret.rotate",
-        ]  # fmt: skip
-
-    run(scene())
+async def test_secrets_are_rotated_and_revealed(platform: Platform) -> None:
+    found = await operator(platform)
+    partner, path = await hooked(platform)
+    first = issued(partner).webhook_secret
+    rotated = await platform.call("POST", f"{path}/secrets", {}, token=found.token)
+    assert (rotated.status, rotated.headers["cache-control"]) == (201, "no-store")
+    new, old = rotated.json["secrets"]
+    assert "secret" not in old
+    assert (new["ends_at"], old["ends_at"] is None) == (None, False)
+    shown = await platform.call("POST", f"{path}/secrets/reveal", token=found.token)
+    assert shown.headers["cache-control"] == "no-store"
+    assert [item["secret"] for item in shown.json["secrets"]] == [new["secret"], first]
+    at_once = await platform.call("POST", f"{path}/secrets", {"grace_s": 0}, token=found.token)
+    listed = await platform.call("GET", f"{path}/secrets", token=found.token)
+    assert [item["id"] for item in listed.json["secrets"]] == [at_once.json["secrets"][0]["id"]]
+    acts = await audited(platform, partner)
+    assert [action for _, action, _ in acts] == [
+        "webhook_secret.rotate", "webhook_secret.show", "webhook_secret.rotate",
+    ]  # fmt: skip
 
 
-def test_no_secret_is_read_with_the_scope_read(run: Run, platform: Platform) -> None:
-    async def scene() -> None:
-        reader = (await operator(platform, READ)).token
-        partner, path = await hooked(platform, 1)
-        await platform.call("POST", f"{path}/secrets", {}, token=(await operator(platform)).token)
-        where = await endpoint_id(platform.database, issued(partner).partner_environment_id)
-        answered = 0
-        for operation in OPERATOR_OPERATIONS.values():
-            target = operation.path.replace("{partner_id}", partner.partner_id)
-            target = target.replace("{environment}", Environment.PRODUCTION)
-            target = target.replace("{endpoint_id}", str(where)).replace("{kind}", "api_key")
-            answer = await platform.call(operation.method, target, {}, token=reader)
-            # Nothing works behind this process, which is what /statusz says.
-            read = 503 if operation.path == "/statusz" else 200
-            assert answer.status == (403 if operation.operator_scope is WRITE else read), target
-            assert NOT_PUBLIC not in answer.body.decode()
-            answered += answer.status == 200
-        assert answered > 0
-
-    run(scene())
+async def test_no_secret_is_read_with_the_scope_read(platform: Platform) -> None:
+    reader = (await operator(platform, READ)).token
+    partner, path = await hooked(platform, 1)
+    await platform.call("POST", f"{path}/secrets", {}, token=(await operator(platform)).token)
+    where = await endpoint_id(platform.database, issued(partner).partner_environment_id)
+    answered = 0
+    for operation in OPERATOR_OPERATIONS.values():
+        target = operation.path.replace("{partner_id}", partner.partner_id)
+        target = target.replace("{environment}", Environment.PRODUCTION)
+        target = target.replace("{endpoint_id}", str(where)).replace("{kind}", "api_key")
+        answer = await platform.call(operation.method, target, {}, token=reader)
+        # Nothing works behind this process, which is what /statusz says.
+        read = 503 if operation.path == "/statusz" else 200
+        assert answer.status == (403 if operation.operator_scope is WRITE else read), target
+        assert NOT_PUBLIC not in answer.body.decode()
+        answered += answer.status == 200
+    assert answered > 0

@@ -17,7 +17,6 @@ from proof.partners.access.tokens import new_token
 from proof.partners.audit import Actor
 from proof.partners.types import Environment
 
-Run = Callable[[Any], Any]
 Tried = Callable[..., Awaitable[Answer]]
 
 OFF_LIST = "198.51.100.66"
@@ -54,39 +53,34 @@ def test_every_route_of_the_ramp_has_its_entry() -> None:
 
 
 @pytest.mark.parametrize(("name", "environment"), CASES)
-def test_who_is_let_in_and_in_which_order(
-    run: Run, platform: Platform, name: str, environment: Environment
+async def test_who_is_let_in_and_in_which_order(
+    platform: Platform, name: str, environment: Environment
 ) -> None:
-    async def scene() -> None:
-        shop = await ramp_partner(platform)
-        opened = await open_session(platform, shop, environment)
-        made = Made(opened.json["merchant_transaction_id"])
-        entry, method = RAMP_TABLE[name], GATED[name].method
+    shop = await ramp_partner(platform)
+    opened = await open_session(platform, shop, environment)
+    made = Made(opened.json["merchant_transaction_id"])
+    entry, method = RAMP_TABLE[name], GATED[name].method
 
-        async def tried(
-            token: str | None, address: str = CALLER, at: Made = made, **options: Any
-        ) -> Answer:
-            body = entry.body(at) if entry.body else None
-            target = PREFIX[environment] + entry.target(at)
-            return await platform.call(
-                method, target, body, token=token, address=address, **options
-            )
+    async def tried(
+        token: str | None, address: str = CALLER, at: Made = made, **options: Any
+    ) -> Answer:
+        body = entry.body(at) if entry.body else None
+        target = PREFIX[environment] + entry.target(at)
+        return await platform.call(method, target, body, token=token, address=address, **options)
 
-        await _strangers(platform, tried, shop, environment)
-        right = shop.token(environment)
-        # Each step is tried with all that come after it failing too: the first of them answers.
-        await _steps(platform, tried, shop, environment)
-        assert (await tried(right)).status == entry.status
-        if entry.named:
-            other = (await ramp_partner(platform)).token(environment)
-            theirs = await tried(other)
-            nobodys = await tried(other, at=Made(NOBODY, "nobody"))
-            assert (theirs.status, nobodys.status) == (404, 404)
-            assert theirs.json["code"] == "not_found"
-            text = theirs.json["message"].replace(made.transaction_id, NOBODY)
-            assert text == nobodys.json["message"]
-
-    run(scene())
+    await _strangers(platform, tried, shop, environment)
+    right = shop.token(environment)
+    # Each step is tried with all that come after it failing too: the first of them answers.
+    await _steps(platform, tried, shop, environment)
+    assert (await tried(right)).status == entry.status
+    if entry.named:
+        other = (await ramp_partner(platform)).token(environment)
+        theirs = await tried(other)
+        nobodys = await tried(other, at=Made(NOBODY, "nobody"))
+        assert (theirs.status, nobodys.status) == (404, 404)
+        assert theirs.json["code"] == "not_found"
+        text = theirs.json["message"].replace(made.transaction_id, NOBODY)
+        assert text == nobodys.json["message"]
 
 
 async def _strangers(
@@ -124,79 +118,66 @@ async def _steps(platform: Platform, tried: Tried, shop: Shop, environment: Envi
 
 
 @pytest.mark.parametrize(("name", "environment"), CASES)
-def test_every_route_is_limited_by_its_class(
-    run: Run,
-    platform: Platform,
-    monkeypatch: pytest.MonkeyPatch,
-    name: str,
-    environment: Environment,
+async def test_every_route_is_limited_by_its_class(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch, name: str, environment: Environment
 ) -> None:
     stopped_clocks(monkeypatch)
     call_class = call_class_of(GATED[name])
 
-    async def scene() -> None:
-        shop = await ramp_partner(platform)
-        opened = await open_session(platform, shop, environment)
-        made = Made(opened.json["merchant_transaction_id"])
-        async with platform.database.transaction() as tx:
-            await set_rate(
-                tx,
-                shop.partner.partner_id,
-                environment,
-                call_class,
-                Rate(1, 3600, 1),
-                Actor("operator"),
-            )
-        await platform.poll()
-        entry = RAMP_TABLE[name]
-        body = entry.body(made) if entry.body else None
-        call = (GATED[name].method, entry.target(made), body)
-        once = await shop.call(platform, environment, *call)
-        assert (once.status, once.headers["ratelimit"]) == (
-            entry.status,
-            f'"{call_class}";r=0;t=3600',
+    shop = await ramp_partner(platform)
+    opened = await open_session(platform, shop, environment)
+    made = Made(opened.json["merchant_transaction_id"])
+    async with platform.database.transaction() as tx:
+        await set_rate(
+            tx,
+            shop.partner.partner_id,
+            environment,
+            call_class,
+            Rate(1, 3600, 1),
+            Actor("operator"),
         )
-        twice = await shop.call(platform, environment, *call)
-        refused(twice, 429, "rate_limited", "rate_limited")
-        assert twice.headers["retry-after"] == "3600"
-        elsewhere = await shop.call(platform, environment, *call, address=OFF_LIST)
-        refused(elsewhere, 403, "forbidden", "ip_not_allowed")
-
-    run(scene())
+    await platform.poll()
+    entry = RAMP_TABLE[name]
+    body = entry.body(made) if entry.body else None
+    call = (GATED[name].method, entry.target(made), body)
+    once = await shop.call(platform, environment, *call)
+    assert (once.status, once.headers["ratelimit"]) == (
+        entry.status,
+        f'"{call_class}";r=0;t=3600',
+    )
+    twice = await shop.call(platform, environment, *call)
+    refused(twice, 429, "rate_limited", "rate_limited")
+    assert twice.headers["retry-after"] == "3600"
+    elsewhere = await shop.call(platform, environment, *call, address=OFF_LIST)
+    refused(elsewhere, 403, "forbidden", "ip_not_allowed")
 
 
 @pytest.mark.parametrize("environment", Environment)
-def test_unknown_paths_and_methods_are_behind_the_gate(
-    run: Run, platform: Platform, environment: Environment
+async def test_unknown_paths_and_methods_are_behind_the_gate(
+    platform: Platform, environment: Environment
 ) -> None:
-    async def scene() -> None:
-        shop = await ramp_partner(platform)
-        for path in UNKNOWN:
-            for method in ("GET", "POST", "DELETE"):
-                stranger = await platform.call(method, PREFIX[environment] + path)
-                refused(stranger, 401, "unauthorised", "missing_token")
-                partner = await shop.call(platform, environment, method, path)
-                refused(partner, 404, "not_found", "not_found")
-                elsewhere = await shop.call(platform, environment, method, path, address=OFF_LIST)
-                refused(elsewhere, 403, "forbidden", "ip_not_allowed")
-        stranger = await platform.call("DELETE", PREFIX[environment] + "/widget/session")
-        refused(stranger, 401, "unauthorised", "missing_token")
-        wrong = await shop.call(platform, environment, "DELETE", "/widget/session")
-        refused(wrong, 405, "invalid_request", "method_not_allowed")
-        assert wrong.headers["allow"] == "POST"
-
-    run(scene())
+    shop = await ramp_partner(platform)
+    for path in UNKNOWN:
+        for method in ("GET", "POST", "DELETE"):
+            stranger = await platform.call(method, PREFIX[environment] + path)
+            refused(stranger, 401, "unauthorised", "missing_token")
+            partner = await shop.call(platform, environment, method, path)
+            refused(partner, 404, "not_found", "not_found")
+            elsewhere = await shop.call(platform, environment, method, path, address=OFF_LIST)
+            refused(elsewhere, 403, "forbidden", "ip_not_allowed")
+    stranger = await platform.call("DELETE", PREFIX[environment] + "/widget/session")
+    refused(stranger, 401, "unauthorised", "missing_token")
+    wrong = await shop.call(platform, environment, "DELETE", "/widget/session")
+    refused(wrong, 405, "invalid_request", "method_not_allowed")
+    assert wrong.headers["allow"] == "POST"
 
 
-def test_the_token_may_come_in_either_header_and_one_rate_is_not_anothers(
-    run: Run, platform: Platform
+async def test_the_token_may_come_in_either_header_and_one_rate_is_not_anothers(
+    platform: Platform,
 ) -> None:
-    async def scene() -> None:
-        shop = await ramp_partner(platform)
-        bearer = [("authorization", f"Bearer {shop.token(SANDBOX)}")]
-        path = f"{PREFIX[SANDBOX]}/widget/users/nobody/kyc-status"
-        answer = await platform.call("GET", path, headers=bearer)
-        assert (answer.status, answer.json["code"]) == (404, "not_found")
-        assert call_class_of(GATED["POST /widget/session"]) is CallClass.SESSION
-
-    run(scene())
+    shop = await ramp_partner(platform)
+    bearer = [("authorization", f"Bearer {shop.token(SANDBOX)}")]
+    path = f"{PREFIX[SANDBOX]}/widget/users/nobody/kyc-status"
+    answer = await platform.call("GET", path, headers=bearer)
+    assert (answer.status, answer.json["code"]) == (404, "not_found")
+    assert call_class_of(GATED["POST /widget/session"]) is CallClass.SESSION

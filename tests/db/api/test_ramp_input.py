@@ -120,39 +120,30 @@ async def posted(platform: Platform, shop: Shop, body: bytes, **options: Any) ->
 
 
 @pytest.mark.parametrize(("field", "values"), CASES, ids=[name for name, _ in CASES])
-def test_a_wrong_value_is_refused_by_the_name_of_its_field(
-    run: Run, platform: Platform, field: str, values: list[Any]
+async def test_a_wrong_value_is_refused_by_the_name_of_its_field(
+    platform: Platform, field: str, values: list[Any]
 ) -> None:
-    async def scene() -> None:
-        shop = await ramp_partner(platform, own_address=True)
-        before = await stored(platform)
-        for value in values:
-            raw = json.dumps({**BODY, field: value}).encode()
-            answer = await posted(platform, shop, raw, headers=[("idempotency-key", "k")])
-            assert field in told(answer, *BAD), (value, answer)
-            assert len(answer.body) < 1000
-        assert await stored(platform) == before
-
-    run(scene())
+    shop = await ramp_partner(platform, own_address=True)
+    before = await stored(platform)
+    for value in values:
+        raw = json.dumps({**BODY, field: value}).encode()
+        answer = await posted(platform, shop, raw, headers=[("idempotency-key", "k")])
+        assert field in told(answer, *BAD), (value, answer)
+        assert len(answer.body) < 1000
+    assert await stored(platform) == before
 
 
 @pytest.mark.parametrize("field", BODY)
-def test_a_required_field_cannot_be_left_out(run: Run, platform: Platform, field: str) -> None:
-    async def scene() -> None:
-        shop = await ramp_partner(platform)
-        answer = await open_session(platform, shop, SANDBOX, {field: None})
-        assert f"`{field}`" in told(answer, *BAD)
-
-    run(scene())
+async def test_a_required_field_cannot_be_left_out(platform: Platform, field: str) -> None:
+    shop = await ramp_partner(platform)
+    answer = await open_session(platform, shop, SANDBOX, {field: None})
+    assert f"`{field}`" in told(answer, *BAD)
 
 
-def test_an_unknown_field_is_refused(run: Run, platform: Platform) -> None:
-    async def scene() -> None:
-        shop = await ramp_partner(platform)
-        answer = await open_session(platform, shop, SANDBOX, {"fix_amount": True})
-        assert "`fix_amount`" in told(answer, *BAD)
-
-    run(scene())
+async def test_an_unknown_field_is_refused(platform: Platform) -> None:
+    shop = await ramp_partner(platform)
+    answer = await open_session(platform, shop, SANDBOX, {"fix_amount": True})
+    assert "`fix_amount`" in told(answer, *BAD)
 
 
 DEEP = b'{"partner_user_id":' + b"[" * 30_000 + b"]" * 30_000 + b"}"
@@ -161,57 +152,48 @@ NO_JSON += [b"[]", b'"x"', b"1", b"null", b"true", b"[" * 60_000, b'{"a":' * 12_
 
 
 @pytest.mark.parametrize("raw", NO_JSON, ids=range(len(NO_JSON)))
-def test_what_is_no_object_is_a_decode_error(run: Run, platform: Platform, raw: bytes) -> None:
-    async def scene() -> None:
-        shop = await ramp_partner(platform)
-        answer = await posted(platform, shop, raw)
-        assert answer.status == 400
-        # What is wrong with an object's fields is found before what comes after it is looked at.
-        code = "validation_error" if raw.startswith((b'{"a":', b"{}{}")) else "decode_error"
-        assert (answer.json["error"], answer.json["code"]) == ("invalid_request", code)
-
-    run(scene())
+async def test_what_is_no_object_is_a_decode_error(platform: Platform, raw: bytes) -> None:
+    shop = await ramp_partner(platform)
+    answer = await posted(platform, shop, raw)
+    assert answer.status == 400
+    # What is wrong with an object's fields is found before what comes after it is looked at.
+    code = "validation_error" if raw.startswith((b'{"a":', b"{}{}")) else "decode_error"
+    assert (answer.json["error"], answer.json["code"]) == ("invalid_request", code)
 
 
-def test_deep_and_large_bodies_are_refused(run: Run, platform: Platform) -> None:
-    async def scene() -> None:
-        shop = await ramp_partner(platform)
-        assert "partner_user_id" in told(await posted(platform, shop, DEEP), *BAD)
-        large = json.dumps({**BODY, "amount": "1" * 65_536}).encode()
-        for options in ({}, {"chunks": [large[:40_000], large[40_000:]]}):
-            answer = await posted(platform, shop, large, **options)
-            told(answer, 413, "invalid_request", "body_too_large")
-            assert answer.headers["connection"] == "close"
-
-    run(scene())
+async def test_deep_and_large_bodies_are_refused(platform: Platform) -> None:
+    shop = await ramp_partner(platform)
+    assert "partner_user_id" in told(await posted(platform, shop, DEEP), *BAD)
+    large = json.dumps({**BODY, "amount": "1" * 65_536}).encode()
+    for options in ({}, {"chunks": [large[:40_000], large[40_000:]]}):
+        answer = await posted(platform, shop, large, **options)
+        told(answer, 413, "invalid_request", "body_too_large")
+        assert answer.headers["connection"] == "close"
 
 
-def test_what_the_operator_has_not_enabled(run: Run, platform: Platform) -> None:
-    async def scene() -> None:
-        shop = await ramp_partner(platform)
-        await ramp_partner(
-            platform,
-            currencies=("ETH",),
-            networks=("ETH",),
-            wallets=(Wallet("ETH", "ETH", "0x1B4239394926d24d9062c4648806F3807da9bFDf"),),
-        )
-        before = await stored(platform)
-        for changes, status, error, code in (
-            ({"currency": "ETH"}, 400, "invalid_request", "currency_not_allowed"),
-            ({"currency": "x" * 60_000}, 400, "invalid_request", "currency_not_allowed"),
-            ({"network": "ETH"}, 400, "invalid_request", "network_not_allowed"),
-            ({"network": "trc20"}, 400, "invalid_request", "network_not_allowed"),
-            ({"network": "BTC"}, 400, "wallet_not_supported", "WALLET_NOT_SUPPORTED"),
-            ({"network": "ERC20"}, 400, "wallet_not_supported", "WALLET_NOT_SUPPORTED"),
-            ({"type": "sell"}, 403, "forbidden", "offramp_disabled"),
-        ):
-            answer = await open_session(platform, shop, SANDBOX, changes)
-            said = told(answer, status, error, code)
-            assert said.startswith(next(iter(changes)) + ":")
-            assert len(said) < 300
-        assert await stored(platform) == before
-
-    run(scene())
+async def test_what_the_operator_has_not_enabled(platform: Platform) -> None:
+    shop = await ramp_partner(platform)
+    await ramp_partner(
+        platform,
+        currencies=("ETH",),
+        networks=("ETH",),
+        wallets=(Wallet("ETH", "ETH", "0x1B4239394926d24d9062c4648806F3807da9bFDf"),),
+    )
+    before = await stored(platform)
+    for changes, status, error, code in (
+        ({"currency": "ETH"}, 400, "invalid_request", "currency_not_allowed"),
+        ({"currency": "x" * 60_000}, 400, "invalid_request", "currency_not_allowed"),
+        ({"network": "ETH"}, 400, "invalid_request", "network_not_allowed"),
+        ({"network": "trc20"}, 400, "invalid_request", "network_not_allowed"),
+        ({"network": "BTC"}, 400, "wallet_not_supported", "WALLET_NOT_SUPPORTED"),
+        ({"network": "ERC20"}, 400, "wallet_not_supported", "WALLET_NOT_SUPPORTED"),
+        ({"type": "sell"}, 403, "forbidden", "offramp_disabled"),
+    ):
+        answer = await open_session(platform, shop, SANDBOX, changes)
+        said = told(answer, status, error, code)
+        assert said.startswith(next(iter(changes)) + ":")
+        assert len(said) < 300
+    assert await stored(platform) == before
 
 
 ETHEREUM = "0x742d35Cc6634C0532925a3b844Bc454e4438f44e"
@@ -233,42 +215,36 @@ BITCOIN = "1BvBMSEYstWetqTFn5Au4m4GFg7xJaNVN2"
         ("SHIB", "ERC20", ETHEREUM, None),
     ],
 )
-def test_an_own_address_is_of_a_pair_that_there_is(
-    run: Run, platform: Platform, currency: str, network: str, address: str, code: str | None
+async def test_an_own_address_is_of_a_pair_that_there_is(
+    platform: Platform, currency: str, network: str, address: str, code: str | None
 ) -> None:
-    async def scene() -> None:
-        shop = await ramp_partner(
-            platform, own_address=True, currencies=("USDT", "BTC", "SHIB"), wallets=()
-        )
-        changes = {"currency": currency, "network": network, "address": address, "amount": "2"}
-        answer = await open_session(platform, shop, SANDBOX, changes)
-        if code is None:
-            assert (answer.status, answer.json["address"]) == (200, address)
-            return
-        said = told(answer, 400, "invalid_request", code)
-        assert said.startswith(
-            "network: there is no " if code == "network_not_allowed" else "address: "
-        )
-
-    run(scene())
+    shop = await ramp_partner(
+        platform, own_address=True, currencies=("USDT", "BTC", "SHIB"), wallets=()
+    )
+    changes = {"currency": currency, "network": network, "address": address, "amount": "2"}
+    answer = await open_session(platform, shop, SANDBOX, changes)
+    if code is None:
+        assert (answer.status, answer.json["address"]) == (200, address)
+        return
+    said = told(answer, 400, "invalid_request", code)
+    assert said.startswith(
+        "network: there is no " if code == "network_not_allowed" else "address: "
+    )
 
 
-def test_a_wallet_of_a_pair_that_there_is_not_takes_no_coins(run: Run, platform: Platform) -> None:
+async def test_a_wallet_of_a_pair_that_there_is_not_takes_no_coins(platform: Platform) -> None:
     """A record may be older than the check of it."""
 
-    async def scene() -> None:
-        shop = await ramp_partner(platform)
-        await platform.fetch(
-            "INSERT INTO wallets (partner_environment_id, currency, network, address, active)"
-            " SELECT id, 'BTC', 'TRC20', $2, true FROM partner_environments WHERE widget_id = $1",
-            shop.widget_id(SANDBOX),
-            OWN,
-        )
-        await platform.poll()
-        answer = await open_session(platform, shop, SANDBOX, {"currency": "BTC"})
-        assert "it is on BTC" in told(answer, 400, "invalid_request", "network_not_allowed")
-
-    run(scene())
+    shop = await ramp_partner(platform)
+    await platform.fetch(
+        "INSERT INTO wallets (partner_environment_id, currency, network, address, active)"
+        " SELECT id, 'BTC', 'TRC20', $2, true FROM partner_environments WHERE widget_id = $1",
+        shop.widget_id(SANDBOX),
+        OWN,
+    )
+    await platform.poll()
+    answer = await open_session(platform, shop, SANDBOX, {"currency": "BTC"})
+    assert "it is on BTC" in told(answer, 400, "invalid_request", "network_not_allowed")
 
 
 RANGE = (AmountRange("USDT", "TRC20", "20", ""), AmountRange("USDT", "ERC20", "", "30.5"))
@@ -288,75 +264,60 @@ AMOUNT_CASES = [
 
 
 @pytest.mark.parametrize(("environment", "amounts", "amount", "bound"), AMOUNT_CASES)
-def test_an_amount_is_within_its_bounds(
-    run: Run,
+async def test_an_amount_is_within_its_bounds(
     platform: Platform,
     environment: Environment,
     amounts: tuple[AmountRange, ...],
     amount: str,
     bound: str | None,
 ) -> None:
-    async def scene() -> None:
-        shop = await ramp_partner(platform, amounts=amounts)
-        before = await stored(platform)
-        answer = await open_session(platform, shop, environment, {"amount": amount})
-        if bound is None:
-            assert answer.status == 200, answer
-            return
-        assert told(answer, *BAD) == f"amount: {bound}"
-        assert await stored(platform) == before
-
-    run(scene())
+    shop = await ramp_partner(platform, amounts=amounts)
+    before = await stored(platform)
+    answer = await open_session(platform, shop, environment, {"amount": amount})
+    if bound is None:
+        assert answer.status == 200, answer
+        return
+    assert told(answer, *BAD) == f"amount: {bound}"
+    assert await stored(platform) == before
 
 
-def test_bounds_are_the_pairs_own(run: Run, platform: Platform) -> None:
-    async def scene() -> None:
-        wallets = (Wallet("USDT", "BEP20", ETHEREUM), Wallet("USDT", "ERC20", ETHEREUM))
-        shop = await ramp_partner(
-            platform, networks=("ERC20", "BEP20"), wallets=wallets, amounts=RANGE
-        )
-        fine = {"network": "BEP20", "amount": "31.000000000000000001"}
-        assert (await open_session(platform, shop, SANDBOX, fine)).status == 200
-        over = await open_session(platform, shop, SANDBOX, {"network": "ERC20", "amount": "30.51"})
-        assert told(over, *BAD) == "amount: the maximum is 30.5 USDT on ERC20"
-
-    run(scene())
+async def test_bounds_are_the_pairs_own(platform: Platform) -> None:
+    wallets = (Wallet("USDT", "BEP20", ETHEREUM), Wallet("USDT", "ERC20", ETHEREUM))
+    shop = await ramp_partner(platform, networks=("ERC20", "BEP20"), wallets=wallets, amounts=RANGE)
+    fine = {"network": "BEP20", "amount": "31.000000000000000001"}
+    assert (await open_session(platform, shop, SANDBOX, fine)).status == 200
+    over = await open_session(platform, shop, SANDBOX, {"network": "ERC20", "amount": "30.51"})
+    assert told(over, *BAD) == "amount: the maximum is 30.5 USDT on ERC20"
 
 
-def test_an_amount_is_answered_in_its_one_form(run: Run, platform: Platform) -> None:
-    async def scene() -> None:
-        shop = await ramp_partner(platform)
-        opened = await open_session(platform, shop, SANDBOX, {"amount": "25.500"})
-        assert opened.json["amount"] == "25.5"
-        path = f"/widget/transactions/{opened.json['merchant_transaction_id']}"
-        found = await shop.call(platform, SANDBOX, "GET", path)
-        assert found.json["crypto_amount"] == "25.5"
-
-    run(scene())
+async def test_an_amount_is_answered_in_its_one_form(platform: Platform) -> None:
+    shop = await ramp_partner(platform)
+    opened = await open_session(platform, shop, SANDBOX, {"amount": "25.500"})
+    assert opened.json["amount"] == "25.5"
+    path = f"/widget/transactions/{opened.json['merchant_transaction_id']}"
+    found = await shop.call(platform, SANDBOX, "GET", path)
+    assert found.json["crypto_amount"] == "25.5"
 
 
-def test_production_without_a_provider_opens_no_session(run: Run, platform: Platform) -> None:
-    async def scene() -> None:
-        shop, production = await ramp_partner(platform, provider=False), Environment.PRODUCTION
-        before = await stored(platform)
-        answer = await open_session(platform, shop, production, key="k")
-        said = told(answer, 502, "upstream_error", "provider_error")
-        assert "proof provider add" in said
-        assert await stored(platform) == before
-        # What is wrong with the request is told first, and a sandbox has its simulator.
-        told(await open_session(platform, shop, production, {"amount": "0"}), *BAD)
-        assert (await open_session(platform, shop, SANDBOX)).status == 200
-        async with platform.database.transaction() as tx:
-            how = (shop.partner.partner_id, production, "mercuryo", MERCURYO, Actor("operator"))
-            await add_account(tx, platform.vault, *how)
-        opened = await open_session(platform, shop, production, key="k")
-        assert opened.status == 200
-        async with platform.database.transaction() as tx:
-            await remove_account(tx, shop.partner.partner_id, production, Actor("operator"))
-        again = await open_session(platform, shop, production, key="k")
-        assert (again.status, again.json) == (200, opened.json)
-
-    run(scene())
+async def test_production_without_a_provider_opens_no_session(platform: Platform) -> None:
+    shop, production = await ramp_partner(platform, provider=False), Environment.PRODUCTION
+    before = await stored(platform)
+    answer = await open_session(platform, shop, production, key="k")
+    said = told(answer, 502, "upstream_error", "provider_error")
+    assert "proof provider add" in said
+    assert await stored(platform) == before
+    # What is wrong with the request is told first, and a sandbox has its simulator.
+    told(await open_session(platform, shop, production, {"amount": "0"}), *BAD)
+    assert (await open_session(platform, shop, SANDBOX)).status == 200
+    async with platform.database.transaction() as tx:
+        how = (shop.partner.partner_id, production, "mercuryo", MERCURYO, Actor("operator"))
+        await add_account(tx, platform.vault, *how)
+    opened = await open_session(platform, shop, production, key="k")
+    assert opened.status == 200
+    async with platform.database.transaction() as tx:
+        await remove_account(tx, shop.partner.partner_id, production, Actor("operator"))
+    again = await open_session(platform, shop, production, key="k")
+    assert (again.status, again.json) == (200, opened.json)
 
 
 @pytest.mark.parametrize(
@@ -370,86 +331,71 @@ def test_production_without_a_provider_opens_no_session(run: Run, platform: Plat
         ("a\x00", False),
     ],
 )
-def test_a_reference_is_told_back_as_it_was_sent(
-    run: Run, platform: Platform, reference: str, good: bool
+async def test_a_reference_is_told_back_as_it_was_sent(
+    platform: Platform, reference: str, good: bool
 ) -> None:
-    async def scene() -> None:
-        shop = await ramp_partner(platform)
-        opened = await open_session(platform, shop, SANDBOX, {"partner_reference": reference})
-        if not good:
-            assert told(opened, *BAD).startswith("partner_reference:")
-            return
-        path = f"/widget/transactions/{opened.json['merchant_transaction_id']}"
-        found = await shop.call(platform, SANDBOX, "GET", path)
-        assert found.json["partner_reference"] == reference
-
-    run(scene())
+    shop = await ramp_partner(platform)
+    opened = await open_session(platform, shop, SANDBOX, {"partner_reference": reference})
+    if not good:
+        assert told(opened, *BAD).startswith("partner_reference:")
+        return
+    path = f"/widget/transactions/{opened.json['merchant_transaction_id']}"
+    found = await shop.call(platform, SANDBOX, "GET", path)
+    assert found.json["partner_reference"] == reference
 
 
-def test_a_sell_once_the_operator_enables_it(run: Run, platform: Platform) -> None:
-    async def scene() -> None:
-        shop = await ramp_partner(platform, off_ramp=True, own_address=True)
-        answer = await open_session(platform, shop, SANDBOX, {"type": "sell", "address": OWN})
-        assert (answer.status, answer.json["type"]) == (200, "sell")
-        # What it gives back goes to the partner's wallet.
-        assert answer.json["address"] != OWN
-
-    run(scene())
+async def test_a_sell_once_the_operator_enables_it(platform: Platform) -> None:
+    shop = await ramp_partner(platform, off_ramp=True, own_address=True)
+    answer = await open_session(platform, shop, SANDBOX, {"type": "sell", "address": OWN})
+    assert (answer.status, answer.json["type"]) == (200, "sell")
+    # What it gives back goes to the partner's wallet.
+    assert answer.json["address"] != OWN
 
 
-def test_an_address_of_the_users_only_where_the_operator_allows_it(
-    run: Run, platform: Platform
+async def test_an_address_of_the_users_only_where_the_operator_allows_it(
+    platform: Platform,
 ) -> None:
-    async def scene() -> None:
-        strict, lax = await ramp_partner(platform), await ramp_partner(platform, own_address=True)
-        for address in (OWN, WALLET_TYPO):
-            ignored = await open_session(platform, strict, SANDBOX, {"address": address})
-            assert ignored.status == 200
-            assert ignored.json["address"] not in {OWN, WALLET_TYPO}
-        taken = await open_session(platform, lax, SANDBOX, {"address": OWN})
-        assert taken.json["address"] == OWN
-        ethereum = "0x742d35Cc6634C0532925a3b844Bc454e4438f44e"
-        changes = {"address": ethereum.lower(), "network": "ERC20"}
-        elsewhere = await open_session(platform, lax, SANDBOX, changes)
-        assert elsewhere.json["address"] == ethereum
-        mistyped = await open_session(
-            platform, lax, SANDBOX, {**changes, "address": ethereum[:-1] + "E"}
-        )
-        assert "checksum" in told(mistyped, *BAD)
-
-    run(scene())
+    strict, lax = await ramp_partner(platform), await ramp_partner(platform, own_address=True)
+    for address in (OWN, WALLET_TYPO):
+        ignored = await open_session(platform, strict, SANDBOX, {"address": address})
+        assert ignored.status == 200
+        assert ignored.json["address"] not in {OWN, WALLET_TYPO}
+    taken = await open_session(platform, lax, SANDBOX, {"address": OWN})
+    assert taken.json["address"] == OWN
+    ethereum = "0x742d35Cc6634C0532925a3b844Bc454e4438f44e"
+    changes = {"address": ethereum.lower(), "network": "ERC20"}
+    elsewhere = await open_session(platform, lax, SANDBOX, changes)
+    assert elsewhere.json["address"] == ethereum
+    mistyped = await open_session(
+        platform, lax, SANDBOX, {**changes, "address": ethereum[:-1] + "E"}
+    )
+    assert "checksum" in told(mistyped, *BAD)
 
 
-def test_defaults_come_where_the_operator_set_nothing(run: Run, platform: Platform) -> None:
-    async def scene() -> None:
-        shop = await ramp_partner(platform, widget_config=WidgetConfig(networks=("ERC20",)))
-        body = (await open_session(platform, shop, SANDBOX)).json
-        assert (body["fiat_currency"], body["fiat_currencies"]) == ("EUR", ["EUR", "USD", "GBP"])
-        assert (body["networks"], body["lang"], body["redirect_url"]) == (
-            ["ERC20", "TRC20"],
-            "",
-            "",
-        )
-        changes = {"redirect_url": "https://other.example/?a=b#c"}
-        body = (await open_session(platform, shop, SANDBOX, changes)).json
-        assert body["redirect_url"] == changes["redirect_url"]
-
-    run(scene())
+async def test_defaults_come_where_the_operator_set_nothing(platform: Platform) -> None:
+    shop = await ramp_partner(platform, widget_config=WidgetConfig(networks=("ERC20",)))
+    body = (await open_session(platform, shop, SANDBOX)).json
+    assert (body["fiat_currency"], body["fiat_currencies"]) == ("EUR", ["EUR", "USD", "GBP"])
+    assert (body["networks"], body["lang"], body["redirect_url"]) == (
+        ["ERC20", "TRC20"],
+        "",
+        "",
+    )
+    changes = {"redirect_url": "https://other.example/?a=b#c"}
+    body = (await open_session(platform, shop, SANDBOX, changes)).json
+    assert body["redirect_url"] == changes["redirect_url"]
 
 
-def test_malformed_path_parameters(run: Run, platform: Platform) -> None:
-    async def scene() -> None:
-        shop = await ramp_partner(platform)
-        for path in ("/widget/transactions/x", "/widget/transactions/%00"):
-            answer = await shop.call(platform, SANDBOX, "GET", path)
-            said = told(answer, 400, "invalid_request", "missing_param")
-            assert said.startswith("merchant_transaction_id:")
-        for user in ("%00", "x" * 256, "%0d%0a", "%20"):
-            answer = await shop.call(platform, SANDBOX, "GET", f"/widget/users/{user}/kyc-status")
-            said = told(answer, 400, "invalid_request", "missing_param")
-            assert said.startswith("partner_user_id:")
-
-    run(scene())
+async def test_malformed_path_parameters(platform: Platform) -> None:
+    shop = await ramp_partner(platform)
+    for path in ("/widget/transactions/x", "/widget/transactions/%00"):
+        answer = await shop.call(platform, SANDBOX, "GET", path)
+        said = told(answer, 400, "invalid_request", "missing_param")
+        assert said.startswith("merchant_transaction_id:")
+    for user in ("%00", "x" * 256, "%0d%0a", "%20"):
+        answer = await shop.call(platform, SANDBOX, "GET", f"/widget/users/{user}/kyc-status")
+        said = told(answer, 400, "invalid_request", "missing_param")
+        assert said.startswith("partner_user_id:")
 
 
 TEXT = st.text(max_size=40)

@@ -73,8 +73,8 @@ def test_a_full_disk_is_told_where_the_database_is_ours(
     assert asked == [tmp_path]
 
 
-def test_keys_that_are_missing_or_do_not_open_are_told(
-    run: Run[Any], database: Database, database_arguments: dict[str, Any], tmp_path: Path
+async def test_keys_that_are_missing_or_do_not_open_are_told(
+    database: Database, database_arguments: dict[str, Any], tmp_path: Path
 ) -> None:
     settings = load_settings(
         {
@@ -90,26 +90,23 @@ def test_keys_that_are_missing_or_do_not_open_are_told(
             vault = Vault([bytes.fromhex(sealed_under)])
             await ensure_key(tx, vault, environment, Actor("test"), SystemClock().now())
 
-    async def scene() -> None:
-        async with _served(settings) as client:
-            missing = "there is no session signing key of {}"
-            status, reason = await told(client)
-            assert (status, reason.split("; ")) == (
-                503,
-                [missing.format(PRODUCTION), missing.format(SANDBOX)],
-            )
-            await key(PRODUCTION, KEY)
-            assert await told(client) == (503, missing.format(SANDBOX))
-            await key(SANDBOX, ANOTHER)
-            status, reason = await told(client)
-            assert status == 503
-            assert re.fullmatch(
-                r"no key-encryption key at hand opens session signing key \S+ of sandbox", reason
-            )
-            await key(SANDBOX, KEY)
-            assert await told(client) == (200, "ready")
-
-    run(scene())
+    async with _served(settings) as client:
+        missing = "there is no session signing key of {}"
+        status, reason = await told(client)
+        assert (status, reason.split("; ")) == (
+            503,
+            [missing.format(PRODUCTION), missing.format(SANDBOX)],
+        )
+        await key(PRODUCTION, KEY)
+        assert await told(client) == (503, missing.format(SANDBOX))
+        await key(SANDBOX, ANOTHER)
+        status, reason = await told(client)
+        assert status == 503
+        assert re.fullmatch(
+            r"no key-encryption key at hand opens session signing key \S+ of sandbox", reason
+        )
+        await key(SANDBOX, KEY)
+        assert await told(client) == (200, "ready")
 
 
 def test_a_database_that_acknowledges_too_early_is_told(

@@ -26,34 +26,31 @@ WHERE datname = current_database() AND wait_event_type = 'Lock'
 """
 
 
-def test_changes_of_one_partner_wait_for_each_other_in_the_process(
-    run: Any, platform: Platform
+async def test_changes_of_one_partner_wait_for_each_other_in_the_process(
+    platform: Platform,
 ) -> None:
-    async def scene() -> None:
-        partner = await platform.onboard()
-        async with platform.database.transaction() as tx:
-            await set_rate(
-                tx,
-                partner.partner_id,
-                Environment.PRODUCTION,
-                CallClass.SETTINGS,
-                Rate(100_000, 1, 100_000),
-                Actor("test"),
-            )
-        await platform.poll()
-        token = issued(partner).api_key
+    partner = await platform.onboard()
+    async with platform.database.transaction() as tx:
+        await set_rate(
+            tx,
+            partner.partner_id,
+            Environment.PRODUCTION,
+            CallClass.SETTINGS,
+            Rate(100_000, 1, 100_000),
+            Actor("test"),
+        )
+    await platform.poll()
+    token = issued(partner).api_key
 
-        async def change(number: int) -> Answer:
-            target = f"https://acme.example/{number}"
-            body = {"notification": {"proof": {"target": target}}}
-            return await platform.call("PATCH", "/v1/api-key/setting", body, token=token)
+    async def change(number: int) -> Answer:
+        target = f"https://acme.example/{number}"
+        body = {"notification": {"proof": {"target": target}}}
+        return await platform.call("PATCH", "/v1/api-key/setting", body, token=token)
 
-        answers, most = await watched(platform, [partial(change, n) for n in range(100)])
-        assert most == 0, "they wait for a lock with a connection in the hand"
-        assert set(Counter(answer.status for answer in answers)) <= {200, 503}
-        assert all(answer.headers["retry-after"] for answer in answers if answer.status == 503)
-
-    run(scene())
+    answers, most = await watched(platform, [partial(change, n) for n in range(100)])
+    assert most == 0, "they wait for a lock with a connection in the hand"
+    assert set(Counter(answer.status for answer in answers)) <= {200, 503}
+    assert all(answer.headers["retry-after"] for answer in answers if answer.status == 503)
 
 
 async def watched(
@@ -77,66 +74,60 @@ async def watched(
     return answers, most
 
 
-def test_the_pool_is_shared_out(run: Any, database_arguments: dict[str, Any]) -> None:
-    async def scene() -> None:
-        bounds = Bounds(places=4, each=2, wait_s=0.05)
-        database = await Database.open(database_arguments, max_connections=5, shares=bounds)
-        over = asyncio.Event()
+async def test_the_pool_is_shared_out(database_arguments: dict[str, Any]) -> None:
+    bounds = Bounds(places=4, each=2, wait_s=0.05)
+    database = await Database.open(database_arguments, max_connections=5, shares=bounds)
+    over = asyncio.Event()
 
-        async def hold(holder: int, held: asyncio.Event) -> None:
-            with working_for((Work.PARTNER, holder)):
-                async with database.connection():
-                    held.set()
-                    await over.wait()
+    async def hold(holder: int, held: asyncio.Event) -> None:
+        with working_for((Work.PARTNER, holder)):
+            async with database.connection():
+                held.set()
+                await over.wait()
 
-        async def query(holder: int | None) -> int:
-            with working_for(None if holder is None else (Work.PARTNER, holder)):
-                async with database.connection() as connection:
-                    value: int = await connection.fetchval("SELECT 1")
-                    return value
+    async def query(holder: int | None) -> int:
+        with working_for(None if holder is None else (Work.PARTNER, holder)):
+            async with database.connection() as connection:
+                value: int = await connection.fetchval("SELECT 1")
+                return value
 
-        holding = []
-        for _ in range(2):
-            held = asyncio.Event()
-            holding.append(asyncio.create_task(hold(1, held)))
-            await held.wait()
-        with pytest.raises(BusyError):
-            await query(1)
-        assert [*await asyncio.gather(query(2), query(3), query(None))] == [1, 1, 1]
-        over.set()
-        await asyncio.gather(*holding)
-        assert await query(1) == 1
-        await database.close()
-
-    run(scene())
+    holding = []
+    for _ in range(2):
+        held = asyncio.Event()
+        holding.append(asyncio.create_task(hold(1, held)))
+        await held.wait()
+    with pytest.raises(BusyError):
+        await query(1)
+    assert [*await asyncio.gather(query(2), query(3), query(None))] == [1, 1, 1]
+    over.set()
+    await asyncio.gather(*holding)
+    assert await query(1) == 1
+    await database.close()
 
 
-def test_settings_that_alternate_do_not_grow_the_audit_log(
-    run: Any, platform: Platform, monkeypatch: pytest.MonkeyPatch
+async def test_settings_that_alternate_do_not_grow_the_audit_log(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rates, "CHANGES_RATE", Rate(1, 86_400, 3))
 
-    async def scene() -> None:
-        partner = await platform.onboard()
-        token = issued(partner).api_key
+    partner = await platform.onboard()
+    token = issued(partner).api_key
 
-        async def change(target: str) -> Answer:
-            body = {"notification": {"proof": {"target": f"https://{target}.example/"}}}
-            return await platform.call("PATCH", "/v1/api-key/setting", body, token=token)
+    async def change(target: str) -> Answer:
+        body = {"notification": {"proof": {"target": f"https://{target}.example/"}}}
+        return await platform.call("PATCH", "/v1/api-key/setting", body, token=token)
 
-        answers = [await change(target) for target in ("a", "b", "a", "a", "b", "a")]
-        assert [answer.status for answer in answers] == [200, 200, 200, 200, 429, 200]
-        assert int(answers[4].headers["retry-after"]) > 80_000
-        kept = await platform.call("GET", "/v1/api-key/setting", token=token)
-        assert kept.json["notification"]["proof"]["target"] == "https://a.example/"
-        async with platform.database.connection() as connection:
-            entries = await connection.fetchval(
-                "SELECT count(*) FROM audit_log WHERE partner_id = $1 AND action = 'setting.change'",
-                partner.partner_id,
-            )
-        assert entries == 3
-
-    run(scene())
+    answers = [await change(target) for target in ("a", "b", "a", "a", "b", "a")]
+    assert [answer.status for answer in answers] == [200, 200, 200, 200, 429, 200]
+    assert int(answers[4].headers["retry-after"]) > 80_000
+    kept = await platform.call("GET", "/v1/api-key/setting", token=token)
+    assert kept.json["notification"]["proof"]["target"] == "https://a.example/"
+    async with platform.database.connection() as connection:
+        entries = await connection.fetchval(
+            "SELECT count(*) FROM audit_log WHERE partner_id = $1 AND action = 'setting.change'",
+            partner.partner_id,
+        )
+    assert entries == 3
 
 
 @pytest.mark.parametrize(
@@ -148,23 +139,18 @@ def test_settings_that_alternate_do_not_grow_the_audit_log(
         (CallClass.SETTINGS, ("POST", "/v1/api-key/usage")),
     ],
 )
-def test_every_class_has_a_rate_where_none_is_set(
-    run: Any,
+async def test_every_class_has_a_rate_where_none_is_set(
     platform: Platform,
     monkeypatch: pytest.MonkeyPatch,
     call_class: CallClass,
     call: tuple[str, str],
 ) -> None:
-
     few = Rate(1, 3600, 2)
     for defaults in (rates.PROCESS_RATES, rates.LEASED_RATES):
         if call_class in defaults:
             monkeypatch.setitem(defaults, call_class, few)
 
-    async def scene() -> list[int]:
-        token = issued(await platform.onboard()).api_key
-        return [(await platform.call(*call, {}, token=token)).status for _ in range(4)]
-
-    statuses = run(scene())
+    token = issued(await platform.onboard()).api_key
+    statuses = [(await platform.call(*call, {}, token=token)).status for _ in range(4)]
     assert 429 not in statuses[:2]
     assert statuses[2:] == [429, 429]

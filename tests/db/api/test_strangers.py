@@ -139,20 +139,17 @@ def test_callbacks_of_unknown_accounts_are_counted(
         (f"/v1/timestamp/{'ab' * 32}", 401),
     ],
 )
-def test_a_crowd_has_a_part_of_each_turn_of_the_event_loop(
-    run: Any, platform: Any, monkeypatch: pytest.MonkeyPatch, target: str, status: int
+async def test_a_crowd_has_a_part_of_each_turn_of_the_event_loop(
+    platform: Any, monkeypatch: pytest.MonkeyPatch, target: str, status: int
 ) -> None:
     """Whatever it asks, and whether or not it is refused; so others' calls need not wait for all of it."""
     monkeypatch.setattr(refusals, "_pace", Pace(1e9, 1e9, 1.0))
 
-    async def scene() -> int:
-        crowd = [asyncio.create_task(platform.call("GET", target)) for _ in range(50)]
-        most, done = 0, 0
-        while done < len(crowd):
-            await asyncio.sleep(0)
-            now = sum(task.done() for task in crowd)
-            most, done = max(most, now - done), now
-        assert {task.result().status for task in crowd} == {status}
-        return most
-
-    assert run(scene()) <= 2
+    crowd = [asyncio.create_task(platform.call("GET", target)) for _ in range(50)]
+    most, done = 0, 0
+    while done < len(crowd):
+        await asyncio.sleep(0)
+        now = sum(task.done() for task in crowd)
+        most, done = max(most, now - done), now
+    assert {task.result().status for task in crowd} == {status}
+    assert most <= 2

@@ -69,55 +69,43 @@ async def _silent(port: int, transaction: UUID, party: Party) -> socket.socket:
     return raw
 
 
-def test_who_does_not_read_is_dropped_and_delays_nobody(
-    run: Run, platform: Platform, monkeypatch: pytest.MonkeyPatch
+async def test_who_does_not_read_is_dropped_and_delays_nobody(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(websocket, "STALLED_S", 0.5)
 
-    async def scene() -> None:
-        async with Scene(platform) as served:
-            party = await served.partner()
-            flooded, other = await party.transaction(), await party.transaction()
-            with await _silent(served.port, flooded, party):
-                async with watching(served.port, other, party.token) as watcher:
-                    await watcher.next()
-                    await until(lambda: platform.watches.open_now == 2)
-                    await _flood(platform.database, flooded, updates.WAITING_AT_MOST)
-                    await party.hear(other, ProviderStatus.PROCESSING)
-                    assert (await watcher.next())["status"] == "processing"
-                    await until(lambda: platform.watches.open_now == 1)
-
-    run(scene())
-
-
-def test_who_is_too_slow_is_told_to_connect_again(run: Run, platform: Platform) -> None:
-    async def scene() -> None:
-        async with Scene(platform) as served:
-            async with served.watched() as (party, transaction, watcher):
+    async with Scene(platform) as served:
+        party = await served.partner()
+        flooded, other = await party.transaction(), await party.transaction()
+        with await _silent(served.port, flooded, party):
+            async with watching(served.port, other, party.token) as watcher:
                 await watcher.next()
-                count = updates.WAITING_AT_MOST + 1
-                await _flood(platform.database, transaction, count)
-                assert await watcher.closed() == 1013
-            async with watching(served.port, transaction, party.token) as watcher:
+                await until(lambda: platform.watches.open_now == 2)
+                await _flood(platform.database, flooded, updates.WAITING_AT_MOST)
+                await party.hear(other, ProviderStatus.PROCESSING)
                 assert (await watcher.next())["status"] == "processing"
+                await until(lambda: platform.watches.open_now == 1)
 
-    run(scene())
+
+async def test_who_is_too_slow_is_told_to_connect_again(platform: Platform) -> None:
+    async with Scene(platform) as served:
+        async with served.watched() as (party, transaction, watcher):
+            await watcher.next()
+            count = updates.WAITING_AT_MOST + 1
+            await _flood(platform.database, transaction, count)
+            assert await watcher.closed() == 1013
+        async with watching(served.port, transaction, party.token) as watcher:
+            assert (await watcher.next())["status"] == "processing"
 
 
-def test_a_refused_websocket_is_no_line_in_the_log(
-    run: Run,
-    platform: Platform,
-    caplog: pytest.LogCaptureFixture,
-    capfd: pytest.CaptureFixture[str],
+async def test_a_refused_websocket_is_no_line_in_the_log(
+    platform: Platform, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """Anybody can be refused, as often as they like."""
 
-    async def scene() -> None:
-        async with Scene(platform) as served:
-            assert (await refusal(served.port, "/ws"))[0] == 401
-            assert (await refusal(served.port, "/else/ws"))[0] == 404
-
-    run(scene())
+    async with Scene(platform) as served:
+        assert (await refusal(served.port, "/ws"))[0] == 401
+        assert (await refusal(served.port, "/else/ws"))[0] == 404
     assert not caplog.records
     assert capfd.readouterr().err == ""
 
@@ -149,89 +137,81 @@ def test_who_answers_no_ping_is_dropped(run: Run, platform: Platform) -> None:
     run(scene())
 
 
-def test_two_api_processes_on_one_database(run: Run, platform: Platform) -> None:
-    async def scene() -> None:
-        second = Platform(platform.database, platform.vault, platform.folder)
-        await second.start()
-        try:
+async def test_two_api_processes_on_one_database(platform: Platform) -> None:
+    second = Platform(platform.database, platform.vault, platform.folder)
+    await second.start()
+    try:
+        async with (
+            relaying(platform.database),
+            serving(platform.client.app) as item,
+            serving(second.client.app) as two,
+        ):
+            party = await Scene(platform).partner()
+            await second.poll()
+            transaction = await party.transaction()
             async with (
-                relaying(platform.database),
-                serving(platform.client.app) as item,
-                serving(second.client.app) as two,
+                watching(item, transaction, party.token) as here,
+                watching(two, transaction, party.token) as there,
             ):
-                party = await Scene(platform).partner()
-                await second.poll()
-                transaction = await party.transaction()
-                async with (
-                    watching(item, transaction, party.token) as here,
-                    watching(two, transaction, party.token) as there,
-                ):
-                    await here.next()
-                    await there.next()
-                    await party.hear(transaction, ProviderStatus.COMPLETED)
-                    told = [await item.statuses() for item in (here, there)]
-                    assert told == [["processing", "completed"]] * 2
-        finally:
-            await second.stop()
-
-    run(scene())
-
-
-def test_many_connections_share_one_that_listens(run: Run, platform: Platform) -> None:
-    async def scene() -> None:
-        async with Scene(platform) as served, AsyncExitStack() as stack:
-            party = await served.partner()
-            transactions = [await party.transaction() for _ in range(60)]
-            watchers = [
-                await stack.enter_async_context(watching(served.port, transaction, party.token))
-                for transaction in transactions
-            ]
-            for watcher in watchers:
-                await watcher.next()
-            # That one, and the relay's.
-            assert await listeners(platform.database) == 2
-            for transaction in transactions:
-                await party.hear(transaction, ProviderStatus.PROCESSING)
+                await here.next()
+                await there.next()
                 await party.hear(transaction, ProviderStatus.COMPLETED)
-            for watcher in watchers:
-                assert await watcher.statuses() == ["processing", "completed"]
+                told = [await item.statuses() for item in (here, there)]
+                assert told == [["processing", "completed"]] * 2
+    finally:
+        await second.stop()
 
-    run(scene())
+
+async def test_many_connections_share_one_that_listens(platform: Platform) -> None:
+    async with Scene(platform) as served, AsyncExitStack() as stack:
+        party = await served.partner()
+        transactions = [await party.transaction() for _ in range(60)]
+        watchers = [
+            await stack.enter_async_context(watching(served.port, transaction, party.token))
+            for transaction in transactions
+        ]
+        for watcher in watchers:
+            await watcher.next()
+        # That one, and the relay's.
+        assert await listeners(platform.database) == 2
+        for transaction in transactions:
+            await party.hear(transaction, ProviderStatus.PROCESSING)
+            await party.hear(transaction, ProviderStatus.COMPLETED)
+        for watcher in watchers:
+            assert await watcher.statuses() == ["processing", "completed"]
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_whoever_connects_while_it_changes_misses_nothing(
-    run: Run, platform: Platform, seed: int
+async def test_whoever_connects_while_it_changes_misses_nothing(
+    platform: Platform, seed: int
 ) -> None:
     """Connecting at any moment of a transaction's life: the states told are the rest of its path."""
 
-    async def scene() -> None:
-        async with Scene(platform) as served:
-            party = await served.partner()
-            transactions = [await party.transaction() for _ in range(12)]
-            path = ["pending", "processing", "completed"]
+    async with Scene(platform) as served:
+        party = await served.partner()
+        transactions = [await party.transaction() for _ in range(12)]
+        path = ["pending", "processing", "completed"]
 
-            async def live(item: UUID, number: int) -> None:
-                await asyncio.sleep(0.002 * ((number * 7 + seed) % 12))
-                await party.hear(item, ProviderStatus.PROCESSING)
-                await party.hear(item, ProviderStatus.COMPLETED)
+        async def live(item: UUID, number: int) -> None:
+            await asyncio.sleep(0.002 * ((number * 7 + seed) % 12))
+            await party.hear(item, ProviderStatus.PROCESSING)
+            await party.hear(item, ProviderStatus.COMPLETED)
 
-            async def watch(item: UUID) -> None:
-                async with watching(served.port, item, party.token) as watcher:
-                    found = await watcher.statuses()
-                    assert found
-                    assert found == path[-len(found) :]
+        async def watch(item: UUID) -> None:
+            async with watching(served.port, item, party.token) as watcher:
+                found = await watcher.statuses()
+                assert found
+                assert found == path[-len(found) :]
 
-            async with asyncio.TaskGroup() as group:
-                for number, transaction in enumerate(transactions):
-                    group.create_task(live(transaction, number))
-                    group.create_task(watch(transaction))
-
-    run(scene())
+        async with asyncio.TaskGroup() as group:
+            for number, transaction in enumerate(transactions):
+                group.create_task(live(transaction, number))
+                group.create_task(watch(transaction))
 
 
-def test_no_partner_takes_all_the_sockets(run: Run, platform: Platform) -> None:
-    async def scene() -> None:
+async def test_no_partner_takes_all_the_sockets(platform: Platform) -> None:
+    share = platform.watches._share
+    try:
         async with Scene(platform) as served, AsyncExitStack() as stack:
             party, other = await served.partner(), await served.partner()
             transaction = await party.transaction()
@@ -253,18 +233,15 @@ def test_no_partner_takes_all_the_sockets(run: Run, platform: Platform) -> None:
                 assert (await refusal(served.port, nothing, bearer))[0] == 404
             async with watching(served.port, transaction, party.token) as watcher:
                 assert (await watcher.next())["status"] == "pending"
-
-    share = platform.watches._share
-    try:
-        run(scene())
     finally:
         platform.watches._share = share
 
 
-def test_a_full_process_tells_the_next_to_come_again(run: Run, platform: Platform) -> None:
+async def test_a_full_process_tells_the_next_to_come_again(platform: Platform) -> None:
     """Its files are for requests and the database as well."""
 
-    async def scene() -> None:
+    places = platform.watches._places
+    try:
         async with Scene(platform) as served:
             party, other = await served.partner(), await served.partner()
             platform.watches._places = 1
@@ -275,10 +252,6 @@ def test_a_full_process_tells_the_next_to_come_again(run: Run, platform: Platfor
                 status, headers, body = await refusal(served.port, path, bearer)
                 assert (status, body["code"]) == (503, "busy")
                 assert "retry-after" in headers
-
-    places = platform.watches._places
-    try:
-        run(scene())
     finally:
         platform.watches._places = places
 
@@ -289,37 +262,31 @@ def test_a_partner_has_half_of_the_places_of_a_process() -> None:
         assert Watches(nothing, nothing, places)._share == share
 
 
-def test_who_says_endless_pieces_of_nothing_is_dropped(run: Run, platform: Platform) -> None:
+async def test_who_says_endless_pieces_of_nothing_is_dropped(platform: Platform) -> None:
     """Frames without payload count against no limit of a message's size."""
 
-    async def scene() -> None:
-        async with Scene(platform) as served:
-            party = await served.partner()
-            with await _silent(served.port, await party.transaction(), party) as raw:
-                await until(lambda: platform.watches.open_now == 1)
-                begun, continued = b"\x01\x80" + bytes(4), b"\x00\x80" + bytes(4)
-                loop = asyncio.get_running_loop()
-                await loop.sock_sendall(raw, begun + continued * 2 * websocket.MAX_FRAMES)
-                await until(lambda: platform.watches.open_now == 0)
-
-    run(scene())
+    async with Scene(platform) as served:
+        party = await served.partner()
+        with await _silent(served.port, await party.transaction(), party) as raw:
+            await until(lambda: platform.watches.open_now == 1)
+            begun, continued = b"\x01\x80" + bytes(4), b"\x00\x80" + bytes(4)
+            loop = asyncio.get_running_loop()
+            await loop.sock_sendall(raw, begun + continued * 2 * websocket.MAX_FRAMES)
+            await until(lambda: platform.watches.open_now == 0)
 
 
-def test_what_a_client_says_is_no_line_in_the_log(
-    run: Run, platform: Platform, caplog: pytest.LogCaptureFixture
+async def test_what_a_client_says_is_no_line_in_the_log(
+    platform: Platform, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def scene() -> None:
-        async with Scene(platform) as served:
-            party = await served.partner()
-            transaction = await party.transaction()
-            with await _silent(served.port, transaction, party) as raw:
-                no_utf8, ping = b"\x81\x81" + bytes(4) + b"\xff", b"\x89\x80" + bytes(4)
-                await asyncio.get_running_loop().sock_sendall(raw, no_utf8 + ping)
-                heard = b""
-                while not heard.endswith(b"\x8a\x00"):
-                    some = await asyncio.get_running_loop().sock_recv(raw, 1_000)
-                    assert some, "the server closed the connection"
-                    heard += some
-
-    run(scene())
+    async with Scene(platform) as served:
+        party = await served.partner()
+        transaction = await party.transaction()
+        with await _silent(served.port, transaction, party) as raw:
+            no_utf8, ping = b"\x81\x81" + bytes(4) + b"\xff", b"\x89\x80" + bytes(4)
+            await asyncio.get_running_loop().sock_sendall(raw, no_utf8 + ping)
+            heard = b""
+            while not heard.endswith(b"\x8a\x00"):
+                some = await asyncio.get_running_loop().sock_recv(raw, 1_000)
+                assert some, "the server closed the connection"
+                heard += some
     assert not [record for record in caplog.records if record.levelname == "ERROR"]

@@ -74,109 +74,92 @@ async def rechain(database: Database, owner: Any) -> None:
         )
 
 
-def test_a_head_is_proved_and_any_verifier_reads_it(
-    run: Any, log: None, database: Database, tmp_path: Path
+async def test_a_head_is_proved_and_any_verifier_reads_it(
+    log: None, database: Database, tmp_path: Path
 ) -> None:
-    async def scene() -> None:
-        body = await proved(database, tmp_path, "a", "b")
-        async with database.connection() as connection:
-            head = await audit_chain.newest_head(connection)
-            keys = [parse_verifier_key(t) for t in await verifier_keys(connection, "production")]
-        assert head is not None
-        established = verify_payload(body, log_keys=keys)
-        assert established.tied
-        assert established.leaf == head.hash
-        assert json.loads(body)["auditHead"] == {"position": 2, "entryId": 2}
-        found = await verdict(database, body, keys=tuple(keys))
-        assert found.findings == ()
-        assert (found.heads, found.chain.checked) == (1, 2)
-        assert found.saved[0].timestamp_ms == established.timestamp_ms
-        assert (await fsck(database, lambda *_: None)).findings == ()
-
-    run(scene())
+    body = await proved(database, tmp_path, "a", "b")
+    async with database.connection() as connection:
+        head = await audit_chain.newest_head(connection)
+        keys = [parse_verifier_key(t) for t in await verifier_keys(connection, "production")]
+    assert head is not None
+    established = verify_payload(body, log_keys=keys)
+    assert established.tied
+    assert established.leaf == head.hash
+    assert json.loads(body)["auditHead"] == {"position": 2, "entryId": 2}
+    found = await verdict(database, body, keys=tuple(keys))
+    assert found.findings == ()
+    assert (found.heads, found.chain.checked) == (1, 2)
+    assert found.saved[0].timestamp_ms == established.timestamp_ms
+    assert (await fsck(database, lambda *_: None)).findings == ()
 
 
-def test_a_saved_head_holds_while_the_log_grows(
-    run: Any, log: None, database: Database, tmp_path: Path
+async def test_a_saved_head_holds_while_the_log_grows(
+    log: None, database: Database, tmp_path: Path
 ) -> None:
-    async def scene() -> None:
-        async with database.transaction() as tx:
-            # Numbers are given out and not used where a transaction was rolled back.
-            await tx.execute("SELECT nextval(pg_get_serial_sequence('audit_log', 'id'))")
-        first = await proved(database, tmp_path, "a")
-        second = await proved(database, tmp_path, "b", "c")
-        found = await verdict(database, first, second)
-        assert found.findings == ()
-        assert [(head.position, head.entry_id) for head in found.saved] == [(1, 2), (3, 4)]
-
-    run(scene())
+    async with database.transaction() as tx:
+        # Numbers are given out and not used where a transaction was rolled back.
+        await tx.execute("SELECT nextval(pg_get_serial_sequence('audit_log', 'id'))")
+    first = await proved(database, tmp_path, "a")
+    second = await proved(database, tmp_path, "b", "c")
+    found = await verdict(database, first, second)
+    assert found.findings == ()
+    assert [(head.position, head.entry_id) for head in found.saved] == [(1, 2), (3, 4)]
 
 
-def test_a_head_goes_once_a_minute_and_only_when_it_has_moved(run: Any, database: Database) -> None:
-    async def scene() -> None:
-        clock = StoppedClock()
-        assert not await submit_head(database, clock)
-        await chained(database, "a")
-        assert await submit_head(database, clock)
-        await chained(database, "b")
-        assert not await submit_head(database, clock)
-        clock.time += HEAD_EVERY - timedelta(seconds=1)
-        assert not await submit_head(database, clock)
-        clock.time += timedelta(seconds=1)
-        assert await submit_head(database, clock)
-        clock.time += timedelta(days=1)
-        assert not await submit_head(database, clock)
-        await chained(database, "c")
-        # A clock set back by a day must not keep heads back for a day.
-        clock.time -= timedelta(days=2)
-        assert await submit_head(database, clock)
-        async with database.connection() as connection:
-            heads = await audit_chain.submitted_heads(connection, 9)
-            count = await connection.fetchval("SELECT count(*) FROM submissions")
-        assert [head.position for head in heads] == [3, 2, 1]
-        assert count == 3
-
-    run(scene())
+async def test_a_head_goes_once_a_minute_and_only_when_it_has_moved(database: Database) -> None:
+    clock = StoppedClock()
+    assert not await submit_head(database, clock)
+    await chained(database, "a")
+    assert await submit_head(database, clock)
+    await chained(database, "b")
+    assert not await submit_head(database, clock)
+    clock.time += HEAD_EVERY - timedelta(seconds=1)
+    assert not await submit_head(database, clock)
+    clock.time += timedelta(seconds=1)
+    assert await submit_head(database, clock)
+    clock.time += timedelta(days=1)
+    assert not await submit_head(database, clock)
+    await chained(database, "c")
+    # A clock set back by a day must not keep heads back for a day.
+    clock.time -= timedelta(days=2)
+    assert await submit_head(database, clock)
+    async with database.connection() as connection:
+        heads = await audit_chain.submitted_heads(connection, 9)
+        count = await connection.fetchval("SELECT count(*) FROM submissions")
+    assert [head.position for head in heads] == [3, 2, 1]
+    assert count == 3
 
 
-def test_stopped_between_submitting_and_noting_the_head_goes_again_as_the_same(
-    run: Any, log: None, database: Database, tmp_path: Path
+async def test_stopped_between_submitting_and_noting_the_head_goes_again_as_the_same(
+    log: None, database: Database, tmp_path: Path
 ) -> None:
-    async def scene() -> None:
-        await chained(database, "a")
-        async with database.connection() as connection:
-            head = await audit_chain.newest_head(connection)
-        assert head is not None
-        committer = Committer(database)
-        committer.start()
-        await committer.commit(SYSTEM.id, SYSTEM.environment, [head.hash])
-        await committer.close()
-        # Killed here: nothing was noted. Then two workers at once.
-        assert True in await asyncio.gather(
-            *(submit_head(database, SystemClock()) for _ in range(3))
-        )
-        async with database.transaction() as tx:
-            await note_submitted(tx, head, SystemClock().now())
-        await work(database, tmp_path)
-        body = (await newest_proof(database, SystemClock())).body
-        found = await verdict(database, body)
-        assert (found.heads, found.findings) == (1, ())
-
-    run(scene())
+    await chained(database, "a")
+    async with database.connection() as connection:
+        head = await audit_chain.newest_head(connection)
+    assert head is not None
+    committer = Committer(database)
+    committer.start()
+    await committer.commit(SYSTEM.id, SYSTEM.environment, [head.hash])
+    await committer.close()
+    # Killed here: nothing was noted. Then two workers at once.
+    assert True in await asyncio.gather(*(submit_head(database, SystemClock()) for _ in range(3)))
+    async with database.transaction() as tx:
+        await note_submitted(tx, head, SystemClock().now())
+    await work(database, tmp_path)
+    body = (await newest_proof(database, SystemClock())).body
+    found = await verdict(database, body)
+    assert (found.heads, found.findings) == (1, ())
 
 
-def test_the_newest_head_without_a_proof_gives_way_to_the_one_before(
-    run: Any, log: None, database: Database, tmp_path: Path
+async def test_the_newest_head_without_a_proof_gives_way_to_the_one_before(
+    log: None, database: Database, tmp_path: Path
 ) -> None:
-    async def scene() -> None:
-        with pytest.raises(ProofNotYetError):
-            await newest_proof(database, SystemClock())
-        await proved(database, tmp_path, "a")
-        await chained(database, "b")
-        assert await submit_head(database, SystemClock(), timedelta(0))
-        assert (await newest_proof(database, SystemClock())).head.position == 1
-
-    run(scene())
+    with pytest.raises(ProofNotYetError):
+        await newest_proof(database, SystemClock())
+    await proved(database, tmp_path, "a")
+    await chained(database, "b")
+    assert await submit_head(database, SystemClock(), timedelta(0))
+    assert (await newest_proof(database, SystemClock())).head.position == 1
 
 
 @pytest.mark.parametrize(
@@ -187,106 +170,86 @@ def test_the_newest_head_without_a_proof_gives_way_to_the_one_before(
         "DELETE FROM audit_log WHERE id > 1",
     ],
 )
-def test_a_chain_computed_anew_is_found_by_its_heads_and_by_saved_ones(
-    run: Any,
-    log: None,
-    database: Database,
-    owner_arguments: dict[str, Any],
-    tmp_path: Path,
-    rewriting: str,
+async def test_a_chain_computed_anew_is_found_by_its_heads_and_by_saved_ones(
+    log: None, database: Database, owner_arguments: dict[str, Any], tmp_path: Path, rewriting: str
 ) -> None:
-    async def scene() -> None:
-        body = await proved(database, tmp_path, "a", "b", "c")
-        leaf = json.loads(body)["sha256"]
-        async with owning(owner_arguments) as owner:
-            await owner.execute(rewriting)
-            await rechain(database, owner)
-            found = await verdict(database)
-            assert found.chain.findings == ()
-            assert found.findings == (f"the head {leaf} was submitted; the chain lacks it",)
-            # Covering that up as well leaves what was kept outside, and fsck.
-            await owner.execute("DELETE FROM submissions")
-            assert (await verdict(database)).findings == ()
-            (finding,) = (await verdict(database, body)).findings
-            assert finding.startswith(f"position 3 was {leaf}; the chain holds ")
-        assert (await fsck(database, lambda *_: None)).findings != ()
-
-    run(scene())
-
-
-def test_an_end_cut_off_is_found(
-    run: Any, log: None, database: Database, owner_arguments: dict[str, Any], tmp_path: Path
-) -> None:
-    async def scene() -> None:
-        body = await proved(database, tmp_path, "a", "b")
-        async with owning(owner_arguments) as owner:
-            await owner.execute(
-                "DELETE FROM audit_chain WHERE position = 2; DELETE FROM audit_log WHERE id = 2"
-            )
-        found = await verdict(database, body)
+    body = await proved(database, tmp_path, "a", "b", "c")
+    leaf = json.loads(body)["sha256"]
+    async with owning(owner_arguments) as owner:
+        await owner.execute(rewriting)
+        await rechain(database, owner)
+        found = await verdict(database)
         assert found.chain.findings == ()
-        assert found.findings[0].endswith("was submitted; the chain lacks it")
-        assert "the chain holds nothing there" in found.findings[1]
+        assert found.findings == (f"the head {leaf} was submitted; the chain lacks it",)
+        # Covering that up as well leaves what was kept outside, and fsck.
+        await owner.execute("DELETE FROM submissions")
+        assert (await verdict(database)).findings == ()
+        (finding,) = (await verdict(database, body)).findings
+        assert finding.startswith(f"position 3 was {leaf}; the chain holds ")
+    assert (await fsck(database, lambda *_: None)).findings != ()
 
-    run(scene())
 
-
-def test_a_log_that_was_rewritten_under_a_saved_head_is_found(
-    run: Any, log: None, database: Database, owner_arguments: dict[str, Any], tmp_path: Path
+async def test_an_end_cut_off_is_found(
+    log: None, database: Database, owner_arguments: dict[str, Any], tmp_path: Path
 ) -> None:
-    async def scene() -> None:
-        body = await proved(database, tmp_path, "a")
-        await proved(database, tmp_path, "b")
-        async with owning(owner_arguments) as owner:
-            await owner.execute("ALTER TABLE log_tiles DISABLE TRIGGER log_tile_grows")
-            await owner.execute("UPDATE log_tiles SET hashes = sha256('x') || substr(hashes, 33)")
-            (finding,) = (await verdict(database, body)).findings
-            assert finding.startswith("the first 1 entries of the log are not those")
-            await owner.execute("UPDATE log_heads SET size = 0")
-            (finding,) = (await verdict(database, body)).findings
-            assert finding.endswith("it holds 0")
-
-    run(scene())
+    body = await proved(database, tmp_path, "a", "b")
+    async with owning(owner_arguments) as owner:
+        await owner.execute(
+            "DELETE FROM audit_chain WHERE position = 2; DELETE FROM audit_log WHERE id = 2"
+        )
+    found = await verdict(database, body)
+    assert found.chain.findings == ()
+    assert found.findings[0].endswith("was submitted; the chain lacks it")
+    assert "the chain holds nothing there" in found.findings[1]
 
 
-def test_forged_saved_heads_are_refused(
-    run: Any, log: None, database: Database, tmp_path: Path
+async def test_a_log_that_was_rewritten_under_a_saved_head_is_found(
+    log: None, database: Database, owner_arguments: dict[str, Any], tmp_path: Path
 ) -> None:
-    async def scene() -> None:
-        body = await proved(database, tmp_path, "a", "b")
-        parsed = json.loads(body)
-        for changed, said in (
-            ({"auditHead": {"position": 1, "entryId": 1}}, "position 1 was"),
-            ({"auditHead": {"position": True}}, "no auditHead"),
-            ({"auditHead": {"position": 0}}, "no auditHead"),
-            ({"auditHead": {"position": 1 << 63}}, "no auditHead"),
-            ({"auditHead": None}, "no auditHead"),
-            ({"sha256": "00" * 32}, "is refused"),
-            ({"evidence": {"type": "other"}}, "signed by no key that is trusted"),
-        ):
-            forged = json.dumps(parsed | changed).encode()
-            (finding,) = (await verdict(database, forged)).findings
-            assert said in finding
-        (finding,) = (await verdict(database, b"{")).findings
-        assert "is refused" in finding
-        stranger = Signer.named("other.example/log", LOG_KEY).key
-        (finding,) = (await verdict(database, body, keys=(stranger,))).findings
-        assert "signed by no key that is trusted" in finding
-
-    run(scene())
+    body = await proved(database, tmp_path, "a")
+    await proved(database, tmp_path, "b")
+    async with owning(owner_arguments) as owner:
+        await owner.execute("ALTER TABLE log_tiles DISABLE TRIGGER log_tile_grows")
+        await owner.execute("UPDATE log_tiles SET hashes = sha256('x') || substr(hashes, 33)")
+        (finding,) = (await verdict(database, body)).findings
+        assert finding.startswith("the first 1 entries of the log are not those")
+        await owner.execute("UPDATE log_heads SET size = 0")
+        (finding,) = (await verdict(database, body)).findings
+        assert finding.endswith("it holds 0")
 
 
-def test_nobody_has_the_credentials_of_the_owner_of_heads(run: Any, database: Database) -> None:
-    async def scene() -> None:
-        async with database.connection() as connection:
-            row = await connection.fetchrow(
-                "SELECT e.partner_id, e.environment,"
-                " (SELECT count(*) FROM credentials c WHERE c.partner_environment_id = e.id) AS tokens"
-                " FROM partner_environments e WHERE id = $1",
-                SYSTEM.id,
-            )
-        assert row is not None
-        assert tuple(row) == (SYSTEM.partner_id, SYSTEM.environment, 0)
-        assert await extend(database) == 0
+async def test_forged_saved_heads_are_refused(
+    log: None, database: Database, tmp_path: Path
+) -> None:
+    body = await proved(database, tmp_path, "a", "b")
+    parsed = json.loads(body)
+    for changed, said in (
+        ({"auditHead": {"position": 1, "entryId": 1}}, "position 1 was"),
+        ({"auditHead": {"position": True}}, "no auditHead"),
+        ({"auditHead": {"position": 0}}, "no auditHead"),
+        ({"auditHead": {"position": 1 << 63}}, "no auditHead"),
+        ({"auditHead": None}, "no auditHead"),
+        ({"sha256": "00" * 32}, "is refused"),
+        ({"evidence": {"type": "other"}}, "signed by no key that is trusted"),
+    ):
+        forged = json.dumps(parsed | changed).encode()
+        (finding,) = (await verdict(database, forged)).findings
+        assert said in finding
+    (finding,) = (await verdict(database, b"{")).findings
+    assert "is refused" in finding
+    stranger = Signer.named("other.example/log", LOG_KEY).key
+    (finding,) = (await verdict(database, body, keys=(stranger,))).findings
+    assert "signed by no key that is trusted" in finding
 
-    run(scene())
+
+async def test_nobody_has_the_credentials_of_the_owner_of_heads(database: Database) -> None:
+    async with database.connection() as connection:
+        row = await connection.fetchrow(
+            "SELECT e.partner_id, e.environment,"
+            " (SELECT count(*) FROM credentials c WHERE c.partner_environment_id = e.id) AS tokens"
+            " FROM partner_environments e WHERE id = $1",
+            SYSTEM.id,
+        )
+    assert row is not None
+    assert tuple(row) == (SYSTEM.partner_id, SYSTEM.environment, 0)
+    assert await extend(database) == 0

@@ -14,21 +14,16 @@ from proof.db import Database
     "statement",
     ["UPDATE {0} SET {1} = {1}", "DELETE FROM {0}", "TRUNCATE {0}", "DROP TABLE {0}"],
 )
-def test_the_application_only_appends(
-    run: Any, database: Database, table: str, statement: str
-) -> None:
-    async def scene() -> None:
-        await chained(database, "a")
-        column = "actor" if table == "audit_log" else "position"
-        connection = await database.dedicated()
-        try:
-            with pytest.raises(asyncpg.InsufficientPrivilegeError):
-                await connection.execute(statement.format(table, column))
-        finally:
-            await connection.close()
-        assert (await verified(database)).findings == ()
-
-    run(scene())
+async def test_the_application_only_appends(database: Database, table: str, statement: str) -> None:
+    await chained(database, "a")
+    column = "actor" if table == "audit_log" else "position"
+    connection = await database.dedicated()
+    try:
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await connection.execute(statement.format(table, column))
+    finally:
+        await connection.close()
+    assert (await verified(database)).findings == ()
 
 
 ALTERED: dict[str, tuple[str, str | tuple[str, ...]]] = {
@@ -102,17 +97,14 @@ ALTERED: dict[str, tuple[str, str | tuple[str, ...]]] = {
 
 
 @pytest.mark.parametrize("attack", ALTERED)
-def test_what_the_owner_of_the_tables_changed_is_found_and_named(
-    run: Any, database: Database, owner_arguments: dict[str, Any], attack: str
+async def test_what_the_owner_of_the_tables_changed_is_found_and_named(
+    database: Database, owner_arguments: dict[str, Any], attack: str
 ) -> None:
     statement, named = ALTERED[attack]
 
-    async def scene() -> None:
-        await chained(database, *"abcdef")
-        assert (await verified(database)).findings == ()
-        async with owning(owner_arguments) as owner:
-            await owner.execute(statement)
-        found = (await verified(database)).findings
-        assert found[0].startswith(named)
-
-    run(scene())
+    await chained(database, *"abcdef")
+    assert (await verified(database)).findings == ()
+    async with owning(owner_arguments) as owner:
+        await owner.execute(statement)
+    found = (await verified(database)).findings
+    assert found[0].startswith(named)

@@ -1,9 +1,8 @@
 """Hearing of events: at once, in order, and again after the connection that listens was lost."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager, suppress
-from typing import Any
 
 from tests.db.webhooks.scene import until
 from tests.support.application import Platform
@@ -13,7 +12,6 @@ from tests.support.websockets import relaying
 from proof.core.errors import DatabaseUnavailableError
 from proof.events import PUBLISHED, Event, Listener, Stream, publish, relay
 
-Run = Callable[[Any], Any]
 TYPE = "transaction.updated"
 
 
@@ -58,118 +56,91 @@ async def relayed(platform: Platform) -> int:
         return len(await relay(tx, 1_000))
 
 
-def test_events_of_one_type_are_heard_of_when_they_are_relayed(
-    run: Run, platform: Platform
-) -> None:
-    async def scene() -> None:
-        heard = Heard()
-        async with streaming(platform, heard):
-            await happen(platform, "a", "b")
-            await happen(platform, "c", kind="timestamp.proof")
-            assert heard.subjects == []
-            await relayed(platform)
-            await until(lambda: heard.subjects == ["a", "b"])
-            await happen(platform, "d", "a")
-            await relayed(platform)
-            await until(lambda: heard.subjects == ["a", "b", "a", "d"])
-
-    run(scene())
+async def test_events_of_one_type_are_heard_of_when_they_are_relayed(platform: Platform) -> None:
+    heard = Heard()
+    async with streaming(platform, heard):
+        await happen(platform, "a", "b")
+        await happen(platform, "c", kind="timestamp.proof")
+        assert heard.subjects == []
+        await relayed(platform)
+        await until(lambda: heard.subjects == ["a", "b"])
+        await happen(platform, "d", "a")
+        await relayed(platform)
+        await until(lambda: heard.subjects == ["a", "b", "a", "d"])
 
 
-def test_what_was_not_taken_is_handed_on_again(run: Run, platform: Platform) -> None:
-    async def scene() -> None:
-        heard = Heard()
-        async with streaming(platform, heard):
-            heard.faults = 2
-            await happen(platform, "kept")
-            await relayed(platform)
-            await until(lambda: heard.subjects == ["kept"])
-            assert heard.faults == 0
-
-    run(scene())
+async def test_what_was_not_taken_is_handed_on_again(platform: Platform) -> None:
+    heard = Heard()
+    async with streaming(platform, heard):
+        heard.faults = 2
+        await happen(platform, "kept")
+        await relayed(platform)
+        await until(lambda: heard.subjects == ["kept"])
+        assert heard.faults == 0
 
 
-def test_after_the_connection_was_lost_anything_may_have_changed(
-    run: Run, platform: Platform
-) -> None:
+async def test_after_the_connection_was_lost_anything_may_have_changed(platform: Platform) -> None:
     async def both_listen() -> bool:
         """The platform's own and the test's."""
         return await listeners(platform.database) == 2
 
-    async def scene() -> None:
-        heard = Heard()
-        async with streaming(platform, heard):
-            await until(both_listen)
-            before = heard.all.count(None)
-            assert await end_listeners(platform.database) == 2
-            await until(lambda: heard.all.count(None) > before)
-            await happen(platform, "later")
-            await relayed(platform)
-            await until(lambda: "later" in heard.subjects)
-
-    run(scene())
-
-
-def test_a_database_put_back_makes_everything_read_again(run: Run, platform: Platform) -> None:
-    async def scene() -> None:
-        heard = Heard()
-        async with streaming(platform, heard):
-            await happen(platform, "gone")
-            await relayed(platform)
-            await until(lambda: "gone" in heard.subjects)
-            before = heard.all.count(None)
-            await platform.fetch(
-                "UPDATE outbox SET cursor = NULL, sequence = NULL WHERE subject = 'gone'"
-            )
-            await until(lambda: heard.all.count(None) > before)
-
-    run(scene())
-
-
-def test_a_commit_wakes_the_relay_and_a_rollback_does_not(run: Run, platform: Platform) -> None:
-    async def scene() -> None:
+    heard = Heard()
+    async with streaming(platform, heard):
+        await until(both_listen)
+        before = heard.all.count(None)
+        assert await end_listeners(platform.database) == 2
+        await until(lambda: heard.all.count(None) > before)
+        await happen(platform, "later")
         await relayed(platform)
-        notices: list[int] = []
-        task = asyncio.create_task(
-            Listener(platform.database, PUBLISHED, lambda: notices.append(1)).run()
-        )
-        await until(lambda: len(notices) == 1)
-        with suppress(ZeroDivisionError):
-            async with platform.database.transaction() as tx:
-                await publish(tx, [Event(1, TYPE, "undone", b"{}")])
-                raise ZeroDivisionError
-        await happen(platform, "done", "done too")
-        await until(lambda: len(notices) > 1)
-        assert len(notices) == 2
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
-
-    run(scene())
+        await until(lambda: "later" in heard.subjects)
 
 
-def test_events_keep_their_order_within_one_transaction(run: Run, platform: Platform) -> None:
-    async def scene() -> None:
-        names = [f"subject {number}" for number in range(300)]
+async def test_a_database_put_back_makes_everything_read_again(platform: Platform) -> None:
+    heard = Heard()
+    async with streaming(platform, heard):
+        await happen(platform, "gone")
         await relayed(platform)
-        await happen(platform, *names)
-        rows = await platform.fetch(
-            "SELECT subject FROM outbox WHERE cursor IS NULL ORDER BY position"
+        await until(lambda: "gone" in heard.subjects)
+        before = heard.all.count(None)
+        await platform.fetch(
+            "UPDATE outbox SET cursor = NULL, sequence = NULL WHERE subject = 'gone'"
         )
-        assert [row["subject"] for row in rows] == names
+        await until(lambda: heard.all.count(None) > before)
+
+
+async def test_a_commit_wakes_the_relay_and_a_rollback_does_not(platform: Platform) -> None:
+    await relayed(platform)
+    notices: list[int] = []
+    task = asyncio.create_task(
+        Listener(platform.database, PUBLISHED, lambda: notices.append(1)).run()
+    )
+    await until(lambda: len(notices) == 1)
+    with suppress(ZeroDivisionError):
         async with platform.database.transaction() as tx:
-            assert [each.event.subject for each in await relay(tx, 1_000)] == names
-            await publish(tx, [])
+            await publish(tx, [Event(1, TYPE, "undone", b"{}")])
+            raise ZeroDivisionError
+    await happen(platform, "done", "done too")
+    await until(lambda: len(notices) > 1)
+    assert len(notices) == 2
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
 
-    run(scene())
+
+async def test_events_keep_their_order_within_one_transaction(platform: Platform) -> None:
+    names = [f"subject {number}" for number in range(300)]
+    await relayed(platform)
+    await happen(platform, *names)
+    rows = await platform.fetch("SELECT subject FROM outbox WHERE cursor IS NULL ORDER BY position")
+    assert [row["subject"] for row in rows] == names
+    async with platform.database.transaction() as tx:
+        assert [each.event.subject for each in await relay(tx, 1_000)] == names
+        await publish(tx, [])
 
 
-def test_a_relay_that_hardly_looks_is_woken_by_each_commit(run: Run, platform: Platform) -> None:
-    async def scene() -> None:
-        heard = Heard()
-        async with relaying(platform.database), streaming(platform, heard):
-            for number in range(20):
-                await happen(platform, f"event {number}")
-                await until(lambda: len(heard.subjects) == number + 1)  # noqa: B023 - awaited here
-
-    run(scene())
+async def test_a_relay_that_hardly_looks_is_woken_by_each_commit(platform: Platform) -> None:
+    heard = Heard()
+    async with relaying(platform.database), streaming(platform, heard):
+        for number in range(20):
+            await happen(platform, f"event {number}")
+            await until(lambda: len(heard.subjects) == number + 1)  # noqa: B023 - awaited here

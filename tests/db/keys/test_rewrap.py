@@ -75,36 +75,28 @@ def test_the_key_of_a_sealed_column_finds_one_record(
     assert any(set(row["names"]) <= set(column.key) for row in rows)
 
 
-def test_records_as_the_product_seals_them_open_by_the_register(
-    run: Any, database: Database
-) -> None:
-    async def scene() -> None:
-        total = await add_one_of_each(database)
-        await add_viewed_handover(database)
-        assert await count_sealed(database, SEALED) == total
-        found = await counted(database, OLD)
-        assert (found.unopened, found.problems) == (0, ())
-        assert by_key(found) == {OLD.newest_id.hex(): total}
-        assert {use.table for use in found.uses} == {"log_keys", "signing_keys", "webhook_secrets"}
-
-    run(scene())
+async def test_records_as_the_product_seals_them_open_by_the_register(database: Database) -> None:
+    total = await add_one_of_each(database)
+    await add_viewed_handover(database)
+    assert await count_sealed(database, SEALED) == total
+    found = await counted(database, OLD)
+    assert (found.unopened, found.problems) == (0, ())
+    assert by_key(found) == {OLD.newest_id.hex(): total}
+    assert {use.table for use in found.uses} == {"log_keys", "signing_keys", "webhook_secrets"}
 
 
-def test_everything_is_moved_and_the_old_key_can_go(run: Any, database: Database) -> None:
-    async def scene() -> None:
-        total = await add_one_of_each(database)
-        await add_viewed_handover(database)
-        assert await count_older(database, BOTH, SEALED) == total
-        steps: list[int] = []
-        done = await rewrap(database, BOTH, SEALED, steps.append)
-        assert sum(steps) == sum(done.records.values()) == total
-        assert await count_older(database, BOTH, SEALED) == 0
-        found = await counted(database, NEW)
-        assert (found.unopened, by_key(found)) == (0, {NEW.newest_id.hex(): total})
-        again = await rewrap(database, BOTH, SEALED, steps.append)
-        assert sum(again.records.values()) == 0
-
-    run(scene())
+async def test_everything_is_moved_and_the_old_key_can_go(database: Database) -> None:
+    total = await add_one_of_each(database)
+    await add_viewed_handover(database)
+    assert await count_older(database, BOTH, SEALED) == total
+    steps: list[int] = []
+    done = await rewrap(database, BOTH, SEALED, steps.append)
+    assert sum(steps) == sum(done.records.values()) == total
+    assert await count_older(database, BOTH, SEALED) == 0
+    found = await counted(database, NEW)
+    assert (found.unopened, by_key(found)) == (0, {NEW.newest_id.hex(): total})
+    again = await rewrap(database, BOTH, SEALED, steps.append)
+    assert sum(again.records.values()) == 0
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
@@ -170,57 +162,48 @@ def test_two_at_once_and_readers_meanwhile(run: Any, database: Database) -> None
     run(scene())
 
 
-def test_what_does_not_open_is_named_and_left_alone(run: Any, database: Database) -> None:
-    async def scene() -> None:
-        await add_webhook_secrets(database, 2)
-        ids = [row["id"] for row in await fetch(database, "SELECT id FROM webhook_secrets")]
-        async with database.connection() as connection:
-            await connection.execute(
-                "UPDATE webhook_secrets SET sealed = sealed || 'x' WHERE id = $1", ids[0]
-            )
-            await connection.execute(
-                "INSERT INTO webhook_secrets (id, partner_environment_id, sealed)"
-                " VALUES (gen_random_uuid(), $1, 'no seal')",
-                SYSTEM.id,
-            )
-        done = await rewrap(database, BOTH, SEALED, lambda _: None)
-        assert done.records["webhook_secrets"] == 1
-        assert done.unopened == 2
-        assert f"the sealed bytes of webhook secret {ids[0]} were altered or moved" in done.problems
-        found = await counted(database)
-        assert found.problems == done.problems
-        assert by_key(found) == {"": 1, OLD.newest_id.hex(): 1, NEW.newest_id.hex(): 1}
-
-    run(scene())
+async def test_what_does_not_open_is_named_and_left_alone(database: Database) -> None:
+    await add_webhook_secrets(database, 2)
+    ids = [row["id"] for row in await fetch(database, "SELECT id FROM webhook_secrets")]
+    async with database.connection() as connection:
+        await connection.execute(
+            "UPDATE webhook_secrets SET sealed = sealed || 'x' WHERE id = $1", ids[0]
+        )
+        await connection.execute(
+            "INSERT INTO webhook_secrets (id, partner_environment_id, sealed)"
+            " VALUES (gen_random_uuid(), $1, 'no seal')",
+            SYSTEM.id,
+        )
+    done = await rewrap(database, BOTH, SEALED, lambda _: None)
+    assert done.records["webhook_secrets"] == 1
+    assert done.unopened == 2
+    assert f"the sealed bytes of webhook secret {ids[0]} were altered or moved" in done.problems
+    found = await counted(database)
+    assert found.problems == done.problems
+    assert by_key(found) == {"": 1, OLD.newest_id.hex(): 1, NEW.newest_id.hex(): 1}
 
 
-def test_without_the_old_key_nothing_is_lost(run: Any, database: Database) -> None:
-    async def scene() -> None:
-        total = await add_one_of_each(database)
-        before = await fetch(database, "SELECT id, sealed FROM webhook_secrets ORDER BY id")
-        done = await rewrap(database, NEW, SEALED, lambda _: None)
-        assert (sum(done.records.values()), done.unopened) == (0, total)
-        assert await fetch(database, "SELECT id, sealed FROM webhook_secrets ORDER BY id") == before
-        with pytest.raises(SealError, match="no key-encryption key at hand"):
-            NEW.open(before[0]["sealed"], f"webhook secret {before[0]['id']}")
-
-    run(scene())
+async def test_without_the_old_key_nothing_is_lost(database: Database) -> None:
+    total = await add_one_of_each(database)
+    before = await fetch(database, "SELECT id, sealed FROM webhook_secrets ORDER BY id")
+    done = await rewrap(database, NEW, SEALED, lambda _: None)
+    assert (sum(done.records.values()), done.unopened) == (0, total)
+    assert await fetch(database, "SELECT id, sealed FROM webhook_secrets ORDER BY id") == before
+    with pytest.raises(SealError, match="no key-encryption key at hand"):
+        NEW.open(before[0]["sealed"], f"webhook secret {before[0]['id']}")
 
 
-def test_a_handover_is_moved_too(run: Any, database: Database) -> None:
-    async def scene() -> None:
-        token = sha256(b"token").digest()
-        async with database.connection() as connection:
-            await connection.execute(
-                "INSERT INTO handovers (token_sha256, partner_id, sealed, created_at, expires_at)"
-                " VALUES ($1, $2, $3, $4, $4)",
-                token,
-                SYSTEM.partner_id,
-                OLD.seal(b"sheet", f"handover {token.hex()}"),
-                NOW,
-            )
-        await rewrap(database, BOTH, SEALED, lambda _: None)
-        (row,) = await fetch(database, "SELECT sealed FROM handovers")
-        assert NEW.open(row["sealed"], f"handover {token.hex()}") == b"sheet"
-
-    run(scene())
+async def test_a_handover_is_moved_too(database: Database) -> None:
+    token = sha256(b"token").digest()
+    async with database.connection() as connection:
+        await connection.execute(
+            "INSERT INTO handovers (token_sha256, partner_id, sealed, created_at, expires_at)"
+            " VALUES ($1, $2, $3, $4, $4)",
+            token,
+            SYSTEM.partner_id,
+            OLD.seal(b"sheet", f"handover {token.hex()}"),
+            NOW,
+        )
+    await rewrap(database, BOTH, SEALED, lambda _: None)
+    (row,) = await fetch(database, "SELECT sealed FROM handovers")
+    assert NEW.open(row["sealed"], f"handover {token.hex()}") == b"sheet"

@@ -60,92 +60,78 @@ async def require_seen(
     await until(noticed, SEEN_WITHIN_S + SLACK_S)
 
 
-def test_a_new_partner_is_found_by_asking(
-    run: Run, platform: Platform, monkeypatch: pytest.MonkeyPatch
+async def test_a_new_partner_is_found_by_asking(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Nobody watches and a look is trusted for long: only the miss itself can bring the partner, although
     # somebody looked just before there was one.
     monkeypatch.setattr(directories, "TRUST_S", 3600)
     monkeypatch.setattr(directories, "MISS_POLL_S", 1.0)
 
-    async def scene() -> None:
-        directory = Directory(platform.database)
-        assert await directory.find("0" * 13) is None
-        partner = await onboard(platform.database, platform.vault)
-        await directory.poll_after_miss()
-        assert await directory.find(key_id(partner)) is not None
-
-    run(scene())
+    directory = Directory(platform.database)
+    assert await directory.find("0" * 13) is None
+    partner = await onboard(platform.database, platform.vault)
+    await directory.poll_after_miss()
+    assert await directory.find(key_id(partner)) is not None
 
 
 @pytest.mark.parametrize("change", ["revoked", "expired", "suspended", "limited", "listed"])
-def test_a_change_is_seen_within_a_second(run: Run, platform: Platform, change: str) -> None:
-    async def scene() -> None:
-        partner = await onboard(platform.database, platform.vault)
-        database, key = platform.database, key_id(partner)
-        identity = issued(partner).partner_environment_id
-        changes: dict[str, tuple[Awaitable[None], Callable[[Any], Any]]] = {
-            "revoked": (revoke(database, issued(partner).api_key), lambda item: item is None),
-            "expired": (
-                execute(
-                    database, "UPDATE credentials SET expires_at = now() WHERE key_id = $1", key
-                ),
-                lambda item: item is None,
+async def test_a_change_is_seen_within_a_second(platform: Platform, change: str) -> None:
+    partner = await onboard(platform.database, platform.vault)
+    database, key = platform.database, key_id(partner)
+    identity = issued(partner).partner_environment_id
+    changes: dict[str, tuple[Awaitable[None], Callable[[Any], Any]]] = {
+        "revoked": (revoke(database, issued(partner).api_key), lambda item: item is None),
+        "expired": (
+            execute(database, "UPDATE credentials SET expires_at = now() WHERE key_id = $1", key),
+            lambda item: item is None,
+        ),
+        "suspended": (suspend(database, partner), lambda item: item.owner.suspended),
+        "limited": (
+            limit(database, partner, PRODUCTION, status=7),
+            lambda item: item.owner.limits.status == 7,
+        ),
+        "listed": (
+            execute(
+                database, "INSERT INTO allowlist VALUES ($1, 'api_key', '10.0.0.0/8')", identity
             ),
-            "suspended": (suspend(database, partner), lambda item: item.owner.suspended),
-            "limited": (
-                limit(database, partner, PRODUCTION, status=7),
-                lambda item: item.owner.limits.status == 7,
-            ),
-            "listed": (
-                execute(
-                    database, "INSERT INTO allowlist VALUES ($1, 'api_key', '10.0.0.0/8')", identity
-                ),
-                lambda item: item.owner.allowlists[CredentialKind.API_KEY],
-            ),
-        }
-        async with watching(database) as directory:
-            await directory.find(key)
-            act, seen = changes.pop(change)
-            for unused, _ in changes.values():
-                unused.close()  # type: ignore[attr-defined]  # a coroutine
-            await require_seen(act, directory, key, seen)
-
-    run(scene())
+            lambda item: item.owner.allowlists[CredentialKind.API_KEY],
+        ),
+    }
+    async with watching(database) as directory:
+        await directory.find(key)
+        act, seen = changes.pop(change)
+        for unused, _ in changes.values():
+            unused.close()  # type: ignore[attr-defined]  # a coroutine
+        await require_seen(act, directory, key, seen)
 
 
-def test_with_the_database_gone_nothing_is_trusted(run: Run, platform: Platform) -> None:
-    async def scene() -> None:
-        partner = await onboard(platform.database, platform.vault)
+async def test_with_the_database_gone_nothing_is_trusted(platform: Platform) -> None:
+    partner = await onboard(platform.database, platform.vault)
+    away = False
+    database = FaultyDatabase(platform.database, lambda: False if away else None)
+    async with watching(database) as directory:
+        assert await directory.find(key_id(partner)) is not None
+        away = True
+
+        async def refused() -> bool:
+            try:
+                await directory.find(key_id(partner))
+            except DirectoryStaleError:
+                return True
+            return False
+
+        await until(refused, TRUST_S + SLACK_S)
+        with pytest.raises(DirectoryStaleError):
+            await directory.poll_after_miss()
         away = False
-        database = FaultyDatabase(platform.database, lambda: False if away else None)
-        async with watching(database) as directory:
-            assert await directory.find(key_id(partner)) is not None
-            away = True
-
-            async def refused() -> bool:
-                try:
-                    await directory.find(key_id(partner))
-                except DirectoryStaleError:
-                    return True
-                return False
-
-            await until(refused, TRUST_S + SLACK_S)
-            with pytest.raises(DirectoryStaleError):
-                await directory.poll_after_miss()
-            away = False
-            assert await directory.find(key_id(partner)) is not None
-
-    run(scene())
+        assert await directory.find(key_id(partner)) is not None
 
 
-def test_a_directory_that_never_read_trusts_nobody(run: Run, platform: Platform) -> None:
-    async def scene() -> None:
-        directory = Directory(FaultyDatabase(platform.database, lambda: False))
-        with pytest.raises(DirectoryStaleError, match="credentials cannot be checked"):
-            await directory.find("0" * 13)
-
-    run(scene())
+async def test_a_directory_that_never_read_trusts_nobody(platform: Platform) -> None:
+    directory = Directory(FaultyDatabase(platform.database, lambda: False))
+    with pytest.raises(DirectoryStaleError, match="credentials cannot be checked"):
+        await directory.find("0" * 13)
 
 
 def test_all_who_wait_for_a_database_that_hangs_share_one_check(
@@ -180,7 +166,7 @@ def test_all_who_wait_for_a_database_that_hangs_share_one_check(
     assert tries == 2
 
 
-def test_a_flood_of_unknown_tokens_costs_the_database_little(run: Run, platform: Platform) -> None:
+async def test_a_flood_of_unknown_tokens_costs_the_database_little(platform: Platform) -> None:
     looks = 0
 
     class Counted(Directory):
@@ -189,31 +175,25 @@ def test_a_flood_of_unknown_tokens_costs_the_database_little(run: Run, platform:
             looks += 1
             await super()._reload(connection)
 
-    async def scene() -> None:
-        directory = Counted(platform.database)
-        begun = time.monotonic()
-        for _ in range(4):
-            await asyncio.gather(*(directory.poll_after_miss() for _ in range(50)))
-        assert looks == 4
-        assert time.monotonic() - begun >= 3 * directories.MISS_POLL_S
-
-    run(scene())
+    directory = Counted(platform.database)
+    begun = time.monotonic()
+    for _ in range(4):
+        await asyncio.gather(*(directory.poll_after_miss() for _ in range(50)))
+    assert looks == 4
+    assert time.monotonic() - begun >= 3 * directories.MISS_POLL_S
 
 
-def test_a_change_that_is_rolled_back_is_none(run: Run, platform: Platform) -> None:
-    async def scene() -> None:
-        partner = await onboard(platform.database, platform.vault)
-        connection = await platform.database.dedicated()
-        transaction = connection.transaction()
-        await transaction.start()
-        await connection.execute(
-            "UPDATE partners SET status = 'suspended' WHERE id = $1", partner.partner_id
-        )
-        directory = Directory(platform.database)
-        await transaction.rollback()
-        await connection.close()
-        found = await directory.find(key_id(partner))
-        assert found is not None
-        assert not found.owner.suspended
-
-    run(scene())
+async def test_a_change_that_is_rolled_back_is_none(platform: Platform) -> None:
+    partner = await onboard(platform.database, platform.vault)
+    connection = await platform.database.dedicated()
+    transaction = connection.transaction()
+    await transaction.start()
+    await connection.execute(
+        "UPDATE partners SET status = 'suspended' WHERE id = $1", partner.partner_id
+    )
+    directory = Directory(platform.database)
+    await transaction.rollback()
+    await connection.close()
+    found = await directory.find(key_id(partner))
+    assert found is not None
+    assert not found.owner.suspended

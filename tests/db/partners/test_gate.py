@@ -1,6 +1,5 @@
 """The gate, one step after another, each refusing before the next is looked at."""
 
-from collections.abc import Callable
 from datetime import timedelta
 from ipaddress import ip_address
 from typing import Any, cast
@@ -24,7 +23,6 @@ from proof.partners.errors import (
 )
 from proof.partners.types import CredentialKind, Environment, PartnerEnvironment
 
-Run = Callable[[Any], Any]
 API_KEY, CLIENT_TOKEN = CredentialKind.API_KEY, CredentialKind.CLIENT_TOKEN
 PRODUCTION, SANDBOX = Environment.PRODUCTION, Environment.SANDBOX
 
@@ -60,20 +58,17 @@ async def tried(
         return error
 
 
-def test_an_empty_allowlist_refuses_client_tokens_and_lets_api_keys_in(
-    run: Run, platform: Platform
+async def test_an_empty_allowlist_refuses_client_tokens_and_lets_api_keys_in(
+    platform: Platform,
 ) -> None:
-    async def scene() -> None:
-        partner = await onboard(platform.database, platform.vault)
-        sandbox = issued(partner, SANDBOX)
-        let_in = await tried(platform, sandbox.api_key, environment=SANDBOX)
-        assert isinstance(let_in, PartnerEnvironment)
-        assert (let_in.id, let_in.environment) == (sandbox.partner_environment_id, SANDBOX)
-        refused = await tried(platform, sandbox.client_token, CLIENT_TOKEN, environment=SANDBOX)
-        assert isinstance(refused, AddressNotAllowedError)
-        assert refused.message.startswith("203.0.113.9 is not on the allowlist of client_token")
-
-    run(scene())
+    partner = await onboard(platform.database, platform.vault)
+    sandbox = issued(partner, SANDBOX)
+    let_in = await tried(platform, sandbox.api_key, environment=SANDBOX)
+    assert isinstance(let_in, PartnerEnvironment)
+    assert (let_in.id, let_in.environment) == (sandbox.partner_environment_id, SANDBOX)
+    refused = await tried(platform, sandbox.client_token, CLIENT_TOKEN, environment=SANDBOX)
+    assert isinstance(refused, AddressNotAllowedError)
+    assert refused.message.startswith("203.0.113.9 is not on the allowlist of client_token")
 
 
 @pytest.mark.parametrize(
@@ -87,95 +82,77 @@ def test_an_empty_allowlist_refuses_client_tokens_and_lets_api_keys_in(
         ("::", False),
     ],
 )
-def test_the_list_of_its_own_product_decides(
-    run: Run, platform: Platform, address: str, let_in: bool
+async def test_the_list_of_its_own_product_decides(
+    platform: Platform, address: str, let_in: bool
 ) -> None:
-    async def scene() -> None:
-        partner = await onboard(
-            platform.database,
-            platform.vault,
-            production_networks=("203.0.113.0/24", "2001:db8::/32"),
-            timestamp_networks=("192.0.2.1/32",),
-        )
-        item = issued(partner)
-        found = await tried(platform, item.client_token, CLIENT_TOKEN, address)
-        assert isinstance(found, PartnerEnvironment) is let_in
-        assert isinstance(
-            await tried(platform, item.api_key, API_KEY, address), AddressNotAllowedError
-        )
-        other = await tried(platform, item.api_key, API_KEY, "192.0.2.1")
-        assert isinstance(other, PartnerEnvironment)
-
-    run(scene())
+    partner = await onboard(
+        platform.database,
+        platform.vault,
+        production_networks=("203.0.113.0/24", "2001:db8::/32"),
+        timestamp_networks=("192.0.2.1/32",),
+    )
+    item = issued(partner)
+    found = await tried(platform, item.client_token, CLIENT_TOKEN, address)
+    assert isinstance(found, PartnerEnvironment) is let_in
+    assert isinstance(await tried(platform, item.api_key, API_KEY, address), AddressNotAllowedError)
+    other = await tried(platform, item.api_key, API_KEY, "192.0.2.1")
+    assert isinstance(other, PartnerEnvironment)
 
 
-def test_the_first_reason_is_the_one_told(run: Run, platform: Platform) -> None:
-    async def scene() -> None:
-        partner = await onboard(
-            platform.database, platform.vault, timestamp_networks=("192.0.2.1/32",)
-        )
-        item = issued(partner)
-        for nothing in (None, ""):
-            assert isinstance(await tried(platform, nothing), MissingTokenError)
-        wrong_environment = await tried(platform, item.client_token, environment=SANDBOX)
-        assert isinstance(wrong_environment, InvalidTokenError)
-        assert isinstance(await tried(platform, item.client_token), ScopeError)
-        await suspend(platform.database, partner)
-        for token in (item.client_token, item.api_key):
-            suspended = await tried(platform, token, address="192.0.2.1")
-            assert isinstance(suspended, SuspendedError)
-            assert "suspended" in suspended.message
-
-    run(scene())
+async def test_the_first_reason_is_the_one_told(platform: Platform) -> None:
+    partner = await onboard(platform.database, platform.vault, timestamp_networks=("192.0.2.1/32",))
+    item = issued(partner)
+    for nothing in (None, ""):
+        assert isinstance(await tried(platform, nothing), MissingTokenError)
+    wrong_environment = await tried(platform, item.client_token, environment=SANDBOX)
+    assert isinstance(wrong_environment, InvalidTokenError)
+    assert isinstance(await tried(platform, item.client_token), ScopeError)
+    await suspend(platform.database, partner)
+    for token in (item.client_token, item.api_key):
+        suspended = await tried(platform, token, address="192.0.2.1")
+        assert isinstance(suspended, SuspendedError)
+        assert "suspended" in suspended.message
 
 
-def test_a_token_ends_at_its_time_even_unread(run: Run, platform: Platform) -> None:
-    async def scene() -> None:
-        partner = await onboard(platform.database, platform.vault)
-        token, clock = issued(partner).api_key, TurnedClock()
-        parsed = parse_token(token)
-        assert parsed is not None
-        await execute(
-            platform.database,
-            "UPDATE credentials SET expires_at = $2 WHERE key_id = $1",
-            parsed.key_id,
-            clock.now() + timedelta(hours=1),
-        )
-        gate = gate_of(platform, clock)
-        clock.turn(3599)
-        assert (await enter(gate, token)).partner_id == partner.partner_id
-        clock.turn(1)
-        with pytest.raises(InvalidTokenError):
-            await enter(gate, token)
-
-    run(scene())
-
-
-def test_a_token_is_remembered_until_the_next_look_and_no_longer(
-    run: Run, platform: Platform
-) -> None:
-    async def scene() -> None:
-        partner, database = await onboard(platform.database, platform.vault), platform.database
-        directory, token = Directory(database), issued(partner).api_key
-        gate = Gate(database, directory, platform.clock)
-        with pytest.raises(InvalidTokenError):
-            await enter(gate, token[:-1] + ("0" if token[-1] != "0" else "1"))
-        assert directory._recent == {}
+async def test_a_token_ends_at_its_time_even_unread(platform: Platform) -> None:
+    partner = await onboard(platform.database, platform.vault)
+    token, clock = issued(partner).api_key, TurnedClock()
+    parsed = parse_token(token)
+    assert parsed is not None
+    await execute(
+        platform.database,
+        "UPDATE credentials SET expires_at = $2 WHERE key_id = $1",
+        parsed.key_id,
+        clock.now() + timedelta(hours=1),
+    )
+    gate = gate_of(platform, clock)
+    clock.turn(3599)
+    assert (await enter(gate, token)).partner_id == partner.partner_id
+    clock.turn(1)
+    with pytest.raises(InvalidTokenError):
         await enter(gate, token)
-        await enter(gate, token)
-        assert list(directory._recent) == [token]
-        # Remembered or not, nothing is trusted for longer than the directory itself.
-        directory._checked_at -= TRUST_S + 1
-        assert directory.recent(token) is None
-        await execute(
-            database, "UPDATE credentials SET revoked_at = now() WHERE key_id = $1", token[11:24]
-        )
-        await directory._poll()
-        assert directory._recent == {}
-        with pytest.raises(InvalidTokenError):
-            await enter(gate, token)
 
-    run(scene())
+
+async def test_a_token_is_remembered_until_the_next_look_and_no_longer(platform: Platform) -> None:
+    partner, database = await onboard(platform.database, platform.vault), platform.database
+    directory, token = Directory(database), issued(partner).api_key
+    gate = Gate(database, directory, platform.clock)
+    with pytest.raises(InvalidTokenError):
+        await enter(gate, token[:-1] + ("0" if token[-1] != "0" else "1"))
+    assert directory._recent == {}
+    await enter(gate, token)
+    await enter(gate, token)
+    assert list(directory._recent) == [token]
+    # Remembered or not, nothing is trusted for longer than the directory itself.
+    directory._checked_at -= TRUST_S + 1
+    assert directory.recent(token) is None
+    await execute(
+        database, "UPDATE credentials SET revoked_at = now() WHERE key_id = $1", token[11:24]
+    )
+    await directory._poll()
+    assert directory._recent == {}
+    with pytest.raises(InvalidTokenError):
+        await enter(gate, token)
 
 
 def test_only_so_many_tokens_are_remembered(platform: Platform) -> None:
@@ -185,17 +162,12 @@ def test_only_so_many_tokens_are_remembered(platform: Platform) -> None:
     assert len(directory._recent) == RECENT_AT_MOST
 
 
-def test_no_refusal_shows_a_token(run: Run, platform: Platform) -> None:
-    async def scene() -> None:
-        partner = await onboard(platform.database, platform.vault)
-        for environment in partner.environments:
-            for token in (environment.api_key, environment.client_token):
-                for kind in CredentialKind:
-                    found = await tried(
-                        platform, token, kind, "198.51.100.1", environment.environment
-                    )
-                    assert token not in str(found) + repr(found)
-            assert environment.api_key not in repr(partner)
-            assert environment.webhook_secret not in repr(partner)
-
-    run(scene())
+async def test_no_refusal_shows_a_token(platform: Platform) -> None:
+    partner = await onboard(platform.database, platform.vault)
+    for environment in partner.environments:
+        for token in (environment.api_key, environment.client_token):
+            for kind in CredentialKind:
+                found = await tried(platform, token, kind, "198.51.100.1", environment.environment)
+                assert token not in str(found) + repr(found)
+        assert environment.api_key not in repr(partner)
+        assert environment.webhook_secret not in repr(partner)

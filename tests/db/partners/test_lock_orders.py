@@ -2,9 +2,7 @@
 
 from datetime import UTC, datetime
 from ipaddress import ip_address
-from typing import Any
 
-from tests.conftest import Run
 from tests.support.locking import IN_STORED_ORDER, takes_in_order
 from tests.support.partners import onboard
 
@@ -21,44 +19,38 @@ async def key_ids(database: Database) -> list[str]:
     return [row["key_id"] for row in rows]
 
 
-def test_uses_are_written_in_the_order_of_their_keys(
-    run: Run[Any], database: Database, vault: Vault
+async def test_uses_are_written_in_the_order_of_their_keys(
+    database: Database, vault: Vault
 ) -> None:
     async def write(keys: list[str]) -> None:
         use = uses._Use(MOMENT, MOMENT, ip_address("203.0.113.7"))
         async with database.transaction() as tx:
             await uses._write(tx, dict.fromkeys(keys, use))
 
-    async def scene() -> None:
-        await onboard(database, vault)
-        low, high, *_ = await key_ids(database)
-        hold = (
-            "INSERT INTO credential_uses (key_id, first_used_at, last_used_at, last_address)"
-            " VALUES (($1::text[])[{}], now(), now(), '203.0.113.7')"
-        )
-        async with database.connection() as holder:
-            act = write([high, low])
-            await takes_in_order(act, holder, hold.format(1), hold.format(2), [low, high])
-
-    run(scene())
+    await onboard(database, vault)
+    low, high, *_ = await key_ids(database)
+    hold = (
+        "INSERT INTO credential_uses (key_id, first_used_at, last_used_at, last_address)"
+        " VALUES (($1::text[])[{}], now(), now(), '203.0.113.7')"
+    )
+    async with database.connection() as holder:
+        act = write([high, low])
+        await takes_in_order(act, holder, hold.format(1), hold.format(2), [low, high])
 
 
-def test_partners_are_locked_in_the_order_of_their_ids(
-    run: Run[Any], database: Database, vault: Vault
+async def test_partners_are_locked_in_the_order_of_their_ids(
+    database: Database, vault: Vault
 ) -> None:
     async def start_grace(keys: list[str]) -> None:
         async with database.transaction() as tx:
             await tx.execute(IN_STORED_ORDER)
             await uses._start_grace(tx, keys)
 
-    async def scene() -> None:
-        made = [(await onboard(database, vault)).partner_id for _ in range(2)]
-        while made[-1] > made[0]:
-            made.append((await onboard(database, vault)).partner_id)
-        hold = "SELECT FROM partners WHERE id = ($1::text[])[{}] FOR UPDATE"
-        async with database.connection() as holder:
-            act = start_grace(await key_ids(database))
-            held = [made[-1], made[0]]
-            await takes_in_order(act, holder, hold.format(1), hold.format(2), held)
-
-    run(scene())
+    made = [(await onboard(database, vault)).partner_id for _ in range(2)]
+    while made[-1] > made[0]:
+        made.append((await onboard(database, vault)).partner_id)
+    hold = "SELECT FROM partners WHERE id = ($1::text[])[{}] FOR UPDATE"
+    async with database.connection() as holder:
+        act = start_grace(await key_ids(database))
+        held = [made[-1], made[0]]
+        await takes_in_order(act, holder, hold.format(1), hold.format(2), held)

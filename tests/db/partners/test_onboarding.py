@@ -1,7 +1,6 @@
 """Onboarding: all of it or nothing, and no secret left readable."""
 
 from base64 import b64decode
-from collections.abc import Callable
 from typing import Any
 
 import asyncpg
@@ -15,38 +14,31 @@ from proof.db import Database
 from proof.partners.keys.webhook_secrets import webhook_secrets
 from proof.partners.types import Environment
 
-Run = Callable[[Any], Any]
 
-
-def test_both_environments_with_credentials_of_their_own(run: Run, platform: Platform) -> None:
-    async def scene() -> None:
-        partner = await onboard(platform.database, platform.vault)
-        assert [environment.environment for environment in partner.environments] == list(
-            Environment
+async def test_both_environments_with_credentials_of_their_own(platform: Platform) -> None:
+    partner = await onboard(platform.database, platform.vault)
+    assert [environment.environment for environment in partner.environments] == list(Environment)
+    handed = [
+        secret
+        for environment in partner.environments
+        for secret in (
+            environment.api_key,
+            environment.client_token,
+            environment.webhook_secret,
+            environment.widget_id,
         )
-        handed = [
-            secret
-            for environment in partner.environments
-            for secret in (
-                environment.api_key,
-                environment.client_token,
-                environment.webhook_secret,
-                environment.widget_id,
+    ]
+    assert len(set(handed)) == 8
+    for environment in partner.environments:
+        mark = "live" if environment.environment is Environment.PRODUCTION else "test"
+        assert environment.api_key.startswith(f"proof_{mark}_")
+        assert environment.client_token.startswith(f"proof_{mark}_")
+        async with platform.database.connection() as connection:
+            (secret,) = await webhook_secrets(
+                connection, platform.vault, environment.partner_environment_id
             )
-        ]
-        assert len(set(handed)) == 8
-        for environment in partner.environments:
-            mark = "live" if environment.environment is Environment.PRODUCTION else "test"
-            assert environment.api_key.startswith(f"proof_{mark}_")
-            assert environment.client_token.startswith(f"proof_{mark}_")
-            async with platform.database.connection() as connection:
-                (secret,) = await webhook_secrets(
-                    connection, platform.vault, environment.partner_environment_id
-                )
-            assert b64decode(environment.webhook_secret.removeprefix("whsec_")) == secret
-            assert len(secret) == 32
-
-    run(scene())
+        assert b64decode(environment.webhook_secret.removeprefix("whsec_")) == secret
+        assert len(secret) == 32
 
 
 BAD: dict[str, tuple[dict[str, Any], str]] = {
@@ -95,51 +87,42 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_what_is_refused_leaves_nothing(run: Run, platform: Platform, case: str) -> None:
+async def test_what_is_refused_leaves_nothing(platform: Platform, case: str) -> None:
     changes, field = BAD[case]
 
-    async def scene() -> None:
-        tables = ("partners", "partner_environments", "credentials", "audit_log")
-        count = "SELECT " + ", ".join(f"(SELECT count(*) FROM {table})" for table in tables)
-        before = await platform.fetch(count)
-        with pytest.raises(InvalidInputError, match=f"^{field}: "):
-            await onboard(platform.database, platform.vault, **({"name": "Acme"} | changes))
-        assert await platform.fetch(count) == before
-
-    run(scene())
+    tables = ("partners", "partner_environments", "credentials", "audit_log")
+    count = "SELECT " + ", ".join(f"(SELECT count(*) FROM {table})" for table in tables)
+    before = await platform.fetch(count)
+    with pytest.raises(InvalidInputError, match=f"^{field}: "):
+        await onboard(platform.database, platform.vault, **({"name": "Acme"} | changes))
+    assert await platform.fetch(count) == before
 
 
 @pytest.mark.parametrize(
     "origin", ["https://shop.example", "http://localhost:3000", "https://[::1]:8443"]
 )
-def test_origins_are_kept_as_browsers_send_them(run: Run, platform: Platform, origin: str) -> None:
-    async def scene() -> None:
-        partner = await onboard(platform.database, platform.vault, widget_origins=(origin, origin))
-        for environment in partner.environments:
-            rows = await platform.fetch(
-                "SELECT origin FROM widget_origins WHERE partner_environment_id = $1",
-                environment.partner_environment_id,
-            )
-            kept = origin.startswith("https:") or environment.environment is Environment.SANDBOX
-            assert [row["origin"] for row in rows] == [origin] * kept
-
-    run(scene())
-
-
-def test_onboarding_is_in_the_audit_log_without_secrets(run: Run, platform: Platform) -> None:
-    async def scene() -> None:
-        partner = await onboard(platform.database, platform.vault, "Audited", off_ramp=True)
-        (row,) = await platform.fetch(
-            "SELECT * FROM audit_log WHERE partner_id = $1", partner.partner_id
+async def test_origins_are_kept_as_browsers_send_them(platform: Platform, origin: str) -> None:
+    partner = await onboard(platform.database, platform.vault, widget_origins=(origin, origin))
+    for environment in partner.environments:
+        rows = await platform.fetch(
+            "SELECT origin FROM widget_origins WHERE partner_environment_id = $1",
+            environment.partner_environment_id,
         )
-        assert (row["actor"], row["action"]) == ("operator", "partner.add")
-        assert row["before"] is None
-        assert '"name": "Audited"' in row["after"]
-        assert "203.0.113.0/24" in row["after"]
-        assert "proof_live_" not in row["after"]
-        assert "whsec_" not in row["after"]
+        kept = origin.startswith("https:") or environment.environment is Environment.SANDBOX
+        assert [row["origin"] for row in rows] == [origin] * kept
 
-    run(scene())
+
+async def test_onboarding_is_in_the_audit_log_without_secrets(platform: Platform) -> None:
+    partner = await onboard(platform.database, platform.vault, "Audited", off_ramp=True)
+    (row,) = await platform.fetch(
+        "SELECT * FROM audit_log WHERE partner_id = $1", partner.partner_id
+    )
+    assert (row["actor"], row["action"]) == ("operator", "partner.add")
+    assert row["before"] is None
+    assert '"name": "Audited"' in row["after"]
+    assert "203.0.113.0/24" in row["after"]
+    assert "proof_live_" not in row["after"]
+    assert "whsec_" not in row["after"]
 
 
 @pytest.mark.parametrize(
@@ -153,22 +136,19 @@ def test_onboarding_is_in_the_audit_log_without_secrets(run: Run, platform: Plat
         "ALTER TABLE audit_log DISABLE TRIGGER ALL",
     ],
 )
-def test_the_application_cannot_change_the_audit_log(
-    run: Run, platform: Platform, statement: str
+async def test_the_application_cannot_change_the_audit_log(
+    platform: Platform, statement: str
 ) -> None:
-    async def scene() -> None:
-        await onboard(platform.database, platform.vault)
-        before = await platform.fetch("SELECT * FROM audit_log ORDER BY id")
-        connection = await platform.database.dedicated()
-        try:
-            with pytest.raises(asyncpg.InsufficientPrivilegeError):
-                await connection.execute(statement)
-        finally:
-            await connection.close()
-        assert before
-        assert await platform.fetch("SELECT * FROM audit_log ORDER BY id") == before
-
-    run(scene())
+    await onboard(platform.database, platform.vault)
+    before = await platform.fetch("SELECT * FROM audit_log ORDER BY id")
+    connection = await platform.database.dedicated()
+    try:
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await connection.execute(statement)
+    finally:
+        await connection.close()
+    assert before
+    assert await platform.fetch("SELECT * FROM audit_log ORDER BY id") == before
 
 
 async def dump(arguments: dict[str, Any]) -> bytes:
@@ -245,15 +225,12 @@ async def require_log_keys_sealed(platform: Platform, found: bytes) -> None:
         assert private.hex().encode() not in found
 
 
-def test_secrets_stay_readable_while_the_key_encryption_key_is_rotated(
-    run: Run, platform: Platform
+async def test_secrets_stay_readable_while_the_key_encryption_key_is_rotated(
+    platform: Platform,
 ) -> None:
-    async def scene() -> None:
-        partner = await onboard(platform.database, platform.vault)
-        identity = issued(partner).partner_environment_id
-        rotated = Vault([b"n" * 32, bytes(range(32))])
-        async with platform.database.connection() as connection:
-            before = await webhook_secrets(connection, platform.vault, identity)
-            assert await webhook_secrets(connection, rotated, identity) == before
-
-    run(scene())
+    partner = await onboard(platform.database, platform.vault)
+    identity = issued(partner).partner_environment_id
+    rotated = Vault([b"n" * 32, bytes(range(32))])
+    async with platform.database.connection() as connection:
+        before = await webhook_secrets(connection, platform.vault, identity)
+        assert await webhook_secrets(connection, rotated, identity) == before

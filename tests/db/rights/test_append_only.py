@@ -1,7 +1,5 @@
 """What the application role may not do, whoever speaks for it."""
 
-from typing import Any
-
 import asyncpg
 import pytest
 
@@ -28,21 +26,18 @@ def of_a_column(table: str) -> str:
 
 
 @pytest.mark.parametrize("verb", ["UPDATE", "DELETE", "TRUNCATE"])
-def test_what_is_appended_to_is_never_changed(run: Any, database: Database, verb: str) -> None:
-    async def scene() -> None:
-        async with database.connection() as connection:
-            for table in [*APPEND_ONLY, "log_tiles"]:
-                column = await connection.fetchval(of_a_column(table))
-                statement = {
-                    "UPDATE": f"UPDATE {table} SET {column} = {column}",
-                    "DELETE": f"DELETE FROM {table}",
-                    "TRUNCATE": f"TRUNCATE {table}",
-                }[verb]
-                with pytest.raises(asyncpg.InsufficientPrivilegeError):
-                    await connection.execute(statement)
-                await connection.fetch(f"SELECT * FROM {table}")
-
-    run(scene())
+async def test_what_is_appended_to_is_never_changed(database: Database, verb: str) -> None:
+    async with database.connection() as connection:
+        for table in [*APPEND_ONLY, "log_tiles"]:
+            column = await connection.fetchval(of_a_column(table))
+            statement = {
+                "UPDATE": f"UPDATE {table} SET {column} = {column}",
+                "DELETE": f"DELETE FROM {table}",
+                "TRUNCATE": f"TRUNCATE {table}",
+            }[verb]
+            with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                await connection.execute(statement)
+            await connection.fetch(f"SELECT * FROM {table}")
 
 
 @pytest.mark.parametrize(
@@ -54,18 +49,13 @@ def test_what_is_appended_to_is_never_changed(run: Any, database: Database, verb
         ("substr(hashes, 1, 32)", False),
     ],
 )
-def test_a_tile_of_the_log_only_grows(
-    run: Any, database: Database, hashes: str, allowed: bool
-) -> None:
-    async def scene() -> None:
-        async with database.connection() as connection:
-            await connection.execute(TILE)
-            await connection.execute("UPDATE log_tiles SET hashes = hashes || sha256('c')")
-            statement = f"UPDATE log_tiles SET hashes = {hashes}"
-            if allowed:
+async def test_a_tile_of_the_log_only_grows(database: Database, hashes: str, allowed: bool) -> None:
+    async with database.connection() as connection:
+        await connection.execute(TILE)
+        await connection.execute("UPDATE log_tiles SET hashes = hashes || sha256('c')")
+        statement = f"UPDATE log_tiles SET hashes = {hashes}"
+        if allowed:
+            await connection.execute(statement)
+        else:
+            with pytest.raises(asyncpg.InsufficientPrivilegeError, match="only grows"):
                 await connection.execute(statement)
-            else:
-                with pytest.raises(asyncpg.InsufficientPrivilegeError, match="only grows"):
-                    await connection.execute(statement)
-
-    run(scene())

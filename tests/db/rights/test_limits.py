@@ -24,8 +24,8 @@ def upgrade() -> None:
 """
 
 
-def test_a_role_has_limits_where_a_connection_asks_for_none(
-    run: Any, owner_arguments: dict[str, Any], database_arguments: dict[str, Any]
+async def test_a_role_has_limits_where_a_connection_asks_for_none(
+    owner_arguments: dict[str, Any], database_arguments: dict[str, Any]
 ) -> None:
     async def limited(arguments: dict[str, Any]) -> dict[str, str]:
         connection = await asyncpg.connect(**arguments)
@@ -36,16 +36,13 @@ def test_a_role_has_limits_where_a_connection_asks_for_none(
             await connection.close()
         return await shown(arguments)
 
-    async def scene() -> None:
-        own = await asyncpg.connect(**owner_arguments)
-        name = owner_arguments["database"]
-        await own.execute(f"ALTER ROLE CURRENT_USER IN DATABASE {name} SET lock_timeout = '9s'")
-        await own.close()
-        assert await limited(database_arguments) == shown_as(ROLE_LIMITS)
-        # What the operator chose stays.
-        assert await limited(owner_arguments) == shown_as(ROLE_LIMITS) | {"lock_timeout": "9s"}
-
-    run(scene())
+    own = await asyncpg.connect(**owner_arguments)
+    name = owner_arguments["database"]
+    await own.execute(f"ALTER ROLE CURRENT_USER IN DATABASE {name} SET lock_timeout = '9s'")
+    await own.close()
+    assert await limited(database_arguments) == shown_as(ROLE_LIMITS)
+    # What the operator chose stays.
+    assert await limited(owner_arguments) == shown_as(ROLE_LIMITS) | {"lock_timeout": "9s"}
 
 
 async def shown(arguments: dict[str, Any]) -> dict[str, str]:

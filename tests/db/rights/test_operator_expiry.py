@@ -14,23 +14,20 @@ VALUES ('old', 'Old', 'read', sha256('old'), now() - interval '3 years')
 """
 
 
-def test_an_upgrade_gives_them_a_year_from_its_day_and_any_address(
-    run: Any, owner_arguments: dict[str, Any]
+async def test_an_upgrade_gives_them_a_year_from_its_day_and_any_address(
+    owner_arguments: dict[str, Any],
 ) -> None:
-    async def scene() -> None:
-        connection = await asyncpg.connect(**owner_arguments)
-        try:
-            await connection.execute(BEFORE)
-            async with connection.transaction():
-                for statement in MIGRATION.STATEMENTS:
-                    await connection.execute(statement)
-                upgraded, row = (
-                    await connection.fetchval("SELECT now()"),
-                    await connection.fetchrow("SELECT expires_at, networks FROM operators"),
-                )
-        finally:
-            await connection.close()
-        assert row["expires_at"] - upgraded == timedelta(days=365)
-        assert row["networks"] == []
-
-    run(scene())
+    connection = await asyncpg.connect(**owner_arguments)
+    try:
+        await connection.execute(BEFORE)
+        async with connection.transaction():
+            for statement in MIGRATION.STATEMENTS:
+                await connection.execute(statement)
+            upgraded, row = (
+                await connection.fetchval("SELECT now()"),
+                await connection.fetchrow("SELECT expires_at, networks FROM operators"),
+            )
+    finally:
+        await connection.close()
+    assert row["expires_at"] - upgraded == timedelta(days=365)
+    assert row["networks"] == []

@@ -2,7 +2,7 @@
 
 import asyncio
 import base64
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -33,8 +33,6 @@ from proof.webhooks.signing import (
     secret_text,
     signing_keys,
 )
-
-Run = Callable[[Any], Any]
 
 
 async def asked(database: Database, vault: Vault, to: int = 1) -> None:
@@ -77,131 +75,107 @@ def verify(public: str, headers: dict[str, str], body: bytes) -> list[str]:
     return good
 
 
-def test_who_asks_is_signed_for_with_the_key_that_is_shown(
-    run: Run, database: Database, vault: Vault
+async def test_who_asks_is_signed_for_with_the_key_that_is_shown(
+    database: Database, vault: Vault
 ) -> None:
-    async def scene() -> None:
-        client = FakeClient()
-        await asked(database, vault)
-        headers = await sent(database, vault, client)
-        (public,) = await texts(database)
-        assert len(verify(public, headers, client.sent[-1][1])) == 1
-        for secret in SECRETS:
-            Webhook(secret_text(secret)).verify(client.sent[-1][1], headers)
-
-    run(scene())
+    client = FakeClient()
+    await asked(database, vault)
+    headers = await sent(database, vault, client)
+    (public,) = await texts(database)
+    assert len(verify(public, headers, client.sent[-1][1])) == 1
+    for secret in SECRETS:
+        Webhook(secret_text(secret)).verify(client.sent[-1][1], headers)
 
 
-def test_who_does_not_ask_is_not(run: Run, database: Database, vault: Vault) -> None:
-    async def scene() -> None:
-        client = FakeClient()
-        await endpoint(database, "https://one.example/")
+async def test_who_does_not_ask_is_not(database: Database, vault: Vault) -> None:
+    client = FakeClient()
+    await endpoint(database, "https://one.example/")
+    async with database.transaction() as tx:
+        await ensure_signing_key(tx, vault, 1)
+    assert "v1a" not in (await sent(database, vault, client))["webhook-signature"]
+
+
+async def test_during_a_rotation_both_keys_sign(database: Database, vault: Vault) -> None:
+    client = FakeClient()
+    await asked(database, vault)
+    (old,) = await texts(database)
+    async with database.transaction() as tx:
+        await add_signing_key(tx, vault, 1)
+    new = next(text for text in await texts(database) if text != old)
+    headers = await sent(database, vault, client)
+    assert len(verify(old, headers, client.sent[-1][1])) == 1
+    assert len(verify(new, headers, client.sent[-1][1])) == 1
+    async with database.transaction() as tx:
+        known = await public_keys(tx, 1)
+        (old_id,) = (item for item, text in known.items() if text == old)
+        assert await retire_signing_key(tx, old_id)
+        assert not await retire_signing_key(tx, old_id)
+    headers = await sent(database, vault, client)
+    assert verify(old, headers, client.sent[-1][1]) == []
+    assert len(verify(new, headers, client.sent[-1][1])) == 1
+
+
+async def test_several_at_once_make_one_key(database: Database, vault: Vault) -> None:
+    async def ensure() -> None:
         async with database.transaction() as tx:
             await ensure_signing_key(tx, vault, 1)
-        assert "v1a" not in (await sent(database, vault, client))["webhook-signature"]
 
-    run(scene())
-
-
-def test_during_a_rotation_both_keys_sign(run: Run, database: Database, vault: Vault) -> None:
-    async def scene() -> None:
-        client = FakeClient()
-        await asked(database, vault)
-        (old,) = await texts(database)
-        async with database.transaction() as tx:
-            await add_signing_key(tx, vault, 1)
-        new = next(text for text in await texts(database) if text != old)
-        headers = await sent(database, vault, client)
-        assert len(verify(old, headers, client.sent[-1][1])) == 1
-        assert len(verify(new, headers, client.sent[-1][1])) == 1
-        async with database.transaction() as tx:
-            known = await public_keys(tx, 1)
-            (old_id,) = (item for item, text in known.items() if text == old)
-            assert await retire_signing_key(tx, old_id)
-            assert not await retire_signing_key(tx, old_id)
-        headers = await sent(database, vault, client)
-        assert verify(old, headers, client.sent[-1][1]) == []
-        assert len(verify(new, headers, client.sent[-1][1])) == 1
-
-    run(scene())
+    await asyncio.gather(*(ensure() for _ in range(8)))
+    assert len(await texts(database)) == 1
+    assert await texts(database, 2) == []
 
 
-def test_several_at_once_make_one_key(run: Run, database: Database, vault: Vault) -> None:
-    async def scene() -> None:
-        async def ensure() -> None:
-            async with database.transaction() as tx:
-                await ensure_signing_key(tx, vault, 1)
-
-        await asyncio.gather(*(ensure() for _ in range(8)))
-        assert len(await texts(database)) == 1
-        assert await texts(database, 2) == []
-
-    run(scene())
-
-
-def test_a_key_moved_to_another_record_does_not_open(
-    run: Run, database: Database, vault: Vault
+async def test_a_key_moved_to_another_record_does_not_open(
+    database: Database, vault: Vault
 ) -> None:
-    async def scene() -> None:
-        async with database.transaction() as tx:
-            await ensure_signing_key(tx, vault, 1)
-            await tx.execute("UPDATE webhook_signing_keys SET id = gen_random_uuid()")
-            with pytest.raises(SealError):
-                await signing_keys(tx, vault, 1)
-
-    run(scene())
+    async with database.transaction() as tx:
+        await ensure_signing_key(tx, vault, 1)
+        await tx.execute("UPDATE webhook_signing_keys SET id = gen_random_uuid()")
+        with pytest.raises(SealError):
+            await signing_keys(tx, vault, 1)
 
 
-def test_without_the_key_it_asked_for_nothing_is_sent(
-    run: Run, database: Database, vault: Vault
+async def test_without_the_key_it_asked_for_nothing_is_sent(
+    database: Database, vault: Vault
 ) -> None:
-    async def scene() -> None:
-        client = FakeClient()
-        await asked(database, vault)
-        await happen(database)
-        await relay_all(database)
-        await deliverer(database, client, TurnedClock()).run_once()
-        (row,) = await deliveries(database)
-        assert (row["state"], row["last_outcome"]) == ("pending", "no webhook signing key")
-        assert client.sent == []
-
-    run(scene())
+    client = FakeClient()
+    await asked(database, vault)
+    await happen(database)
+    await relay_all(database)
+    await deliverer(database, client, TurnedClock()).run_once()
+    (row,) = await deliveries(database)
+    assert (row["state"], row["last_outcome"]) == ("pending", "no webhook signing key")
+    assert client.sent == []
 
 
-def test_an_endpoint_that_is_not_there_asks_for_nothing(
-    run: Run, database: Database, vault: Vault
+async def test_an_endpoint_that_is_not_there_asks_for_nothing(
+    database: Database, vault: Vault
 ) -> None:
-    async def scene() -> None:
-        await asked(database, vault)
-        known = await endpoint_id(database)
-        await endpoint(database, "")
-        async with database.transaction() as tx:
-            with pytest.raises(NotFoundError):
-                await set_ed25519(tx, vault, known, True)
-
-    run(scene())
+    await asked(database, vault)
+    known = await endpoint_id(database)
+    await endpoint(database, "")
+    async with database.transaction() as tx:
+        with pytest.raises(NotFoundError):
+            await set_ed25519(tx, vault, known, True)
 
 
-def test_a_ring_is_opened_once_a_second(
-    run: Run, database: Database, monkeypatch: pytest.MonkeyPatch
+async def test_a_ring_is_opened_once_a_second(
+    database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def scene() -> None:
-        opened: list[int] = []
-        now = 100.0
+    opened: list[int] = []
+    now = 100.0
 
-        async def secrets(_: Connection, owner: int) -> Sequence[bytes]:
-            opened.append(owner)
-            return SECRETS
+    async def secrets(_: Connection, owner: int) -> Sequence[bytes]:
+        opened.append(owner)
+        return SECRETS
 
-        monkeypatch.setattr("proof.webhooks.signing.time.monotonic", lambda: now)
-        rings = Rings(database, secrets, None)
-        for _ in range(3):
-            await asyncio.gather(*(rings.of(owner) for owner in (1, 2, 1)))
-        assert sorted(opened) == [1, 2]
-        now += 1.1
-        async with database.connection() as connection:
-            await rings.load(connection, [1])
-        assert (await rings.of(1)).secrets == SECRETS
-        assert sorted(opened) == [1, 1, 2]
-
-    run(scene())
+    monkeypatch.setattr("proof.webhooks.signing.time.monotonic", lambda: now)
+    rings = Rings(database, secrets, None)
+    for _ in range(3):
+        await asyncio.gather(*(rings.of(owner) for owner in (1, 2, 1)))
+    assert sorted(opened) == [1, 2]
+    now += 1.1
+    async with database.connection() as connection:
+        await rings.load(connection, [1])
+    assert (await rings.of(1)).secrets == SECRETS
+    assert sorted(opened) == [1, 1, 2]

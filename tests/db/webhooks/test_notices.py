@@ -91,125 +91,110 @@ def test_both_get_mail_through_a_real_relay(run: Run, database: Database, vault:
     assert "secret" not in found.text, "the rest of a URL may hold a token"
 
 
-def test_opening_and_disabling_are_told_and_probing_is_not(
-    run: Run, database: Database, vault: Vault
+async def test_opening_and_disabling_are_told_and_probing_is_not(
+    database: Database, vault: Vault
 ) -> None:
-    async def scene() -> None:
-        clock, sent = TurnedClock(), Sent()
-        owner, item = await failing(database, vault, clock)
-        mail = NoticeMail(database, clock, sent, "operator@proof.example")
-        await send_all(mail)
-        clock.turn(30)
-        await item.run_once()
-        assert await send_all(mail) == 0
-        clock.turn(3600)
-        await item.run_once()
-        assert (await seen(database, owner)).breaker is Breaker.DISABLED
-        await send_all(mail)
-        told = [(to, subject.partition(":")[0]) for to, subject, _ in sent.mails]
-        assert told == [
-            ("operator@proof.example", "Webhook endpoint failing"),
-            ("dev@acme.example", "Webhook endpoint failing"),
-            ("operator@proof.example", "Webhook endpoint disabled"),
-            ("dev@acme.example", "Webhook endpoint disabled"),
-        ]
-
-    run(scene())
+    clock, sent = TurnedClock(), Sent()
+    owner, item = await failing(database, vault, clock)
+    mail = NoticeMail(database, clock, sent, "operator@proof.example")
+    await send_all(mail)
+    clock.turn(30)
+    await item.run_once()
+    assert await send_all(mail) == 0
+    clock.turn(3600)
+    await item.run_once()
+    assert (await seen(database, owner)).breaker is Breaker.DISABLED
+    await send_all(mail)
+    told = [(to, subject.partition(":")[0]) for to, subject, _ in sent.mails]
+    assert told == [
+        ("operator@proof.example", "Webhook endpoint failing"),
+        ("dev@acme.example", "Webhook endpoint failing"),
+        ("operator@proof.example", "Webhook endpoint disabled"),
+        ("dev@acme.example", "Webhook endpoint disabled"),
+    ]
 
 
-def test_an_endpoint_that_goes_on_and_off_is_told_once_in_a_while(
-    run: Run, database: Database, vault: Vault
+async def test_an_endpoint_that_goes_on_and_off_is_told_once_in_a_while(
+    database: Database, vault: Vault
 ) -> None:
-    async def scene() -> None:
-        clock = TurnedClock()
-        owner, item = await failing(database, vault, clock)
-        for _ in range(3):
-            item._client.answers["one.example"] = 200
-            clock.turn(3600)
-            while await item.run_once():
-                pass
-            assert (await seen(database, owner)).breaker is Breaker.CLOSED
-            item._client.answers["one.example"] = 500
-            await happen(database, 30, to=owner)
-            await relay_all(database)
-            while (await seen(database, owner)).breaker is Breaker.CLOSED:
-                await item.run_once()
-        assert len(await notices(database)) == 2
+    clock = TurnedClock()
+    owner, item = await failing(database, vault, clock)
+    for _ in range(3):
         item._client.answers["one.example"] = 200
-        clock.turn(7 * 3600)
+        clock.turn(3600)
         while await item.run_once():
             pass
+        assert (await seen(database, owner)).breaker is Breaker.CLOSED
         item._client.answers["one.example"] = 500
         await happen(database, 30, to=owner)
         await relay_all(database)
-        await item.run_once()
-        assert len(await notices(database)) == 4
+        while (await seen(database, owner)).breaker is Breaker.CLOSED:
+            await item.run_once()
+    assert len(await notices(database)) == 2
+    item._client.answers["one.example"] = 200
+    clock.turn(7 * 3600)
+    while await item.run_once():
+        pass
+    item._client.answers["one.example"] = 500
+    await happen(database, 30, to=owner)
+    await relay_all(database)
+    await item.run_once()
+    assert len(await notices(database)) == 4
 
-    run(scene())
 
-
-def test_a_relay_that_is_away_is_tried_again_and_given_up_in_the_end(
-    run: Run, database: Database, vault: Vault
+async def test_a_relay_that_is_away_is_tried_again_and_given_up_in_the_end(
+    database: Database, vault: Vault
 ) -> None:
-    async def scene() -> None:
-        clock, sent = TurnedClock(), Sent()
-        await failing(database, vault, clock)
-        sent.error = MailError("the mail relay is away")
-        mail = NoticeMail(database, clock, sent, "operator@proof.example")
-        assert await send_all(mail) == 2
-        assert await mail.send_next() is False, "not before a minute is over"
-        clock.turn(60)
-        assert await send_all(mail) == 2
-        clock.turn(60)
-        assert await mail.send_next() is False, "each wait is twice the one before"
-        sent.error = None
-        clock.turn(60)
-        assert await send_all(mail) == 2
-        assert len(sent.mails) == 2
-        await failing(database, vault, clock)
-        sent.error = MailError("the mail relay is away")
-        clock.turn(4 * 86_400)
-        assert await send_all(mail) == 2
-        clock.turn(10 * 86_400)
-        assert await send_all(mail) == 0
-        assert {row["outcome"] for row in await notices(database)} == {"sent", "given up"}
-        clock.turn(90 * 86_400)
-        await mail.forget()
-        assert await notices(database) == []
-
-    run(scene())
+    clock, sent = TurnedClock(), Sent()
+    await failing(database, vault, clock)
+    sent.error = MailError("the mail relay is away")
+    mail = NoticeMail(database, clock, sent, "operator@proof.example")
+    assert await send_all(mail) == 2
+    assert await mail.send_next() is False, "not before a minute is over"
+    clock.turn(60)
+    assert await send_all(mail) == 2
+    clock.turn(60)
+    assert await mail.send_next() is False, "each wait is twice the one before"
+    sent.error = None
+    clock.turn(60)
+    assert await send_all(mail) == 2
+    assert len(sent.mails) == 2
+    await failing(database, vault, clock)
+    sent.error = MailError("the mail relay is away")
+    clock.turn(4 * 86_400)
+    assert await send_all(mail) == 2
+    clock.turn(10 * 86_400)
+    assert await send_all(mail) == 0
+    assert {row["outcome"] for row in await notices(database)} == {"sent", "given up"}
+    clock.turn(90 * 86_400)
+    await mail.forget()
+    assert await notices(database) == []
 
 
-def test_stopped_before_it_was_recorded_it_is_sent_again(
-    run: Run, database: Database, vault: Vault
+async def test_stopped_before_it_was_recorded_it_is_sent_again(
+    database: Database, vault: Vault
 ) -> None:
-    async def scene() -> None:
-        clock, sent = TurnedClock(), Sent()
-        await failing(database, vault, clock)
-        away = iter([None, False])
-        faulty = FaultyDatabase(database, lambda: next(away, None))
-        mail = NoticeMail(faulty, clock, sent)
-        with pytest.raises(DatabaseUnavailableError):
-            await NoticeMail(faulty, clock, sent, "operator@proof.example").send_next()
-        assert await send_all(mail) == 1
-        clock.turn(300)
-        again = NoticeMail(database, clock, sent, "operator@proof.example")
-        assert await send_all(again) == 1
-        assert [to for to, *_ in sent.mails].count("operator@proof.example") == 2
-
-    run(scene())
+    clock, sent = TurnedClock(), Sent()
+    await failing(database, vault, clock)
+    away = iter([None, False])
+    faulty = FaultyDatabase(database, lambda: next(away, None))
+    mail = NoticeMail(faulty, clock, sent)
+    with pytest.raises(DatabaseUnavailableError):
+        await NoticeMail(faulty, clock, sent, "operator@proof.example").send_next()
+    assert await send_all(mail) == 1
+    clock.turn(300)
+    again = NoticeMail(database, clock, sent, "operator@proof.example")
+    assert await send_all(again) == 1
+    assert [to for to, *_ in sent.mails].count("operator@proof.example") == 2
 
 
 @pytest.mark.parametrize("with_relay", [True, False])
-def test_without_an_address_or_a_relay_nothing_is_kept_for_later(
-    run: Run, database: Database, vault: Vault, with_relay: bool
+async def test_without_an_address_or_a_relay_nothing_is_kept_for_later(
+    database: Database, vault: Vault, with_relay: bool
 ) -> None:
-    async def scene() -> None:
-        clock, sent = TurnedClock(), Sent()
-        await failing(database, vault, clock, answer=410)
-        assert await send_all(NoticeMail(database, clock, sent if with_relay else None)) == 2
-        assert [to for to, *_ in sent.mails] == (["dev@acme.example"] if with_relay else [])
-        clock.turn(10 * 86_400)
-        assert await send_all(NoticeMail(database, clock, Sent(), "operator@proof.example")) == 0
-
-    run(scene())
+    clock, sent = TurnedClock(), Sent()
+    await failing(database, vault, clock, answer=410)
+    assert await send_all(NoticeMail(database, clock, sent if with_relay else None)) == 2
+    assert [to for to, *_ in sent.mails] == (["dev@acme.example"] if with_relay else [])
+    clock.turn(10 * 86_400)
+    assert await send_all(NoticeMail(database, clock, Sent(), "operator@proof.example")) == 0

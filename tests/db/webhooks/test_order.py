@@ -92,187 +92,155 @@ def test_an_objects_events_are_numbered_without_gaps(run: Run, database: Databas
     run(scene())
 
 
-def test_a_relay_undone_leaves_no_gap(run: Run, database: Database) -> None:
-    async def scene() -> None:
-        async def failing() -> None:
-            async with database.transaction() as tx:
-                assert [item.sequence for item in await relay(tx, 10)] == [1, 2]
-                raise LookupError("killed before its commit")
-
-        await happen(database, 2, subject="one")
-        with pytest.raises(LookupError):
-            await failing()
-        await happen(database, 1, subject="one")
+async def test_a_relay_undone_leaves_no_gap(database: Database) -> None:
+    async def failing() -> None:
         async with database.transaction() as tx:
-            assert [item.sequence for item in await relay(tx, 10)] == [1, 2, 3]
+            assert [item.sequence for item in await relay(tx, 10)] == [1, 2]
+            raise LookupError("killed before its commit")
 
-    run(scene())
+    await happen(database, 2, subject="one")
+    with pytest.raises(LookupError):
+        await failing()
+    await happen(database, 1, subject="one")
+    async with database.transaction() as tx:
+        assert [item.sequence for item in await relay(tx, 10)] == [1, 2, 3]
 
 
-def test_without_asking_a_failure_holds_nothing_up_and_the_sequence_tells(
-    run: Run, database: Database
+async def test_without_asking_a_failure_holds_nothing_up_and_the_sequence_tells(
+    database: Database,
 ) -> None:
-    async def scene() -> None:
-        client = FakeClient()
-        await endpoint(database, "https://one.example/")
-        await happen(database, 3, subject="one")
-        await happen(database, 1, subject="two")
-        await relay_all(database)
-        await deliverer(database, client, TurnedClock()).run_once()
-        assert sorted(sequences(client)) == [1, 1, 2, 3]
-
-    run(scene())
+    client = FakeClient()
+    await endpoint(database, "https://one.example/")
+    await happen(database, 3, subject="one")
+    await happen(database, 1, subject="two")
+    await relay_all(database)
+    await deliverer(database, client, TurnedClock()).run_once()
+    assert sorted(sequences(client)) == [1, 1, 2, 3]
 
 
-def test_the_next_is_sent_only_after_the_former_has_ended(run: Run, database: Database) -> None:
-    async def scene() -> None:
-        client, clock = FakeClient(answers={"one.example": 500}), TurnedClock()
-        await ordered(database)
-        await happen(database, 3, subject="one")
-        await relay_all(database)
-        item = deliverer(database, client, clock)
+async def test_the_next_is_sent_only_after_the_former_has_ended(database: Database) -> None:
+    client, clock = FakeClient(answers={"one.example": 500}), TurnedClock()
+    await ordered(database)
+    await happen(database, 3, subject="one")
+    await relay_all(database)
+    item = deliverer(database, client, clock)
+    await item.run_once()
+    await item.run_once()
+    assert sequences(client) == [1]
+    await happen(database, 1, subject="two")
+    await relay_all(database)
+    clock.turn(1)
+    await item.run_once()
+    assert sequences(client) == [1, 1], "another object is not held up"
+    client.answers.clear()
+    clock.turn(10)
+    for _ in range(3):
         await item.run_once()
+    assert sequences(client)[2:] == [1, 1, 2, 3]
+    assert await states(database) == {"delivered": 4}
+
+
+async def test_after_one_that_failed_for_good_the_next_is_sent(database: Database) -> None:
+    client, clock = FakeClient(answers={"one.example": 500}), TurnedClock()
+    await ordered(database)
+    await happen(database, 2, subject="one")
+    await relay_all(database)
+    item = deliverer(database, client, clock)
+    for _ in range(10):
         await item.run_once()
-        assert sequences(client) == [1]
-        await happen(database, 1, subject="two")
-        await relay_all(database)
-        clock.turn(1)
-        await item.run_once()
-        assert sequences(client) == [1, 1], "another object is not held up"
-        client.answers.clear()
-        clock.turn(10)
-        for _ in range(3):
-            await item.run_once()
-        assert sequences(client)[2:] == [1, 1, 2, 3]
-        assert await states(database) == {"delivered": 4}
-
-    run(scene())
+        clock.turn(2 * 86_400)
+    assert sequences(client) == [1] * 10
+    assert [row["state"] for row in await deliveries(database)] == ["failed", "pending"]
+    client.answers.clear()
+    await item.run_once()
+    assert sequences(client)[10:] == [2]
 
 
-def test_after_one_that_failed_for_good_the_next_is_sent(run: Run, database: Database) -> None:
-    async def scene() -> None:
-        client, clock = FakeClient(answers={"one.example": 500}), TurnedClock()
-        await ordered(database)
-        await happen(database, 2, subject="one")
-        await relay_all(database)
-        item = deliverer(database, client, clock)
-        for _ in range(10):
-            await item.run_once()
-            clock.turn(2 * 86_400)
-        assert sequences(client) == [1] * 10
-        assert [row["state"] for row in await deliveries(database)] == ["failed", "pending"]
-        client.answers.clear()
-        await item.run_once()
-        assert sequences(client)[10:] == [2]
+async def test_order_holds_with_two_workers_late_events_and_failures(database: Database) -> None:
+    chosen = random.Random(11)
+    accepted: list[bytes] = []
 
-    run(scene())
+    class Flaky(FakeClient):
+        async def post(self, url: str, body: bytes, headers: Any) -> Any:
+            await asyncio.sleep(chosen.random() * 0.005)
+            self.answers["one.example"] = 500 if chosen.random() < 0.2 else 200
+            reply = await super().post(url, body, headers)
+            if reply.status == 200:
+                accepted.append(body)
+            return reply
 
+    clock = TurnedClock()
+    await ordered(database)
+    first, second = (
+        deliverer(database, Flaky(LASTING_S), clock, limits=QUICK, breaker=None) for _ in range(2)
+    )
 
-def test_order_holds_with_two_workers_late_events_and_failures(
-    run: Run, database: Database
-) -> None:
-    async def scene() -> None:
-        chosen = random.Random(11)
-        accepted: list[bytes] = []
+    async def done() -> bool:
+        clock.turn(5)
+        return await states(database) == {"delivered": 60}
 
-        class Flaky(FakeClient):
-            async def post(self, url: str, body: bytes, headers: Any) -> Any:
-                await asyncio.sleep(chosen.random() * 0.005)
-                self.answers["one.example"] = 500 if chosen.random() < 0.2 else 200
-                reply = await super().post(url, body, headers)
-                if reply.status == 200:
-                    accepted.append(body)
-                return reply
-
-        clock = TurnedClock()
-        await ordered(database)
-        first, second = (
-            deliverer(database, Flaky(LASTING_S), clock, limits=QUICK, breaker=None)
-            for _ in range(2)
-        )
-
-        async def done() -> bool:
-            clock.turn(5)
-            return await states(database) == {"delivered": 60}
-
-        async with running(first), running(second):
-            for n in range(20):
-                async with database.transaction() as tx:
-                    await publish(
-                        tx,
-                        [Event(1, "timestamp.proof", f"s{s}", b"%d %d" % (s, n)) for s in range(3)],
-                    )
-                await asyncio.sleep(0)
-            await until(done)
-        for s in range(3):
-            mine = [body for body in accepted if body.startswith(b"%d " % s)]
-            once = list(dict.fromkeys(mine))
-            assert once == [b"%d %d" % (s, n) for n in range(20)]
-
-    run(scene())
+    async with running(first), running(second):
+        for n in range(20):
+            async with database.transaction() as tx:
+                await publish(
+                    tx,
+                    [Event(1, "timestamp.proof", f"s{s}", b"%d %d" % (s, n)) for s in range(3)],
+                )
+            await asyncio.sleep(0)
+        await until(done)
+    for s in range(3):
+        mine = [body for body in accepted if body.startswith(b"%d " % s)]
+        once = list(dict.fromkeys(mine))
+        assert once == [b"%d %d" % (s, n) for n in range(20)]
 
 
-def test_a_fan_out_and_the_end_of_the_former_at_the_same_moment(
-    run: Run, database: Database
-) -> None:
+async def test_a_fan_out_and_the_end_of_the_former_at_the_same_moment(database: Database) -> None:
     """Neither may look before and write after the other, or the next would wait for ever."""
 
-    async def scene() -> None:
-        client, clock = FakeClient(), TurnedClock()
-        await ordered(database)
-        item = deliverer(database, client, clock)
-        for n in range(1, 16):
-            await happen(database, 1, subject="one")
-            clock.turn(1)
-            await asyncio.gather(relay_all(database), item.run_once())
-            clock.turn(1)
-            if n % 3 == 0:
-                await item.run_once()
-        while await item.run_once():
-            clock.turn(1)
-        assert sequences(client) == list(range(1, 16))
-
-    run(scene())
-
-
-def test_giving_order_up_lets_out_what_was_held_back(run: Run, database: Database) -> None:
-    async def scene() -> None:
-        client, clock = FakeClient(answers={"one.example": 500}), TurnedClock()
-        await ordered(database)
-        await happen(database, 3, subject="one")
-        await relay_all(database)
-        item = deliverer(database, client, clock)
-        await item.run_once()
-        await order(database, Ordering.NONE)
-        client.answers.clear()
+    client, clock = FakeClient(), TurnedClock()
+    await ordered(database)
+    item = deliverer(database, client, clock)
+    for n in range(1, 16):
+        await happen(database, 1, subject="one")
         clock.turn(1)
-        assert await item.run_once() == 2
-        clock.turn(5)
-        assert await item.run_once() == 1
-        assert await states(database) == {"delivered": 3}
-
-    run(scene())
-
-
-def test_an_endpoint_that_is_not_there_has_no_order(run: Run, database: Database) -> None:
-    async def scene() -> None:
-        await endpoint(database, "https://one.example/")
-        known = await endpoint_id(database)
-        await endpoint(database, "")
-        async with database.transaction() as tx:
-            with pytest.raises(NotFoundError):
-                await set_ordering(tx, known, Ordering.SUBJECT)
-
-    run(scene())
+        await asyncio.gather(relay_all(database), item.run_once())
+        clock.turn(1)
+        if n % 3 == 0:
+            await item.run_once()
+    while await item.run_once():
+        clock.turn(1)
+    assert sequences(client) == list(range(1, 16))
 
 
-def test_a_fan_out_repeated_by_another_relay_adds_nothing(run: Run, database: Database) -> None:
-    async def scene() -> None:
-        await ordered(database)
-        await happen(database, 2, subject="one")
-        async with database.transaction() as tx:
-            relayed = await relay(tx, 10)
-            assert await fan_out(tx, relayed) == 2
-        assert await relay_all(database) == 0
+async def test_giving_order_up_lets_out_what_was_held_back(database: Database) -> None:
+    client, clock = FakeClient(answers={"one.example": 500}), TurnedClock()
+    await ordered(database)
+    await happen(database, 3, subject="one")
+    await relay_all(database)
+    item = deliverer(database, client, clock)
+    await item.run_once()
+    await order(database, Ordering.NONE)
+    client.answers.clear()
+    clock.turn(1)
+    assert await item.run_once() == 2
+    clock.turn(5)
+    assert await item.run_once() == 1
+    assert await states(database) == {"delivered": 3}
 
-    run(scene())
+
+async def test_an_endpoint_that_is_not_there_has_no_order(database: Database) -> None:
+    await endpoint(database, "https://one.example/")
+    known = await endpoint_id(database)
+    await endpoint(database, "")
+    async with database.transaction() as tx:
+        with pytest.raises(NotFoundError):
+            await set_ordering(tx, known, Ordering.SUBJECT)
+
+
+async def test_a_fan_out_repeated_by_another_relay_adds_nothing(database: Database) -> None:
+    await ordered(database)
+    await happen(database, 2, subject="one")
+    async with database.transaction() as tx:
+        relayed = await relay(tx, 10)
+        assert await fan_out(tx, relayed) == 2
+    assert await relay_all(database) == 0

@@ -1,9 +1,7 @@
 """What is forgotten, and what never is."""
 
 import asyncio
-from collections.abc import Callable
 from datetime import timedelta
-from typing import Any
 
 from tests.db.webhooks.scene import (
     FakeClient,
@@ -22,8 +20,6 @@ from proof.db import Database
 from proof.outbound import OutboundReply
 from proof.webhooks.pruning import prune_batch, pruning_loop
 from proof.webhooks.replay import replay_delivery
-
-Run = Callable[[Any], Any]
 
 
 async def bodies(database: Database) -> list[bytes | None]:
@@ -45,102 +41,84 @@ async def sent(database: Database, clock: TurnedClock, count: int, answer: int =
     await deliverer(database, client, clock).run_once()
 
 
-def test_payloads_and_replies_go_in_batches_and_records_stay(run: Run, database: Database) -> None:
-    async def scene() -> None:
-        clock = TurnedClock()
-        await sent(database, clock, 5)
-        assert [await pruned(database, clock, 2) for _ in range(4)] == [2, 2, 1, 0]
-        assert await bodies(database) == [None] * 5
-        (record,) = await records(database, subject="s3")
-        assert (record.last_status, record.last_body, record.replayable) == (200, None, False)
-        assert await states(database) == {"delivered": 5}
-
-    run(scene())
+async def test_payloads_and_replies_go_in_batches_and_records_stay(database: Database) -> None:
+    clock = TurnedClock()
+    await sent(database, clock, 5)
+    assert [await pruned(database, clock, 2) for _ in range(4)] == [2, 2, 1, 0]
+    assert await bodies(database) == [None] * 5
+    (record,) = await records(database, subject="s3")
+    assert (record.last_status, record.last_body, record.replayable) == (200, None, False)
+    assert await states(database) == {"delivered": 5}
 
 
-def test_what_is_young_pending_or_not_relayed_is_kept(run: Run, database: Database) -> None:
-    async def scene() -> None:
-        clock = TurnedClock()
-        await sent(database, clock, 2, answer=500)
-        assert await pruned(database, clock) == 0
-        await happen(database, 1, "unheard.of")
-        clock.turn(10)
-        assert await pruned(database, clock) == 0, "an event without its cursor is still to come"
-        assert None not in await bodies(database)
-        await relay_all(database)
-        assert await pruned(database, clock) == 1
-        await deliverer(database, FakeClient(), clock).run_once()
-        clock.turn(-3600)
-        assert await pruned(database, clock) == 0
-        clock.turn(3600)
-        assert await pruned(database, clock) == 2
-
-    run(scene())
+async def test_what_is_young_pending_or_not_relayed_is_kept(database: Database) -> None:
+    clock = TurnedClock()
+    await sent(database, clock, 2, answer=500)
+    assert await pruned(database, clock) == 0
+    await happen(database, 1, "unheard.of")
+    clock.turn(10)
+    assert await pruned(database, clock) == 0, "an event without its cursor is still to come"
+    assert None not in await bodies(database)
+    await relay_all(database)
+    assert await pruned(database, clock) == 1
+    await deliverer(database, FakeClient(), clock).run_once()
+    clock.turn(-3600)
+    assert await pruned(database, clock) == 0
+    clock.turn(3600)
+    assert await pruned(database, clock) == 2
 
 
-def test_one_pending_delivery_of_several_keeps_the_event(run: Run, database: Database) -> None:
-    async def scene() -> None:
-        clock = TurnedClock()
-        await sent(database, clock, 1)
-        await endpoint(database, "")
-        async with database.connection() as connection:
-            await connection.execute(
-                "WITH other AS (INSERT INTO webhook_endpoints (id, partner_environment_id, purpose, url)"
-                " VALUES (gen_random_uuid(), 1, 'other', 'https://two.example/') RETURNING id)"
-                " INSERT INTO webhook_deliveries (event_id, event_cursor, endpoint_id)"
-                " SELECT outbox.id, cursor, other.id FROM outbox, other"
-            )
-        assert await pruned(database, clock) == 0
-        assert None not in await bodies(database)
-
-    run(scene())
+async def test_one_pending_delivery_of_several_keeps_the_event(database: Database) -> None:
+    clock = TurnedClock()
+    await sent(database, clock, 1)
+    await endpoint(database, "")
+    async with database.connection() as connection:
+        await connection.execute(
+            "WITH other AS (INSERT INTO webhook_endpoints (id, partner_environment_id, purpose, url)"
+            " VALUES (gen_random_uuid(), 1, 'other', 'https://two.example/') RETURNING id)"
+            " INSERT INTO webhook_deliveries (event_id, event_cursor, endpoint_id)"
+            " SELECT outbox.id, cursor, other.id FROM outbox, other"
+        )
+    assert await pruned(database, clock) == 0
+    assert None not in await bodies(database)
 
 
-def test_what_waits_for_a_disabled_endpoint_is_given_up_at_that_age(
-    run: Run, database: Database
+async def test_what_waits_for_a_disabled_endpoint_is_given_up_at_that_age(
+    database: Database,
 ) -> None:
-    async def scene() -> None:
-        clock = TurnedClock()
-        await sent(database, clock, 3, answer=410)
-        assert await states(database) == {"pending": 3}
-        assert await pruned(database, clock) == 0, "it was disabled this moment"
-        clock.turn(1)
-        assert await pruned(database, clock) == 3
-        assert await states(database) == {"failed": 3}
-        assert {row["last_outcome"] for row in await deliveries(database)} == {"endpoint disabled"}
-
-    run(scene())
+    clock = TurnedClock()
+    await sent(database, clock, 3, answer=410)
+    assert await states(database) == {"pending": 3}
+    assert await pruned(database, clock) == 0, "it was disabled this moment"
+    clock.turn(1)
+    assert await pruned(database, clock) == 3
+    assert await states(database) == {"failed": 3}
+    assert {row["last_outcome"] for row in await deliveries(database)} == {"endpoint disabled"}
 
 
-def test_a_replay_and_a_pruning_at_the_same_moment(run: Run, database: Database) -> None:
+async def test_a_replay_and_a_pruning_at_the_same_moment(database: Database) -> None:
     """Whichever is first: a pending delivery has its payload."""
 
-    async def scene() -> None:
-        clock = TurnedClock()
-        await sent(database, clock, 1)
-        (row,) = await deliveries(database)
-        async with database.transaction() as tx:
-            await replay_delivery(tx, 1, row["id"], clock.now())
-            assert await pruned(database, clock) == 0
+    clock = TurnedClock()
+    await sent(database, clock, 1)
+    (row,) = await deliveries(database)
+    async with database.transaction() as tx:
+        await replay_delivery(tx, 1, row["id"], clock.now())
         assert await pruned(database, clock) == 0
-        assert await bodies(database) != [None]
+    assert await pruned(database, clock) == 0
+    assert await bodies(database) != [None]
 
-    run(scene())
 
+async def test_the_loop_prunes_by_age(database: Database) -> None:
+    clock = TurnedClock()
+    await sent(database, clock, 3)
+    clock.turn(86_400)
+    loop = pruning_loop(database, clock, timedelta(days=1) - timedelta(seconds=1))
+    task = asyncio.create_task(loop.run())
 
-def test_the_loop_prunes_by_age(run: Run, database: Database) -> None:
-    async def scene() -> None:
-        clock = TurnedClock()
-        await sent(database, clock, 3)
-        clock.turn(86_400)
-        loop = pruning_loop(database, clock, timedelta(days=1) - timedelta(seconds=1))
-        task = asyncio.create_task(loop.run())
+    async def done() -> bool:
+        return await bodies(database) == [None] * 3
 
-        async def done() -> bool:
-            return await bodies(database) == [None] * 3
-
-        await until(done)
-        loop.stop()
-        await task
-
-    run(scene())
+    await until(done)
+    loop.stop()
+    await task

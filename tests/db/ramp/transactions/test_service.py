@@ -339,10 +339,7 @@ def test_an_end_is_not_resolved_away(
     assert run(row_of(database, transaction))["status"] == "completed"
 
 
-def test_resolving_what_there_is_not(run: Run[Any], database: Database, vault: Vault) -> None:
-    async def act() -> None:
+async def test_resolving_what_there_is_not(database: Database, vault: Vault) -> None:
+    with pytest.raises(NotFoundError):
         async with database.transaction() as tx:
             await resolve(tx, vault, uuid4(), Status.FAILED, "reason", Actor("cli"), NOW)
-
-    with pytest.raises(NotFoundError):
-        run(act())
