@@ -13,12 +13,13 @@ from proof.partners.types import Environment
 from proof.ramp.providers import registry
 from proof.ramp.providers.registry import provider_named, providers, simulation
 from proof.timestamps.anchors.kinds import kinds
+from proof.verify.evidence.kinds import kinds as evidence_kinds
 
 SOURCE = Path(str(files("proof")))
 TESTS = Path(__file__).parents[1]
 PROVIDERS = SOURCE / "ramp" / "providers"
 ANCHORS = SOURCE / "timestamps" / "anchors"
-REGISTRY = Path(str(registry.__file__))
+EVIDENCE = SOURCE / "verify" / "evidence"
 TEXTS = {
     path: path.read_text()
     for path in sorted(SOURCE.rglob("*"))
@@ -118,3 +119,19 @@ def test_no_rule_asks_which_chain_it_is() -> None:
         if pattern.search(text) and path.is_relative_to(ANCHORS)
     }
     assert apart <= set(CHAINS)
+
+
+@pytest.mark.parametrize("folder", sorted(path.parent.name for path in EVIDENCE.glob("*/kind.py")))
+def test_evidence_is_read_and_told_by_its_kind_alone(folder: str) -> None:
+    assert folder in {kind.verify.__module__.split(".")[3] for kind in evidence_kinds().values()}
+    for name in ("payload.py", "report.py"):
+        found = imported(TEXTS[SOURCE / "verify" / name])
+        assert not [each for each in found if f".evidence.{folder}." in each]
+    apart = [
+        str(path.relative_to(SOURCE))
+        for path, text in TEXTS.items()
+        if path.suffix == ".py"
+        and not path.is_relative_to(EVIDENCE / folder)
+        and re.search(rf"evidence\.{folder}\.(?:kind|report)\b", text)
+    ]
+    assert apart == []

@@ -4,11 +4,12 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
-from typing import Final, NoReturn
+from typing import Final, NoReturn, assert_never
 
 from proof.verify import files, report
 from proof.verify.errors import NotAProofError, RefusedError, SubjectMismatchError, quoted
 from proof.verify.evidence.bitcoin.networks import TEST_NETWORKS
+from proof.verify.evidence.kinds import TrustOption, kinds
 from proof.verify.evidence.log.note import VerifierKey
 from proof.verify.evidence.ots import report as report_ots
 from proof.verify.evidence.ots.evidence import verify_ots
@@ -26,12 +27,10 @@ EXIT_UNTIED: Final = 3
 _HEX_DIGITS: Final = 64
 _REPEATED: Final = {
     "--log-key": ("FILE", "file of verifier keys you trust; may be repeated"),
-    "--bitcoin-block": ("HASH", "hash of a Bitcoin block you trust; may be repeated"),
-    "--ethereum-block": ("HASH", "hash of an Ethereum block you trust; may be repeated"),
-    "--tsa-certificate": (
-        "SHA256|FILE",
-        "certificate of a time-stamping authority you trust, or its SHA-256; may be repeated",
-    ),
+    **{
+        option.name: (option.metavar, f"{option.about}; may be repeated")
+        for option in (kind.option for kind in kinds().values())
+    },
     "--network": (
         "NAME",
         (
@@ -40,6 +39,8 @@ _REPEATED: Final = {
         ),
     ),
 }
+
+_NAMING_FILES: Final = [name for name, (metavar, _) in _REPEATED.items() if "FILE" in metavar]
 
 _DESCRIPTION: Final = """\
 Check that a timestamp proof is right, without asking the server that made it.
@@ -102,7 +103,8 @@ def main(argv: Sequence[str] | None = None, *, prog: str = "proof-verify") -> in
         return stop.code if isinstance(stop.code, int) else EXIT_USAGE
     try:
         subject, proof_path = _subject_and_proof(options)
-        _require_one_input(subject, proof_path, *options.log_key, *options.tsa_certificate)
+        named = [path for option in _NAMING_FILES for path in _given(options, option)]
+        _require_one_input(subject, proof_path, *named)
         raw = files.read(proof_path, MAX_BYTES + 1)
         keys = [key for path in options.log_key for key in files.read_keys(path)]
         chains = _chains(options)
@@ -212,9 +214,9 @@ class _Parser(argparse.ArgumentParser):
 def _parser(prog: str) -> argparse.ArgumentParser:
     parser = _Parser(
         prog=prog,
-        usage="%(prog)s [FILE] PROOF [--file FILE | --sha256 HEX] [--log-key FILE]"
-        " [--headers FILE] [--bitcoin-block HASH] [--ethereum-block HASH] [--network NAME]"
-        " [--tsa-certificate SHA256|FILE] [--json]",
+        usage="%(prog)s [FILE] PROOF [--file FILE | --sha256 HEX] [--headers FILE] "
+        + " ".join(f"[{option} {said[0]}]" for option, said in _REPEATED.items())
+        + " [--json]",
         description=_DESCRIPTION,
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -269,17 +271,31 @@ def _is_ots(raw: bytes) -> bool:
 
 
 def _chains(options: argparse.Namespace) -> ChainTrust:
-    bitcoin = [files.block_hash(text, "--bitcoin-block") for text in options.bitcoin_block]
-    ethereum = [files.block_hash(text, "--ethereum-block") for text in options.ethereum_block]
     try:
-        return ChainTrust(
+        chains = ChainTrust(
             headers=files.read_headers(options.headers) if options.headers else None,
-            bitcoin_blocks=frozenset(found[::-1] for found in bitcoin),
-            ethereum_blocks=frozenset(ethereum),
             networks=frozenset(options.network),
-            tsa_certificates=frozenset(
-                each for text in options.tsa_certificate for each in files.certificates(text)
-            ),
         )
     except TrustError as error:
         raise UsageError(f"{error}; give --network NAME for each test network") from error
+    for kind in kinds().values():
+        given = _given(options, kind.option.name)
+        hashes = frozenset(each for text in given for each in _hashes(text, kind.option))
+        chains = kind.trusted(chains, hashes)
+    return chains
+
+
+def _given(options: argparse.Namespace, option: str) -> list[str]:
+    """What an option that may be repeated was given."""
+    found: list[str] = getattr(options, option.removeprefix("--").replace("-", "_"))
+    return found
+
+
+def _hashes(text: str, option: TrustOption) -> list[bytes]:
+    match option.metavar:
+        case "HASH":
+            return [files.block_hash(text, option.name)]
+        case "SHA256|FILE":
+            return files.certificates(text)
+        case unknown:
+            assert_never(unknown)

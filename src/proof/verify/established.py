@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import ClassVar
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,14 @@ class LogInclusion:
 
 
 @dataclass(frozen=True, slots=True)
-class BitcoinInclusion:
+class Inclusion:
+    """What evidence of one kind ties the root to, whoever made it. `kind`: the evidence's `type`."""
+
+    kind: ClassVar[str]
+
+
+@dataclass(frozen=True, slots=True)
+class BitcoinInclusion(Inclusion):
     """The root is in the transaction `txid`, which is under the Merkle root of that block header.
 
     `block_hash` and `txid` are 32 bytes in the order SHA-256 gives them; people write them reversed.
@@ -37,6 +45,8 @@ class BitcoinInclusion:
     is `headers`. `tied_by`: `headers` (the block is in the trusted headers), `block` (its hash is one
     the caller trusts) or None. `chain_work`: hashes that the trusted headers took altogether.
     """
+
+    kind = "bitcoin"
 
     network: str
     height: int
@@ -49,11 +59,13 @@ class BitcoinInclusion:
 
 
 @dataclass(frozen=True, slots=True)
-class EthereumInclusion:
+class EthereumInclusion(Inclusion):
     """The root is the data of the transaction at `index` of the block with that header.
 
     Hashes are 32 bytes; `number` and `time_s` are the header's. `tied`: the caller trusts the hash.
     """
+
+    kind = "ethereum"
 
     chain_id: int
     number: int
@@ -65,7 +77,7 @@ class EthereumInclusion:
 
 
 @dataclass(frozen=True, slots=True)
-class TokenInclusion:
+class TokenInclusion(Inclusion):
     """The root is what an RFC 3161 token is over.
 
     `serial`, `policy` (an object identifier), `time_ms` (since 1970 UTC, rounded up) and `accuracy_us`
@@ -73,6 +85,8 @@ class TokenInclusion:
     `signature_checked`: the signature is that certificate's; False where its kind is not known here.
     `tied`: it was checked, and the caller trusts the certificate.
     """
+
+    kind = "rfc3161"
 
     serial: int
     policy: str
@@ -91,8 +105,8 @@ class Established:
     about the kind of thing the leaf is the hash of, nor about the tree's size.
 
     `inclusion`: arithmetic ties the root to that log root, whoever made it.
-    `bitcoin`, `ethereum`: arithmetic ties the root to that block header, whoever made it.
-    `token`: the root is what that token is over, whoever made it.
+    `found`: arithmetic ties the root to that block header, or the root is what that token is over, whoever
+    made it; `bitcoin`, `ethereum` and `token` are the same, by its kind.
     `signed_by`: name of the caller's trusted log key that signed the log root, or None.
     `timestamp_ms`: milliseconds since 1970 UTC, or None: the end of the second that a cosigner the caller
     trusts has signed, the time of a token under a certificate, or of a block, that the caller trusts. The
@@ -108,9 +122,23 @@ class Established:
     signed_by: str | None
     timestamp_ms: int | None
     remaining: tuple[str, ...]
-    bitcoin: BitcoinInclusion | None = None
-    ethereum: EthereumInclusion | None = None
-    token: TokenInclusion | None = None
+    found: Inclusion | None = None
+
+    @property
+    def bitcoin(self) -> BitcoinInclusion | None:
+        """Where the evidence is Bitcoin's."""
+        return self.found if isinstance(self.found, BitcoinInclusion) else None
+
+    @property
+    def ethereum(self) -> EthereumInclusion | None:
+        """Where the evidence is Ethereum's own."""
+        # A chain whose blocks are made as Ethereum's has a subclass of it.
+        return self.found if type(self.found) is EthereumInclusion else None
+
+    @property
+    def token(self) -> TokenInclusion | None:
+        """Where the evidence is an authority's."""
+        return self.found if isinstance(self.found, TokenInclusion) else None
 
     @property
     def tied(self) -> bool:

@@ -15,8 +15,7 @@ from proof.verify.errors import (
     quoted,
 )
 from proof.verify.established import ClaimedTree, Established, LogInclusion, utc_text
-from proof.verify.evidence.bitcoin.evidence import verify_bitcoin
-from proof.verify.evidence.ethereum.evidence import verify_ethereum
+from proof.verify.evidence.kinds import kinds
 from proof.verify.evidence.log import ed25519
 from proof.verify.evidence.log.ed25519 import Ed25519Verify
 from proof.verify.evidence.log.evidence import (
@@ -26,7 +25,6 @@ from proof.verify.evidence.log.evidence import (
     verify_log,
 )
 from proof.verify.evidence.log.note import VerifierKey
-from proof.verify.evidence.rfc3161.evidence import verify_rfc3161
 from proof.verify.merkle import Branch
 from proof.verify.strict_json import hex_hash, integer, members, parse_json, text
 from proof.verify.trust import NO_CHAINS, ChainTrust
@@ -42,6 +40,8 @@ __all__ = [
     "utc_text",
     "verify_payload",
 ]
+
+LOG: Final = "log"
 
 _VERIFIED: Final = 3
 _MAX_TIMESTAMP_MS: Final = 253_402_300_799_999  # the end of the year 9999
@@ -87,18 +87,14 @@ def verify_payload(
     if "evidence" not in payload:
         return _untied(branch, tree, f"The proof carries no evidence. {_unchecked(tree)}")
     evidence = members(payload["evidence"], "evidence")
-    match text(evidence, "type", "evidence"):  # 5, 6, 7
-        case "log":
-            return verify_log(branch, tree, evidence, log_keys, ed25519_verify)
-        case "bitcoin":
-            return verify_bitcoin(branch, tree, evidence, chains)
-        case "ethereum":
-            return verify_ethereum(branch, tree, evidence, chains)
-        case "rfc3161":
-            return verify_rfc3161(branch, tree, evidence, chains)
-        case unknown:
-            reason = f"This verifier does not know evidence of type {quoted(unknown)}."
-            return _untied(branch, tree, f"{reason} {_unchecked(tree)}")
+    name = text(evidence, "type", "evidence")
+    if name == LOG:
+        return verify_log(branch, tree, evidence, log_keys, ed25519_verify)  # 5, 6, 7
+    kind = kinds().get(name)
+    if kind is None:
+        reason = f"This verifier does not know evidence of type {quoted(name)}."
+        return _untied(branch, tree, f"{reason} {_unchecked(tree)}")
+    return kind.verify(branch, tree, evidence, chains)  # 5, 6, 7
 
 
 def read_branch(payload: dict[str, object]) -> tuple[Branch, ClaimedTree]:

@@ -6,15 +6,9 @@ from dataclasses import dataclass
 from typing import TextIO
 
 from proof.verify.errors import RefusedError, quoted
-from proof.verify.established import (
-    Established,
-    TokenInclusion,
-    utc_text,
-)
-from proof.verify.evidence.bitcoin.report import bitcoin_facts, bitcoin_steps
-from proof.verify.evidence.ethereum.report import ethereum_facts, ethereum_steps
+from proof.verify.established import Established, utc_text
+from proof.verify.evidence.kinds import kinds
 from proof.verify.evidence.log.report import inclusion_step, log_facts, signature_step, time_step
-from proof.verify.evidence.rfc3161.report import token_facts, token_steps
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +46,11 @@ def as_json(established: Established, subject: Subject, exit_code: int) -> str:
     Bitcoin's `height` is the proof's word unless `tiedBy` is `headers`, Ethereum's `chainId` while the
     result is untied.
     """
-    claimed = established.claimed
+    claimed, found = established.claimed, established.found
+    of_kind = {
+        name: kind.facts(found) if found is not None and found.kind == name else None
+        for name, kind in kinds().items()
+    }
     facts = {
         "result": "tied" if established.tied else "untied",
         "exitCode": exit_code,
@@ -60,9 +58,7 @@ def as_json(established: Established, subject: Subject, exit_code: int) -> str:
         "rootSha256": established.root.hex(),
         "levels": established.levels,
         "log": log_facts(established),
-        "bitcoin": established.bitcoin and bitcoin_facts(established.bitcoin),
-        "ethereum": established.ethereum and ethereum_facts(established.ethereum),
-        "rfc3161": established.token and token_facts(established.token),
+        **of_kind,
         "signedBy": established.signed_by,
         "timestamp": established.timestamp_ms,
         "compared": subject.sha256 is not None,
@@ -100,12 +96,8 @@ def _steps(established: Established, subject: Subject) -> list[str]:
 
 
 def _evidence_steps(established: Established) -> list[str]:
-    if established.bitcoin is not None:
-        return bitcoin_steps(established.bitcoin)
-    if established.ethereum is not None:
-        return ethereum_steps(established.ethereum)
-    if established.token is not None:
-        return token_steps(established.token)
+    if established.found is not None:
+        return kinds()[established.found.kind].steps(established.found)
     return [inclusion_step(established), signature_step(established), time_step(established)]
 
 
@@ -120,8 +112,9 @@ def subject_step(subject: Subject) -> str:
 def _sentence(established: Established, subject: Subject) -> str:
     hashed = f"SHA-256 {established.leaf.hex()}"
     name = "what has " + hashed if subject.path is None else f"{quoted(subject.path)} ({hashed})"
-    if established.timestamp_ms is not None and established.signed_by is None:
-        return f"{name} existed by {utc_text(established.timestamp_ms)}, {_witness(established)}."
+    if established.timestamp_ms is not None and established.found is not None:
+        witness = kinds()[established.found.kind].witness(established.found)
+        return f"{name} existed by {utc_text(established.timestamp_ms)}, {witness}."
     if established.timestamp_ms is not None and established.signed_by is not None:
         when, log = utc_text(established.timestamp_ms), quoted(established.signed_by)
         return f"{name} existed by {when}, as the log {log} recorded."
@@ -140,24 +133,3 @@ def _other_claim(established: Established) -> list[str]:
     return [
         f"the proof's publisher names the time {utc_text(claimed)}; what counts is {utc_text(found)}."
     ]
-
-
-def _witness(established: Established) -> str:
-    if established.token is not None:
-        return (
-            f"{_accuracy(established.token)}as an authority whose certificate you gave has signed"
-        )
-    if established.bitcoin is not None:
-        found = established.bitcoin
-        return (
-            f"the time of block {found.block_hash[::-1].hex()} of Bitcoin's {found.network} network"
-        )
-    assert established.ethereum is not None
-    found_in = established.ethereum
-    return f"the time of block {found_in.number} of Ethereum's chain {found_in.chain_id}"
-
-
-def _accuracy(found: TokenInclusion) -> str:
-    if found.accuracy_us is None:
-        return ""
-    return f"give or take {found.accuracy_us / 1_000_000:g} s, "

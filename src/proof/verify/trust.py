@@ -1,6 +1,6 @@
 """What the caller trusts of chains. Nothing in a proof adds to it."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -19,7 +19,8 @@ class ChainTrust:
     `headers`: one network's, from `load_headers`. `bitcoin_blocks` and `ethereum_blocks`: 32-byte
     hashes; Bitcoin's in the order SHA-256 gives them, which is the reverse of how people write them.
     `tsa_certificates`: SHA-256 of the certificates that time-stamping authorities sign with.
-    `networks`: Bitcoin's test networks that count beside the main one.
+    `networks`: Bitcoin's test networks that count beside the main one. `blocks`: hashes of blocks that
+    evidence of any other kind may name, by the evidence's `type`.
 
     Raises TrustError for an unknown network and for headers of a test network that is not named.
     """
@@ -29,6 +30,7 @@ class ChainTrust:
     ethereum_blocks: Collection[bytes] = field(default=frozenset())
     networks: Collection[str] = field(default=frozenset())
     tsa_certificates: Collection[bytes] = field(default=frozenset())
+    blocks: Mapping[str, Collection[bytes]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         unknown = sorted(set(self.networks) - TEST_NETWORKS - {MAIN})

@@ -92,7 +92,10 @@ def test_of_chains_and_authorities() -> None:
         chain_id=1, number=19, block_hash=ROOT, transaction_hash=LEAF, index=2, time_s=5, tied=True
     )
     token = TokenInclusion(2**70, "1.2.3", 5001, 1000, ROOT, signature_checked=True, tied=True)
-    facts = established(bitcoin=bitcoin, ethereum=ethereum, token=token)
+    facts = {
+        found.kind: established(found=found)[found.kind] for found in (bitcoin, ethereum, token)
+    }
+    assert established(found=bitcoin)["ethereum"] is None
     assert facts["bitcoin"] == {
         "network": "main",
         "height": 8,

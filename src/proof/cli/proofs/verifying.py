@@ -4,12 +4,14 @@
 """
 
 import asyncio
+import inspect
 import io
 import json
+from collections.abc import Callable, Iterable
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import typer
 
@@ -20,9 +22,13 @@ from proof.cli.proofs.fetching import PROOF_SUFFIX, proof_path
 from proof.cli.proofs.hashing import Problem, find_files, hash_all
 from proof.cli.proofs.manifest import Difference, ManifestError
 from proof.verify.cli import EXIT_USAGE, main
+from proof.verify.evidence.kinds import TrustOption, kinds
 from proof.verify.files import STANDARD_INPUT
 
 OTS_SUFFIX = ".ots"
+
+
+_Command = TypeVar("_Command", bound=Callable[..., None])
 
 
 _TRUST = (
@@ -48,6 +54,7 @@ def register(app: typer.Typer) -> None:
     """Add the commands."""
 
     @app.command()
+    @_with_options(kind.option for kind in kinds().values())
     def verify(
         file: Annotated[
             Path,
@@ -61,19 +68,6 @@ def register(app: typer.Typer) -> None:
             Path | None,
             typer.Option(help="Bitcoin's headers, from `proof headers sync`."),
         ] = None,
-        bitcoin_block: Annotated[
-            list[str] | None, typer.Option(help="Hash of a Bitcoin block you trust. Repeat.")
-        ] = None,
-        ethereum_block: Annotated[
-            list[str] | None, typer.Option(help="Hash of an Ethereum block you trust. Repeat.")
-        ] = None,
-        tsa_certificate: Annotated[
-            list[str] | None,
-            typer.Option(
-                metavar="SHA256|FILE",
-                help="Certificate of a time-stamping authority you trust, or its SHA-256. Repeat.",
-            ),
-        ] = None,
         network: Annotated[
             list[str] | None,
             typer.Option(help="Test network of Bitcoin that should count, e.g. regtest. Repeat."),
@@ -83,6 +77,7 @@ def register(app: typer.Typer) -> None:
             typer.Option(help="FILE is a manifest: check every file of this folder against it."),
         ] = None,
         as_json: Json = False,
+        **trusted: list[str] | None,
     ) -> None:
         """Check a file and its proof; nothing is asked of any server.
 
@@ -95,10 +90,8 @@ def register(app: typer.Typer) -> None:
         trust = {
             "--log-key": log_key,
             "--headers": headers and [headers],
-            "--bitcoin-block": bitcoin_block,
-            "--ethereum-block": ethereum_block,
-            "--tsa-certificate": tsa_certificate,
             "--network": network,
+            **{f"--{name.replace('_', '-')}": values for name, values in trusted.items()},
         }
         options = [f"{name}={value}" for name, values in trust.items() for value in values or ()]
         arguments = _arguments(file, proof, options + (["--json"] if as_json else []))
@@ -124,6 +117,34 @@ def register(app: typer.Typer) -> None:
             return
         typer.echo("\n".join(keys))
         err.print(_TRUST, markup=False)
+
+
+def _with_options(options: Iterable[TrustOption]) -> Callable[[_Command], _Command]:
+    """A command whose `**trusted` are these options, so that the verifier alone knows what there is to
+    trust."""
+
+    def expanded(command: _Command) -> _Command:
+        signature = inspect.signature(command)
+        fixed = [
+            each for each in signature.parameters.values() if each.kind is not each.VAR_KEYWORD
+        ]
+        more = [_parameter(option) for option in options]
+        # What the framework reads a command's options from.
+        vars(command)["__signature__"] = signature.replace(parameters=[*fixed, *more])
+        return command
+
+    return expanded
+
+
+def _parameter(option: TrustOption) -> inspect.Parameter:
+    said = option.about[0].upper() + option.about[1:]
+    found = typer.Option(option.name, metavar=option.metavar, help=f"{said}. Repeat.")
+    return inspect.Parameter(
+        option.name.removeprefix("--").replace("-", "_"),
+        inspect.Parameter.KEYWORD_ONLY,
+        default=None,
+        annotation=Annotated[list[str] | None, found],
+    )
 
 
 def _is_input(path: Path) -> bool:

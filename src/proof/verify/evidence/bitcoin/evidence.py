@@ -114,7 +114,7 @@ def verify_bitcoin(
         signed_by=None,
         timestamp_ms=header.time_s * 1000 if tied_by else None,
         remaining=() if tied_by else (_remaining(inclusion, chains),),
-        bitcoin=inclusion,
+        found=inclusion,
     )
 
 

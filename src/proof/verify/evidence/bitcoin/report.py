@@ -40,3 +40,7 @@ def _tie_step(found: BitcoinInclusion) -> str:
     if found.tied_by is not None:
         return "ok  The block's hash is one you gave."
     return "--  The block was found in no headers of yours that show enough work."
+
+
+def bitcoin_witness(found: BitcoinInclusion) -> str:
+    return f"the time of block {found.block_hash[::-1].hex()} of Bitcoin's {found.network} network"

@@ -10,6 +10,7 @@ Sources: the timestamp API contract, "POST /v1/proof" (evidence); the Ethereum Y
 EIP-155, EIP-1559, EIP-2718.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
@@ -30,10 +31,6 @@ from proof.verify.evidence.ethereum.trie import MAX_NODES, value_at
 from proof.verify.merkle import Branch
 from proof.verify.strict_json import hex_bytes, hex_list, integer
 from proof.verify.trust import ChainTrust
-
-CURRENCY_ID: Final = 1
-
-CURRENCY: Final = "ETH"
 
 MAX_NODE_BYTES: Final = 4_096
 """A branch takes 532 bytes; the leaf holds our transaction, of some 200. Bounds the hashing."""
@@ -91,10 +88,36 @@ class EthereumHeader:
     time_s: int
 
 
+@dataclass(frozen=True, slots=True)
+class EthereumLike:
+    """A chain whose blocks and transactions are made as Ethereum's: its name, the `currencyId` and
+    `currency` of its trees, and what its evidence establishes."""
+
+    name: str
+    currency_id: int
+    currency: str
+    inclusion: type[EthereumInclusion]
+
+
+_ETHEREUM: Final = EthereumLike("Ethereum", 1, "ETH", EthereumInclusion)
+
+
 def verify_ethereum(
     branch: Branch, tree: ClaimedTree, evidence: dict[str, object], chains: ChainTrust
 ) -> Established:
-    """Steps 5 to 7 of `verify_payload`, for a root in an Ethereum transaction.
+    """Steps 5 to 7 of `verify_payload`, for a root in an Ethereum transaction. Raises what
+    `verify_ethereum_like` does."""
+    return verify_ethereum_like(branch, tree, evidence, chains.ethereum_blocks, _ETHEREUM)
+
+
+def verify_ethereum_like(
+    branch: Branch,
+    tree: ClaimedTree,
+    evidence: dict[str, object],
+    blocks: Collection[bytes],
+    chain: EthereumLike,
+) -> Established:
+    """The same for a root in a transaction of that chain; `blocks` are the hashes that are trusted.
 
     Raises HexError, MemberError, RlpError, EthereumHeaderError, the errors of `trie.value_at`,
     EthereumTransactionError, ChainIdError, EthereumDataError; CurrencyMismatchError,
@@ -109,16 +132,16 @@ def verify_ethereum(
     nodes = hex_list(evidence.get("proof"), "evidence.proof", MAX_NODES, 1, MAX_NODE_BYTES)
     transaction = value_at(header.transactions_root, rlp.encode_integer(index), nodes)  # 6
     check_transaction(transaction, branch.root, chain_id)  # 5
-    found = EthereumInclusion(
+    found = chain.inclusion(
         chain_id=chain_id,
         number=header.number,
         block_hash=header.hash,
         transaction_hash=keccak_256(transaction),
         index=index,
         time_s=header.time_s,
-        tied=header.hash in chains.ethereum_blocks,  # 7
+        tied=header.hash in blocks,  # 7
     )
-    _check_tree(tree, found)
+    _check_tree(tree, found, chain)
     return Established(
         leaf=branch.leaf,
         root=branch.root,
@@ -128,7 +151,7 @@ def verify_ethereum(
         signed_by=None,
         timestamp_ms=found.time_s * 1000 if found.tied else None,
         remaining=() if found.tied else (_remaining(found),),
-        ethereum=found,
+        found=found,
     )
 
 
@@ -178,11 +201,11 @@ def check_transaction(raw: bytes, root: bytes, chain_id: int) -> None:
         raise EthereumDataError("the transaction's data is not the root")
 
 
-def _check_tree(tree: ClaimedTree, found: EthereumInclusion) -> None:
-    if tree.currency_id != CURRENCY_ID or tree.currency != CURRENCY:
+def _check_tree(tree: ClaimedTree, found: EthereumInclusion, chain: EthereumLike) -> None:
+    if tree.currency_id != chain.currency_id or tree.currency != chain.currency:
         raise CurrencyMismatchError(
-            f"the evidence is of Ethereum, but the tree names currency {tree.currency_id} "
-            f"({quoted(tree.currency)}) instead of {CURRENCY_ID} ({CURRENCY})"
+            f"the evidence is of {chain.name}, but the tree names currency {tree.currency_id} "
+            f"({quoted(tree.currency)}) instead of {chain.currency_id} ({chain.currency})"
         )
     transaction = "0x" + found.transaction_hash.hex()
     if tree.transaction != transaction:

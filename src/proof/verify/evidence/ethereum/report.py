@@ -31,3 +31,7 @@ def ethereum_steps(found: EthereumInclusion) -> list[str]:
         if found.tied
         else "--  The block's hash is none that you gave.",
     ]
+
+
+def ethereum_witness(found: EthereumInclusion) -> str:
+    return f"the time of block {found.number} of Ethereum's chain {found.chain_id}"

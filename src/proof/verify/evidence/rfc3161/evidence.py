@@ -89,7 +89,7 @@ def verify_rfc3161(
         signed_by=None,
         timestamp_ms=found.time_ms if found.tied else None,
         remaining=() if found.tied else (_remaining(found, token, branch.root),),
-        token=found,
+        found=found,
     )
 
 

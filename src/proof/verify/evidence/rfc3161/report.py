@@ -30,3 +30,13 @@ def token_steps(found: TokenInclusion) -> list[str]:
         if found.tied
         else "--  Nothing was checked under a certificate you gave.",
     ]
+
+
+def token_witness(found: TokenInclusion) -> str:
+    return f"{_accuracy(found)}as an authority whose certificate you gave has signed"
+
+
+def _accuracy(found: TokenInclusion) -> str:
+    if found.accuracy_us is None:
+        return ""
+    return f"give or take {found.accuracy_us / 1_000_000:g} s, "
