@@ -21,7 +21,7 @@ from proof.core.errors import InvalidInputError
 from proof.timestamps.proofs.service import PROOF_EVENT
 from proof.timestamps.submissions.service import parse_digest, parse_digests
 from proof.timestamps.submissions.usage import UsageKind
-from proof.timestamps.types import Currency, SubmitStatus, Tree
+from proof.timestamps.types import Currency, Tree
 from proof.verify.evidence.ots.export import to_ots
 from proof.webhooks.service import endpoints
 
@@ -116,18 +116,8 @@ class TimestampHandlers:
 
 
 def tree_body(tree: Tree) -> TimestampData:
-    """TimestampData of the contract."""
-    data = TimestampData(str(tree.tree_id), tree.currency, tree.currency.name, tree.status)
-    if (
-        tree.status is SubmitStatus.VERIFIED
-        and tree.root
-        and tree.timestamp_ms
-        and tree.transaction
-    ):
-        data.timestamp = tree.timestamp_ms
-        data.root_sha256 = tree.root.hex()
-        data.transaction = tree.transaction
-    return data
+    """A tree as webhooks and proofs have it."""
+    return msgspec.convert(tree.wire(), TimestampData)
 
 
 def _format(text: str, currency: Currency) -> ProofFormat:

@@ -1,5 +1,6 @@
 """/v1/api-key and /v1/webhook: where notices go, what was used, examples."""
 
+from functools import partial
 from importlib.resources import files
 
 import msgspec
@@ -22,10 +23,9 @@ from proof.api.wire import (
 )
 from proof.db import Connection
 from proof.outbound import on_behalf_of
-from proof.partners.access.rates import count_change
 from proof.partners.access.tokens import presented
-from proof.partners.audit import Actor, record
-from proof.partners.environments import lock_partner
+from proof.partners.audit import Actor
+from proof.partners.records.own_setting import change_own_setting
 from proof.partners.types import PartnerEnvironment
 from proof.timestamps.anchors.notices import TREE_EVENT, notified, set_notified
 from proof.timestamps.proofs.service import PROOF_EVENT, enabled_currency
@@ -48,23 +48,16 @@ class SettingHandlers:
 
     async def patch(self, call: Call) -> Reply:
         """PATCH /v1/api-key/setting: what is omitted stays, an empty target switches off."""
-        body: SettingRequest = call.body
         async with self._services.database.transaction() as tx:
-            # Two changes at once follow one another, so that each is recorded as it was.
-            await lock_partner(tx, call.caller.partner_id)
-            before = await self._setting(tx, call.caller)
-            if body.notification is not UNSET:
-                if body.notification.proof is not UNSET:
-                    await self._target(tx, call.caller, PROOF_EVENT, body.notification.proof.target)
-                if body.notification.tree is not UNSET:
-                    await self._tree(tx, call.caller, body.notification.tree)
-            answer = await self._setting(tx, call.caller)
-            if answer != before:
-                await count_change(tx, call.caller.id)
-                states = {"before": _audited(call, before), "after": _audited(call, answer)}
-                actor, partner_id = _actor(call), call.caller.partner_id
-                await record(tx, actor, "setting.change", partner_id, **states)
-        return Reply(200, _encode(answer))
+            setting = await change_own_setting(
+                tx,
+                call.caller,
+                _actor(call),
+                read=partial(self._setting, tx, call.caller),
+                change=partial(self._change, tx, call.caller, call.body),
+                audited=partial(_audited, call.caller),
+            )
+        return Reply(200, _encode(setting))
 
     async def usage(self, call: Call) -> Reply:
         """POST /v1/api-key/usage."""
@@ -96,6 +89,15 @@ class SettingHandlers:
                 services.outbound, services.policy, services.clock, secrets, body.target, example
             )
         return Reply(200, example, headers=((b"x-webhook-outcome", outcome.encode()),))
+
+    async def _change(
+        self, tx: Connection, owner: PartnerEnvironment, wanted: SettingRequest
+    ) -> None:
+        if wanted.notification is not UNSET:
+            if wanted.notification.proof is not UNSET:
+                await self._target(tx, owner, PROOF_EVENT, wanted.notification.proof.target)
+            if wanted.notification.tree is not UNSET:
+                await self._tree(tx, owner, wanted.notification.tree)
 
     async def _target(
         self, tx: Connection, owner: PartnerEnvironment, purpose: str, target: object
@@ -130,10 +132,10 @@ def _actor(call: Call) -> Actor:
     return Actor(f"token {named[0]}", str(call.edge.address), call.edge.request_id)
 
 
-def _audited(call: Call, setting: SettingAnswer) -> dict[str, object]:
+def _audited(owner: PartnerEnvironment, setting: SettingAnswer) -> dict[str, object]:
     found = setting.notification
     return {
-        "environment": str(call.caller.environment),
+        "environment": str(owner.environment),
         "proof": audited(found.proof.target),
         "tree": audited(found.tree.target),
         "currency_ids": list(found.tree.currency_ids),
