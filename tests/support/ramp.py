@@ -10,7 +10,7 @@ from proof.db import Database
 from proof.ramp import personal
 from proof.ramp.personal import Kind
 from proof.ramp.providers.protocols import Observation, ProviderStatus
-from proof.ramp.transactions.service import ObservationResult, observe
+from proof.ramp.transactions.service import ObservationResult, Statement, observe_all
 
 BEGUN = datetime(2026, 5, 4, 3, 2, 1, tzinfo=UTC)
 EMAIL, ADDRESS, CLIENT_IP = "ada@example.com", "TLyqzVGLV1srkB7dToTAEqgDSfPtXRJZYH", "198.51.100.7"
@@ -68,7 +68,7 @@ async def hear(
     outcomes = []
     for observation in observations:
         async with database.transaction() as tx:
-            outcomes.append(await observe(tx, vault, observation, now))
+            outcomes += await observe_all(tx, vault, [Statement(observation)], now)
     return outcomes
 
 

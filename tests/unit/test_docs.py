@@ -41,6 +41,7 @@ from proof.main.pages import sources
 from proof.outbound.errors import Reason as NoReply
 from proof.partners.access.operators import OperatorScope
 from proof.partners.access.refusals import Reason as Refused
+from proof.partners.keys.webhook_secrets import webhook_secret_text
 from proof.ramp.transactions.events import EVENT_TYPE
 from proof.ramp.transactions.transitions import Alert
 from proof.timestamps.anchors.notices import TREE_EVENT
@@ -49,7 +50,7 @@ from proof.verify import RefusedError, cli
 from proof.web.contents import ENTRIES, PAGES_FOLDER
 from proof.web.site import documentation, render
 from proof.webhooks.schedule import Schedule
-from proof.webhooks.signing import secret_text, webhook_headers, x_signature
+from proof.webhooks.signing import webhook_headers, x_signature
 from proof.webhooks.types import TEST_EVENT, Waiting
 
 BASE = "https://stamps.test/proof"
@@ -354,7 +355,7 @@ def test_the_schedule_of_deliveries_is_the_one_in_the_table() -> None:
 
 def test_webhooks_verify_as_the_page_says() -> None:
     secret, body = bytes(range(32)), b'{"sha256":"00"}'
-    names: dict[str, Any] = {"secret": secret_text(secret)}
+    names: dict[str, Any] = {"secret": webhook_secret_text(secret)}
     exec(snippet("webhooks", "is_genuine"), names)  # noqa: S102 - our own page
     headers = webhook_headers(UUID(int=7), 1_795_221_598, body, [bytes(32), secret])
     headers["x-signature"] = x_signature(secret, body)

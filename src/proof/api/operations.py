@@ -136,12 +136,6 @@ class Operation:
         """Whether a credential is needed, a partner's or an operator's."""
         return not isinstance(self.family.access, Anybody)
 
-    @property
-    def operator_scope(self) -> OperatorScope | None:
-        """What an operator must be allowed; None where no operator calls."""
-        access = self.family.access
-        return access.scope(self.method) if isinstance(access, OperatorCredential) else None
-
 
 FamilyAt = Callable[[str], OperationFamily]
 

@@ -9,6 +9,7 @@ import secrets
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,6 +24,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from proof.core.clock import second_text
 from proof.core.errors import BusyError, ProofError, UnavailableError
 
 # Exit codes: 0 done · 1 refused or failed · 2 wrong usage or settings · 3 consistent but not tied to
@@ -42,6 +44,11 @@ def print_json(value: Any) -> None:
     """One JSON document on standard output, with everything escaped that a terminal would obey."""
     text = json.dumps(value, ensure_ascii=False, indent=2)
     sys.stdout.write(_UNSHOWN.sub(lambda found: f"\\u{ord(found[0]):04x}", text) + "\n")
+
+
+def time_text(moment: datetime | None) -> str | None:
+    """A moment to the second; None where there is none."""
+    return None if moment is None else second_text(moment)
 
 
 def fail(message: str, code: int) -> typer.Exit:

@@ -1,6 +1,6 @@
 """When a notice that waits to be mailed is looked for, tried again, given up and forgotten."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 POLL_S: Final = 5.0
@@ -16,8 +16,3 @@ def next_try(now: datetime, tries: int) -> datetime:
     """When a notice is tried again that was not mailed, after so many tries: twice as long each time, an
     hour at most."""
     return now + timedelta(seconds=min(_FIRST_WAIT_S << min(tries - 1, 16), _LONGEST_WAIT_S))
-
-
-def utc_text(moment: datetime) -> str:
-    """A moment as mail says it, in UTC to the second."""
-    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"

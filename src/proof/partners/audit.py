@@ -4,16 +4,16 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
 from proof.core.canonical import canonical_json
 from proof.core.errors import ProofError
 from proof.db import Connection
+from proof.partners.access.tokens import SECRET_PREFIXES
 
-# How credentials, operators' tokens and webhook secrets begin; a key id alone is no secret.
-_SECRET = re.compile(r"proof_(?:live|test|ops)_|whsec_")
+_SECRET = re.compile("|".join(SECRET_PREFIXES))
 
 
 LIST_AT_MOST = 1_000
@@ -65,6 +65,11 @@ class AuditQuery:
 
 
 EVERYTHING = AuditQuery()
+
+
+def audited_time(moment: datetime) -> str:
+    """A moment as entries hold it: ISO 8601 in UTC, to the second."""
+    return moment.astimezone(UTC).isoformat(timespec="seconds")
 
 
 async def record(

@@ -24,6 +24,7 @@ from typing import Any
 from proof.core.canonical import canonical_json
 from proof.db import Connection, Database
 from proof.partners.audit import Entry, entry_from
+from proof.partners.environments import SYSTEM_PARTNER
 from proof.partners.types import Environment, Limits, PartnerEnvironment
 
 ZERO = bytes(32)
@@ -35,7 +36,7 @@ _CHAIN_LOCK = 0x4155_4449_54
 # Who submits heads to the timestamp log: nobody's credentials lead here (migration 0004).
 SYSTEM = PartnerEnvironment(
     id=0,
-    partner_id="ptr_system",
+    partner_id=SYSTEM_PARTNER,
     environment=Environment.PRODUCTION,
     limits=Limits(),
     suspended=False,

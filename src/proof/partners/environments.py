@@ -10,7 +10,8 @@ from proof.partners.types import Environment
 
 # The installation itself, and whoever stamps through the calendar (migrations 0004 and 0012). They hold no
 # credentials, addresses or webhooks.
-PSEUDO_PARTNERS = ["ptr_system", "ptr_calendar"]
+SYSTEM_PARTNER, CALENDAR_PARTNER = "ptr_system", "ptr_calendar"
+PSEUDO_PARTNERS = [SYSTEM_PARTNER, CALENDAR_PARTNER]
 
 
 @dataclass(frozen=True, slots=True)

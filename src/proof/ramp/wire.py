@@ -2,10 +2,10 @@
 more"). All values are strings."""
 
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Literal, TypedDict
 
+from proof.core.clock import moment_text
 from proof.partners.types import Environment
 from proof.ramp.amounts import amount_text, fiat_text
 from proof.ramp.types import FailureReason
@@ -74,12 +74,6 @@ def explorer_url(network: str, environment: Environment, chain_transaction: str)
     if environment is not Environment.PRODUCTION or not chain_transaction:
         return ""
     return _EXPLORERS.get(network, "").format(chain_transaction)
-
-
-def moment_text(moment: datetime) -> str:
-    """ISO 8601 in UTC with a Z, e.g. 2026-01-02T03:04:05.678901Z; a whole second has no fraction, as in
-    msgspec's answers."""
-    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 def fiat_texts(fiat_currency: str, fiat_amount: Decimal | None) -> tuple[str, str]:

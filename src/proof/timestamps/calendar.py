@@ -8,6 +8,7 @@ be kept to find one from the other.
 from hashlib import sha256
 
 from proof.core.errors import InvalidInputError, NotFoundError
+from proof.partners.environments import CALENDAR_PARTNER
 from proof.partners.types import Environment, Limits, PartnerEnvironment
 from proof.timestamps.proofs.errors import ProofNotYetError, UnknownHashError
 from proof.timestamps.proofs.service import Proofs
@@ -28,7 +29,7 @@ _SHA256 = (ots.SHA256, b"")
 # Who submits what comes through the calendar: nobody's credentials lead here (migration 0012).
 CALENDAR = PartnerEnvironment(
     id=-1,
-    partner_id="ptr_calendar",
+    partner_id=CALENDAR_PARTNER,
     environment=Environment.PRODUCTION,
     limits=Limits(),
     suspended=False,

@@ -69,10 +69,6 @@ class Window:
         self._told_s = at_s
         return True
 
-    def last_s(self) -> float:
-        """When the latest attempt ended; 0 when there is none."""
-        return self._attempts[-1][0] if self._attempts else 0
-
     def clear(self) -> None:
         """Forget what was."""
         self._attempts.clear()

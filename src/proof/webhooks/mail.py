@@ -15,11 +15,11 @@ from typing import Any
 
 import structlog
 
-from proof.core.clock import Clock
+from proof.core.clock import Clock, readable_text
 from proof.core.loop import Loop
 from proof.db import Connection, Database
 from proof.mail import MailError, Sender
-from proof.mail.schedule import FORGET_S, GIVE_UP, KEPT, LEASE, POLL_S, next_try, utc_text
+from proof.mail.schedule import FORGET_S, GIVE_UP, KEPT, LEASE, POLL_S, next_try
 from proof.partners.environments import Contact, contact
 from proof.webhooks.types import Change, EndpointNotice
 
@@ -142,7 +142,7 @@ def _subject(row: Any, found: Contact) -> str:
 
 def _text(row: Any, found: Contact) -> str:
     # The URL may hold a token, so only its host is named.
-    change, at = Change(row["change"]), utc_text(row["at"])
+    change, at = Change(row["change"]), readable_text(row["at"])
     return (
         f"A webhook endpoint {_SAID[change]}\n\n"
         f"partner   {found.name}\n          {found.partner_id}, {found.environment}\n"

@@ -2,7 +2,6 @@
 
 import asyncio
 import base64
-import binascii
 import hashlib
 import hmac
 import time
@@ -15,15 +14,11 @@ import structlog
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from proof import __version__
-from proof.core.errors import InvalidInputError, ProofError
+from proof.core.errors import ProofError
 from proof.core.secrets import Vault
 from proof.db import Connection, Database
 
-_PREFIX = "whsec_"
 _USER_AGENT = f"Proof/{__version__}"
-
-# Standard Webhooks 1.0.0, "Signature scheme": between 24 and 64 bytes.
-SECRET_BYTES = range(24, 65)
 
 # What a record of webhook_signing_keys is sealed for; the columns are the table's.
 IDENTITY = "webhook signing key {id}"
@@ -95,24 +90,6 @@ def x_signature(secret: bytes, body: bytes) -> str:
     return hmac.digest(secret, body, hashlib.sha256).hex()
 
 
-def secret_text(raw: bytes) -> str:
-    """The form a partner is shown: `whsec_` and the standard base64 of the raw bytes."""
-    return _PREFIX + base64.b64encode(raw).decode()
-
-
-def parse_secret(text: str) -> bytes:
-    """The raw bytes of a `whsec_` text. Raises InvalidInputError, which never quotes the text."""
-    if not text.startswith(_PREFIX):
-        raise InvalidInputError("a webhook secret begins with whsec_")
-    try:
-        raw = base64.b64decode(text.removeprefix(_PREFIX), validate=True)
-    except (binascii.Error, ValueError):
-        raise InvalidInputError("a webhook secret is whsec_ and base64") from None
-    if len(raw) not in SECRET_BYTES:
-        raise InvalidInputError(f"a webhook secret has 24 to 64 bytes, not {len(raw)}")
-    return raw
-
-
 def _hmac_base64(secret: bytes, signed: bytes) -> str:
     return base64.b64encode(hmac.digest(secret, signed, hashlib.sha256)).decode()
 
@@ -136,17 +113,6 @@ async def add_signing_key(tx: Connection, vault: Vault, partner_environment_id: 
         vault.seal(private.private_bytes_raw(), IDENTITY.format(id=key_id)),
     )
     return key_id
-
-
-async def retire_signing_key(tx: Connection, key_id: UUID) -> bool:
-    """Sign with the key no longer; whether it was live."""
-    return bool(
-        await tx.fetchval(
-            "UPDATE webhook_signing_keys SET retired_at = now()"
-            " WHERE id = $1 AND retired_at IS NULL RETURNING true",
-            key_id,
-        )
-    )
 
 
 async def signing_keys(

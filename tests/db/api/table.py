@@ -8,13 +8,21 @@ from typing import Any, cast
 from tests.support.application import Platform
 from tests.support.partners import issued
 
-from proof.api.operations import Identification, Operation, PartnerCredential
+from proof.api.operations import Identification, Operation, OperatorCredential, PartnerCredential
 from proof.api.routes import routes
 from proof.api.services import Services
 from proof.partners.access.buckets import Rate
+from proof.partners.access.operators import OperatorScope
 from proof.partners.access.rates import CallClass, set_rate
 from proof.partners.audit import Actor
 from proof.partners.types import Environment, OnboardedPartner
+
+
+def operator_scope(operation: Operation) -> OperatorScope | None:
+    """What an operator must be allowed; None where no operator calls."""
+    access = operation.family.access
+    return access.scope(operation.method) if isinstance(access, OperatorCredential) else None
+
 
 _ALL: dict[str, Operation] = {
     f"{operation.method} {operation.path}": operation
@@ -24,13 +32,13 @@ _ALL: dict[str, Operation] = {
 OPERATIONS = {
     name: operation
     for name, operation in _ALL.items()
-    if operation.operator_scope is None and operation.family.tag != "ramp"
+    if operation.family.tag != "ramp" and operator_scope(operation) is None
 }
 RAMP_OPERATIONS = {
     name: operation for name, operation in _ALL.items() if operation.family.tag == "ramp"
 }
 OPERATOR_OPERATIONS = {
-    name: operation for name, operation in _ALL.items() if operation.operator_scope is not None
+    name: operation for name, operation in _ALL.items() if operator_scope(operation) is not None
 }
 PREFIX = {Environment.PRODUCTION: "", Environment.SANDBOX: "/sandbox"}
 NOWHERE = "http://127.0.0.1:1/"

@@ -21,7 +21,7 @@ from tests.db.api.operators import (
     refusal,
     state,
 )
-from tests.db.api.table import OPERATOR_OPERATIONS, PREFIX
+from tests.db.api.table import OPERATOR_OPERATIONS, PREFIX, operator_scope
 from tests.db.partners.processes import key_id
 from tests.db.webhooks.scene import endpoint, endpoint_id
 from tests.support.application import CALLER, Answer, Platform, staged
@@ -103,7 +103,7 @@ def test_every_route_has_its_entry_and_every_entry_its_route() -> None:
 
 def test_what_changes_anything_needs_the_scope_write() -> None:
     for name, operation in OPERATOR_OPERATIONS.items():
-        assert operation.operator_scope is (READ if name.startswith("GET") else WRITE), name
+        assert operator_scope(operation) is (READ if name.startswith("GET") else WRITE), name
         assert operation.family.environments == (Environment.PRODUCTION,)
 
 
@@ -136,12 +136,12 @@ async def _try_all(platform: Platform, name: str) -> None:
         answer = await tried(token)
         assert refusal(answer) == (401, "invalid_token", 0), token
         assert answer.json["message"] == "the credential is not valid here"
-    if OPERATOR_OPERATIONS[name].operator_scope is WRITE:
+    if operator_scope(OPERATOR_OPERATIONS[name]) is WRITE:
         assert refusal(await tried(reader.token)) == (403, "scope_missing", 0)
     sandbox = await tried(writer.token, PREFIX[Environment.SANDBOX])
     assert sandbox.status == 404, "there is one operator API, without prefix"
     assert await state(platform) == before
-    if OPERATOR_OPERATIONS[name].operator_scope is READ:
+    if operator_scope(OPERATOR_OPERATIONS[name]) is READ:
         assert (await tried(reader.token)).status == TABLE[name].status
     assert (await tried(writer.token)).status == TABLE[name].status
 

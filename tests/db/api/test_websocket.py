@@ -13,13 +13,13 @@ from tests.support.partners import issued, revoke, suspend
 from tests.support.ramp import BEGUN
 from tests.support.websockets import refusal, watching
 
+from proof.core.clock import moment_text
 from proof.main import websocket
 from proof.partners.access import allowlists
 from proof.partners.access.allowlists import Place
 from proof.partners.audit import Actor
 from proof.partners.types import CredentialKind, Environment
 from proof.ramp.providers.protocols import ProviderStatus
-from proof.ramp.wire import moment_text
 
 FIELDS = [
     "event",

@@ -29,10 +29,11 @@ from proof.partners.keys.webhook_secrets import (
     list_webhook_secrets,
     rotate_webhook_secret,
     show_webhook_secrets,
+    webhook_secret_text,
     webhook_secrets,
 )
 from proof.partners.types import Environment, OnboardedPartner
-from proof.webhooks.signing import secret_text, x_signature
+from proof.webhooks.signing import x_signature
 
 PRODUCTION, SANDBOX = Environment.PRODUCTION, Environment.SANDBOX
 OPERATOR = Actor("cli")
@@ -52,7 +53,7 @@ async def live(platform: Platform, partner: OnboardedPartner) -> list[str]:
     async with platform.database.connection() as connection:
         owner = issued(partner).partner_environment_id
         found = await webhook_secrets(connection, platform.vault, owner)
-    return [secret_text(raw) for raw in found]
+    return [webhook_secret_text(raw) for raw in found]
 
 
 async def sent(platform: Platform, partner: OnboardedPartner) -> tuple[bytes, dict[str, str]]:

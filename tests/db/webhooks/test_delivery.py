@@ -23,7 +23,8 @@ from proof.core.errors import ProofError
 from proof.core.secrets import SealError
 from proof.db import Connection, Database
 from proof.outbound import InvalidTargetError, OutboundClient, OutboundError, Reason
-from proof.webhooks.signing import secret_text, x_signature
+from proof.partners.keys.webhook_secrets import webhook_secret_text
+from proof.webhooks.signing import x_signature
 
 
 async def test_a_receiver_verifies_what_it_gets(database: Database) -> None:
@@ -47,7 +48,7 @@ async def test_a_receiver_verifies_what_it_gets(database: Database) -> None:
     times = [int(request.headers["webhook-timestamp"]) for request in requests]
     assert [later - times[0] for later in times] == [0, 5, 305]
     for secret in SECRETS:
-        Webhook(secret_text(secret)).verify(event.body, requests[0].headers)
+        Webhook(webhook_secret_text(secret)).verify(event.body, requests[0].headers)
     headers = requests[2].headers
     assert headers["x-signature"] == x_signature(SECRETS[0], event.body)
     assert headers["content-type"] == "application/json"

@@ -27,7 +27,7 @@ from proof.cli.webhooks import webhook
 from proof.main.commands import application
 from proof.partners.access.gate import _WITH_ARTICLE
 from proof.partners.access.refusals import Reason, Refusal
-from proof.partners.access.tokens import _MARKS
+from proof.partners.access.tokens import _PREFIXES
 from proof.partners.types import CredentialKind, Environment, Network
 from proof.timestamps.anchors.overview import LastAnchor
 from proof.timestamps.anchors.tsa.wire import _FAILURES
@@ -73,7 +73,7 @@ WORDS: dict[str, tuple[Callable[[Any], Any], list[Any]]] = {
     "proof ots upgrade": (_upgrade, list(CalendarFailure)),
     "a refused call": (_WITH_ARTICLE.__getitem__, list(CredentialKind)),
     "GET /events": (_FAMILIES.__getitem__, list(CredentialKind)),
-    "a token": (_MARKS.__getitem__, list(Environment)),
+    "a token": (_PREFIXES.__getitem__, list(Environment)),
     "a time-stamping authority's refusal": (_FAILURES.__getitem__, list(TsaFailure)),
     # A recovery is told to the log alone.
     "mail about an endpoint": (_notice, [Change.OPENED, Change.DISABLED]),

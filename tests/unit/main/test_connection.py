@@ -258,27 +258,24 @@ def test_a_head_that_comes_in_one_read_has_the_same_bound(run: Any, port: int, o
     assert (b" 200 " in reply[:16], b"over 32768 bytes" in reply) == (not over, bool(over))
 
 
-def test_a_slow_upload_has_its_whole_time_on_a_fresh_connection(
-    run: Any, port: int, monkeypatch: pytest.MonkeyPatch
+async def test_a_slow_upload_has_its_whole_time_on_a_fresh_connection(
+    port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connection, "SILENCE_S", 0.3)
     ended = asyncio.Event()
 
-    async def slow() -> bytes:
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        loop = asyncio.get_running_loop()
-        writer.write(b"POST /x HTTP/1.1\r\nhost: h\r\nconnection: close\r\n")
-        writer.write(b"content-length: 5\r\n\r\nhe")
-        # Set by the clock that would have ended the connection, a moment after it would have.
-        loop.call_later(2 * connection.SILENCE_S, ended.set)
-        await ended.wait()
-        writer.write(b"llo")
-        async with asyncio.timeout(PATIENCE_S):
-            reply = await reader.read()
-        writer.close()
-        return reply
-
-    assert run(slow()).endswith(b"\r\n\r\nhello")
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    loop = asyncio.get_running_loop()
+    writer.write(b"POST /x HTTP/1.1\r\nhost: h\r\nconnection: close\r\n")
+    writer.write(b"content-length: 5\r\n\r\nhe")
+    # Set by the clock that would have ended the connection, a moment after it would have.
+    loop.call_later(2 * connection.SILENCE_S, ended.set)
+    await ended.wait()
+    writer.write(b"llo")
+    async with asyncio.timeout(PATIENCE_S):
+        reply = await reader.read()
+    writer.close()
+    assert reply.endswith(b"\r\n\r\nhello")
 
 
 def test_the_server_library_is_the_version_whose_private_members_are_used() -> None:

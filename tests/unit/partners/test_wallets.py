@@ -1,6 +1,7 @@
 """Wallet addresses: each network's own check, with the vectors of its specification."""
 
 import re
+from hashlib import sha256
 
 import pytest
 from hypothesis import given
@@ -10,7 +11,7 @@ from proof.core.errors import InvalidInputError
 from proof.partners.records.sandbox import NEW_SANDBOX
 from proof.partners.types import Environment
 from proof.partners.wallets import ChainNetwork, check_address
-from proof.partners.wallets.base58 import Base58Error, decode_check, encode_check
+from proof.partners.wallets.base58 import Base58Error, decode_check
 
 PRODUCTION, SANDBOX = Environment.PRODUCTION, Environment.SANDBOX
 BTC, ETH, TRC20 = ChainNetwork.BTC, ChainNetwork.ETH, ChainNetwork.TRC20
@@ -137,6 +138,19 @@ def test_tron(address: str) -> None:
 def test_what_is_no_tron_address(address: str) -> None:
     with pytest.raises(InvalidInputError, match="is not an address of TRC20: "):
         check_address(TRC20, address, PRODUCTION)
+
+
+BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
+
+
+def encode_check(payload: bytes) -> str:
+    """The text of a payload that begins with its version byte."""
+    data = payload + sha256(sha256(payload).digest()).digest()[:4]
+    number, text = int.from_bytes(data, "big"), ""
+    while number:
+        number, value = divmod(number, 58)
+        text = BASE58[value] + text
+    return "1" * (len(data) - len(data.lstrip(b"\0"))) + text
 
 
 @given(st.binary(max_size=40))

@@ -12,11 +12,10 @@ from proof.api.http import Call, Reply
 from proof.api.parameters import choice, moment, printable_text, uuid, whole_number
 from proof.api.services import Services
 from proof.core.errors import NotFoundError
+from proof.partners.access.rotation import GRACE, LONGEST
 from proof.partners.audit import Actor
 from proof.partners.environments import environment_names
 from proof.partners.keys.webhook_secrets import (
-    GRACE,
-    LONGEST,
     WebhookSecret,
     list_webhook_secrets,
     rotate_webhook_secret,

@@ -8,12 +8,12 @@ from msgspec import Meta, Struct
 
 from proof.api.http import Call, Reply
 from proof.api.services import Services
+from proof.core.clock import moment_text
 from proof.core.errors import NotFoundError
 from proof.ramp import clock
 from proof.ramp.clock import LONGEST_STEP_S
 from proof.ramp.providers.outcomes import Name
 from proof.ramp.transactions.simulating import Simulations
-from proof.ramp.wire import moment_text
 
 _encode = msgspec.json.Encoder().encode
 

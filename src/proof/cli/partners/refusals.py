@@ -1,6 +1,5 @@
 """proof refusals: whom the gate turned away, and what would let them in."""
 
-from datetime import UTC
 from typing import Annotated, Any
 
 import typer
@@ -8,7 +7,7 @@ import typer
 from proof.cli.arguments import Data, parse_duration
 from proof.cli.installation import Opener, ServerOptions
 from proof.cli.output import Json, out, print_columns, print_json, stated_errors
-from proof.core.clock import SystemClock
+from proof.core.clock import SystemClock, second_text
 from proof.db import Database
 from proof.partners.access.refusals import Reason, Refusal, list_refusals
 from proof.partners.types import CredentialKind
@@ -91,9 +90,7 @@ def _row(refusal: Refusal) -> dict[str, Any]:
         "reason": refusal.reason,
         "key_id": refusal.key_id,
         "count": refusal.count,
-        "last_at": refusal.last_at.astimezone(UTC)
-        .isoformat(timespec="seconds")
-        .replace("+00:00", "Z"),
+        "last_at": second_text(refusal.last_at),
         "hint": _hint(refusal),
     }
 

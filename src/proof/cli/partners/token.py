@@ -1,6 +1,5 @@
 """proof token: rotating, revoking and listing the credentials of partners."""
 
-from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
@@ -8,7 +7,7 @@ import typer
 from proof.cli.arguments import Data, Env, Kind, Partner, parse_duration
 from proof.cli.installation import Opener, ServerOptions
 from proof.cli.invoker import invoker
-from proof.cli.output import Json, out, print_columns, print_json, stated_errors
+from proof.cli.output import Json, out, print_columns, print_json, stated_errors, time_text
 from proof.core.clock import SystemClock
 from proof.db import Database
 from proof.partners.access import rotation
@@ -49,7 +48,7 @@ def register(app: typer.Typer, open_installation: Opener) -> None:
             lasting = parse_duration("--grace", grace)
             issued = open_installation(ServerOptions(data)).with_database(act)
         if as_json:
-            ending = {key_id: _time(at) for key_id, at in issued.ending.items()}
+            ending = {key_id: time_text(at) for key_id, at in issued.ending.items()}
             print_json({"key_id": issued.key_id, "token": issued.token, "ending": ending})
         else:
             _print_issued(issued, kind)
@@ -96,7 +95,7 @@ def register(app: typer.Typer, open_installation: Opener) -> None:
 def _print_issued(issued: IssuedToken, kind: CredentialKind) -> None:
     out.print(f"{kind}  {issued.token}", markup=False)
     for key_id, at in issued.ending.items():
-        out.print(f"{key_id} ends at {_time(at)} at the latest", markup=False)
+        out.print(f"{key_id} ends at {time_text(at)} at the latest", markup=False)
     out.print("\nThe token is shown this once. Hand it over on a safe way.", style="yellow")
 
 
@@ -113,15 +112,9 @@ def _row(info: CredentialInfo) -> dict[str, Any]:
         "key_id": info.key_id,
         "environment": info.environment,
         "kind": info.kind,
-        "created_at": _time(info.created_at),
+        "created_at": time_text(info.created_at),
         "state": info.state,
-        "ends_at": _time(info.revoked_at or info.expires_at),
-        "last_used_at": _time(info.last_used_at),
+        "ends_at": time_text(info.revoked_at or info.expires_at),
+        "last_used_at": time_text(info.last_used_at),
         "last_address": None if info.last_address is None else str(info.last_address),
     }
-
-
-def _time(moment: datetime | None) -> str | None:
-    if moment is None:
-        return None
-    return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

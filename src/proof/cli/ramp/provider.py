@@ -3,7 +3,6 @@
 import json
 import sys
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 from uuid import UUID
@@ -13,7 +12,15 @@ import typer
 from proof.cli.arguments import Data, Env
 from proof.cli.installation import Installation, Opener, ServerOptions
 from proof.cli.invoker import invoker
-from proof.cli.output import Json, is_interactive, out, print_columns, print_json, stated_errors
+from proof.cli.output import (
+    Json,
+    is_interactive,
+    out,
+    print_columns,
+    print_json,
+    stated_errors,
+    time_text,
+)
 from proof.core.errors import InvalidInputError
 from proof.db import Database
 from proof.partners.environments import environment_names
@@ -183,15 +190,9 @@ def _row(info: AccountInfo) -> dict[str, Any]:
         "provider": info.provider,
         "partner_id": info.partner_id,
         "environment": info.environment,
-        "created_at": _time(info.created_at),
-        "removed_at": _time(info.removed_at),
+        "created_at": time_text(info.created_at),
+        "removed_at": time_text(info.removed_at),
         "raw": info.raw,
         "compact": info.other,
         "unverified": info.unverified,
     }
-
-
-def _time(moment: datetime | None) -> str | None:
-    if moment is None:
-        return None
-    return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -4,7 +4,6 @@ import asyncio
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -15,7 +14,7 @@ from proof.cli.arguments import Data
 from proof.cli.installation import Opener, ServerOptions
 from proof.cli.invoker import invoker
 from proof.cli.output import FAILED, Json, out, print_columns, print_json, printable, stated_errors
-from proof.core.clock import SystemClock
+from proof.core.clock import SystemClock, second_text
 from proof.core.errors import InvalidInputError, UnavailableError
 from proof.db import Database
 from proof.partners.types import Environment
@@ -29,7 +28,6 @@ from proof.ramp.transactions.reading import (
 from proof.ramp.transactions.service import ObservationResult, resolve
 from proof.ramp.transactions.updates import Update, Updates
 from proof.ramp.types import Status
-from proof.ramp.wire import moment_text
 
 Transaction = Annotated[
     str, typer.Argument(metavar="ID", help="The merchant_transaction_id, a UUID.")
@@ -169,7 +167,7 @@ def _print_list(found: list[TransactionSummary]) -> None:
             summary.crypto_amount,
             printable(summary.currency),
             printable(summary.network),
-            _second(summary.updated_at),
+            second_text(summary.updated_at),
             summary.alert,
         ]
         for summary in found
@@ -186,7 +184,7 @@ def _print_history(found: TransactionHistory) -> None:
         out.print("\nwhat the provider said", style="bold")
         said: list[list[Any]] = [
             [
-                _second(statement.occurred_at),
+                second_text(statement.occurred_at),
                 printable(statement.said),
                 statement.verdict,
                 statement.alert,
@@ -194,10 +192,6 @@ def _print_history(found: TransactionHistory) -> None:
             for statement in found.statements
         ]
         print_columns(("occurred", "said", "means", "alert"), said)
-
-
-def _second(moment: datetime) -> str:
-    return moment_text(moment.replace(microsecond=0))
 
 
 def _register_watch(tx: typer.Typer, open_installation: Opener) -> None:

@@ -1,14 +1,13 @@
 """proof chains: each chain's node, wallet, trees and cost."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import typer
 
 from proof.cli.arguments import Data
 from proof.cli.installation import Opener, ServerOptions
-from proof.cli.output import Json, out, print_json, printable, stated_errors
+from proof.cli.output import Json, out, print_json, printable, stated_errors, time_text
 from proof.db import Database
 
 if TYPE_CHECKING:
@@ -51,7 +50,7 @@ def _print(found: "ChainOverview") -> None:
     for name, text in _lines(found):
         out.print(f"  {name:12}{printable(text)}", markup=False)
     if found.trouble:
-        since = f" (since {_text(found.trouble_since)})" if found.trouble_since else ""
+        since = f" (since {time_text(found.trouble_since)})" if found.trouble_since else ""
         out.print(f"  waits       {printable(found.trouble)}{since}", markup=False, style="red")
 
 
@@ -83,11 +82,11 @@ def _open(found: "ChainOverview") -> str:
     if tree is None:
         return "none before the first hash"
     following = (
-        f"next anchor {_text(tree.next_anchor_at)}"
+        f"next anchor {time_text(tree.next_anchor_at)}"
         if tree.next_anchor_at
         else "next anchor once a hash comes"
     )
-    return f"{tree.id}, {tree.rounds} rounds since {_text(tree.opened_at)}; {following}"
+    return f"{tree.id}, {tree.rounds} rounds since {time_text(tree.opened_at)}; {following}"
 
 
 def _last(found: "ChainOverview") -> str:
@@ -95,7 +94,9 @@ def _last(found: "ChainOverview") -> str:
     if last is None:
         return "none yet"
     transaction = f", transaction {last.transaction}" if last.transaction else ""
-    return f"{last.tree_id}, closed {_text(last.closed_at)}: {_STATUS[last.status]}{transaction}"
+    return (
+        f"{last.tree_id}, closed {time_text(last.closed_at)}: {_STATUS[last.status]}{transaction}"
+    )
 
 
 def _wire(found: "ChainOverview") -> dict[str, Any]:
@@ -121,19 +122,19 @@ def _wire(found: "ChainOverview") -> dict[str, Any]:
         if standing and found.unit
         else None,
         "trouble": found.trouble,
-        "trouble_since": _text(found.trouble_since),
+        "trouble_since": time_text(found.trouble_since),
         "waiting": found.waiting,
         "open_tree": tree
         and {
             "tree_id": str(tree.id),
-            "opened_at": _text(tree.opened_at),
+            "opened_at": time_text(tree.opened_at),
             "rounds": tree.rounds,
-            "next_anchor_at": _text(tree.next_anchor_at),
+            "next_anchor_at": time_text(tree.next_anchor_at),
         },
         "last_anchor": last
         and {
             "tree_id": str(last.tree_id),
-            "closed_at": _text(last.closed_at),
+            "closed_at": time_text(last.closed_at),
             "submit_status": int(last.status),
             "transaction": last.transaction,
         },
@@ -144,9 +145,3 @@ def _wire(found: "ChainOverview") -> dict[str, Any]:
             "per_hash": None if spent.per_hash is None else f"{spent.per_hash:.6g}",
         },
     }
-
-
-def _text(moment: datetime | None) -> str | None:
-    if moment is None:
-        return None
-    return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -8,7 +8,7 @@ import typer
 from proof.cli.arguments import Data, parse_duration
 from proof.cli.installation import Installation, Opener, ServerOptions
 from proof.cli.invoker import invoker
-from proof.cli.output import Json, out, print_json, stated_errors
+from proof.cli.output import Json, out, print_json, stated_errors, time_text
 from proof.core.errors import InvalidInputError
 from proof.db import Database
 from proof.partners.keys.session_signing import RETAINED, KeyInfo, list_keys, rotate
@@ -29,9 +29,9 @@ def register(app: typer.Typer, open_installation: Opener) -> None:
             print_json(list(map(_wire, found)))
             return
         for key in found:
-            until = _text(key.retired_at + RETAINED) if key.retired_at else ""
+            until = time_text(key.retired_at + RETAINED) if key.retired_at else ""
             use = f"verifies until {until}" if until else "signs now"
-            out.print(f"{key.environment:10}  {key.key_id}  {_text(key.created_at)}  {use}")
+            out.print(f"{key.environment:10}  {key.key_id}  {time_text(key.created_at)}  {use}")
 
     @keys.command(name="rotate")
     def replace(
@@ -94,12 +94,6 @@ def _wire(key: KeyInfo) -> dict[str, Any]:
     return {
         "environment": key.environment,
         "key_id": str(key.key_id),
-        "created_at": _text(key.created_at),
-        "retired_at": _text(key.retired_at) or None,
+        "created_at": time_text(key.created_at),
+        "retired_at": time_text(key.retired_at),
     }
-
-
-def _text(moment: datetime | None) -> str:
-    if moment is None:
-        return ""
-    return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -1,6 +1,5 @@
 """proof webhook secret: putting a new webhook secret beside the old one, and showing them."""
 
-from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
@@ -8,7 +7,7 @@ import typer
 from proof.cli.arguments import Data, Env, Partner, parse_duration
 from proof.cli.installation import Opener, ServerOptions
 from proof.cli.invoker import invoker
-from proof.cli.output import Json, out, print_json, stated_errors
+from proof.cli.output import Json, out, print_json, stated_errors, time_text
 from proof.core.clock import SystemClock
 from proof.db import Database
 from proof.partners.keys.webhook_secrets import (
@@ -50,12 +49,12 @@ def register(webhook: typer.Typer, open_installation: Opener) -> None:
 
             new, *old = installation.with_database(act)
         if as_json:
-            ending = {str(secret.id): _time(secret.ends_at) for secret in old}
+            ending = {str(secret.id): time_text(secret.ends_at) for secret in old}
             print_json({"id": str(new.id), "secret": new.text, "ending": ending})
             return
         out.print(new.text, markup=False)
         for secret in old:
-            out.print(f"{secret.id} signs along until {_time(secret.ends_at)}", markup=False)
+            out.print(f"{secret.id} signs along until {time_text(secret.ends_at)}", markup=False)
         out.print("\nHand it over on a safe way, before the old one ends.", style="yellow")
 
     @secret.command()
@@ -87,12 +86,6 @@ def _row(secret: WebhookSecret) -> dict[str, Any]:
     return {
         "id": str(secret.id),
         "secret": secret.text,
-        "created_at": _time(secret.created_at),
-        "ends_at": _time(secret.ends_at),
+        "created_at": time_text(secret.created_at),
+        "ends_at": time_text(secret.ends_at),
     }
-
-
-def _time(moment: datetime | None) -> str | None:
-    if moment is None:
-        return None
-    return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

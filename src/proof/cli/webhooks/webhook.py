@@ -1,6 +1,6 @@
 """proof webhook: endpoints, deliveries, sending again, trying out; the secrets have a file of their own."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -12,7 +12,7 @@ from proof.cli.installation import Opener, ServerOptions
 from proof.cli.invoker import invoker
 from proof.cli.output import Json, out, print_columns, print_json, printable, stated_errors
 from proof.cli.webhooks import secret, trial
-from proof.core.clock import SystemClock
+from proof.core.clock import SystemClock, second_text
 from proof.db import Database
 from proof.partners.environments import environment_names
 from proof.partners.types import Environment
@@ -223,7 +223,7 @@ def _register_replay(webhook: typer.Typer, open_installation: Opener) -> None:
 
 
 def _pending(standing: Standing, endpoint: str) -> str:
-    next_at = "" if standing.next_at is None else f", {_second(standing.next_at)}"
+    next_at = "" if standing.next_at is None else f", {second_text(standing.next_at)}"
     waiting = _WAITING[standing.waiting].format(next_at, endpoint)
     return f"{standing.count} at {standing.endpoint_id} {waiting}"
 
@@ -258,7 +258,7 @@ def _print_deliveries(found: list[DeliveryView]) -> None:
     rows = [
         [
             *_cells(view.id, view.partner_id, view.environment, view.type, view.subject),
-            _second(view.happened_at),
+            second_text(view.happened_at),
             *_cells(view.state, view.attempts, view.last_outcome, view.last_body),
         ]
         for view in found
@@ -269,10 +269,6 @@ def _print_deliveries(found: list[DeliveryView]) -> None:
 def _cells(*values: Any) -> list[str]:
     """Without anything a terminal would obey: much of it is a receiver's words."""
     return ["" if value is None else printable(str(value)) for value in values]
-
-
-def _second(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def _moment(option: str, text: str | None) -> datetime | None:

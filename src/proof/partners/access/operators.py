@@ -16,11 +16,11 @@ from enum import StrEnum
 
 from proof.core.clock import Clock
 from proof.core.errors import InvalidInputError, NotFoundError, UnavailableError
-from proof.core.ids import base62_width, checksum, random_base62
+from proof.core.ids import checksum, random_base62
 from proof.db import Connection, Database
 from proof.partners.access.networks import Address, Allowlist, is_very_wide
 from proof.partners.access.refused_tries import RefusedTries, TryReason
-from proof.partners.access.tokens import KEY_ID_BITS, SECRET_BITS
+from proof.partners.access.tokens import KEY_ID_BITS, OPERATOR_PREFIX, SECRET_BITS, TOKEN_PARTS
 from proof.partners.audit import Actor, record
 from proof.partners.errors import (
     AddressNotAllowedError,
@@ -49,11 +49,7 @@ _NO_HASH = bytes(32)
 
 _INVALID = "the credential is not valid here"
 
-_SHAPE = re.compile(
-    rf"proof_ops_([0-9A-Za-z]{{{base62_width(KEY_ID_BITS)}}})"
-    rf"_([0-9A-Za-z]{{{base62_width(SECRET_BITS)}}})"
-    r"_([0-9A-Za-z]{6})"
-)
+_SHAPE = re.compile(OPERATOR_PREFIX + TOKEN_PARTS)
 
 
 class OperatorScope(StrEnum):
@@ -107,7 +103,7 @@ async def add_operator(
     _require_sound(name, days, networks)
     distinct = tuple(dict.fromkeys(networks))
     key_id = random_base62(KEY_ID_BITS)
-    head = f"proof_ops_{key_id}_{random_base62(SECRET_BITS)}"
+    head = f"{OPERATOR_PREFIX}{key_id}_{random_base62(SECRET_BITS)}"
     token = f"{head}_{checksum(head)}"
     expires_at: datetime = await tx.fetchval(
         "INSERT INTO operators (key_id, name, scope, token_sha256, networks, expires_at)"

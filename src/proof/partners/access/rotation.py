@@ -8,7 +8,7 @@ Source: ramp API contract, Authentication, "Rotation".
 """
 
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from ipaddress import IPv4Interface, IPv6Interface
 from typing import Any
 
@@ -16,12 +16,12 @@ from proof.core.errors import InvalidInputError, NotFoundError
 from proof.db import Connection
 from proof.partners.access.networks import Address
 from proof.partners.access.tokens import is_key_id, new_token
-from proof.partners.audit import Actor, record
+from proof.partners.audit import Actor, audited_time, record
 from proof.partners.environments import environment_id, lock_partner
 from proof.partners.types import CredentialKind, Environment
 
+# Of tokens and of webhook secrets: how long an old one goes on beside the new, and the most that it may.
 GRACE = timedelta(hours=24)
-
 LONGEST = timedelta(days=7)
 
 
@@ -54,6 +54,12 @@ SELECT c.kind, e.environment, e.partner_id
 FROM credentials c JOIN partner_environments e ON e.id = c.partner_environment_id
 WHERE c.key_id = $1
 """
+
+
+def require_grace(grace: timedelta) -> None:
+    """Raises InvalidInputError for a grace below 0 or beyond LONGEST."""
+    if not timedelta(0) <= grace <= LONGEST:
+        raise InvalidInputError(f"grace: 0 to {LONGEST.days} days are possible")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +100,7 @@ async def rotate(
     Raises NotFoundError when there is no such partner, InvalidInputError for a grace below 0 or beyond
     LONGEST.
     """
-    if not timedelta(0) <= grace <= LONGEST:
-        raise InvalidInputError(f"grace: 0 to {LONGEST.days} days are possible")
+    require_grace(grace)
     await lock_partner(tx, partner_id)
     identity = await environment_id(tx, partner_id, environment)
     token = new_token(environment)
@@ -108,7 +113,7 @@ async def rotate(
         "environment": str(environment),
         "kind": str(kind),
         "grace_s": int(grace.total_seconds()),
-        "ending": {key_id: _text(at) for key_id, at in ending.items()},
+        "ending": {key_id: audited_time(at) for key_id, at in ending.items()},
     }
     await record(tx, actor, "token.rotate", partner_id, after=after)
     return IssuedToken(token.key_id, token.text, ending)
@@ -174,7 +179,3 @@ def _state(revoked_at: datetime | None, expires_at: datetime | None, now: dateti
 
 def _address(stored: Address | IPv4Interface | IPv6Interface | None) -> Address | None:
     return stored.ip if isinstance(stored, IPv4Interface | IPv6Interface) else stored
-
-
-def _text(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat(timespec="seconds")

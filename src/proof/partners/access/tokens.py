@@ -12,21 +12,26 @@ from proof.core.ids import base62_width, checksum, random_base62
 from proof.partners.types import Environment
 
 KEY_ID_BITS = 72
-
 SECRET_BITS = 256
 
-_KEY_ID = slice(len("proof_live_"), len("proof_live_") + base62_width(KEY_ID_BITS))
+_PREFIXES = {Environment.PRODUCTION: "proof_live_", Environment.SANDBOX: "proof_test_"}
+OPERATOR_PREFIX = "proof_ops_"
+WEBHOOK_PREFIX = "whsec_"
+# How all begins that must be in no log and no audit entry; a key id alone is no secret.
+SECRET_PREFIXES = (*_PREFIXES.values(), OPERATOR_PREFIX, WEBHOOK_PREFIX)
+
+_PREFIX_LENGTH = len(_PREFIXES[Environment.PRODUCTION])
+_KEY_ID = slice(_PREFIX_LENGTH, _PREFIX_LENGTH + base62_width(KEY_ID_BITS))
 
 _LENGTH = _KEY_ID.stop + len("_") + base62_width(SECRET_BITS) + len("_") + 6
 
-_MARKS = {Environment.PRODUCTION: "live", Environment.SANDBOX: "test"}
-
-_SHAPE = re.compile(
-    r"proof_(live|test)"
-    rf"_([0-9A-Za-z]{{{base62_width(KEY_ID_BITS)}}})"
+# What follows the prefix: key id, secret and checksum.
+TOKEN_PARTS = (
+    rf"([0-9A-Za-z]{{{base62_width(KEY_ID_BITS)}}})"
     rf"_([0-9A-Za-z]{{{base62_width(SECRET_BITS)}}})"
     r"_([0-9A-Za-z]{6})"
 )
+_SHAPE = re.compile(f"({'|'.join(_PREFIXES.values())}){TOKEN_PARTS}")
 
 
 class NewToken(NamedTuple):
@@ -48,7 +53,7 @@ class ParsedToken(NamedTuple):
 def new_token(environment: Environment) -> NewToken:
     """A fresh credential for one environment."""
     key_id = random_base62(KEY_ID_BITS)
-    head = f"proof_{_MARKS[environment]}_{key_id}_{random_base62(SECRET_BITS)}"
+    head = f"{_PREFIXES[environment]}{key_id}_{random_base62(SECRET_BITS)}"
     text = f"{head}_{checksum(head)}"
     return NewToken(text, key_id, hashlib.sha256(text.encode()).digest())
 
@@ -76,5 +81,5 @@ def parse_token(text: str) -> ParsedToken | None:
     head = text.rpartition("_")[0]
     if checksum(head) != match[4]:
         return None
-    environment = Environment.PRODUCTION if match[1] == "live" else Environment.SANDBOX
+    environment = next(each for each, prefix in _PREFIXES.items() if prefix == match[1])
     return ParsedToken(environment, match[2], hashlib.sha256(text.encode()).digest())

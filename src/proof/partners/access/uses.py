@@ -8,14 +8,14 @@ nothing moves, for the first use stands.
 """
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import NamedTuple
 
 from proof.core.clock import Clock
 from proof.db import Connection, Database
 from proof.partners.access.credentials import Credential
 from proof.partners.access.networks import Address
-from proof.partners.audit import Actor, record
+from proof.partners.audit import Actor, audited_time, record
 
 # In the order of keys, or two processes wait for each other for ever.
 _WRITE = """
@@ -117,6 +117,6 @@ async def _start_grace(tx: Connection, key_ids: list[str]) -> None:
     await tx.execute(_LOCK_PARTNERS, key_ids)
     ended = await tx.fetch(_START_GRACE, key_ids)
     for row in ended:
-        ends = row["expires_at"].astimezone(UTC).isoformat(timespec="seconds")
+        ends = audited_time(row["expires_at"])
         after = {"key_id": row["key_id"], "expires_at": ends, "successor_used": key_ids}
         await record(tx, Actor("gate"), "token.grace_started", row["partner_id"], after=after)

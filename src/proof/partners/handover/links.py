@@ -9,6 +9,7 @@ import hashlib
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
+from proof.core.clock import readable_text
 from proof.core.errors import CallerError
 from proof.core.ids import base62_width, random_base62
 from proof.core.secrets import Vault
@@ -134,7 +135,7 @@ async def _why_gone(connection: Connection, sha256: bytes) -> str:
     if viewed_at is None:
         return "this link is not valid, or its day is over; ask the operator for another"
     return (
-        f"this link was opened already, at {viewed_at:%Y-%m-%d %H:%M:%S} UTC; if that was not you,"
+        f"this link was opened already, at {readable_text(viewed_at)}; if that was not you,"
         " tell the operator at once"
     )
 

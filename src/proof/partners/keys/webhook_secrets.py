@@ -9,20 +9,16 @@ import secrets
 from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
-from proof.core.errors import InvalidInputError
 from proof.core.secrets import Vault
 from proof.db import Connection
-from proof.partners.audit import Actor, record
+from proof.partners.access.rotation import GRACE, require_grace
+from proof.partners.access.tokens import WEBHOOK_PREFIX
+from proof.partners.audit import Actor, audited_time, record
 from proof.partners.environments import environment_id, lock_partner
 from proof.partners.types import Environment
-
-GRACE = timedelta(hours=24)
-
-LONGEST = timedelta(days=7)
-
 
 # What a record of webhook_secrets is sealed for; the columns are the table's.
 IDENTITY = "webhook secret {id}"
@@ -74,7 +70,7 @@ async def webhook_secrets(
 
 def webhook_secret_text(secret: bytes) -> str:
     """A webhook secret as partners are shown it, in the notation of Standard Webhooks 1.0.0."""
-    return "whsec_" + b64encode(secret).decode()
+    return WEBHOOK_PREFIX + b64encode(secret).decode()
 
 
 async def add_webhook_secret(
@@ -102,13 +98,12 @@ async def rotate_webhook_secret(
     Raises NotFoundError when there is no such partner, InvalidInputError for a grace below 0 or beyond
     LONGEST.
     """
-    if not timedelta(0) <= grace <= LONGEST:
-        raise InvalidInputError(f"grace: 0 to {LONGEST.days} days are possible")
+    require_grace(grace)
     await lock_partner(tx, partner_id)
     owner = await environment_id(tx, partner_id, environment)
     secret_id, text = await add_webhook_secret(tx, vault, owner)
     rows = await tx.fetch(_RETIRE, owner, secret_id, now + grace)
-    ending = {str(row["id"]): _text(row["retired_at"]) for row in rows}
+    ending = {str(row["id"]): audited_time(row["retired_at"]) for row in rows}
     after = {"id": str(secret_id), "environment": str(environment), "ending": ending}
     await record(tx, actor, "webhook_secret.rotate", partner_id, after=after)
     live = await _live(tx, owner)
@@ -146,7 +141,3 @@ async def show_webhook_secrets(
 async def _live(connection: Connection, partner_environment_id: int) -> list[WebhookSecret]:
     rows = await connection.fetch(_LIVE, partner_environment_id)
     return [WebhookSecret(row["id"], row["created_at"], row["ends_at"]) for row in rows]
-
-
-def _text(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat(timespec="seconds")

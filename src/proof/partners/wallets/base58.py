@@ -33,15 +33,5 @@ def decode_check(text: str) -> bytes:
     return payload
 
 
-def encode_check(payload: bytes) -> str:
-    """The text of a payload that begins with its version byte."""
-    data = payload + _checksum(payload)
-    number, text = int.from_bytes(data, "big"), ""
-    while number:
-        number, value = divmod(number, 58)
-        text = _ALPHABET[value] + text
-    return "1" * (len(data) - len(data.lstrip(b"\0"))) + text
-
-
 def _checksum(payload: bytes) -> bytes:
     return hashlib.sha256(hashlib.sha256(payload).digest()).digest()[:_CHECK_BYTES]

@@ -9,6 +9,7 @@ from uuid import UUID
 from proof.db import Connection
 from proof.ramp.personal import SealedValue
 
+# How long the answer to an idempotency key is kept.
 KEPT = timedelta(hours=24)
 
 
@@ -34,7 +35,7 @@ WITH given AS MATERIALIZED (
     ON CONFLICT (partner_environment_id, route, key_sha256) DO UPDATE
     SET body_mac = excluded.body_mac, transaction_id = excluded.transaction_id,
         created_at = excluded.created_at
-    WHERE known.created_at <= $1 - interval '24 hours'
+    WHERE known.created_at <= $1 - $21::interval
     RETURNING transaction_id
 ), going AS MATERIALIZED (
     SELECT *, $1 + interval '1 second' * coalesce((SELECT offset_s FROM sandbox_clocks clock
@@ -178,6 +179,7 @@ async def insert_sessions(
         [value.id for _, value in owned],
         [value.kind for _, value in owned],
         [value.sealed for _, value in owned],
+        KEPT,
     )
     return [WriteResult(row["free"], row["opened"]) for row in rows]
 

@@ -16,7 +16,7 @@ from uuid import UUID, uuid4
 
 import msgspec
 
-from proof.core.clock import Clock
+from proof.core.clock import Clock, moment_text
 from proof.core.errors import CallerError, InvalidInputError, NotFoundError
 from proof.core.secrets import Vault
 from proof.db import Connection, Database
@@ -46,7 +46,7 @@ from proof.ramp.sessions.types import (
     WidgetParameters,
 )
 from proof.ramp.types import Status, TransactionType
-from proof.ramp.wire import NO_REFUND, moment_text, money_fields
+from proof.ramp.wire import NO_REFUND, money_fields
 
 INIT_LIFETIME = timedelta(hours=1)
 

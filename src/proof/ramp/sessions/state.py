@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from msgspec import Struct
 
+from proof.core.clock import moment_text
 from proof.partners.types import Environment
 from proof.partners.widgets import WidgetOwner
 from proof.ramp.amounts import amount_text, fiat_text
@@ -21,7 +22,6 @@ from proof.ramp.providers.protocols import (
 )
 from proof.ramp.sessions.widget_queries import WidgetSession
 from proof.ramp.types import FailureReason, KycStatus, Status, TransactionType
-from proof.ramp.wire import moment_text
 
 _SHOWN_ENDS = (6, 4)
 

@@ -13,11 +13,12 @@ from uuid import UUID, uuid4
 import msgspec
 
 from proof.core.canonical import canonical_json
+from proof.core.clock import moment_text
 from proof.events import Event
 from proof.partners.types import Environment
 from proof.ramp.transactions.state import TransactionState
 from proof.ramp.types import TransactionType
-from proof.ramp.wire import NO_REFUND, moment_text, money_fields
+from proof.ramp.wire import NO_REFUND, money_fields
 
 EVENT_TYPE = "transaction.updated"
 # Of records and bodies. Those of version 1 have no fields but `payment_method` and `occurred_at` beside the

@@ -19,11 +19,11 @@ from typing import Any
 
 import structlog
 
-from proof.core.clock import Clock
+from proof.core.clock import Clock, readable_text
 from proof.core.loop import Loop
 from proof.db import Connection, Database
 from proof.mail import MailError, Sender
-from proof.mail.schedule import FORGET_S, GIVE_UP, KEPT, LEASE, POLL_S, next_try, utc_text
+from proof.mail.schedule import FORGET_S, GIVE_UP, KEPT, LEASE, POLL_S, next_try
 
 _PACE = timedelta(minutes=10)
 # More lines nobody reads; the others are counted.
@@ -126,7 +126,7 @@ def _subject(rows: Sequence[Any]) -> str:
 def _text(rows: Sequence[Any]) -> str:
     # Longer lines than 78 characters would be folded, and the ids with them.
     lines = [
-        f"{row['transaction_id']}  {row['alert']}\n    {utc_text(row['at'])}  {row['partner_id']}\n"
+        f"{row['transaction_id']}  {row['alert']}\n    {readable_text(row['at'])}  {row['partner_id']}\n"
         for row in rows[:_LINES]
     ]
     if more := Counter(row["alert"] for row in rows[_LINES:]):

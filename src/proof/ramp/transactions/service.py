@@ -66,13 +66,6 @@ class _Change:
         self.state = step.final
 
 
-async def observe(
-    tx: Connection, vault: Vault, observation: Observation, now: datetime
-) -> ObservationResult:
-    """As `observe_all`, for what we were told when we asked about this transaction."""
-    return (await observe_all(tx, vault, [Statement(observation)], now))[0]
-
-
 async def observe_all(
     tx: Connection, vault: Vault, statements: Sequence[Statement], now: datetime
 ) -> list[ObservationResult]:

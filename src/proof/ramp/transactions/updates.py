@@ -14,13 +14,13 @@ from uuid import UUID
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from proof.core.clock import moment_text
 from proof.core.errors import NotFoundError
 from proof.db import Database
 from proof.events import Stream
 from proof.ramp.amounts import amount_text
 from proof.ramp.transactions.events import EVENT_TYPE
 from proof.ramp.types import FailureReason, Status
-from proof.ramp.wire import moment_text
 
 # A transaction has a handful of changes in its life: whoever has this many unsent takes none at all.
 WAITING_AT_MOST = 64

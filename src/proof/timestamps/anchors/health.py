@@ -7,6 +7,7 @@ has to look after it all the same.
 from dataclasses import dataclass
 from typing import Any
 
+from proof.core.clock import readable_text
 from proof.db import Connection, Database
 from proof.db.heartbeats import ALIVE_S, alive
 from proof.timestamps.types import Currency
@@ -72,4 +73,4 @@ def _chain(row: Any) -> Part:
     name = f"{row['environment']} {Currency(row['currency_id']).name}"
     if row["message"] is None:
         return Part(name, None)
-    return Part(name, f"waits since {row['since']:%Y-%m-%d %H:%M:%S} UTC: {row['message']}")
+    return Part(name, f"waits since {readable_text(row['since'])}: {row['message']}")

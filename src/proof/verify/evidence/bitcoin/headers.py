@@ -26,10 +26,8 @@ from proof.verify.errors import (
 )
 from proof.verify.evidence.bitcoin.header import (
     HEADER_BYTES,
-    Header,
     bits_from_target,
     double_sha256,
-    parse_header,
     target_from_bits,
     work_of,
 )
@@ -258,11 +256,6 @@ class TrustedHeaders:
             return None
         offset = (height - self.start) * HEADER_BYTES
         return bytes(self.raw[offset : offset + HEADER_BYTES])
-
-    def parsed_at(self, height: int) -> Header | None:
-        """The header at that height, or None outside the file."""
-        raw = self.at(height)
-        return None if raw is None else parse_header(raw, self.network)
 
 
 def load_headers(data: bytes | memoryview) -> TrustedHeaders:

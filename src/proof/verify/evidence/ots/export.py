@@ -14,10 +14,6 @@ from proof.verify.evidence.ots.writing import write_ots
 from proof.verify.payload import read_branch
 from proof.verify.strict_json import members, parse_json
 
-MAX_CHAIN: Final = 255
-"""Operations in a row that the Python client reads; 64 levels and the deepest block take 241."""
-
-
 _SHA256: Final[Operation] = (ots.SHA256, b"")
 
 _HEXLIFY: Final[Operation] = (ots.HEXLIFY, b"")
@@ -53,12 +49,8 @@ def ots_from_evidence(
     return OtsFile(ots.SHA256, Timestamp(leaf, (), (Branch(tuple(operations), end),)))
 
 
-def branch_operations(branch: object) -> tuple[Operation, ...]:
-    """The operations from the leaf of a checked branch, the contract's nested `Node`, to its root."""
-    return tuple(_branch_operations(branch))
-
-
 def _branch_operations(branch: Any) -> Iterator[Operation]:
+    """From the leaf of a checked branch, the contract's nested `Node`, to its root."""
     nodes = []
     while "leftSha256" in branch:
         nodes.append(branch)
