@@ -59,9 +59,15 @@ def test_other_sizes_are_refused(run: Run, platform: Platform) -> None:
         assert run(platform.call("POST", "/digest", bytes(size))).status == 413
 
 
-def test_what_never_came_is_not_found(run: Run, platform: Platform) -> None:
-    answer = run(platform.call("GET", f"/timestamp/{secrets.token_hex(32)}"))
+@pytest.mark.parametrize("size", [1, 32, 64])
+def test_what_never_came_is_not_found(run: Run, platform: Platform, size: int) -> None:
+    answer = run(platform.call("GET", f"/timestamp/{secrets.token_hex(size)}"))
     assert (answer.status, answer.body) == (404, b"Commitment not found")
+
+
+def test_what_is_no_commitment_is_told_apart(run: Run, platform: Platform) -> None:
+    answer = run(platform.call("GET", f"/timestamp/{secrets.token_hex(65)}"))
+    assert (answer.status, answer.body) == (404, b"Not a commitment in hex")
 
 
 @settings(max_examples=60, deadline=None)

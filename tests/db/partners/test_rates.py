@@ -1,6 +1,7 @@
 """Rates over several processes: never more than the bound, and nearly all of it to whoever asks."""
 
 import asyncio
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -281,3 +282,22 @@ async def test_a_rate_out_of_range_is_refused(platform: Platform, rate: Rate, fi
             await set_rate(tx, "ptr_nobody", PRODUCTION, SUBMIT, rate, OPERATOR)
         with pytest.raises(NotFoundError):
             await set_rate(tx, "ptr_nobody", PRODUCTION, SUBMIT, STILL, OPERATOR)
+
+
+async def test_the_audit_log_has_the_limit_before_and_after(platform: Platform) -> None:
+    partner = await onboard(platform.database, platform.vault)
+    async with platform.database.transaction() as tx:
+        for rate in (Rate(7, 60, 9), None):
+            await set_rate(tx, partner.partner_id, PRODUCTION, SUBMIT, rate, OPERATOR)
+    rows = await platform.fetch(
+        "SELECT before, after FROM audit_log WHERE action = 'rate.set' AND partner_id = $1 ORDER BY id",
+        partner.partner_id,
+    )
+    where = {"environment": "production", "class": "submit"}
+    usual = DEFAULT_RATES[SUBMIT]
+    default = {"calls": usual.calls, "window_s": usual.window_s, "burst": usual.burst}
+    changed = {"calls": 7, "window_s": 60, "burst": 9}
+    assert [(json.loads(row["before"]), json.loads(row["after"])) for row in rows] == [
+        (where | default, where | changed),
+        (where | changed, where | default),
+    ]

@@ -157,3 +157,25 @@ async def test_stopping_finishes_what_is_in_flight_and_begins_nothing(database: 
     await task
     assert len(client.sent) == 3
     assert await states(database) == {"delivered": 3, "pending": 2}
+
+
+async def test_what_is_given_back_is_that_claim_alone(database: Database) -> None:
+    await peopled(database, environments=1, events=3)
+    await relay_all(database)
+    now = TurnedClock().now()
+    back = now + timedelta(seconds=7)
+    async with database.connection() as connection:
+        taken = await queries.claim(connection, now, {}, 16, 2, now + LEASE)
+        taken.sort(key=lambda delivery: delivery.id)
+        await queries.give_back(connection, taken[:1], back)
+        # The second time it is another's: nothing is undone.
+        await queries.give_back(connection, taken[:1], back + LEASE)
+    first, second = (delivery.id for delivery in taken)
+    found = {
+        row["id"]: (row["attempts"], row["next_attempt_at"]) for row in await deliveries(database)
+    }
+    (third,) = found.keys() - {first, second}
+    assert found[first] == (0, back)
+    assert found[second] == (1, now + LEASE)
+    assert found[third][0] == 0
+    assert found[third][1] < now

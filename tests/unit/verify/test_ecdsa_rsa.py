@@ -197,6 +197,40 @@ def test_any_bit_of_an_rsa_signature(bit: int) -> None:
     assert not rsa_verify("sha256", b"m", bytes(signature))
 
 
+def _encoded(curve: Curve, point: tuple[int, int, int]) -> bytes:
+    x, y, z = point
+    inverse = pow(z, -1, curve.p)
+    affine = (x * inverse**2 % curve.p, y * inverse**3 % curve.p)
+    return b"\x04" + b"".join(number.to_bytes(curve.size, "big") for number in affine)
+
+
+def _smallest(curve: Curve) -> tuple[int, int]:
+    """The point with the smallest x that there is (p is 3 modulo 4)."""
+    for x in range(1, 100):
+        square = (x**3 - 3 * x + curve.b) % curve.p
+        y = pow(square, (curve.p + 1) // 4, curve.p)
+        if y * y % curve.p == square:
+            return x, y
+    raise AssertionError("no point with so small an x")
+
+
+@pytest.mark.parametrize("name", CURVES)
+def test_the_smallest_numbers_of_a_signature_count(name: str) -> None:
+    """The public key is made for the signature: Q = (s R - z G) / r."""
+    curve, digest = CURVES[name], digest_of("sha256", b"m")
+    (r, y), s = _smallest(curve), 1
+    z, inverse = int.from_bytes(digest, "big"), pow(r, -1, curve.n)
+    made = ecdsa._double_scalar(curve, -z * inverse % curve.n, s * inverse % curve.n, (r, y, 1))
+    public = _encoded(curve, made)
+    library = {"p256": ec.SECP256R1, "p384": ec.SECP384R1}[name]()
+    ec.EllipticCurvePublicKey.from_encoded_point(library, public).verify(
+        encode_dss_signature(r, s), digest, ec.ECDSA(Prehashed(hashes.SHA256()))
+    )
+    assert ecdsa.verify(curve, public, digest, r, s)
+    assert not ecdsa.verify(curve, public, digest, r, 0)
+    assert not ecdsa.verify(curve, public, digest, 0, s)
+
+
 def raw_rsa(encoded: bytes) -> bytes:
     private = rsa_key().private_numbers()
     number = pow(int.from_bytes(encoded, "big"), private.d, private.public_numbers.n)

@@ -8,13 +8,16 @@ from uuid import uuid4
 import pytest
 from tests.db.ramp.providers.conftest import Scene
 from tests.db.ramp.transactions.scene import open_session
+from tests.support.locking import waits
 from tests.support.partners import issued
 
 from proof.partners.types import Environment
 from proof.ramp.providers.outcomes import OUTCOMES, Name
+from proof.ramp.providers.simulator import operations
 from proof.ramp.providers.simulator.background import BATCH
 from proof.ramp.providers.simulator.operations import RETRIES_S
-from proof.ramp.types import Status, TransactionType
+from proof.ramp.providers.simulator.play import Operation, Play
+from proof.ramp.types import KycStatus, Status, TransactionType
 
 DAY_S = 24 * 3600
 
@@ -179,6 +182,33 @@ def test_nothing_is_simulated_twice_or_after_the_end(scene: Scene) -> None:
     scene.run(scene.world.pass_time(1_000))
     answer = scene.simulate(made, Name.KYC_SLOW)
     assert (answer.status, answer.json["code"]) == (409, "conflict")
+
+
+def test_who_comes_second_sees_what_the_first_began(scene: Scene) -> None:
+    """There is no operation to lock before it begins, so its transaction is."""
+    made, database = scene.transaction(), scene.stage.platform.database
+
+    async def second() -> bool:
+        async with database.transaction() as tx:
+            return await operations.lock(tx, made) is not None
+
+    async def together() -> bool:
+        async with database.transaction() as tx:
+            assert await operations.lock(tx, made) is None
+            task = await waits(second(), tx)
+            begun = Operation(
+                id="op_1",
+                kind=TransactionType.BUY,
+                crypto_amount="25.5",
+                fiat_currency="EUR",
+                fiat_amount="30.00",
+                outcome=Name.SUCCESS,
+                kyc=KycStatus.NOT_STARTED,
+            )
+            await operations.store(tx, uuid4(), scene.sandbox, made, Play(begun))
+        return await task
+
+    assert scene.run(together())
 
 
 def test_production_has_neither(scene: Scene) -> None:

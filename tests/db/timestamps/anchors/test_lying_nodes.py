@@ -179,3 +179,21 @@ def test_a_node_that_has_finalized_nothing_yet_still_counts_blocks(
         await chain.close()
 
     run(scene())
+
+
+def test_a_receipt_of_no_block_is_of_a_transaction_that_waits(
+    run: Run, liar: Liar, tmp_path: Path
+) -> None:
+    """Some nodes answer so while a transaction is in their pool."""
+    chain, candidate = ethereum(liar, tmp_path)
+    liar.honest = HONEST | {
+        "eth_getTransactionReceipt": {"blockHash": None, "blockNumber": None},
+        "eth_getTransactionByHash": {"hash": candidate.transaction},
+    }
+
+    async def scene() -> None:
+        seen = await chain.poll([candidate])
+        assert (seen.status, seen.candidate) == (SubmitStatus.SUBMITTED, candidate)
+        await chain.close()
+
+    run(scene())

@@ -78,7 +78,7 @@ class Operation(Struct, frozen=True, kw_only=True):
     @property
     def started(self) -> bool:
         """Whether its user did anything yet."""
-        return bool(self.attempts or self.said or self.steps or self.scripted)
+        return bool(self.attempts or self.said or self.steps)
 
     @property
     def priced(self) -> bool:
