@@ -157,6 +157,18 @@ async def test_many_calls_at_once_share_one_read(platform: Platform) -> None:
     assert counted.reads == 1
 
 
+async def test_what_was_read_a_moment_ago_is_trusted(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "TRUST_S", 3600)
+    operator = await new(platform, READ)
+    counted = _Counted(platform.database)
+    known = Operators(counted, SystemClock())  # type: ignore[arg-type]
+    for _ in range(3):
+        await admitted(known, operator.token, READ)
+    assert counted.reads == 1
+
+
 async def test_nobody_is_trusted_while_the_database_does_not_answer(
     platform: Platform, monkeypatch: pytest.MonkeyPatch
 ) -> None:

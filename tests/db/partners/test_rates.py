@@ -2,7 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from tests.support.partners import issued, onboard
 from tests.support.rates import RateClocks, stopped_clocks
 
 from proof.core.errors import DatabaseUnavailableError, InvalidInputError, NotFoundError
-from proof.db import Database
+from proof.db import Connection, Database
 from proof.partners.access.buckets import Rate
 from proof.partners.access.rates import (
     DEFAULT_RATES,
@@ -235,6 +236,31 @@ async def test_without_the_database_nobody_is_let_in_uncounted(platform: Platfor
         await limiter.take(identity(partner), SUBMIT, STILL)
     away = False
     await limiter.take(identity(partner), SUBMIT, STILL)
+
+
+async def test_all_who_wait_for_a_database_that_hangs_share_one_try(platform: Platform) -> None:
+    asked, answered, tries = asyncio.Event(), asyncio.Event(), 0
+
+    class Hanging(FaultyDatabase):
+        @asynccontextmanager
+        async def connection(self) -> AsyncIterator[Connection]:
+            nonlocal tries
+            tries += 1
+            asked.set()
+            await answered.wait()
+            async with super().connection() as connection:
+                yield connection
+
+    limiter = Limiter(Hanging(platform.database, lambda: False))
+    owner = identity(await onboard(platform.database, platform.vault))
+    calls = [asyncio.create_task(limiter.take(owner, SUBMIT, STILL))]
+    await asked.wait()
+    calls += [asyncio.create_task(limiter.take(owner, SUBMIT, STILL)) for _ in range(50)]
+    await asyncio.sleep(0)
+    answered.set()
+    ends = await asyncio.gather(*calls, return_exceptions=True)
+    assert {type(end) for end in ends} == {DatabaseUnavailableError}
+    assert tries == 2
 
 
 async def test_the_gate_limits_what_the_operator_set_and_counts_it(platform: Platform) -> None:

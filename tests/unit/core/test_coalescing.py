@@ -1,7 +1,9 @@
 """A reading shared by all who ask at the same time is never older than their question."""
 
 import asyncio
+import time
 from contextvars import ContextVar
+from itertools import pairwise
 
 import pytest
 
@@ -103,3 +105,50 @@ def test_an_asker_that_goes_away_takes_nothing_from_the_others() -> None:
             await leaving
 
     asyncio.run(scene())
+
+
+def test_who_asks_before_a_reading_begins_shares_it() -> None:
+    async def scene() -> None:
+        source = Source()
+        shared = Coalesced(source.read)
+        asking = [asyncio.create_task(shared.get()) for _ in range(50)]
+        await source.begun(1)
+        source.readings[0].set()
+        assert set(await asyncio.gather(*asking)) == {0}
+        assert len(source.readings) == 1
+
+    asyncio.run(scene())
+
+
+def test_nobody_waits_for_more_than_two_readings_that_fail() -> None:
+    async def scene() -> None:
+        source = Source()
+        source.value = -1
+        shared = Coalesced(source.read)
+        asking = [asyncio.create_task(shared.get())]
+        await source.begun(1)
+        asking += [asyncio.create_task(shared.get()) for _ in range(50)]
+        await asyncio.sleep(0)
+        source.readings[0].set()
+        await source.begun(2)
+        source.readings[1].set()
+        ends = await asyncio.gather(*asking, return_exceptions=True)
+        assert {type(end) for end in ends} == {LookupError}
+        assert len(source.readings) == 2
+
+    asyncio.run(scene())
+
+
+def test_readings_begin_at_a_distance() -> None:
+    begun = []
+
+    async def read() -> None:
+        begun.append(time.monotonic())
+
+    async def scene() -> None:
+        shared = Coalesced(read, every_s=0.02)
+        for _ in range(3):
+            await shared.get()
+
+    asyncio.run(scene())
+    assert all(later - earlier >= 0.02 for earlier, later in pairwise(begun))

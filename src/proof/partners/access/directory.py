@@ -5,10 +5,10 @@ and loads everything anew when it moved; a token that is not found asks for a lo
 partner can call immediately. When the version cannot be read for a second, nothing is trusted.
 """
 
-import asyncio
 import time
 from collections.abc import Iterable
 
+from proof.core.coalescing import Coalesced
 from proof.core.errors import UnavailableError
 from proof.core.loop import Loop
 from proof.db import Connection, Database
@@ -27,8 +27,6 @@ MISS_POLL_S = 0.05
 # Tokens are kept in memory for a moment only, and few of them.
 RECENT_AT_MOST = 256
 
-_STALE = "credentials cannot be checked at the moment"
-
 
 class Directory:
     """The credentials of one process."""
@@ -40,8 +38,8 @@ class Directory:
         self._recent: dict[str, Credential] = {}
         self._widget_ids: frozenset[str] = frozenset()
         self._version: int | None = None
-        self._checked_at = self._failed_at = float("-inf")
-        self._checking = asyncio.Lock()
+        self._checked_at = float("-inf")
+        self._reading = Coalesced(self._read, MISS_POLL_S)
 
     def recent(self, token: str) -> Credential | None:
         """The credential of a token that proved genuine since the last look, so for POLL_S at most."""
@@ -62,7 +60,7 @@ class Directory:
 
         Raises DirectoryStaleError when the database has not answered in time.
         """
-        await self._check(time.monotonic() - TRUST_S)
+        await self._require_fresh()
         return self._credentials.get(key_id)
 
     def ended(self, key_id: str) -> EndedCredential | None:
@@ -74,16 +72,14 @@ class Directory:
 
         Raises DirectoryStaleError when the database has not answered in time.
         """
-        await self._check(time.monotonic() - TRUST_S)
+        await self._require_fresh()
         return widget_id in self._widget_ids
 
     async def poll_after_miss(self) -> None:
         """Look whether what was not found is there, with all others who miss something meanwhile: whoever
         was told of a new credential may call with it in the same moment, so a look from before does not do.
         """
-        missed_at = time.monotonic()
-        await asyncio.sleep(self._checked_at + MISS_POLL_S - missed_at)
-        await self._check(missed_at)
+        await self._reading.get()
 
     async def problems(self) -> list[str]:
         """Why no credential is trusted, in words; empty while they are."""
@@ -98,29 +94,22 @@ class Directory:
         await Loop("directory", self._poll, POLL_S).run()
 
     async def _poll(self) -> bool:
-        await self._check(time.monotonic())
+        await self._reading.get()
         return False
 
-    async def _check(self, since: float) -> None:
-        """Read anew, unless what is known was read after that moment of the monotonic clock."""
-        if self._checked_at >= since:
-            return
-        came_at = time.monotonic()
-        async with self._checking:
-            if self._checked_at >= since:
-                return
-            # A database that hangs makes each check last for seconds, so those who wait share one.
-            if self._failed_at >= came_at:
-                raise DirectoryStaleError(_STALE)
-            started = time.monotonic()
-            try:
-                async with self._database.connection() as connection:
-                    await self._reload(connection)
-            except UnavailableError as error:
-                self._failed_at = started
-                raise DirectoryStaleError(_STALE) from error
-            self._recent.clear()
-            self._checked_at = started
+    async def _require_fresh(self) -> None:
+        if time.monotonic() - self._checked_at > TRUST_S:
+            await self._reading.get()
+
+    async def _read(self) -> None:
+        started = time.monotonic()
+        try:
+            async with self._database.connection() as connection:
+                await self._reload(connection)
+        except UnavailableError as error:
+            raise DirectoryStaleError("credentials cannot be checked at the moment") from error
+        self._recent.clear()
+        self._checked_at = started
 
     async def _reload(self, connection: Connection) -> None:
         version = await credentials.directory_version(connection)

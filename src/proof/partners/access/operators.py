@@ -4,7 +4,6 @@
 parses as the other.
 """
 
-import asyncio
 import hashlib
 import hmac
 import re
@@ -15,6 +14,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from proof.core.clock import Clock
+from proof.core.coalescing import Coalesced
 from proof.core.errors import InvalidInputError, NotFoundError, UnavailableError
 from proof.core.ids import checksum, random_base62
 from proof.db import Connection, Database
@@ -181,7 +181,7 @@ class Operators:
         self._refused = RefusedTries()
         self._known: dict[str, tuple[Operator, Allowlist]] = {}
         self._read_at = float("-inf")
-        self._reading = asyncio.Lock()
+        self._reading = Coalesced(self._read, MISS_S)
 
     async def admit(
         self, token: str | None, scope: OperatorScope, address: Address, request_id: str
@@ -247,7 +247,7 @@ class Operators:
         found = self._matching(key_id, presented)
         # A wrong secret takes the way of an unknown key id, so that time tells neither from the other.
         if found is None or time.monotonic() - self._read_at > TRUST_S:
-            await self._read_again(time.monotonic())
+            await self._reading.get()
             found = self._matching(key_id, presented)
         return found
 
@@ -256,21 +256,17 @@ class Operators:
         expected = found[0].token_sha256 if found else _NO_HASH
         return found if hmac.compare_digest(expected, presented) else None
 
-    async def _read_again(self, asked_at: float) -> None:
-        async with self._reading:
-            if self._read_at >= asked_at:
-                return
-            await asyncio.sleep(self._read_at + MISS_S - time.monotonic())
-            started = time.monotonic()
-            try:
-                async with self._database.connection() as connection:
-                    operators = await list_operators(connection)
-            except UnavailableError as error:
-                raise DirectoryStaleError("credentials cannot be checked at the moment") from error
-            self._known = {
-                operator.key_id: (operator, Allowlist(operator.networks)) for operator in operators
-            }
-            self._read_at = started
+    async def _read(self) -> None:
+        started = time.monotonic()
+        try:
+            async with self._database.connection() as connection:
+                operators = await list_operators(connection)
+        except UnavailableError as error:
+            raise DirectoryStaleError("credentials cannot be checked at the moment") from error
+        self._known = {
+            operator.key_id: (operator, Allowlist(operator.networks)) for operator in operators
+        }
+        self._read_at = started
 
 
 def _is_whole(token: str) -> bool:

@@ -15,7 +15,12 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace as changed
 
-from proof.core.errors import InvalidInputError, QuotaExceededError
+from proof.core.errors import (
+    DatabaseUnavailableError,
+    InvalidInputError,
+    QuotaExceededError,
+    UnavailableError,
+)
 from proof.db import Connection, Database
 from proof.partners.access.buckets import EPOCH_S, Bucket, Lease, Rate, lease
 from proof.partners.audit import Actor, record
@@ -208,6 +213,7 @@ class _LeaseHolder:
         self._lease: Lease | None = None
         self._unspent = 0
         self._asked_at = float("-inf")
+        self._tries = self._failed_try = 0
         self._shared = 0.0
         self._slice = 1
         self._refused_until = float("-inf")
@@ -223,12 +229,16 @@ class _LeaseHolder:
         return self.standing(rate, now)
 
     async def renew(self, database: Database, rate: Rate) -> Standing:
-        """Spend one token of a new lease. Raises RateExceededError."""
+        """Spend one token of a new lease. Raises RateExceededError, DatabaseUnavailableError."""
+        begun = self._tries
         async with self._asking:
             # Whoever waited here may find that another call brought enough for both.
             standing = self.spend(rate)
             if standing is not None:
                 return standing
+            # A database that hangs makes each try last for seconds, so those who wait share one.
+            if self._failed_try > begun:
+                raise DatabaseUnavailableError("the rate cannot be counted at the moment")
             if rate != self._rate or time.monotonic() >= self._refused_until:
                 await self._ask(database, rate, self._next_slice(rate))
             standing = self.spend(rate)
@@ -267,8 +277,14 @@ class _LeaseHolder:
         # From here on these tokens may already be somebody else's.
         self._lease, self._unspent, self._rate = None, 0, rate
         asked_at = time.monotonic()
-        async with database.transaction() as tx:
-            after, given = await _exchange(tx, self._key, rate, wanted, closed)
+        self._tries += 1
+        this_try = self._tries
+        try:
+            async with database.transaction() as tx:
+                after, given = await _exchange(tx, self._key, rate, wanted, closed)
+        except UnavailableError:
+            self._failed_try = this_try
+            raise
         self._lease, self._unspent, self._asked_at = given, given.unspent, asked_at
         self._shared = after.tokens
         if wanted and not given.tokens:

@@ -190,7 +190,8 @@ def test_who_comes_second_sees_what_the_first_began(scene: Scene) -> None:
 
     async def second() -> bool:
         async with database.transaction() as tx:
-            return await operations.lock(tx, made) is not None
+            found = await operations.lock(tx, made)
+            return found is not None
 
     async def together() -> bool:
         async with database.transaction() as tx:
@@ -206,7 +207,8 @@ def test_who_comes_second_sees_what_the_first_began(scene: Scene) -> None:
                 kyc=KycStatus.NOT_STARTED,
             )
             await operations.store(tx, uuid4(), scene.sandbox, made, Play(begun))
-        return await task
+        seen: bool = await task
+        return seen
 
     assert scene.run(together())
 
