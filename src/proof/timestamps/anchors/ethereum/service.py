@@ -40,30 +40,26 @@ _RAW_AT_ONCE = 100
 @dataclass(frozen=True, slots=True)
 class EthereumSettings:
     """`fee_ceiling`: the highest price of a unit of gas, in wei. `confirmations`: blocks from the
-    transaction's to the newest, both counted; None waits until the chain calls its block finalized."""
+    transaction's to the newest, both counted; None waits until the chain calls its block finalized.
+    `currency` and `evidence_type`: another chain's, whose blocks are made as Ethereum's."""
 
     fee_ceiling: int
     confirmations: int | None
+    currency: Currency = Currency.ETH
+    evidence_type: str = "ethereum"
 
 
 class EthereumChain:
     """The chain of one node: Ethereum, or one whose blocks and transactions are made as Ethereum's."""
 
-    def __init__(
-        self,
-        rpc: Rpc,
-        signer: Signer,
-        settings: EthereumSettings,
-        currency: Currency = Currency.ETH,
-    ) -> None:
+    def __init__(self, rpc: Rpc, signer: Signer, settings: EthereumSettings) -> None:
         self._rpc = rpc
         self._signer = signer
         self._settings = settings
-        self._currency = currency
 
     @property
     def currency(self) -> Currency:
-        return self._currency
+        return self._settings.currency
 
     @property
     def unit(self) -> str:
@@ -149,7 +145,7 @@ class EthereumChain:
             )
         return Evidence(
             {
-                "type": "ethereum",
+                "type": self._settings.evidence_type,
                 "chainId": self._signer.chain_id,
                 "header": header_bytes(block).hex(),
                 "index": index,
