@@ -489,7 +489,10 @@ def test_another_provider_takes_over_with_its_parameters(page: Page, server: Wid
     with Mercuryo() as mercuryo:
         partner.give_provider("mercuryo", _credentials(mercuryo))
         answer = partner.open()
-        page.goto(redirect_url(server, answer, environment=PRODUCTION))
+        response = page.goto(redirect_url(server, answer, environment=PRODUCTION))
+        assert response is not None
+        let_in = "frame-src https://*.mercuryo.io https://*.mrcr.io"
+        assert let_in in response.headers["content-security-policy"]
         shown = page.locator(".handover")
         for _ in range(2):
             expect(shown).to_contain_text(answer["merchant_transaction_id"])

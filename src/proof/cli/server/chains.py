@@ -56,13 +56,13 @@ def _print(found: "ChainOverview") -> None:
 
 def _lines(found: "ChainOverview") -> list[tuple[str, str]]:
     unit, standing, spent = found.unit, found.standing, found.spent
-    lines = [("node", "no answer")]
+    lines = [(found.other_side, "no answer")]
     if standing is not None and not unit:
-        lines = [("authority", standing.network)]
+        lines = [(found.other_side, standing.network)]
     elif standing is not None:
         price = f"{standing.pays_for} anchors of {standing.anchor_cost} {unit}"
         lines = [
-            ("node", f"{standing.network}, height {standing.height}"),
+            (found.other_side, f"{standing.network}, height {standing.height}"),
             ("wallet", f"{standing.balance} {unit}: pays for {price}"),
         ]
         if standing.address:

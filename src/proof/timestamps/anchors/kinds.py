@@ -78,7 +78,7 @@ class ChainKind(Generic[TableT]):
     beyond its types, each beginning with a field's name. `open` asks no node; it raises ProofError, OSError
     or ValueError for a file or a name that cannot be used. `trust`: in the one block with that hash, in the
     bytes that the chain writes it with, and in nothing else; evidence is checked under it before it is
-    published.
+    published. `other_side`: what an operator calls whoever answers at its url.
     """
 
     name: str
@@ -87,6 +87,7 @@ class ChainKind(Generic[TableT]):
     pace: Callable[[TableT], Pace]
     trust: Callable[[bytes], ChainTrust]
     problems: Callable[[TableT], Sequence[str]] = _nothing_wrong
+    other_side: str = "node"
 
 
 @cache

@@ -9,6 +9,7 @@ from uuid import UUID
 from proof.db import Connection, Database
 from proof.timestamps.anchors.anchoring import Schedule
 from proof.timestamps.anchors.chain import Chain, ChainError, Standing, answered
+from proof.timestamps.anchors.kinds import kind_of
 from proof.timestamps.types import Currency, SubmitStatus
 
 _STATE = """
@@ -89,6 +90,7 @@ class ChainOverview:
 
     environment: str
     currency: Currency
+    other_side: str
     unit: str
     standing: Standing | None
     trouble: str | None
@@ -114,6 +116,7 @@ async def overview(database: Database, enabled: EnabledChain) -> ChainOverview:
     return ChainOverview(
         enabled.environment,
         enabled.chain.currency,
+        kind_of(enabled.chain.currency).other_side,
         enabled.chain.unit,
         standing,
         unreachable or row["message"],

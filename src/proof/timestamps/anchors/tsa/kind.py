@@ -59,5 +59,11 @@ def _trust(certificate: bytes) -> ChainTrust:
 
 
 KIND = ChainKind(
-    name="tsa", table=TsaTable, open=_open, pace=_pace, trust=_trust, problems=_problems
+    name="tsa",
+    table=TsaTable,
+    open=_open,
+    pace=_pace,
+    trust=_trust,
+    problems=_problems,
+    other_side="authority",
 )
