@@ -28,14 +28,16 @@ from proof.partners.types import Environment, Network
 Opening = Callable[[], AbstractAsyncContextManager[Services]]
 
 
-# Collections walk every long-lived object; what is there after the start stays for good.
+# A collection walks every long-lived object, so those that are there after the start are frozen: they stay
+# for good.
 _GC_THRESHOLD = 50_000
 
-# What is ready in memory costs that much of a call that asks the database; a page has some twenty files.
+# A file that is ready in memory costs this part of a call that asks the database; a page has some twenty.
 _A_FILE = 0.2
 
 
-# One caller's acts wait for each other's locks: here, before they hold a connection of the database.
+# The calls of one caller that would wait for each other's locks wait here instead, before they hold a
+# connection of the database.
 _ACTS = Bounds(places=1_000, each=1)
 
 
@@ -75,7 +77,7 @@ class Application:
         except ProofError as error:
             if self._edge is not None:
                 raise
-            # Told in words by whoever runs the server; its library would show where it was raised.
+            # Whoever runs the server prints the message; uvicorn alone would print a traceback.
             self.failure = error
             await send({"type": "lifespan.startup.failed"})
 
@@ -183,6 +185,6 @@ def endpoints(
 
 def _route(path: str, endpoint: Endpoint) -> Route:
     route = Route(path, endpoint)
-    # A line break in a path is a character like any other: nobody gets around a route by one.
+    # A line break in a path is a character like any other, so that it does not bypass a route.
     route.path_regex = re.compile(route.path_regex.pattern, re.DOTALL)
     return route

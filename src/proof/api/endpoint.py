@@ -48,12 +48,12 @@ _requests = Counter("proof_requests", "Answered requests", ["path", "method", "s
 
 _MAX_QUERY_FIELDS = 20
 
-# A shared cache spares what `Authorization` came with, not what `x-api-key` did (RFC 9111, section 3.5):
-# left to itself it may give one partner what another was answered.
+# A shared cache does not store the answer to a request with `Authorization`, but may store that to one with
+# `x-api-key` (RFC 9111, section 3.5), and give one partner what another was answered.
 _CACHEABLE = frozenset({"GET", "HEAD"})
 _NOT_KEPT = (b"cache-control", b"no-store")
 
-# What msgspec says of a body whose outermost value is something else; deeper ones have a path.
+# The words of msgspec for a body whose outermost value is no object; an error further inside names a path.
 _NO_OBJECT = re.compile(r"Expected `object`, got `\w+`$")
 
 
@@ -107,7 +107,7 @@ class Endpoint:
         await send_reply(reply, edge.request_id, send, terms.notices)
 
     def _count(self, method: str, status: int) -> None:
-        # Callers choose methods, so those nobody serves share one name.
+        # Callers choose the method, so methods that no operation has are counted under one name.
         known = method if method in self._operations else "other"
         counter = self._counters.get((known, status))
         if counter is None:

@@ -71,7 +71,7 @@ def error_reply(error: Exception, request_id: str) -> Reply:
                     message_reply(status, error.message), headers=error_headers(status, error)
                 )
     if isinstance(error, UnavailableError):
-        # A caller that is refused its own flood would flood the log as well.
+        # A flood of calls that are refused as busy would flood the log as well.
         if not isinstance(error, BusyError):
             _log.warning(
                 "request.unavailable", request_id=request_id, code=error.code, error=error.message

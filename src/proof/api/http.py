@@ -24,11 +24,11 @@ from proof.partners.types import Environment, PartnerEnvironment
 
 JSON = b"application/json"
 
-# What we say a body is, it is: a browser that guesses makes pages of what others sent us.
+# A browser that guesses the type of a body could run what somebody else sent us as a page.
 NOSNIFF = (b"x-content-type-options", b"nosniff")
 Headers = tuple[tuple[bytes, bytes], ...]
 
-# Who calls; None where anybody may.
+# The caller of an operation; None where anybody may call.
 Caller = PartnerEnvironment | Credential | Operator | None
 _LENGTH_DIGITS = 18
 _NAMES = {each: each.value.encode() for each in CallClass}

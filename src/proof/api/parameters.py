@@ -11,7 +11,7 @@ from proof.core.errors import InvalidInputError
 Choice = TypeVar("Choice", bound=StrEnum)
 Default = TypeVar("Default", int, None)
 
-# Every number of so many digits is a bigint of PostgreSQL's.
+# Every number with this many digits fits PostgreSQL's bigint.
 DIGITS_MAX = 18
 _SHOWN = 40
 

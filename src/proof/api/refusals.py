@@ -18,7 +18,7 @@ from proof.partners.errors import (
     SuspendedError,
 )
 
-# What is answered without any work of the caller's being done.
+# Errors that are answered before any work is done for the caller.
 _REFUSALS = (
     QuotaExceededError,
     BusyError,
@@ -30,7 +30,7 @@ _REFUSALS = (
     MethodNotAllowedError,
 )
 
-# Each costs a tenth of a millisecond of the event loop.
+# A refusal costs a tenth of a millisecond of the event loop.
 _LONGEST_S = 1.0
 _turnstile = Turnstile(each_turn=2)
 _pace = Pace(per_second=500, at_once=50, longest_s=_LONGEST_S)

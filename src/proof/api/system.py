@@ -21,7 +21,7 @@ from proof.api.wire import Health, PartStatus, StatusAnswer
 from proof.core.coalescing import Coalesced
 from proof.partners.types import Environment
 
-# Set by whoever starts several processes, before they import the library.
+# The supervisor of several processes sets it before they import the library.
 _MULTIPROCESS = "PROMETHEUS_MULTIPROC_DIR"
 _SOON = ((b"cache-control", b"public, max-age=300"),)
 _TEXT = "text/plain"
@@ -57,8 +57,8 @@ class SystemHandlers:
     async def statusz(self, _call: Call) -> Reply:
         """GET /statusz: what is stopped behind the processes that answer."""
         found = await self._services.parts()
-        parts = [PartStatus(item.name, item.reason is None, item.reason) for item in found]
-        ok = all(part.ok for part in parts)
+        parts = [PartStatus(part.name, part.reason is None, part.reason) for part in found]
+        ok = all(status.ok for status in parts)
         return Reply(200 if ok else 503, msgspec.json.encode(StatusAnswer(ok, parts)))
 
     async def metrics(self, _call: Call) -> Reply:

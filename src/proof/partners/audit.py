@@ -137,7 +137,7 @@ def entry_from(row: Any) -> Entry:
 
 
 def _parsed(text: str | None) -> Any:
-    # The table holds whole numbers only, but 1.0 may be how one was written.
+    # The table holds whole numbers only; jsonb may give one back as 1.0.
     return None if text is None else json.loads(text, parse_float=_whole)
 
 

@@ -30,10 +30,10 @@ from proof.partners.types import Environment, Limits, PartnerEnvironment
 ZERO = bytes(32)
 BATCH = 500
 
-# Any number nobody else locks.
+# The key of an advisory lock that nothing else takes.
 _CHAIN_LOCK = 0x4155_4449_54
 
-# Who submits heads to the timestamp log: nobody's credentials lead here (migration 0004).
+# The owner of the heads in the timestamp log; it has no credentials (migration 0004).
 SYSTEM = PartnerEnvironment(
     id=0,
     partner_id=SYSTEM_PARTNER,
@@ -44,7 +44,7 @@ SYSTEM = PartnerEnvironment(
 )
 _ENTRY = "e.id, e.at, e.actor, e.address, e.request_id, e.action, e.partner_id, e.before, e.after"
 
-# What is chained already is passed over, in case somebody notes it again.
+# An entry that is chained already is passed over, should it be noted a second time.
 _UNCHAINED = f"""
 SELECT {_ENTRY} FROM audit_unchained u JOIN audit_log e ON e.id = u.entry_id
 WHERE NOT EXISTS (SELECT FROM audit_chain c WHERE c.entry_id = u.entry_id)

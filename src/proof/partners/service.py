@@ -102,8 +102,8 @@ async def add_partner(
         await _add_environment(tx, vault, new.partner_id, environment)
         for environment in Environment
     ]
-    ids = {item.environment: item.partner_environment_id for item in issued}
-    # Compared with nothing at all, so that the sandbox's defaults are written too.
+    ids = {each.environment: each.partner_environment_id for each in issued}
+    # The record is compared with an empty one, so that the sandbox's defaults are written too.
     nothing = replace(blank, sandbox=EnvironmentRecord())
     await store_environments(tx, webhooks, ids, nothing, new)
     entered = [

@@ -5,10 +5,10 @@ from decimal import ROUND_HALF_UP, Decimal, localcontext
 
 from proof.core.errors import InvalidInputError
 
-# ASCII digits alone (`\d` takes those of other scripts), no sign, no exponent, no zero to fill up.
+# ASCII digits alone (`\d` matches those of other scripts too), without sign, exponent or leading zeros.
 _AMOUNT = re.compile(r"(?:0|[1-9][0-9]{0,19})(?:\.[0-9]{1,18})?")
 _CENT_DECIMALS = 2
-# The largest amount of coins has 38 digits, and what divides by it has as many again.
+# The largest amount of coins has 38 digits, and a quotient by it needs as many more.
 _DIGITS = 120
 
 

@@ -12,7 +12,7 @@ from proof.core.clock import Clock
 from proof.core.errors import InvalidInputError
 from proof.db import Connection
 
-# A year, which is more than anything here lasts, and ten of them in all keep every date printable.
+# A year is longer than anything here lasts; ten years in all keep every date within four digits.
 LONGEST_STEP_S = 366 * 24 * 3600
 _LONGEST_OFFSET_S = 10 * LONGEST_STEP_S
 

@@ -16,7 +16,7 @@ from uuid import UUID, uuid4
 from proof.core.secrets import Vault
 from proof.db import Connection
 
-# What a record of ramp_personal is sealed for; the columns are the table's.
+# The associated data of a sealed record of ramp_personal, from the table's columns.
 IDENTITY = "personal {kind} {id}"
 
 PRUNED_AT_ONCE = 1000

@@ -32,7 +32,7 @@ SELECT id, partner_environment_id FROM ramp_users
 WHERE partner_environment_id = ANY($1::integer[]) AND partner_user_id = $2 ORDER BY id FOR UPDATE
 """
 
-# Until an erased user's last transaction has ended, statements about it may come, and are erased in turn.
+# Until an erased user's last transaction has ended, further statements may come, and they are erased too.
 _ERASE = """
 UPDATE ramp_users SET partner_user_id = $2, erased_at = $3, kyc = 'not_started' WHERE id = $1
 """

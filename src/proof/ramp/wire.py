@@ -10,7 +10,7 @@ from proof.partners.types import Environment
 from proof.ramp.amounts import amount_text, fiat_text
 from proof.ramp.types import FailureReason
 
-# Where anybody can look a transaction up, by the network it is on.
+# The explorer in which anybody can look a transaction up, by its network.
 _EXPLORERS: Mapping[str, str] = {
     "BTC": "https://mempool.space/tx/{}",
     "ETH": "https://etherscan.io/tx/{}",
@@ -44,7 +44,7 @@ class RefundFields(TypedDict):
     refunded_at: str
 
 
-# Nothing tells of refunds: no provider's statements do.
+# No provider's statements tell of refunds.
 NO_REFUND: RefundFields = {"refund_status": "none", "refund_amount": "", "refunded_at": ""}
 
 

@@ -145,13 +145,13 @@ async def _require_own(tx: Connection, owner: int, endpoint_id: UUID) -> Endpoin
     return found
 
 
-def _state(place: Place, item: Endpoint) -> dict[str, str | bool]:
+def _state(place: Place, found: Endpoint) -> dict[str, str | bool]:
     return {
         "environment": str(place.environment),
-        "endpoint_id": str(item.id),
-        "ordering": str(item.ordering),
-        "ed25519": item.ed25519,
-        "breaker": str(item.breaker),
+        "endpoint_id": str(found.id),
+        "ordering": str(found.ordering),
+        "ed25519": found.ed25519,
+        "breaker": str(found.breaker),
     }
 
 
@@ -198,9 +198,9 @@ async def first_attempts(
     while True:
         found = await _deliveries(database, place, sent)
         over = [
-            item
-            for item in found.values()
-            if item.last_outcome or item.state is not DeliveryState.PENDING
+            delivery
+            for delivery in found.values()
+            if delivery.last_outcome or delivery.state is not DeliveryState.PENDING
         ]
         if len(over) == len(sent) or clock.time() >= deadline:
             return found

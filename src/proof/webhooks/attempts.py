@@ -14,13 +14,13 @@ from proof.webhooks.schedule import Schedule, retry_after_s
 from proof.webhooks.signing import Ring, attempt_headers
 from proof.webhooks.types import AttemptOutcome, Change, ClaimedDelivery, DeliveryState
 
-# Enough to read what a receiver complained of; the rest would only fill the table.
+# This is enough to read what a receiver complained of; the rest would only fill the table.
 KEPT_BODY_BYTES = 2048
 _GONE = 410
 _log = structlog.get_logger(__name__)
 _REASON_GONE = "it answered 410 Gone"
 
-# More probes than the column can count.
+# A number of probes that the column cannot reach.
 _NEVER = 32_767
 
 
@@ -176,7 +176,7 @@ class Judge:
             now,
             now + self._probe_delay(delivery, result),
             now - self._policy.disable_after,
-            # A fault of ours disables nobody.
+            # An attempt that failed by our fault disables no endpoint.
             _NEVER if result.ours else self._policy.probes,
         )
 

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from proof.webhooks.types import Change
 
-# Enough to know a share by; older ones say little about now.
+# So many attempts are enough to judge a share; older ones say little about the present.
 _REMEMBERED = 100
 
 
@@ -25,7 +25,7 @@ class BreakerPolicy:
     window_s: float = 60
     least: int = 10
     share: float = 0.5
-    # As many as the schedule has attempts: a single delivery goes all of it before it opens a breaker.
+    # As many as the schedule has attempts, so that one delivery alone opens no breaker before its last.
     in_a_row: int = 10
     in_a_row_s: float = 12 * 3600
     first_probe_s: float = 30
@@ -35,7 +35,7 @@ class BreakerPolicy:
 
     def probe_delay_s(self, failed_probes: int) -> float:
         """Seconds from now to the next probe, after so many failed ones."""
-        # 2 to the 30th is past any limit; more would overflow after years.
+        # 2 to the 30th exceeds every limit, and a greater exponent would overflow after years of probes.
         return min(self.first_probe_s * (1 << min(failed_probes, 30)), self.longest_probe_s)
 
 

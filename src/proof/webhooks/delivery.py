@@ -37,13 +37,13 @@ from proof.webhooks.service import fan_out
 from proof.webhooks.signing import KeyRing, Rings, SecretRing
 from proof.webhooks.types import Change, ClaimedDelivery, Limits, Notifier
 
-# A receiver that needs longer than this is one that hangs, as far as places are concerned.
+# A receiver that needs longer than this gets only the few places of those that hang.
 _SLOW_S = 2.0
 _SUSPECT_IN_FLIGHT = 2
 _SUSPECT_SHARE = 4
 
-# Beyond the attempt itself: waiting for its turn, a recording that waits for the database, a worker's
-# pauses.
+# The part of a lease beside the attempt itself: waiting for a place, recording while the database is slow,
+# pauses of the worker.
 _LEASE_MARGIN_S = 50
 _GATHER_S = 0.03
 _ABANDONED_AT_ONCE = 1000
@@ -57,7 +57,8 @@ class Line:
         self.url = url
         self.window = Window(policy)
         self.waiting: deque[ClaimedDelivery] = deque()
-        # By claim, not by delivery: after a lease a process may claim again what it still has in flight.
+        # By claim and not by delivery, because after the lease a process may claim a delivery again that it
+        # still has in flight.
         self.started: dict[int, float] = {}
         self.answers: bool | None = None
         self.filled = False
@@ -103,7 +104,7 @@ class Lines:
             if line is None:
                 line = self._lines[delivery.endpoint_id] = Line(delivery.url, self._policy)
             elif line.url != delivery.url:
-                # Another URL starts anew, whatever the one before did.
+                # Another URL is another receiver: what is known of the one before does not count.
                 line.url, line.answers = delivery.url, None
                 line.window.clear()
             line.waiting.append(delivery)
@@ -157,33 +158,40 @@ class Lines:
         and how many deliveries in all."""
         now_s, limits = time.monotonic(), self._limits
         self._forget_idle()
-        suspects = {name for name, line in self._lines.items() if line.is_suspect(now_s)}
-        tried = sum(len(self._lines[name].started) for name in suspects)
+        suspects = {
+            endpoint_id for endpoint_id, line in self._lines.items() if line.is_suspect(now_s)
+        }
+        tried = sum(len(self._lines[endpoint_id].started) for endpoint_id in suspects)
         allowed = _SUSPECT_IN_FLIGHT if tried < limits.in_flight // _SUSPECT_SHARE else 0
         answering = sum(1 for line in self._lines.values() if line.answers)
         ahead = min(limits.ahead, max(limits.waiting - self.waiting, 0) // max(answering, 1))
         free = limits.in_flight - self.in_flight
         unknown = limits.per_endpoint if free > 0 else 0
         rooms: dict[UUID, int] = {}
-        for name, line in self._lines.items():
-            if name in suspects:
+        for endpoint_id, line in self._lines.items():
+            if endpoint_id in suspects:
                 room = min(allowed, limits.per_endpoint) - line.held if free > 0 else 0
             elif line.answers:
                 room = limits.per_endpoint + ahead - line.held
             else:
                 room = unknown - line.held
-            rooms[name] = max(room, 0)
+            rooms[endpoint_id] = max(room, 0)
         most = max(limits.waiting - self.waiting if answering else 0, free, 0)
-        return {name: line.held for name, line in self._lines.items()}, rooms, unknown, most
+        return (
+            {endpoint_id: line.held for endpoint_id, line in self._lines.items()},
+            rooms,
+            unknown,
+            most,
+        )
 
     def note_filled(self, claimed: Iterable[ClaimedDelivery], rooms: dict[UUID, int]) -> None:
         """Remember which lines got all they had room for: more may be due for them."""
         counts: dict[UUID, int] = {}
         for delivery in claimed:
             counts[delivery.endpoint_id] = counts.get(delivery.endpoint_id, 0) + 1
-        for name, line in self._lines.items():
-            room = rooms.get(name, self._limits.per_endpoint)
-            line.filled = room == 0 or counts.get(name, 0) >= room
+        for endpoint_id, line in self._lines.items():
+            room = rooms.get(endpoint_id, self._limits.per_endpoint)
+            line.filled = room == 0 or counts.get(endpoint_id, 0) >= room
 
     def shed(self, line: Line) -> list[ClaimedDelivery]:
         """Take out what waits in a line, to be given back."""
@@ -194,7 +202,7 @@ class Lines:
     def shed_slow(self) -> list[ClaimedDelivery]:
         """What waits behind attempts that hang."""
         now_s = time.monotonic()
-        slow = [item for item in self._lines.values() if item.waiting and item.is_slow(now_s)]
+        slow = [line for line in self._lines.values() if line.waiting and line.is_slow(now_s)]
         return [delivery for line in slow for delivery in self.shed(line)]
 
     def shed_all(self) -> list[ClaimedDelivery]:
@@ -209,7 +217,9 @@ class Lines:
     def _forget_idle(self) -> None:
         """Endpoints nothing was sent to for a while are unknown again."""
         if len(self._lines) > self._limits.waiting:
-            self._lines = {name: line for name, line in self._lines.items() if line.held}
+            self._lines = {
+                endpoint_id: line for endpoint_id, line in self._lines.items() if line.held
+            }
 
 
 class Deliverer:
@@ -314,7 +324,8 @@ class Deliverer:
 
     async def _record(self) -> bool:
         if not self._stopping and self._recorder.may_wait():
-            # Nobody waits for these, and larger batches leave PostgreSQL more time for claims.
+            # No delivery waits for these to be recorded, and larger batches leave PostgreSQL more time for
+            # claims.
             await asyncio.sleep(_GATHER_S)
         if await self._recorder.write():
             self._claiming.wake()

@@ -12,7 +12,7 @@ from proof.webhooks.types import Breaker, Change, Endpoint, Ordering
 _CLOSED = """breaker = 'closed', reason = NULL, opened_at = NULL, probe_at = NULL,
     failed_probes = 0, disabled_at = NULL, failing_since = NULL, failures = 0"""
 
-# Named again, or given another URL, an endpoint starts anew: somebody says that it works now.
+# Setting the same or another URL resets what is known of the endpoint: the partner says that it works.
 _PUT_ENDPOINT = f"""
 INSERT INTO webhook_endpoints (id, partner_environment_id, purpose, url) VALUES ($1, $2, $3, $4)
 ON CONFLICT (partner_environment_id, purpose) WHERE removed_at IS NULL
@@ -26,8 +26,9 @@ UPDATE webhook_endpoints SET removed_at = now()
 WHERE partner_environment_id = $1 AND purpose = $2 AND removed_at IS NULL
 """
 
-# A hundred thousand may wait for an endpoint that was dead. Given up where it is removed, they would hold
-# its row, and with it every relay, for seconds. Endpoints are found by skipping through the index.
+# A hundred thousand deliveries may wait for an endpoint that is removed. Giving all of them up in the same
+# transaction would lock the endpoint's row, and with it every relay, for seconds, so this is done in
+# batches. Endpoints are found by skipping through the index.
 _ABANDON = """
 WITH RECURSIVE waiting AS (
     (SELECT endpoint_id FROM webhook_deliveries WHERE state = 'pending'

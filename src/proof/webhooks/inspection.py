@@ -201,25 +201,29 @@ def _endpoint_view(
 
 def delivery_view(partner_id: str, environment: Environment, found: FoundDelivery) -> DeliveryView:
     """A delivery of that environment. Bytes of the answer that are not UTF-8 are replaced."""
-    item = found.record
+    delivery = found.record
     return DeliveryView(
         partner_id=partner_id,
         environment=environment,
-        id=item.id,
-        webhook_id=webhook_id(item.event_id),
-        endpoint_id=item.endpoint_id,
-        type=item.event_type,
-        subject=item.subject,
-        sequence=item.sequence,
-        happened_at=item.happened_at,
-        state=item.state,
-        attempts=item.attempts,
-        next_attempt_at=item.next_attempt_at if item.state is DeliveryState.PENDING else None,
-        delivered_at=item.delivered_at,
-        last_attempt_at=item.last_attempt_at,
-        last_outcome=item.last_outcome,
-        last_status=item.last_status,
-        last_elapsed_ms=item.last_elapsed_ms,
-        last_body=None if item.last_body is None else item.last_body.decode("utf-8", "replace"),
-        replayable=item.replayable,
+        id=delivery.id,
+        webhook_id=webhook_id(delivery.event_id),
+        endpoint_id=delivery.endpoint_id,
+        type=delivery.event_type,
+        subject=delivery.subject,
+        sequence=delivery.sequence,
+        happened_at=delivery.happened_at,
+        state=delivery.state,
+        attempts=delivery.attempts,
+        next_attempt_at=delivery.next_attempt_at
+        if delivery.state is DeliveryState.PENDING
+        else None,
+        delivered_at=delivery.delivered_at,
+        last_attempt_at=delivery.last_attempt_at,
+        last_outcome=delivery.last_outcome,
+        last_status=delivery.last_status,
+        last_elapsed_ms=delivery.last_elapsed_ms,
+        last_body=None
+        if delivery.last_body is None
+        else delivery.last_body.decode("utf-8", "replace"),
+        replayable=delivery.replayable,
     )

@@ -14,7 +14,7 @@ from proof.db import Connection, Database
 BATCH = 500
 _POLL_EVERY_S = 60.0
 
-# What waits for an endpoint that is disabled waits as long as payloads are kept, and then has failed.
+# Deliveries to a disabled endpoint stay pending for as long as payloads are kept, and then fail.
 _GIVE_UP = """
 WITH given_up AS (
     SELECT delivery.id FROM webhook_endpoints endpoint
@@ -43,7 +43,8 @@ WHERE event.body IS NOT NULL AND event.created_at < $1 AND event.cursor IS NOT N
 ORDER BY event.created_at LIMIT $2 FOR UPDATE OF event SKIP LOCKED
 """
 
-# Looked at again in a statement of its own: a replay may have come between the look and the lock.
+# The condition is checked again in a statement of its own, because a replay may have come between the first
+# check and the lock.
 _PRUNE = f"""
 WITH pruned AS (
     UPDATE outbox event SET body = NULL WHERE id = ANY($1::uuid[]) AND NOT {_PENDING}

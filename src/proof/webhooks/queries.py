@@ -12,7 +12,7 @@ from uuid import UUID
 from proof.db import Connection
 from proof.webhooks.types import AttemptOutcome, ClaimedDelivery
 
-# FOR SHARE: an endpoint removed meanwhile is passed over, one being used waits to be removed.
+# FOR SHARE: an endpoint that was removed meanwhile is passed over, and one in use is removed afterwards.
 _TARGETS = """
 SELECT id, partner_environment_id, purpose, ordering FROM webhook_endpoints
 WHERE removed_at IS NULL AND (
@@ -104,7 +104,7 @@ WHERE delivery.ctid = locked.place
 RETURNING {_CLAIMED}
 """
 
-# One probe of an endpoint at a time: its next one lies a lease ahead.
+# An endpoint has one probe at a time: the claim puts its next one off by a lease.
 _CLAIM_PROBES = f"""
 WITH probing AS (
     UPDATE webhook_endpoints SET probe_at = $3
@@ -130,8 +130,8 @@ WHERE delivery.ctid = locked.place
 RETURNING {_CLAIMED}, locked.failed_probes
 """
 
-# Rows are locked in one order, so that two recorders cannot wait for each other. An attempt whose
-# lease ran out does not overrule the one that followed it, except by having been delivered.
+# Rows are locked in one order, so that two recorders cannot deadlock. The outcome of an attempt whose lease
+# ran out does not replace that of the attempt after it, unless it was delivered.
 _RECORD = """
 WITH outcome AS (
     SELECT outcome.*
@@ -200,7 +200,8 @@ async def release(
 
     None is the database's present moment. The caller holds the endpoints.
     """
-    await tx.execute(_RELEASE, [item for item, _ in objects], [each for _, each in objects], due_at)
+    endpoints, subjects = [to for to, _ in objects], [subject for _, subject in objects]
+    await tx.execute(_RELEASE, endpoints, subjects, due_at)
 
 
 async def claim(

@@ -20,10 +20,10 @@ from proof.webhooks.types import (
     Notifier,
 )
 
-# How often the last outcomes are offered to a database that is away when the worker is to stop.
+# The pauses between the tries to write the last outcomes when the database is away at the worker's end.
 _LAST_TRIES_S = (0.2, 1.0, 3.0)
 
-# A mail server that hangs holds up nothing but its notice.
+# A mail server that hangs delays its own notice and nothing else.
 _NOTICE_S = 30.0
 
 _CHANGES = {
@@ -65,7 +65,7 @@ class Recorder:
                     await self._write(connection, outcomes, unsent, ended)
                     await self._judge(connection)
         except BaseException:
-            # Writing again what was written changes nothing: an outcome counts once.
+            # They are written again with the next batch; an outcome that was written already counts once.
             self.outcomes = outcomes + self.outcomes
             self.unsent = unsent + self.unsent
             raise

@@ -19,7 +19,7 @@ _BATCH = 500
 
 _ENDED = (DeliveryState.DELIVERED, DeliveryState.FAILED)
 
-# The event is held while its payload is there, so that it is not pruned in between.
+# The event is locked while its payload is there, so that it is not pruned before the delivery is due.
 _SELECT = """
 SELECT delivery.id, delivery.endpoint_id, delivery.ordered_subject
 FROM webhook_deliveries delivery
@@ -42,7 +42,7 @@ WHERE endpoint_id = ANY($1::uuid[]) AND event_cursor > $2 AND event_cursor <= $3
 ORDER BY event_cursor LIMIT $4
 """
 
-# The breaker first: while it is open, nothing else lets a delivery out.
+# An open breaker is the first reason: while it is open, no other condition lets a delivery be sent.
 _STANDING = """
 SELECT endpoint_id, waiting, count(*), min(next_at) FROM (
     SELECT endpoint.id AS endpoint_id,
@@ -208,7 +208,7 @@ async def _reset(
     tx: Connection, chosen: Sequence[tuple[int, UUID, str | None]], now: datetime
 ) -> int:
     """The caller holds the endpoints and the events."""
-    reset = await tx.fetch(_RESET, [item for item, _, _ in chosen], now)
+    reset = await tx.fetch(_RESET, [delivery_id for delivery_id, _, _ in chosen], now)
     if objects := [(to, subject) for _, to, subject in chosen if subject is not None]:
         await queries.release(tx, objects, now)
     return len(reset)

@@ -106,8 +106,8 @@ async def fan_out(tx: Connection, relayed: Sequence[RelayedEvent]) -> int:
     deliveries.
     """
     rows = [
-        (item.event.id, item.cursor, to, item.event.subject if how == Ordering.SUBJECT else None)
-        for item, to, how in await _targets(tx, relayed)
+        (each.event.id, each.cursor, to, each.event.subject if how == Ordering.SUBJECT else None)
+        for each, to, how in await _targets(tx, relayed)
     ]
     if not rows:
         return 0
@@ -124,16 +124,15 @@ async def _targets(
     if not relayed:
         return []
     pairs = {
-        (item.event.partner_environment_id, purpose)
-        for item in relayed
-        for purpose in _purposes(item.event.type)
+        (each.event.partner_environment_id, purpose)
+        for each in relayed
+        for purpose in _purposes(each.event.type)
     }
-    named = [UUID(item.event.subject) for item in relayed if item.event.type == TEST_EVENT]
-    found = await queries.targets(
-        tx, [item for item, _ in pairs], [each for _, each in pairs], named
-    )
-    by_purpose = {(owner, purpose): (item, how) for item, owner, purpose, how in found}
-    by_id = {item: (item, how) for item, _, _, how in found}
+    named = [UUID(each.event.subject) for each in relayed if each.event.type == TEST_EVENT]
+    owners, purposes = [owner for owner, _ in pairs], [purpose for _, purpose in pairs]
+    found = await queries.targets(tx, owners, purposes, named)
+    by_purpose = {(owner, purpose): (to, how) for to, owner, purpose, how in found}
+    by_id = {to: (to, how) for to, _, _, how in found}
 
     def target(event: Event) -> tuple[UUID, str] | None:
         if event.type == TEST_EVENT:
@@ -141,7 +140,7 @@ async def _targets(
         owner, (exact, family) = event.partner_environment_id, _purposes(event.type)
         return by_purpose.get((owner, exact)) or by_purpose.get((owner, family))
 
-    return [(item, *to) for item in relayed if (to := target(item.event)) is not None]
+    return [(each, *to) for each in relayed if (to := target(each.event)) is not None]
 
 
 def _purposes(event_type: str) -> tuple[str, str]:

@@ -20,17 +20,17 @@ from proof.db import Connection, Database
 
 _USER_AGENT = f"Proof/{__version__}"
 
-# What a record of webhook_signing_keys is sealed for; the columns are the table's.
+# The associated data of a sealed record of webhook_signing_keys, from the table's columns.
 IDENTITY = "webhook signing key {id}"
 
-# Any class of advisory locks nobody else uses.
+# A class of advisory locks that nothing else takes.
 _ENSURE_LOCK = 0x5748_5349
 SecretRing = Callable[[Connection, int], Awaitable[Sequence[bytes]]]
 """The live webhook secrets of a partner environment, newest first."""
 KeyRing = Callable[[Connection, int], Awaitable[Sequence[Ed25519PrivateKey]]]
 """The live Ed25519 keys of a partner environment, newest first."""
 
-# A rotated or retired secret is used no longer than this.
+# A process signs with a retired secret or key for no longer than this.
 _FRESH_S = 1.0
 _log = structlog.get_logger(__name__)
 

@@ -37,7 +37,7 @@ from proof.webhooks.service import Target
 
 _DIGITS = 6
 
-# An answer with secrets, or a link to them, is kept by nobody on the way.
+# No cache may store an answer with secrets or with a link to them.
 _NOT_KEPT = ((b"cache-control", b"no-store"),)
 
 _encode = msgspec.json.Encoder().encode

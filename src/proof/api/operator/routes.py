@@ -243,9 +243,9 @@ def operator_webhook_routes(services: Services) -> list[Operation]:
 def access_routes(services: Services) -> list[Operation]:
     """Tokens, allowlists, rates, refusals and the audit log."""
     gate, records = OperatorGateHandlers(services), OperatorRecordHandlers(services)
-    item = "/operator/v1/partners/{partner_id}"
-    tokens, lists = f"{item}/tokens", f"{item}/{{environment}}/allowlists/{{kind}}"
-    rates, where = f"{item}/{{environment}}/rates", (PARTNER, ENVIRONMENT)
+    partner = "/operator/v1/partners/{partner_id}"
+    tokens, lists = f"{partner}/tokens", f"{partner}/{{environment}}/allowlists/{{kind}}"
+    rates, where = f"{partner}/{{environment}}/rates", (PARTNER, ENVIRONMENT)
     operation = partial(Operation, _family("operator access"))
     allowlist = {200: Answer("the list as it is now", AllowlistBody)}
     limits = {200: Answer("the limits as they are now", RateList)}
@@ -261,7 +261,7 @@ def access_routes(services: Services) -> list[Operation]:
             {200: Answer("the token", TokenBody)}, parameters=(PARTNER, _KEY_ID), refuses=(404,),
         ),
         operation(
-            "POST", f"{item}/{{environment}}/tokens", gate.rotate,
+            "POST", f"{partner}/{{environment}}/tokens", gate.rotate,
             "Issue a new token; old ones end after a grace",
             {201: Answer("the token, shown this once, and the ends of the old ones", NewToken)},
             body=TokenRequest, parameters=where, refuses=(404,),

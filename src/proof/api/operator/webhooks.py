@@ -44,7 +44,7 @@ from proof.webhooks.types import DeliveryState, Ordering, Waiting
 
 PAGE_DEFAULT = 100
 
-# The audit log holds whole numbers up to here.
+# The audit log's canonical JSON holds whole numbers up to this one.
 ID_MAX = 2**53 - 1
 
 
@@ -178,7 +178,7 @@ class OperatorWebhookHandlers:
             await change_endpoint(tx, vault, place, endpoint_id, wanted, actor)
             names = await environment_names(tx, place.partner_id, place.environment)
             views = await endpoint_views(tx, names)
-        (view,) = (item for item in views if item.id == endpoint_id)
+        (view,) = (each for each in views if each.id == endpoint_id)
         return Reply(200, _encode(view))
 
     async def deliveries(self, call: Call) -> Reply:

@@ -6,14 +6,14 @@ from proof.api.services import Services
 from proof.core.errors import NotFoundError
 from proof.timestamps.calendar import Calendar
 
-# What clients say a digest is, whatever it is.
+# The media type that clients send a digest with, though it is no form.
 DIGEST_TYPE = "application/x-www-form-urlencoded"
 
 TIMESTAMP_TYPE = "application/vnd.opentimestamps.v1"
 
 _FRESH = ((b"cache-control", b"no-store"),)
 
-# Final once it is there; a block as deep as that does not go.
+# A timestamp is final once it is given: a block that deep is not replaced.
 _KEPT = ((b"cache-control", b"public, max-age=86400"),)
 
 

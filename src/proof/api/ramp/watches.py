@@ -112,7 +112,8 @@ class Watches:
         self._places = places
         self._share = min(OPEN_AT_MOST, places // 2)
         self._open_of: Counter[int] = Counter()
-        # Callers come with few credentials from few addresses, so there is one question for thousands.
+        # Thousands of watches share a few credentials and addresses, so the gate is asked once for all of
+        # them.
         self._by_caller: defaultdict[_Caller, set[Watch]] = defaultdict(set)
         self._looking = Loop("open websockets", self._poll, _POLL_S)
 
@@ -166,8 +167,8 @@ class Watches:
 
     async def _poll(self) -> bool:
         for watches in list(self._by_caller.values()):
-            item = next(iter(watches), None)
-            if item is None or await self._gate.still_admits(item.credential, item.address):
+            watch = next(iter(watches), None)
+            if watch is None or await self._gate.still_admits(watch.credential, watch.address):
                 continue
             for each in list(watches):
                 each.turn_away()

@@ -74,7 +74,7 @@ class WebSocketEndpoint:
             await receive()
             headers = [(b"x-request-id", edge.request_id.encode()), NOSNIFF, *notices]
             await send({"type": "websocket.accept", "headers": headers})
-            # An idle connection holds what it is, not how it came about.
+            # An idle connection keeps the scope alive, so its headers are dropped.
             scope.clear()
             await _converse(watch, receive, send)
         finally:
@@ -102,10 +102,10 @@ class WebSocketEndpoint:
 async def _converse(watch: Watch, receive: Receive, send: Send) -> None:
     """Send updates until the transaction's end, or until one of the sides ends it."""
     listening = asyncio.create_task(_until_gone(watch, receive))
-    # The server says that the other side is gone by an OSError.
+    # The server raises an OSError when the other side is gone.
     with suppress(OSError):
         while isinstance(said := await watch.next(), Update):
-            # Where the other side does not read, the server's connection ends after a while.
+            # If the other side does not read, the server ends the connection after a while.
             await send({"type": "websocket.send", "text": said.message.decode()})
             if said.terminal:
                 said = OVER

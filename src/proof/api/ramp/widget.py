@@ -17,7 +17,7 @@ from proof.ramp.sessions.state import WidgetState
 
 _encode = msgspec.json.Encoder().encode
 
-# What a browser or a proxy kept of one user, another would see.
+# A browser or proxy that stored one user's answer could show it to another.
 _NO_STORE = ((b"cache-control", b"no-store"),)
 
 

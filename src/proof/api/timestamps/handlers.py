@@ -101,7 +101,7 @@ class TimestampHandlers:
         form = _format(call.query.get("format", ProofFormat.JSON), currency)
         await self._services.meter.require(call.caller, UsageKind.PROOFS)
         found = await self._services.proofs.proof(call.caller, digest, currency)
-        # Only a proof that was given counts: whoever polls for one pays nothing for waiting.
+        # Only a proof that was given counts, so polling for one costs nothing.
         await self._services.meter.count(call.caller, UsageKind.PROOFS)
         return Reply(200, to_ots(found), OTS) if form is ProofFormat.OTS else Reply(200, found)
 

@@ -123,7 +123,8 @@ async def _recorded(
     tx: Connection, before: AllowlistInfo, actor: Actor, action: str, *, forced: bool = False
 ) -> AllowlistInfo:
     partner_id, environment, kind = before.place
-    # The list is part of the partner's record: who edits that must see that it moved on.
+    # The list is part of the partner's record, so its change raises the record's version: an edit that was
+    # begun before it is refused.
     await tx.execute("UPDATE partners SET version = version + 1 WHERE id = $1", partner_id)
     after = await show(tx, before.place)
     where = {"environment": str(environment), "kind": str(kind)}

@@ -25,7 +25,8 @@ _IPV6_SITE = 48
 # An office or a small provider behind one site calls from several subscriber networks at once.
 _SITE_TIMES = 4
 
-# Whoever has more addresses than this pushes out full buckets of others before any empty one of theirs.
+# A caller with more addresses than this pushes full buckets of other callers out before an empty one of
+# its own.
 _ADDRESSES_KEPT = 65_536
 
 _KNOWN_AT_MOST = 16_384

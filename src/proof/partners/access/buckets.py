@@ -66,7 +66,7 @@ def lease(
 
 
 def _advanced(bucket: Bucket, rate: Rate, now: float) -> Bucket:
-    # Step by step, because what may refill before a lease ends is less than what may after it.
+    # One epoch at a time, because less may be refilled before a lease ends than after it.
     while _epoch(bucket.at) < _epoch(now) and (bucket.leased or bucket.leased_before):
         boundary = (_epoch(bucket.at) + 1) * EPOCH_S
         bucket = replace(_refilled(bucket, rate, boundary), leased=0, leased_before=bucket.leased)

@@ -43,7 +43,8 @@ WHERE c.revoked_at IS NULL AND (c.expires_at IS NULL OR c.expires_at > now())
 """
 
 
-# What is over is looked at only to tell the operator who still uses it; that ends a year later.
+# An ended credential is kept in memory only to tell the operator who still uses it, and no longer than a
+# year.
 _ENDED = """
 SELECT key_id, partner_environment_id AS owner_id, kind, token_sha256,
        revoked_at IS NOT NULL AS revoked
@@ -147,8 +148,11 @@ def _terms(row: Any) -> SessionTerms:
             for currency, network, address in json.loads(row["wallets"] or "[]")
         },
         amounts={
-            (load["currency"], load["network"]): (_bound(load["minimum"]), _bound(load["maximum"]))
-            for load in json.loads(row["amounts"])
+            (bounds["currency"], bounds["network"]): (
+                _bound(bounds["minimum"]),
+                _bound(bounds["maximum"]),
+            )
+            for bounds in json.loads(row["amounts"])
         },
         type=config.get("type", "buy"),
         shown_currencies=tuple(config.get("currencies", ())),

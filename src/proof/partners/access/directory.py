@@ -21,10 +21,11 @@ POLL_S = 0.4
 
 TRUST_S = 1.0
 
-# Unknown tokens may ask for a look at most this often, so a flood of them costs the database nothing.
+# An unknown token makes the directory ask the database at most this often, so a flood of them costs it
+# nothing.
 MISS_POLL_S = 0.05
 
-# Tokens are kept in memory for a moment only, and few of them.
+# Whole tokens are in memory only until the next check of the directory, and few of them.
 RECENT_AT_MOST = 256
 
 
@@ -115,7 +116,8 @@ class Directory:
         version = await credentials.directory_version(connection)
         if version != self._version:
             self._credentials = _by_key_id(await credentials.all_credentials(connection))
-            # After them: what ends in between is in both, not in neither.
+            # The ended ones are read second, so that a credential that ends between the two reads is in
+            # both and not in neither.
             ended = await credentials.ended_credentials(connection)
             self._ended = {credential.key_id: credential for credential in ended}
             self._widget_ids = await widget_ids(connection)

@@ -149,7 +149,8 @@ class Gate:
         key_id, sha256 = named
         found = _matching(await self._directory.find(key_id), sha256)
         if found is None and parse_token(token) is not None:
-            # A wrong secret for a known key id takes the way of an unknown one, look included.
+            # A wrong secret for a known key id takes the same steps as an unknown key id, the poll
+            # included, so that time tells neither from the other.
             await self._directory.poll_after_miss()
             found = _matching(await self._directory.find(key_id), sha256)
         if found is not None:

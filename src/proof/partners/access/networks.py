@@ -11,13 +11,13 @@ from proof.partners.types import Network
 Address = IPv4Address | IPv6Address
 
 
-# Wider than this is more than any company owns, so rather a mistake.
+# A network wider than this is more than any company owns, so it is probably a mistake.
 _WIDEST = {4: 8, 6: 32}
 
-# What one subscriber gets: telling its addresses apart would only multiply rows.
+# One subscriber gets a network of this size: counting each of its addresses would only multiply rows.
 _IPV6_SITE = 64
 
-# An attacker with a whole IPv6 network asks for each of its addresses once.
+# The cache is bounded, because an attacker with an IPv6 network can ask once from each of its addresses.
 _ANSWERS_KEPT = 1_024
 
 
@@ -70,7 +70,7 @@ def parse_network(text: str) -> Network:
     network becomes IPv4, because that is how its addresses are seen.
     """
     try:
-        # A zone names an interface of one machine; PostgreSQL's cidr holds none.
+        # A zone names an interface of one machine, and PostgreSQL's type cidr cannot hold it.
         network = None if "%" in text else ip_network(text.strip(), strict=False)
     except ValueError:
         network = None

@@ -31,8 +31,9 @@ from proof.partners.errors import (
 )
 from proof.partners.types import Network
 
-# A revoked operator is out within this time. A token that is not known waits for a look at the database,
-# and there is one in this time at most: a flood costs twenty small reads a second and no more.
+# A revoked operator is refused after this time at the latest. A token that is not known waits for the next
+# read of the database, of which there is at most one in this time: a flood costs twenty small reads a
+# second.
 TRUST_S = 0.5
 
 MISS_S = 0.05
@@ -245,7 +246,8 @@ class Operators:
             return None
         presented = hashlib.sha256(token.encode()).digest()
         found = self._matching(key_id, presented)
-        # A wrong secret takes the way of an unknown key id, so that time tells neither from the other.
+        # A wrong secret takes the same steps as an unknown key id, so that time tells neither from the
+        # other.
         if found is None or time.monotonic() - self._read_at > TRUST_S:
             await self._reading.get()
             found = self._matching(key_id, presented)

@@ -27,8 +27,8 @@ from proof.partners.audit import Actor, record
 from proof.partners.environments import environment_id, lock_partner
 from proof.partners.types import Environment
 
-# How long a process without tokens refuses before it asks again: a flood of refused calls costs the
-# database at most fifty looks a second.
+# How long a process without tokens refuses before it asks the database again: a flood of refused calls
+# costs at most fifty reads a second.
 _ASK_AGAIN_S = (0.02, 0.25)
 
 
@@ -55,8 +55,9 @@ WHERE partner_environment_id = $1 AND call_class = $2
 """
 
 
-# Changes of settings stay in the audit log for ever, each by itself: whoever sets one thing and the other
-# in turn gets no further than that, whatever rate its calls have. People and deployments need a few.
+# Each change of a setting stays in the audit log for ever. Whatever rate its calls have, a partner that
+# sets two values in turn cannot fill the log faster than this; people and deployments need a few changes a
+# day.
 CHANGES_RATE = Rate(1_000, 86_400, 500)
 
 _CHANGE = "change"
@@ -84,15 +85,15 @@ class CallClass(StrEnum):
     EXAMPLE = "example"
     SANDBOX = "sandbox"
 
-    # Enum's own is written in Python, and every request looks one of these up several times.
+    # Enum's own hash is written in Python, and every request looks a class up several times.
     __hash__ = str.__hash__
 
 
 Rates = Mapping[CallClass, Rate]
 
 
-# What holds where nothing is set, counted over all processes. An example makes us post to an address of
-# the caller's choice at once: as often as somebody who tries out a receiver by hand.
+# The rates of partners for whom the operator set none, counted over all processes. An example call posts to
+# an address of the caller's choice, so it is limited to what trying out a receiver by hand needs.
 LEASED_RATES: Rates = {
     CallClass.SETTINGS: Rate(60, 60, 30),
     CallClass.EXAMPLE: Rate(30, 60, 30),
@@ -100,8 +101,8 @@ LEASED_RATES: Rates = {
 }
 
 
-# What holds there for the classes whose calls are many, in each process: far above what a partner needs,
-# and low enough that one does not keep a process to itself. No call waits for a lease.
+# The same for the classes with many calls, counted in each process without a lease: far above what a
+# partner needs, and low enough that no partner takes a process for itself.
 PROCESS_RATES: Rates = {
     CallClass.SUBMIT: Rate(120_000, 60, 20_000),
     CallClass.READ: Rate(120_000, 60, 20_000),
@@ -167,7 +168,7 @@ class Limiter:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._holdings: dict[tuple[int, CallClass], _LeaseHolder] = {}
-        # Tokens, and when there were so many.
+        # The number of tokens, and the time at which it was counted.
         self._counted: dict[tuple[int, CallClass], tuple[float, float]] = {}
 
     def count(self, owner_id: int, call_class: CallClass) -> None:
@@ -232,7 +233,7 @@ class _LeaseHolder:
         """Spend one token of a new lease. Raises RateExceededError, DatabaseUnavailableError."""
         begun = self._tries
         async with self._asking:
-            # Whoever waited here may find that another call brought enough for both.
+            # The call that held the lock before may have leased enough for this one too.
             standing = self.spend(rate)
             if standing is not None:
                 return standing
@@ -274,7 +275,7 @@ class _LeaseHolder:
 
     async def _ask(self, database: Database, rate: Rate, wanted: int) -> None:
         closed = None if self._lease is None else replace(self._lease, unspent=self._unspent)
-        # From here on these tokens may already be somebody else's.
+        # Once the database is asked, the unspent tokens of the old lease may go to another process.
         self._lease, self._unspent, self._rate = None, 0, rate
         asked_at = time.monotonic()
         self._tries += 1

@@ -18,7 +18,8 @@ from proof.partners.types import CredentialKind, Environment, Network
 
 ADDRESSES_A_MINUTE = 32
 
-# Weeks are made so long before they begin; what has none goes to the default partition meanwhile.
+# The partition of a week is made this long before the week begins; rows without one go to the default
+# partition.
 AHEAD = timedelta(days=28)
 
 
@@ -45,7 +46,7 @@ class Reason(StrEnum):
     """Why a known caller was turned away."""
 
     ADDRESS = "ip_not_allowed"
-    # The allowlist only reports: the call was let in.
+    # The allowlist is in report mode: the call was let in.
     REPORTED = "ip_would_be_refused"
     KIND = "scope_missing"
     ENVIRONMENT = "wrong_environment"

@@ -12,7 +12,7 @@ import structlog
 
 from proof.partners.access.networks import Address
 
-# Tries of a kind within this time are one line.
+# Tries of one kind within this time are logged as one line.
 EVERY_S = 1.0
 
 
@@ -25,7 +25,7 @@ class TryReason(StrEnum):
     MISSING = "missing_token"
     SEVERAL = "several_tokens"
     MALFORMED = "malformed_token"
-    # Of no operator, or with another secret than the operator's.
+    # The key id is no operator's, or the secret is another than the operator's.
     UNKNOWN = "unknown_token"
     REVOKED = "token_revoked"
     EXPIRED = "token_expired"
@@ -33,7 +33,7 @@ class TryReason(StrEnum):
     ADDRESS = "ip_not_allowed"
 
 
-# Whoever has none makes key ids up: only those of tokens that are or were good are told apart.
+# A caller without a token can make key ids up, so these reasons are counted without the key id.
 _OF_STRANGERS = frozenset(
     {TryReason.MISSING, TryReason.SEVERAL, TryReason.MALFORMED, TryReason.UNKNOWN}
 )
@@ -58,7 +58,7 @@ class RefusedTries:
     it in one line with their count."""
 
     def __init__(self) -> None:
-        # A kind is here while its second runs, with the tries since it began.
+        # By kind, while the second after its first try lasts: the tries since then.
         self._since: dict[tuple[TryReason, str | None], _Tries | None] = {}
 
     def note(

@@ -20,7 +20,7 @@ from proof.partners.audit import Actor, audited_time, record
 from proof.partners.environments import environment_id, lock_partner
 from proof.partners.types import CredentialKind, Environment
 
-# Of tokens and of webhook secrets: how long an old one goes on beside the new, and the most that it may.
+# How long an old token or webhook secret stays valid beside the new one, by default and at most.
 GRACE = timedelta(hours=24)
 LONGEST = timedelta(days=7)
 

@@ -17,7 +17,7 @@ SECRET_BITS = 256
 _PREFIXES = {Environment.PRODUCTION: "proof_live_", Environment.SANDBOX: "proof_test_"}
 OPERATOR_PREFIX = "proof_ops_"
 WEBHOOK_PREFIX = "whsec_"
-# How all begins that must be in no log and no audit entry; a key id alone is no secret.
+# The prefixes of everything that no log and no audit entry may hold; a key id alone is no secret.
 SECRET_PREFIXES = (*_PREFIXES.values(), OPERATOR_PREFIX, WEBHOOK_PREFIX)
 
 _PREFIX_LENGTH = len(_PREFIXES[Environment.PRODUCTION])
@@ -25,7 +25,7 @@ _KEY_ID = slice(_PREFIX_LENGTH, _PREFIX_LENGTH + base62_width(KEY_ID_BITS))
 
 _LENGTH = _KEY_ID.stop + len("_") + base62_width(SECRET_BITS) + len("_") + 6
 
-# What follows the prefix: key id, secret and checksum.
+# The pattern of what follows the prefix: key id, secret and checksum.
 TOKEN_PARTS = (
     rf"([0-9A-Za-z]{{{base62_width(KEY_ID_BITS)}}})"
     rf"_([0-9A-Za-z]{{{base62_width(SECRET_BITS)}}})"

@@ -17,7 +17,7 @@ from proof.partners.access.credentials import Credential
 from proof.partners.access.networks import Address
 from proof.partners.audit import Actor, audited_time, record
 
-# In the order of keys, or two processes wait for each other for ever.
+# Rows are written in the order of keys: in any other two processes could deadlock.
 _WRITE = """
 INSERT INTO credential_uses (key_id, first_used_at, last_used_at, last_address)
 SELECT * FROM unnest($1::text[], $2::timestamptz[], $3::timestamptz[], $4::inet[]) ORDER BY 1
@@ -27,7 +27,8 @@ WHERE credential_uses.last_used_at < excluded.last_used_at
 """
 
 
-# Every change of credentials begins with its partner, in the order of partners: see `environments`.
+# Every change of credentials locks its partner first, and several partners in one order: see
+# `environments.lock_partner`.
 _LOCK_PARTNERS = """
 SELECT true FROM partners WHERE id IN (
     SELECT e.partner_id FROM credentials c
@@ -64,10 +65,11 @@ class Uses:
         self._hurry = hurry
         self._clock = clock
         self._unwritten: dict[str, _Use] = {}
-        # Noted since the last attempt to write.
+        # The key ids noted since the last attempt to write.
         self._noted: set[str] = set()
         self._awaited: set[str] = set()
-        # Until the directory knows of a first use, each further one looks like it.
+        # Key ids whose first use was announced: until the directory knows of it, every further use looks
+        # like the first.
         self._announced: set[str] = set()
 
     def note(self, credential: Credential, address: Address) -> None:

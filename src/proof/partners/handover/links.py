@@ -20,7 +20,7 @@ from proof.partners.records.types import PartnerRecord
 
 PATH = "/handover"
 
-# What the secrets are sealed for.
+# The associated data of the sealed secrets.
 IDENTITY = "handover {token_sha256}"
 LIFE = timedelta(hours=24)
 _TOKEN_BITS = 256

@@ -20,18 +20,18 @@ from proof.db import Connection
 from proof.partners.audit import Actor, record
 from proof.partners.types import Environment
 
-# An init token lives for 1 h and the session it is exchanged for 24 h; the rest is for clocks, for requests
-# under way, and for a process that signs with a ring it read a moment ago.
+# An init token lives for 1 h and the session it is exchanged for 24 h; the rest allows for clocks that
+# differ, for requests under way, and for a process that signs with a ring it read a moment ago.
 RETAINED = timedelta(hours=26)
 
-# What a record of signing_keys is sealed for; the columns are the table's.
+# The associated data of a sealed record of signing_keys, from the table's columns.
 IDENTITY = "session signing key {id} of {environment}"
 
 _KEY_BYTES = 64
 
 _PREFIX = "v2:"
 
-# Any number nobody else locks, with one more for each environment.
+# The first of the keys of advisory locks that nothing else takes, one for each environment.
 _LOCK = 0x5349_474E_0000
 
 
@@ -261,13 +261,13 @@ async def _newest(tx: Connection, environment: Environment) -> datetime | None:
 
 
 async def _lock(tx: Connection, environment: Environment) -> None:
-    # Rotations follow one another; without it the second would find nothing to retire.
+    # One rotation at a time: of two at once the second would not see the key that it has to retire.
     number = _LOCK + list(Environment).index(environment)
     await tx.execute("SELECT pg_advisory_xact_lock($1)", number)
 
 
 def _mac(key: bytes, parameters: SessionParameters) -> bytes:
-    # Each part after its length in four bytes, big-endian, so that no two triples spell the same.
+    # Each part follows its length in four bytes, big-endian, so that no two triples have the same bytes.
     parts = [part.encode() for part in parameters]
     message = b"".join(len(part).to_bytes(4, "big") + part for part in parts)
     return hmac.digest(key, message, "sha512")

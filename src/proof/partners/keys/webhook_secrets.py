@@ -20,14 +20,14 @@ from proof.partners.audit import Actor, audited_time, record
 from proof.partners.environments import environment_id, lock_partner
 from proof.partners.types import Environment
 
-# What a record of webhook_secrets is sealed for; the columns are the table's.
+# The associated data of a sealed record of webhook_secrets, from the table's columns.
 IDENTITY = "webhook secret {id}"
 
 
 _SECRET_BYTES = 32
 
 
-# The clock's moment, not the transaction's: of two rotations the one that waited is the newer.
+# The time of the statement and not of the transaction: of two rotations the one that waited is the newer.
 _INSERT = """
 INSERT INTO webhook_secrets (id, partner_environment_id, sealed, created_at)
 VALUES ($1, $2, $3, clock_timestamp())
@@ -41,7 +41,7 @@ ORDER BY retired_at IS NULL DESC, created_at DESC, id
 """
 
 
-# An end that is set only ever comes nearer.
+# A rotation can bring the end of an older secret nearer, and never puts it off.
 _RETIRE = """
 UPDATE webhook_secrets SET retired_at = least(retired_at, $3)
 WHERE partner_environment_id = $1 AND id <> $2 AND (retired_at IS NULL OR retired_at > now())
@@ -107,7 +107,7 @@ async def rotate_webhook_secret(
     after = {"id": str(secret_id), "environment": str(environment), "ending": ending}
     await record(tx, actor, "webhook_secret.rotate", partner_id, after=after)
     live = await _live(tx, owner)
-    # With no grace the others may end a moment from now by the database's clock.
+    # Without a grace the others have ended, though the database's clock may be a moment behind.
     new = next(secret for secret in live if secret.id == secret_id)
     old = tuple(secret for secret in live if secret.id != secret_id and grace)
     return WebhookSecret(new.id, new.created_at, None, text), *old
@@ -133,8 +133,8 @@ async def show_webhook_secrets(
     await record(tx, actor, "webhook_secret.show", partner_id, after=after)
     texts = [webhook_secret_text(raw) for raw in await webhook_secrets(tx, vault, owner)]
     return [
-        WebhookSecret(item.id, item.created_at, item.ends_at, text)
-        for item, text in zip(live, texts, strict=True)
+        WebhookSecret(secret.id, secret.created_at, secret.ends_at, text)
+        for secret, text in zip(live, texts, strict=True)
     ]
 
 

@@ -82,7 +82,7 @@ class Difference(Struct, frozen=True):
 
 def merged(record: R, change: Struct) -> R:
     """The record with what the change names put in its place. Nothing is checked."""
-    # A request or file adds fields of its own to those of the record, which say how, not what.
+    # A request or a file has fields beside those of the record, which say how to change it.
     kind = PartnerChange if isinstance(change, PartnerChange) else type(change)
     values: dict[str, Any] = {}
     for name in kind.__struct_fields__:

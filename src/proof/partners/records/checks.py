@@ -26,7 +26,8 @@ _EMAIL_MAX = 254
 _LIST_MAX = 500
 _EMAIL = re.compile(r"[^@\s]{1,64}@[^@\s]+\.[^@\s.]+")
 
-# RFC 5322, 3.2.3: with one of these a mail program reads two addresses, another one, or a comment.
+# RFC 5322, 3.2.3: with one of these characters a mail program reads two addresses, another address, or a
+# comment.
 _MAIL_SPECIALS = frozenset('()<>[]:;\\,"')
 
 # RFC 6454 section 6.2, in ASCII: no user, path, query or fragment.
@@ -189,23 +190,24 @@ def _pair(currency: str, network: str) -> ChainNetwork:
 def _amounts(ranges: Sequence[AmountRange]) -> tuple[AmountRange, ...]:
     _short("amounts", ranges)
     found: dict[tuple[str, str], AmountRange] = {}
-    for position, item in enumerate(ranges):
+    for position, amounts in enumerate(ranges):
         with field(f"amounts[{position}]"):
-            _pair(item.currency, item.network)
-            if (item.currency, item.network) in found:
-                raise InvalidInputError(f"{item.currency} on {item.network} is named twice")
-            found[item.currency, item.network] = _range(item)
+            coin = amounts.currency, amounts.network
+            _pair(*coin)
+            if coin in found:
+                raise InvalidInputError(f"{amounts.currency} on {amounts.network} is named twice")
+            found[coin] = _range(amounts)
     return tuple(found[key] for key in sorted(found))
 
 
-def _range(item: AmountRange) -> AmountRange:
+def _range(amounts: AmountRange) -> AmountRange:
     for name in ("minimum", "maximum"):
-        text = getattr(item, name)
+        text = getattr(amounts, name)
         if text and not (_AMOUNT.fullmatch(text) and Decimal(text)):
             raise InvalidFieldError(name, f"{text[:_SHOWN]!r} is not an amount over zero like 12.5")
-    if item.minimum and item.maximum and Decimal(item.minimum) > Decimal(item.maximum):
+    if amounts.minimum and amounts.maximum and Decimal(amounts.minimum) > Decimal(amounts.maximum):
         raise InvalidFieldError("maximum", "it is under the minimum")
-    return item
+    return amounts
 
 
 def _networks(name: str, texts: Sequence[str]) -> tuple[str, ...]:
@@ -213,7 +215,8 @@ def _networks(name: str, texts: Sequence[str]) -> tuple[str, ...]:
         ip_network(text) for text in _each(name, texts, lambda text: str(parse_network(text)))
     }
     ordered = sorted(
-        parsed, key=lambda item: (item.version, int(item.network_address), item.prefixlen)
+        parsed,
+        key=lambda network: (network.version, int(network.network_address), network.prefixlen),
     )
     return tuple(map(str, ordered))
 
@@ -235,11 +238,11 @@ def _short(name: str, values: Sequence[object]) -> None:
 
 def _among(name: str, wanted: Sequence[str], enabled: Sequence[str]) -> None:
     _short(name, wanted)
-    for position, item in enumerate(wanted):
-        if item not in enabled:
+    for position, value in enumerate(wanted):
+        if value not in enabled:
             known = ", ".join(enabled) or "none"
             raise InvalidFieldError(
-                f"{name}[{position}]", f"{item!r} is not enabled here; enabled: {known}"
+                f"{name}[{position}]", f"{value!r} is not enabled here; enabled: {known}"
             )
 
 

@@ -53,7 +53,7 @@ def _table(name: str, data: dict[str, Any]) -> Iterator[str]:
     tables = {key: value for key, value in data.items() if isinstance(value, dict)}
     for key, value in data.items():
         if key == "wallets":
-            yield "wallets = [" + "".join(f"\n  {_value(item)}," for item in value) + "\n]"
+            yield "wallets = [" + "".join(f"\n  {_value(wallet)}," for wallet in value) + "\n]"
         elif key not in tables:
             yield f"{key} = {_value(value)}"
     for key, table in tables.items():
@@ -62,7 +62,7 @@ def _table(name: str, data: dict[str, Any]) -> Iterator[str]:
 
 def _value(value: Any) -> str:
     if isinstance(value, dict):
-        return "{ " + ", ".join(f"{key} = {_value(item)}" for key, item in value.items()) + " }"
+        return "{ " + ", ".join(f"{key} = {_value(inner)}" for key, inner in value.items()) + " }"
     if isinstance(value, list):
         return "[" + ", ".join(map(_value, value)) + "]"
     # TOML's basic strings, integers and booleans are JSON's, but for a few control characters.

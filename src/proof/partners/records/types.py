@@ -15,7 +15,7 @@ UNLIMITED: Literal["unlimited"] = "unlimited"
 Count = Annotated[int, Meta(ge=0, le=2**53 - 1)]
 Limit = Count | Literal["unlimited"]
 
-# The type of event whose endpoint it is.
+# The type of the events that go to a partner's ramp endpoint.
 TRANSACTION_EVENT = "transaction"
 
 

@@ -27,7 +27,9 @@ def check_segwit(text: str, prefixes: tuple[str, ...]) -> str:
     address = text.lower()
     prefix, separator, data = address.rpartition("1")
     if not separator or prefix not in prefixes:
-        raise Bech32Error(f"it does not begin with {' or '.join(f'{item}1' for item in prefixes)}")
+        raise Bech32Error(
+            f"it does not begin with {' or '.join(f'{known}1' for known in prefixes)}"
+        )
     if len(address) > _MAX_CHARACTERS or len(data) <= _CHECK_CHARACTERS:
         raise Bech32Error(f"it has {len(address)} characters")
     wrong = next((character for character in data if character not in _VALUES), None)

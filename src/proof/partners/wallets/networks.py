@@ -53,7 +53,7 @@ def with_checksum(digits: str) -> str:
     )
 
 
-# Any token can be on these; native coins alone are on the others.
+# These carry tokens of any name; the others carry their native coin alone.
 _TOKEN_NETWORKS = frozenset({ChainNetwork.ERC20, ChainNetwork.BEP20, ChainNetwork.TRC20})
 
 # Ether is named by its network or by that of its tokens. On BEP20 it is a token that Binance backs.

@@ -21,7 +21,7 @@ from proof.partners.types import Environment
 from proof.ramp.providers.protocols import Account, CredentialField
 from proof.ramp.providers.registry import provider_named, providers, simulation
 
-# What a record of provider_accounts is sealed for; the columns are the table's.
+# The associated data of a sealed record of provider_accounts, from the table's columns.
 IDENTITY = "provider account {id}"
 LONGEST_CREDENTIAL = 4096
 _GENERATED_BYTES = 32

@@ -16,7 +16,7 @@ from proof.core.secrets import Vault
 from proof.db import Connection
 from proof.ramp.providers.accounts import account_ids
 
-# What records of provider_callbacks and refused_callbacks are sealed for; the columns are the tables'.
+# The associated data of sealed records of provider_callbacks and refused_callbacks, from their columns.
 IDENTITY = "provider callback {account_id} {dedup_sha256}"
 
 REFUSED_IDENTITY = "refused callback {id}"
@@ -24,7 +24,8 @@ REFUSED_IDENTITY = "refused callback {id}"
 PRUNED_AT_ONCE = 1000
 
 
-# Oldest first, so that what was said first is usually applied first; any order ends the same.
+# Oldest first, so that statements are usually applied in the order they were made; any order has the same
+# end.
 _CLAIM = """
 SELECT callback.id, account_id, dedup_sha256, callback.sealed, received_at, provider,
     partner_environment_id
@@ -110,8 +111,8 @@ async def conclude(tx: Connection, done: Collection[CallbackResult], now: dateti
 
 async def prune(tx: Connection, before: datetime, limit: int = PRUNED_AT_ONCE) -> int:
     """Erase the bodies of callbacks that came before that moment, `limit` of each kind; how many."""
-    done = [await tx.execute(query, before, limit) for query in (_PRUNE, _PRUNE_REFUSED)]
-    return sum(int(status.split()[-1]) for status in done)
+    tags = [await tx.execute(query, before, limit) for query in (_PRUNE, _PRUNE_REFUSED)]
+    return sum(int(tag.split()[-1]) for tag in tags)
 
 
 async def forget(tx: Connection, transaction_ids: Collection[UUID]) -> int:

@@ -32,10 +32,11 @@ KEPT_A_DAY = 100
 MAX_BATCH = 500
 # While one lane waits for the disk, the other gathers.
 _LANES = 2
-# An account's credentials may be up to so old; a new account is found at once.
+# An account's credentials are read anew after this time; an account that is not in memory is read at once.
 _REMEMBERED_S = 5.0
 
-# In one order everywhere, or two lanes that hold each other's duplicates wait for each other.
+# Rows are inserted in one order everywhere: in any other, two lanes with the same duplicates could
+# deadlock.
 _STORE = """
 INSERT INTO provider_callbacks (account_id, dedup_sha256, form, sealed, received_at)
 SELECT * FROM unnest($1::uuid[], $2::bytea[], $3::text[], $4::bytea[], $5::timestamptz[])
@@ -206,7 +207,8 @@ def _identity(adapter: TranslatesCallbacks, body: bytes) -> bytes:
     try:
         return adapter.identity(body)
     except CallbackRefusedError:
-        # Of a body that was signed without its white space, any amount of it makes no other.
+        # A signature may cover the body without its white space, so bodies that differ in white space alone
+        # are the same callback.
         return hashlib.sha256(b"".join(body.split())).digest()
 
 

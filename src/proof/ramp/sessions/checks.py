@@ -76,7 +76,7 @@ def _same_amount(expected: str, value: Any) -> bool:
 
 
 def _same(expected: Any, value: Any) -> bool:
-    # To Python 1 is True, to a partner it is a mistake.
+    # Python takes True for 1, but a partner that sends it made a mistake.
     return type(expected) is type(value) and bool(expected == value)
 
 
@@ -170,7 +170,7 @@ def _require_enabled(request: SessionRequest, terms: SessionTerms) -> None:
 def _address(
     request: SessionRequest, kind: TransactionType, terms: SessionTerms, environment: Environment
 ) -> str:
-    # What a sell gives back goes to the partner's wallet, whatever the request says.
+    # The coins of a sell that are given back go to the partner's wallet, whatever the request says.
     own = terms.own_address and request.address is not UNSET and kind is TransactionType.BUY
     wallet = terms.wallets.get((request.currency, request.network))
     if wallet is None and not own:

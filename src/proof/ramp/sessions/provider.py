@@ -46,7 +46,7 @@ class ProviderNames:
         NoProviderError."""
         if owner.environment is Environment.SANDBOX:
             return await self._known(owner.id) or simulation().name
-        # One that was just added is not told that there is none.
+        # The names are read again before a partner is refused: its provider may have been added just now.
         name = await self._known(owner.id) or await self._known(owner.id, 0.0)
         if name is None:
             raise NoProviderError

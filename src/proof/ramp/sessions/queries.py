@@ -13,11 +13,12 @@ from proof.ramp.personal import SealedValue
 KEPT = timedelta(hours=24)
 
 
-# One statement, so one transaction and one round trip, for all that are opened together. The advisory lock
-# tells a duplicate under way from one that is done: who does not get it waits for nothing. A key past its
-# day is taken over. Users are inserted in one order, or two statements wait for each other. One who is
-# being erased is waited for, and is somebody new then: what is written of them would never be erased.
-# Until a widget is opened there is nothing to look at before the init token is over.
+# All sessions that are opened together are one statement, so one transaction and one round trip. The
+# advisory lock tells a duplicate under way from one that is done, without waiting for it. A key older than
+# 24 hours is taken over. Users are inserted in one order, because in any other two statements could
+# deadlock. A user who is being erased is waited for and then inserted anew: what is written of the erased
+# one would never be erased. Before a widget is opened the reconciler has nothing to poll until the init
+# token expires.
 _OPEN = """
 WITH given AS MATERIALIZED (
     SELECT *, key_lock IS NULL OR pg_try_advisory_xact_lock(key_lock) AS free
@@ -98,9 +99,9 @@ WHERE t.id = $2 AND t.partner_environment_id = $1
 """
 
 
-# For statements about transactions: whether a transaction's widget was ever opened, and when its session's
-# time is over, in its environment's time. A session is over for good, or once its token is, or when nobody
-# used its init token.
+# For statements about transactions: whether a transaction's widget was ever opened, and when its session
+# ends, in its environment's time. A session ends when it is ended for good, when its token expires, or when
+# its init token expires unused.
 SESSION_ENDS = """
 SELECT transaction_id, exchanged_at IS NOT NULL AS opened,
     coalesce(over_at, expires_at, init_expires_at) AS ends_at FROM ramp_sessions

@@ -52,13 +52,13 @@ INIT_LIFETIME = timedelta(hours=1)
 
 KEY_MAX = 255
 
-# What the widget offers where the operator set nothing.
+# The currencies that the widget offers where the operator set none.
 FIAT_CURRENCIES = ("EUR", "USD", "GBP")
 
 
 _RING_S = 1.0
 
-# How long a duplicate waits for the first to be done: a transaction takes milliseconds.
+# The pauses of a duplicate that waits for the first request with its key: a transaction takes milliseconds.
 _PAUSES_S = (0.02, 0.04, 0.08, 0.16, 0.32)
 
 
@@ -104,7 +104,8 @@ class Sessions:
             provider = await self._providers.of(owner)
             require_in_range(terms.amount, request, owner.terms, provider_named(provider).amounts)
         except (CallerError, NoProviderError):
-            # What was right then may have been disabled since, and is answered all the same.
+            # A request that was answered before is answered again, even if what it asks for was disabled
+            # since.
             if key is not None and (again := await self._replayed(owner, request, key)) is not None:
                 return again
             raise

@@ -69,7 +69,8 @@ class Widgets:
         token = require_session_token(opening.session_token)
         opened = await self._opened(environment, opening, token)
         if opened is None:
-            # Another call was faster: it is this tab's own, or the second look says whose.
+            # Another call exchanged the token first. If it was this tab's, the session is found now; if
+            # not, the second try raises.
             opened = await self._opened(environment, opening, token)
         if opened is None:
             raise InitTokenUsedError
@@ -163,7 +164,7 @@ class Widgets:
     async def _acted(self, environment: Environment, token: str, act: _Act) -> WidgetState:
         admitted, found = await self._session(environment, token)
         adapter = self._providers.for_user(found)
-        # What comes too late changes nothing, and the page sees why.
+        # An act that comes after the end changes nothing, and the state tells the page why.
         if admitted.held.open:
             now = self._now(admitted.held)
             async with self._database.transaction() as tx:

@@ -29,7 +29,7 @@ JOIN ramp_users u ON u.id = t.user_id
 LEFT JOIN sandbox_clocks c ON c.partner_environment_id = t.partner_environment_id
 """
 
-# The session has a fiat currency too, which may be another one.
+# The session has a column fiat_currency as well, and its value may differ from the transaction's.
 _COLUMNS = {"fiat_currency": "settled_currency"}
 
 _BY_TOKEN = _SESSION + "WHERE s.token_sha256 = $1"
@@ -37,8 +37,8 @@ _BY_TOKEN = _SESSION + "WHERE s.token_sha256 = $1"
 _BY_TRANSACTION = _SESSION + "WHERE t.id = $1 AND t.partner_environment_id = $2"
 
 
-# Of several that exchange one token at once, the row lets one through. A transaction that ended while its
-# provider was asked to open it gets none: nobody is to pay for it any more.
+# Of several calls that exchange one token at once, the row's lock lets one through. A transaction that
+# ended while its provider was asked gets no session, so that nobody pays for it any more.
 _EXCHANGE = """
 WITH exchanged AS (
     UPDATE ramp_sessions

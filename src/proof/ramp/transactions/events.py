@@ -21,10 +21,11 @@ from proof.ramp.types import TransactionType
 from proof.ramp.wire import NO_REFUND, money_fields
 
 EVENT_TYPE = "transaction.updated"
-# Of records and bodies. Those of version 1 have no fields but `payment_method` and `occurred_at` beside the
-# ten of the ramp API contract, stay as they are, and name a moment of the provider's as `occurred_at`.
+# The version of records and bodies. Those of version 1 stay as they are: beside the ten fields of the ramp
+# API contract they have only `payment_method` and `occurred_at`, and the latter is a time of the
+# provider's.
 RECORD_VERSION = 2
-# What a body calls itself; the outbox has types of its own.
+# The `event` of a body; the types of the outbox are others.
 _BODY_EVENT = "transaction.status"
 
 

@@ -26,7 +26,7 @@ from proof.mail import MailError, Sender
 from proof.mail.schedule import FORGET_S, GIVE_UP, KEPT, LEASE, POLL_S, next_try
 
 _PACE = timedelta(minutes=10)
-# More lines nobody reads; the others are counted.
+# A mail lists so many transactions and counts the others: nobody reads more.
 _LINES = 50
 
 _CLAIM = """
@@ -46,7 +46,7 @@ JOIN partner_environments owner ON owner.id = partner_environment_id
 ORDER BY claimed.at, claimed.id
 """
 
-# What is not ended is due again.
+# A notice that was not ended becomes due again.
 _RECORD = """
 UPDATE ramp_alert_notices SET leased_until = NULL, due_at = $2,
     outcome = coalesce($3, CASE WHEN at < $5 THEN 'given up' END),
@@ -124,7 +124,7 @@ def _subject(rows: Sequence[Any]) -> str:
 
 
 def _text(rows: Sequence[Any]) -> str:
-    # Longer lines than 78 characters would be folded, and the ids with them.
+    # Lines over 78 characters would be folded, and the ids in them broken.
     lines = [
         f"{row['transaction_id']}  {row['alert']}\n    {readable_text(row['at'])}  {row['partner_id']}\n"
         for row in rows[:_LINES]

@@ -6,18 +6,18 @@ from uuid import UUID
 
 from proof.db import Connection
 
-# When a transaction that has just moved is looked at again.
+# How long after a change of its status a transaction is polled again.
 FIRST_POLL = timedelta(seconds=30)
 
 
-# Whoever is not at the end is asked again soon after it moved or was spoken of.
+# A transaction that has not ended is polled again soon after it changed or a provider spoke of it.
 _ASK_AGAIN = """
 UPDATE ramp_transactions SET next_poll_at = least(next_poll_at, $2), polls = 0
 WHERE id = ANY($1::uuid[]) AND status IN ('pending', 'processing')
 """
 
 
-# A provider's account speaks for its own environment alone.
+# A provider account can name transactions of its own environment alone.
 _ASK_NOW = """
 UPDATE ramp_transactions transaction SET next_poll_at = $3, polls = 0
 FROM unnest($1::uuid[], $2::integer[]) AS said (id, owner)
@@ -42,7 +42,7 @@ async def ask_again(tx: Connection, transaction_ids: Collection[UUID], at: datet
 
 async def ask_now(tx: Connection, pairs: Sequence[tuple[UUID, int]], now: datetime) -> set[UUID]:
     """Have the provider of these (transaction, environment) asked at once; those there are."""
-    ids, owners = [item for item, _ in pairs], [owner for _, owner in pairs]
+    ids, owners = [transaction_id for transaction_id, _ in pairs], [owner for _, owner in pairs]
     return {row["id"] for row in await tx.fetch(_ASK_NOW, ids, owners, now)}
 
 

@@ -31,14 +31,14 @@ from proof.ramp.transactions.service import ObservationResult, Statement, observ
 from proof.ramp.transactions.transitions import Alert
 from proof.ramp.users import erased_among
 
-# Enough to share a commit, few enough that nobody waits long for the transactions held.
+# Enough callbacks to share a commit, and few enough that the locked transactions are soon free again.
 BATCH = 100
 
 
 _ENDS = frozenset({ProviderStatus.COMPLETED, ProviderStatus.FAILED, ProviderStatus.CANCELLED})
 
 
-# What PostgreSQL or a format takes in no attempt: the words of a provider that are no text, no number.
+# Errors that every further attempt would raise again: a provider's words that are no text or no number.
 NOT_WRITABLE = (
     asyncpg.DataError,
     asyncpg.IntegrityConstraintViolationError,

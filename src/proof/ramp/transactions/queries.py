@@ -29,7 +29,7 @@ person.erased_at IS NOT NULL AS erased, coalesce(clock.offset_s, 0) AS offset_s
 """
 
 
-# The person is held too: one being erased is waited for, so that no salt is made for somebody who is gone.
+# The user is locked too: an erasure under way is waited for, so that no salt is made for an erased user.
 _LOCK = f"""
 SELECT {_COLUMNS} FROM ramp_transactions transaction
 JOIN ramp_users person ON person.id = transaction.user_id
@@ -41,7 +41,8 @@ FOR NO KEY UPDATE OF transaction FOR KEY SHARE OF person
 """
 
 
-# `predecessors` is the transitions table: whatever was computed, a status follows only where it allows it.
+# `predecessors` comes from the table of transitions: whatever was computed, a status is written only where
+# the table allows it.
 _MOVE = """
 UPDATE ramp_transactions transaction
 SET status = moved.status, event_count = moved.event_count, event_sha256 = moved.event_sha256,
@@ -85,8 +86,8 @@ RETURNING transaction_id, occurred_at, said
 """
 
 
-# The operator is mailed about production alone: in the sandbox no money is anywhere, and partners try
-# failures. What waits to be mailed is not told twice.
+# The operator is mailed about production alone: in the sandbox there is no money, and partners try
+# failures. An alert that waits to be mailed is not added a second time.
 _RAISE = """
 WITH raised AS (
     UPDATE ramp_transactions transaction SET alert = raised.alert, alerted_at = $3
@@ -100,7 +101,8 @@ WHERE environment = 'production' ON CONFLICT DO NOTHING
 """
 
 
-# Its window begins with the first statement, and never before the transaction did.
+# The window to pay begins with the first statement that shows the address, and never before the
+# transaction.
 _SHOW_DEPOSITS = """
 UPDATE ramp_transactions transaction
 SET deposit_shown_at = greatest(said.shown_at, transaction.created_at)
@@ -140,12 +142,12 @@ async def write_moves(
 ) -> Sequence[UUID]:
     """Bring each transaction from the status it was locked at to its new state, in one guarded statement;
     the ids moved. The third value is the SHA-256 of the newest event's record."""
-    pairs = [(status, each) for status in Status for each in _reachable(status)]
+    allowed = [(before, after) for before in Status for after in _reachable(before)]
     finals = [final for _, final, _ in moves]
     rows = await tx.fetch(
         _MOVE,
-        [status.id for status, _, _ in moves],
-        [status.state.status for status, _, _ in moves],
+        [locked.id for locked, _, _ in moves],
+        [locked.state.status for locked, _, _ in moves],
         [final.status for final in finals],
         [final.event_count for final in finals],
         [sha256 for _, _, sha256 in moves],
@@ -160,8 +162,8 @@ async def write_moves(
         [final.failure_reason for final in finals],
         [final.chain_transaction for final in finals],
         [final.chain_transaction_url for final in finals],
-        [status for status, _ in pairs],
-        [each for _, each in pairs],
+        [before for before, _ in allowed],
+        [after for _, after in allowed],
     )
     return [row["id"] for row in rows]
 
@@ -188,10 +190,10 @@ async def keep_statements(
     """Keep what providers said, once each; (transaction, moment, words) of those that are new."""
     rows = await tx.fetch(
         _KEEP_STATEMENTS,
-        [status.merchant_transaction_id for status, _ in said],
-        [status.occurred_at for status, _ in said],
-        [status.said for status, _ in said],
-        [status.verdict for status, _ in said],
+        [observation.merchant_transaction_id for observation, _ in said],
+        [observation.occurred_at for observation, _ in said],
+        [observation.said for observation, _ in said],
+        [observation.verdict for observation, _ in said],
         [alert for _, alert in said],
         observed_at,
     )
@@ -224,8 +226,8 @@ async def clear_alert(tx: Connection, transaction_id: UUID) -> None:
 
 def _reachable(status: Status) -> set[Status]:
     reached = set(ALLOWED[status])
-    for item in ALLOWED[status]:
-        reached |= _reachable(item)
+    for following in ALLOWED[status]:
+        reached |= _reachable(following)
     return reached
 
 
@@ -256,7 +258,7 @@ def _locked(row: Any) -> LockedTransaction:
         row["event_sha256"],
         row["alert"],
         row["partner_user_id"],
-        # Of the session, which is not held: it is read as it was before an erasure that was waited for.
+        # The session's row is not locked, so after waiting for an erasure it is read as it was before.
         "" if row["erased"] else row["partner_reference"],
         row["erased"],
         timedelta(seconds=row["offset_s"]),

@@ -37,18 +37,18 @@ from proof.ramp.transactions.transitions import Alert
 from proof.ramp.types import FailureReason, KycStatus, Status
 from proof.ramp.users import known_kyc, record_kyc
 
-# Longer than any provider's own time limits.
+# A lease is longer than the time limits of every provider.
 LEASE = timedelta(minutes=2)
 LONGEST_PAUSE = timedelta(hours=1)
-# Before a widget is opened no provider is asked; looking is for noticing that it was.
+# Before its widget is opened no provider is asked about a transaction; this poll notices the opening.
 UNOPENED_PAUSE = timedelta(minutes=5)
 # A payment is in flight for minutes, a bank transfer for hours.
 STUCK_AFTER = timedelta(hours=24)
 AT_ONCE = 16
-# How long nobody asks a provider that did not answer.
+# A provider that did not answer is not asked for this long.
 AWAY_PAUSE = timedelta(seconds=30)
 
-# An attempt that failed, or ended, holds no money.
+# With these verdicts an attempt holds no money.
 _DEAD = frozenset({ProviderStatus.DECLINED, ProviderStatus.FAILED, ProviderStatus.CANCELLED})
 
 _log = structlog.get_logger()
@@ -76,8 +76,8 @@ class Reconciler:
         self._vault = vault
         self._adapters = adapters
         self._clock = clock
-        # Until when accounts are not asked whose provider is away, or what others have under way would
-        # wait for its time limits over and over.
+        # Until when the accounts of a provider that is away are not asked: each poll would wait for its
+        # time limit, and the polls of other providers behind it.
         self._away: dict[UUID, datetime] = {}
 
     async def step(self) -> bool:
@@ -90,7 +90,7 @@ class Reconciler:
 
     async def poll(self, transaction_id: UUID) -> None:
         """Ask about one transaction and write what comes of it. Raises SealError."""
-        # What comes to pass after this moment may not be in the answer, so nothing ends by it.
+        # The answer may not hold what happens after this moment, so time limits are judged by it.
         asked_at = self._clock.now()
         async with self._database.connection() as connection:
             case = await read_case(connection, self._vault, transaction_id)
@@ -141,7 +141,7 @@ class Reconciler:
             if isinstance(error, ProviderUnavailableError):
                 self._away[account.id] = self._clock.now() + AWAY_PAUSE
             return _Answer(asked=False)
-        # An answer about anything else is not for us to apply here.
+        # Observations of other transactions are not applied: this one alone is leased.
         return _Answer(
             [observation for observation in said if observation.merchant_transaction_id == case.id],
             kyc,
@@ -155,17 +155,19 @@ class Reconciler:
             for observation in answer.observations
         ]
         outcomes = await observe_all(tx, self._vault, statements, now) if statements else []
-        # That nothing is known here is no news: another transaction may have taught more of the user.
+        # That this provider knows nothing of the user is not recorded: another transaction may have told
+        # more.
         if answer.kyc not in {None, KycStatus.NOT_STARTED}:
             await record_kyc(tx, case.id, answer.kyc)
-        # A widget opened in the meantime has an end of its own.
+        # A widget that was opened meanwhile has another deadline.
         if account_id == case.account_id and _is_over(case, answer, outcomes, asked_at):
             await self._end(tx, case, _reason(case, answer), now)
         moved = any(outcome.statuses for outcome in outcomes)
         polls = 0 if moved or not case.opened else case.polls + 1
         next_at = _next_poll(case, polls, now, asked_at)
         if wanted_at != case.next_poll_at:
-            # Somebody wants it looked at sooner, for what this answer is too old to tell of.
+            # Meanwhile an earlier poll was asked for, because of something that this answer is too old to
+            # hold.
             next_at = min(next_at, wanted_at)
         await polling.poll_again(tx, case.id, next_at, polls)
         alerted = case.alert is not None or any(outcome.alert for outcome in outcomes)
@@ -222,7 +224,7 @@ def _is_stuck(case: Case, now: datetime) -> bool:
 
 def _next_poll(case: Case, polls: int, now: datetime, asked_at: datetime) -> datetime:
     """Twice as long after each look that found nothing, but when its time is over if that is sooner."""
-    # 30 s doubled seven times is over an hour; more would overflow in the end.
+    # 30 s doubled seven times is over an hour, and a greater exponent would overflow in the end.
     pause = min(polling.FIRST_POLL * (1 << min(polls, 7)), LONGEST_PAUSE)
     if not case.opened:
         pause = UNOPENED_PAUSE

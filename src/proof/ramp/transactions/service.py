@@ -75,9 +75,12 @@ async def observe_all(
     anything or not. Raises SealError.
     """
     locked = await queries.lock(
-        tx, {item.observation.merchant_transaction_id for item in statements}
+        tx, {statement.observation.merchant_transaction_id for statement in statements}
     )
-    changes = {name: _Change(item, item.state) for name, item in locked.items()}
+    changes = {
+        transaction_id: _Change(transaction, transaction.state)
+        for transaction_id, transaction in locked.items()
+    }
     outcomes = [_apply(changes, statement, now) for statement in statements]
     heard = [
         (statement.observation, outcome.alert)
@@ -85,10 +88,11 @@ async def observe_all(
         if outcome.known
     ]
     if heard:
-        spoken_of = {item.merchant_transaction_id for item, _ in heard}
+        spoken_of = {observation.merchant_transaction_id for observation, _ in heard}
         await _write(tx, vault, [changes[each] for each in sorted(spoken_of)], now)
         await _keep(tx, heard, now)
-        await _show_deposits(tx, changes, [item for item, _ in heard if item.awaits_deposit], now)
+        awaiting = [observation for observation, _ in heard if observation.awaits_deposit]
+        await _show_deposits(tx, changes, awaiting, now)
     return outcomes
 
 
@@ -240,7 +244,7 @@ async def _keep(
     tx: Connection, heard: Iterable[tuple[Observation, Alert | None]], now: datetime
 ) -> None:
     """Keep what was said; what was said before alerts nobody again."""
-    # One row of each, since a statement cannot insert the same key twice.
+    # Repeated statements are merged, since one SQL statement cannot insert the same key twice.
     said = {
         (statement.merchant_transaction_id, statement.occurred_at, statement.said): (
             statement,
@@ -260,7 +264,7 @@ async def _keep(
 async def _show_deposits(
     tx: Connection, changes: Mapping[UUID, _Change], heard: Sequence[Observation], now: datetime
 ) -> None:
-    # The provider's time is the clock's own, the window is in the environment's.
+    # The provider's times are by our clock; the window is by the environment's, which may be ahead.
     shown = {
         observation.merchant_transaction_id: min(observation.occurred_at, now)
         + changes[observation.merchant_transaction_id].locked.offset

@@ -12,7 +12,7 @@ from proof.ramp.providers.protocols import Observation
 from proof.ramp.transactions.transitions import Alert, move
 from proof.ramp.types import FailureReason, Status, TransactionType
 
-# What databases and the wire tell apart.
+# The least difference that the database and the wire format hold.
 _TICK = timedelta(microseconds=1)
 
 _CHAIN_TRANSACTION = re.compile(r"[0-9A-Za-z]{1,128}")
@@ -60,7 +60,7 @@ def observed(
         state = replace(state, reference=observation.reference)
     if not moved.statuses:
         if state.captured and not state.status.terminal and state.fiat_amount is None:
-            # Not a change of its own: the next one says it.
+            # The amount is no change of status, so the next event tells it.
             state = _with_fiat(state, kind, observation)[0]
         return StateChanges((), state, moved.alert)
     state = replace(state, payment_method=observation.payment_method or state.payment_method)
@@ -91,7 +91,7 @@ def advanced(
             failure_reason=reason if failed else FailureReason.NONE,
         )
         if kind is TransactionType.SELL and (failed or status is Status.CANCELLED):
-            # Nobody gets anything.
+            # A sell that failed or was cancelled pays nobody.
             state = replace(state, fiat_amount=None, fiat_fee=None, rate=None)
         states.append(state)
     return StateChanges(tuple(states), state, None)

@@ -18,8 +18,8 @@ ALLOWED: Mapping[Status, tuple[Status, ...]] = {
     Status.CANCELLED: (),
 }
 
-# How far a transaction is when its provider says so. A declined attempt can be retried, and coins that
-# cannot be delivered were paid for: neither is an end. `unknown` says nothing of how far it is.
+# The status that a provider's verdict leads to. A declined attempt can be retried, and coins that cannot be
+# delivered were paid for: neither ends a transaction. `unknown` leads nowhere.
 _TARGETS: Mapping[ProviderStatus, Status] = {
     ProviderStatus.PENDING: Status.PENDING,
     ProviderStatus.DECLINED: Status.PENDING,

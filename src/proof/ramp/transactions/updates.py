@@ -22,7 +22,7 @@ from proof.ramp.amounts import amount_text
 from proof.ramp.transactions.events import EVENT_TYPE
 from proof.ramp.types import FailureReason, Status
 
-# A transaction has a handful of changes in its life: whoever has this many unsent takes none at all.
+# A transaction has a handful of changes in its life: a reader with this many unsent ones reads nothing.
 WAITING_AT_MOST = 64
 _READ_AT_ONCE = 1_000
 
@@ -128,7 +128,7 @@ class Reader:
 
     def __init__(self, transaction_id: UUID) -> None:
         self.transaction_id = transaction_id
-        # Whether it ended because it did not take what came.
+        # Whether it was ended because it did not read its updates.
         self.lagging = False
         self._ended = False
         self._known = 0
@@ -185,7 +185,7 @@ class Updates:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        # By the subject of its events.
+        # By the subject of the events, which is the transaction's id.
         self._readers: defaultdict[str, set[Reader]] = defaultdict(set)
         self._stream = Stream(database, EVENT_TYPE, self._changed)
 
@@ -225,13 +225,14 @@ class Updates:
 
     async def _changed(self, subjects: Collection[str] | None) -> None:
         known = self._readers if subjects is None else subjects
-        wanted = iter([update for update in known if update in self._readers])
+        wanted = iter([subject for subject in known if subject in self._readers])
         while some := list(islice(wanted, _READ_AT_ONCE)):
             await self._hand_on(some)
 
     async def _hand_on(self, wanted: Sequence[str]) -> None:
         known = [
-            min((item.known for item in self._readers.get(each, ())), default=0) for each in wanted
+            min((reader.known for reader in self._readers.get(subject, ())), default=0)
+            for subject in wanted
         ]
         async with self._database.connection() as connection:
             rows = await connection.fetch(_NEWER, list(map(UUID, wanted)), known)

@@ -34,7 +34,7 @@ _PAID = frozenset(
 class MercuryoAdapter:
     """OpensSessions, TranslatesCallbacks, ConfirmsEnds, ReportsKyc."""
 
-    # A callback says when, but not that it is the newest: an end is asked about before it is believed.
+    # A callback does not say whether it is the newest, so before a transaction ends the provider is asked.
     confirms_ends: Literal[True] = True
 
     def __init__(self, reach: Reach) -> None:
@@ -70,8 +70,8 @@ class MercuryoAdapter:
             said = [(wire.observation(kind, leg), wire.order(kind)) for kind, leg in legs]
         except CallbackRefusedError as error:
             raise ProviderAnswerError(f"Mercuryo's answer: {error.message}") from None
-        said.sort(key=lambda item: (item[0].occurred_at, item[1]))
-        return [item for item, _ in said]
+        said.sort(key=lambda pair: (pair[0].occurred_at, pair[1]))
+        return [observation for observation, _ in said]
 
     async def kyc(self, account: Account, subject: Subject) -> KycStatus:
         """What its transactions tell: the API answers about a user's papers to that user alone, and takes

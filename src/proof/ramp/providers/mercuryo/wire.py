@@ -162,7 +162,7 @@ def identity(body: bytes) -> bytes:
     out: else whoever has one callback could make any number of it. Raises CallbackRefusedError."""
     leg = callback_leg(body)
     said = [leg.id, leg.type, leg.status, leg.updated_at or ""]
-    compact = [_WHITE_SPACE.sub(b"", name.encode()).decode() for name in said]
+    compact = [_WHITE_SPACE.sub(b"", text.encode()).decode() for text in said]
     return hashlib.sha256(canonical_json(compact)).digest()
 
 

@@ -36,14 +36,15 @@ _VALID = timedelta(minutes=5)
 _FEE = Decimal("0.015")
 _CENT = Decimal("0.01")
 
-# Dollars for one coin, units of fiat money for one dollar; whatever is not here is worth one.
+# Dollars for one coin, and units of fiat money for one dollar; a coin or currency that is not listed counts
+# as one.
 _COINS: Mapping[str, Decimal] = {"BTC": Decimal(60_000), "ETH": Decimal(3_000)}
 _FIAT: Mapping[str, Decimal] = {"EUR": Decimal("0.90"), "GBP": Decimal("0.80")}
 
 # The largest amount has 20 digits before the point and 18 after it.
 _DIGITS = 60
 
-# Nobody holds a key to these.
+# Addresses to which nobody has a key.
 _DEPOSITS = {wallet.network: wallet.address for wallet in NEW_SANDBOX.wallets}
 
 
@@ -151,7 +152,8 @@ class SimulatorAdapter:
 
     async def simulate(self, user: OnBehalf, outcome: str) -> Progress:
         chosen = named(outcome, user.subject.type).name
-        # Without a widget nobody else says whose account it is, and nobody would be asked about it.
+        # No widget was opened that would name the provider account, and without one the reconciler asks
+        # nobody.
         await operations.attach(user.tx, user.subject.merchant_transaction_id, user.account.id)
         return await _played(user, lambda play: play.script(chosen, user.now))
 

@@ -26,7 +26,7 @@ from proof.ramp.providers.simulator.play import Play
 from proof.ramp.providers.simulator.wire import SIGNATURE_HEADER, sign
 
 BATCH = 50
-# When one that failed is tried again; until then it holds up no other.
+# A transaction whose step failed is tried again after this time, so that it holds up no other.
 _FAILED_PAUSE = timedelta(minutes=1)
 
 _log = structlog.get_logger()
@@ -93,7 +93,7 @@ class Simulator:
         by_account: dict[UUID, list[DueCallback]] = {}
         for callback in claimed:
             by_account.setdefault(callback.account_id, []).append(callback)
-        # In order within an account: only the outcome that is about it comes in another.
+        # The callbacks of one account are posted in order; the outcome that simulates disorder has its own.
         done = await asyncio.gather(*map(self._post_all, by_account.values()))
         delivered = {each: ok for results in done for each, ok in results.items()}
         async with self._database.transaction() as tx:

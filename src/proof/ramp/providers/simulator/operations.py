@@ -21,7 +21,7 @@ from proof.ramp.users import record_kyc
 LEASE = timedelta(seconds=30)
 # After these many seconds a callback that was not answered with 200 is posted again; then it is lost.
 RETRIES_S = (5, 30, 300, 3600, 14_400)
-# A host that is nobody's (RFC 2606).
+# A host that nobody can register (RFC 2606).
 _EXPLORER = "https://explorer.example/tx"
 _PREFIXED = frozenset({"ETH", "ERC20", "BEP20"})
 _RECEIVED = (Leg.DEPOSIT, "received")
@@ -47,7 +47,7 @@ INSERT INTO simulated_callbacks (account_id, partner_environment_id, body, due_a
 VALUES ($1, $2, $3, $4)
 """
 
-# A row is due by the clock of its own sandbox.
+# Whether a row is due is decided by the clock of its own sandbox.
 _DUE = """
 SELECT transaction_id, account_id, operation.partner_environment_id,
     $1::timestamptz + make_interval(secs => coalesce(offset_s, 0)) AS now
@@ -100,7 +100,7 @@ async def read(connection: Connection, transaction_id: UUID) -> Operation | None
 async def lock(tx: Connection, transaction_id: UUID) -> Operation | None:
     """Lock the transaction and its operation; None before it began. Raises NotFoundError when there is no
     such transaction."""
-    # What the lock waited for is only seen by the statement after it.
+    # The operation is read in a second statement, because only that sees what the lock waited for.
     if await tx.fetchrow(_LOCK, transaction_id) is None:
         raise NotFoundError("there is no such transaction")
     text = await tx.fetchval(_LOCK_OPERATION, transaction_id)
@@ -207,18 +207,25 @@ async def claim_callbacks(tx: Connection, now: datetime, limit: int) -> list[Due
     """Callbacks to post, which nobody else is posting. What is claimed and not settled is due again."""
     rows = await tx.fetch(_CLAIM_POSTS, now, now + LEASE, limit)
     found = [DueCallback(*row) for row in rows]
-    return sorted(found, key=lambda item: (item.due_at, item.id))
+    return sorted(found, key=lambda callback: (callback.due_at, callback.id))
 
 
 async def settle_callbacks(
     tx: Connection, claimed: Sequence[DueCallback], delivered: Mapping[int, bool]
 ) -> None:
     """Forget what was delivered or tried often enough, put off the others."""
-    over = [item.id for item in claimed if delivered[item.id] or item.tries > len(RETRIES_S)]
-    again = [item for item in claimed if item.id not in set(over)]
+    over = [
+        callback.id
+        for callback in claimed
+        if delivered[callback.id] or callback.tries > len(RETRIES_S)
+    ]
+    again = [callback for callback in claimed if callback.id not in set(over)]
     await tx.execute("DELETE FROM simulated_callbacks WHERE id = ANY($1::bigint[])", over)
     if again:
         await tx.executemany(
             "UPDATE simulated_callbacks SET due_at = $2, leased_until = NULL WHERE id = $1",
-            [(item.id, item.now + timedelta(seconds=RETRIES_S[item.tries - 1])) for item in again],
+            [
+                (callback.id, callback.now + timedelta(seconds=RETRIES_S[callback.tries - 1]))
+                for callback in again
+            ],
         )

@@ -148,7 +148,7 @@ class Play:
         decided_at = now + timedelta(seconds=after_s)
         self._identify(KycStatus.PENDING)
         if verdict is KycStatus.FAILED:
-            # Before the verdict is known: nobody is to try again in between.
+            # The refusal is planned before the verdict, so that the user cannot try again in between.
             self._plan(ScheduledStatement(decided_at, self._first_leg, "refused"))
         self._plan(ScheduledStatement(decided_at, kyc=verdict))
 
@@ -157,7 +157,7 @@ class Play:
     ) -> None:
         """An attempt to pay. Raises ConflictError while the identity is not verified."""
         operation = self.operation
-        known = any(statement.id == attempt_id for statement in operation.attempts)
+        known = any(attempt.id == attempt_id for attempt in operation.attempts)
         asked = bool(operation.attempts) and self._last.result is AttemptResult.CHALLENGE
         if known or asked or operation.closed or operation.kind is TransactionType.SELL:
             return
