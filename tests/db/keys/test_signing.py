@@ -2,6 +2,7 @@
 
 import asyncio
 import hmac
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -285,6 +286,7 @@ async def test_every_change_is_in_the_audit_log_and_no_key_is(
     database: Database, vault: Vault
 ) -> None:
     await ensured(database, vault)
+    (first,) = await stored(database)
     await rotated(database, vault, NOW)
     async with database.transaction() as tx:
         await delete_expired(tx, ACTOR, NOW + RETAINED)
@@ -297,6 +299,8 @@ async def test_every_change_is_in_the_audit_log_and_no_key_is(
     (row,) = await stored(database)
     key = vault.open(row["sealed"], session_signing.IDENTITY.format_map(dict(row)))
     assert str(row["id"]) in rows[1]["after"]
+    assert rows[0]["before"] is None
+    assert json.loads(rows[1]["before"]) == {"key_id": str(first["id"])}
     assert key.hex() not in repr([tuple(row) for row in rows])
 
 

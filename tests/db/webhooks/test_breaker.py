@@ -29,6 +29,8 @@ from proof.core.errors import NotFoundError
 from proof.db import Database
 from proof.outbound import OutboundError, OutboundReply, Reason
 from proof.webhooks import BreakerPolicy, Change, Schedule, set_endpoint
+from proof.webhooks.breaker import BreakerChange, Finding
+from proof.webhooks.endpoint_queries import judge
 from proof.webhooks.service import enable_endpoint
 from proof.webhooks.types import Breaker
 
@@ -378,6 +380,21 @@ async def test_an_answer_of_one_endpoint_is_none_of_another(database: Database) 
             " FROM webhook_endpoints"
         )
     assert {row["dead"]: row["failing"] for row in rows} == {True: True, False: False}
+
+
+async def test_an_answer_is_written_for_its_own_endpoint_and_url(database: Database) -> None:
+    await endpoint(database, "https://one.example/")
+    await endpoint(database, "https://two.example/", "timestamp.tree")
+    async with database.transaction() as tx:
+        await tx.execute("UPDATE webhook_endpoints SET failures = 3, failing_since = now()")
+        two = await tx.fetchval("SELECT id FROM webhook_endpoints WHERE url LIKE '%two%'")
+        counted = "SELECT failures FROM webhook_endpoints ORDER BY url"
+        left = []
+        for url in ("https://three.example/", "https://two.example/"):
+            answered = BreakerChange(two, url, Finding.ANSWERED, "200", TurnedClock().now())
+            await judge(tx, answered)
+            left.append([row["failures"] for row in await tx.fetch(counted)])
+    assert left == [[3, 3], [3, 0]]
 
 
 async def test_attempts_that_fail_at_once_do_not_make_it_dead(database: Database) -> None:

@@ -60,6 +60,20 @@ def test_with_the_certificate_it_is_tied(kind: str, digest: str) -> None:
     assert (found.certificate, found.signature_checked, found.tied) == (fingerprint, True, True)
 
 
+@pytest.mark.parametrize(
+    ("second", "valid"), [(b"20260202024000", True), (b"20260202024001", False)]
+)
+def test_a_certificate_is_valid_to_the_end_of_its_last_second(second: bytes, valid: bool) -> None:
+    signer = tokens.certificate(valid_until=tokens.AT)
+    raw = dump(tokens.payload(Parts(signer=signer, time=second + b"Z")))
+    trust = ChainTrust(tsa_certificates={tokens.fingerprint(signer)})
+    if valid:
+        assert verify_payload(raw, chains=trust).tied
+    else:
+        with pytest.raises(errors.RefusedError):
+            verify_payload(raw, chains=trust)
+
+
 @pytest.mark.parametrize("trust", [ChainTrust(), ChainTrust(tsa_certificates={bytes(32)})])
 def test_without_it_says_what_remains(trust: ChainTrust) -> None:
     established = verify_payload(RAW, chains=trust)

@@ -12,7 +12,6 @@ from proof.core.errors import ConflictError, InvalidInputError, NotFoundError
 from proof.partners.audit import Actor, AuditQuery, newest_entries
 from proof.partners.types import Environment
 from proof.ramp.providers.accounts import (
-    LONGEST_CREDENTIAL,
     account,
     account_of,
     add_account,
@@ -168,7 +167,7 @@ def test_an_account_or_partner_that_there_is_not(scene: Scene) -> None:
     [
         ({"sign_key": ""}, "sign_key"),
         ({"sign_key": " \n"}, "sign_key"),
-        ({"widget_id": "x" * (LONGEST_CREDENTIAL + 1)}, "widget_id"),
+        ({"widget_id": "x" * 4097}, "widget_id"),
         ({"token": "x"}, "token"),
     ],
 )
@@ -178,6 +177,11 @@ def test_credentials_that_lack_something_are_refused_by_name(
     with pytest.raises(InvalidInputError, match=rf"^{named}: ") as raised:
         checked_credentials(provider_named("mercuryo").fields, PRODUCTION, GIVEN | change)
     assert "secret" not in raised.value.message.replace("widget_secret", "")
+
+
+def test_the_longest_credential_is_taken() -> None:
+    given = GIVEN | {"widget_id": "x" * 4096}
+    assert checked_credentials(provider_named("mercuryo").fields, PRODUCTION, given) == given
 
 
 def test_production_never_has_the_simulator(scene: Scene) -> None:
