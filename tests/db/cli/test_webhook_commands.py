@@ -200,12 +200,13 @@ def test_a_test_tells_what_the_receiver_made_of_it(
     client = FakeClient(answers={"hooks.acme.example": answer})
     looked = administration._deliveries
 
-    async def work_then_look(database: Database, *rest: Any) -> Any:
+    async def look_then_work(database: Database, *rest: Any) -> Any:
+        found = await looked(database, *rest)
         await relay_all(database)
         await deliverer(database, client, TurnedClock()).run_once()
-        return await looked(database, *rest)
+        return found
 
-    monkeypatch.setattr(administration, "_deliveries", work_then_look)
+    monkeypatch.setattr(administration, "_deliveries", look_then_work)
     where = (partner_id, "--env", "production")
     result = proof("webhook", "test", *where)
     assert (result.exit_code, said in result.stdout) == (code, True), result.output

@@ -1,6 +1,7 @@
 """Operators: tokens of their own kind, seen once, out within half a second of being revoked."""
 
 import asyncio
+import json
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from ipaddress import ip_address, ip_network
@@ -105,6 +106,8 @@ async def test_a_revoked_operator_is_out_in_every_process_and_for_good(
         operator.key_id,
     )
     assert [row["action"] for row in rows] == ["operator.add", "operator.revoke"]
+    ended = {"key_id": operator.key_id, "name": "Ops", "scope": "write"}
+    assert json.loads(rows[1]["before"]) == ended
     assert not any(operator.token in str(tuple(row)) for row in rows)
     async with platform.database.connection() as connection:
         (kept,) = [
