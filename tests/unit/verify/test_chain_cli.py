@@ -106,7 +106,10 @@ def test_an_ethereum_proof(capsys: pytest.CaptureFixture[str]) -> None:
         assert code == 0
         assert "Established: what has SHA-256" in out
         assert "existed by 2026-02-02T02:40:00Z, the time of block 19 of Ethereum's chain" in out
-    assert run(capsys, "eth.json", "--ethereum-block", "00" * 32)[0] == 3
+        assert "ok  The block's hash is one you gave." in out
+    code, out, _ = run(capsys, "eth.json", "--ethereum-block", "00" * 32)
+    assert code == 3
+    assert "--  The block's hash is none that you gave." in out
 
 
 def test_an_ots_file_of_ours(capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,8 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
+from uuid import UUID
 
 from tests.db.ramp.transactions.scene import (
     FakeProvider,
@@ -71,6 +73,21 @@ def test_who_is_to_be_asked_at_once_is_not_put_off_by_the_answer_under_way(
     provider.answers[made] = [said(made, ProviderStatus.PENDING)]
     scene.run(scene.asking(provider).step())
     assert scene.row(made)["next_poll_at"] == scene.clock.now()
+
+
+def test_a_transaction_that_somebody_holds_does_not_hold_up_the_others(
+    scene: Reconciliation,
+) -> None:
+    held, free = scene.made(), scene.made()
+    now = scene.clock.now()
+
+    async def claim_beside() -> list[UUID]:
+        async with scene.database.transaction() as holder, scene.database.transaction() as tx:
+            await polling.hold_poll(holder, held)
+            await tx.execute("SET LOCAL lock_timeout = '1s'")
+            return await polling.claim_due(tx, now, now + timedelta(hours=1), 10)
+
+    assert scene.run(claim_beside()) == [free]
 
 
 def test_a_sandbox_clock_moved_meanwhile_is_seen_at_once(scene: Reconciliation) -> None:
