@@ -108,6 +108,14 @@ def test_one_that_answers_keeps_deliveries_ahead() -> None:
     assert room(found, A) == room(found, B) == 4 + 15, "they share what may wait"
 
 
+def test_what_one_that_answers_holds_is_no_room_of_it() -> None:
+    found = lines()
+    answered(found, A, GOOD)
+    before = room(found, A)
+    found.add(claimed(A, 3))
+    assert room(found, A) == before - 3
+
+
 def test_one_that_fails_keeps_two() -> None:
     found = lines()
     answered(found, A, BAD)
