@@ -246,7 +246,7 @@ def test_the_address_without_a_slash_leads_to_the_front_page_below_any_prefix() 
 
 
 def test_every_document_has_a_route_and_nothing_else_has() -> None:
-    routes = documentation(SOURCES)
+    routes = documentation(lambda: SOURCES)
 
     def matched(path: str) -> bool:
         scope = {"type": "http", "method": "GET", "path": path}

@@ -1,6 +1,7 @@
 """The pages that Proof serves: documentation, widget, hand-over."""
 
 from collections.abc import Iterator
+from functools import partial
 from importlib.resources import files
 from types import SimpleNamespace
 from typing import Any, cast
@@ -32,7 +33,7 @@ from proof.webhooks.service import Target
 
 def pages(settings: Settings) -> list[Route]:
     """The routes of the documentation, rendered for this installation."""
-    return documentation(sources(settings))
+    return documentation(partial(sources, settings))
 
 
 def sources(settings: Settings) -> Sources:

@@ -1,6 +1,7 @@
 """Finished documents over ASGI: conditional requests, cache and security headers."""
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 
@@ -52,23 +53,39 @@ class Document:
         return [(name.encode(), value.encode()) for name, value in named.items()]
 
 
-class Documents:
-    """Answers GET and HEAD with the document of the path."""
+Rendered = tuple[Mapping[str, Document], Document]
+"""Every document by its path, and the one for paths that have none."""
 
-    def __init__(self, documents: Mapping[str, Document], missing: Document) -> None:
-        self._documents = dict(documents)
-        self._missing = missing
+
+class Documents:
+    """Answers GET and HEAD with the document of the path.
+
+    `render` makes all of them when the first is asked for, once, in a thread: it takes as long as the rest
+    of a start, and most processes are never asked.
+    """
+
+    def __init__(self, render: Callable[[], Rendered]) -> None:
+        self._render = render
+        self._rendering: asyncio.Task[Rendered] | None = None
         self._refused = Document(b"GET and HEAD are allowed here\n", "text/plain", "no-store", 405)
 
     async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
         if scope["method"] not in {"GET", "HEAD"}:
             await _send(self._refused, send, extra=[(b"allow", b"GET, HEAD")])
             return
-        document = self._documents.get(scope["path"], self._missing)
+        documents, missing = await self._rendered()
+        document = documents.get(scope["path"], missing)
         if document.status == 200 and _known(scope, document):
             await _send(document, send, status=304)
         else:
             await _send(document, send, with_body=scope["method"] == "GET")
+
+    async def _rendered(self) -> Rendered:
+        rendering = self._rendering
+        if rendering is None or (rendering.done() and rendering.exception()):
+            rendering = self._rendering = asyncio.create_task(asyncio.to_thread(self._render))
+        # Who gives up leaves it to the others who wait.
+        return await asyncio.shield(rendering)
 
 
 def content_hash(body: bytes) -> str:

@@ -1,4 +1,4 @@
-"""The documentation, rendered once at the start."""
+"""The documentation, rendered once in each process that is asked for it."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -12,7 +12,7 @@ from starlette.routing import Route
 from proof.web.contents import CHAPTERS, ENTRIES, PAGES_FOLDER, Entry, source
 from proof.web.markdown import RenderedPage, Renderer
 from proof.web.reference import reference_markdown
-from proof.web.serving import FOREVER, REVALIDATE, Document, Documents, content_hash
+from proof.web.serving import FOREVER, REVALIDATE, Document, Documents, Rendered, content_hash
 from proof.web.tables import (
     Command,
     commands_markdown,
@@ -52,15 +52,15 @@ class Sources:
     version: str
 
 
-def documentation(sources: Sources) -> list[Route]:
-    """The routes of `/docs/` and `/llms.txt`."""
-    documents, missing = render(sources)
-    served = Documents(documents, missing)
+def documentation(sources: Callable[[], Sources]) -> list[Route]:
+    """The routes of `/docs/` and `/llms.txt`; `sources` is called in a thread, when the first page is
+    asked for."""
+    served = Documents(lambda: render(sources()))
     paths = ("/docs", "/docs/", "/docs/{page}", "/llms.txt")
     return [Route(path, served, include_in_schema=False) for path in paths]
 
 
-def render(sources: Sources) -> tuple[dict[str, Document], Document]:
+def render(sources: Sources) -> Rendered:
     """Every document by its path below the base URL, and the one for paths that have none."""
     assets = _assets()
     written = {entry.name: _expanded(source(entry.name), sources) for entry in ENTRIES}

@@ -1,15 +1,17 @@
 import asyncio
+import threading
 from typing import Any
 
 import pytest
 from starlette.types import Message
 
-from proof.web.serving import FOREVER, Document, Documents
+from proof.web.serving import FOREVER, Document, Documents, Rendered
 
 PAGE = Document(b"<h1>Here</h1>", "text/html; charset=utf-8")
 STYLE = Document(b"a{}", "text/css; charset=utf-8", FOREVER)
 MISSING = Document(b"<h1>Not here</h1>", "text/html; charset=utf-8", "no-store", 404)
-DOCUMENTS = Documents({"/docs/": PAGE, "/docs/style.css": STYLE}, MISSING)
+RENDERED = {"/docs/": PAGE, "/docs/style.css": STYLE}, MISSING
+DOCUMENTS = Documents(lambda: RENDERED)
 
 
 class Reply:
@@ -22,6 +24,12 @@ class Reply:
 
 
 def ask(path: str, method: str = "GET", *headers: tuple[bytes, bytes]) -> Reply:
+    return asyncio.run(asked(DOCUMENTS, path, method, *headers))
+
+
+async def asked(
+    documents: Documents, path: str, method: str = "GET", *headers: tuple[bytes, bytes]
+) -> Reply:
     sent: list[Message] = []
 
     async def send(message: Message) -> None:
@@ -31,8 +39,67 @@ def ask(path: str, method: str = "GET", *headers: tuple[bytes, bytes]) -> Reply:
         raise AssertionError("a document needs no body")
 
     scope: dict[str, Any] = {"type": "http", "method": method, "path": path, "headers": headers}
-    asyncio.run(DOCUMENTS(scope, receive, send))
+    await documents(scope, receive, send)
     return Reply(sent)
+
+
+def test_they_are_rendered_once_however_many_ask_and_not_before() -> None:
+    rendered: list[threading.Thread] = []
+
+    def render() -> Rendered:
+        rendered.append(threading.current_thread())
+        return RENDERED
+
+    async def scene() -> list[Reply]:
+        documents = Documents(render)
+        await asked(documents, "/docs/", "POST")
+        assert rendered == []
+        return await asyncio.gather(*(asked(documents, "/docs/") for _ in range(5)))
+
+    assert {reply.body for reply in asyncio.run(scene())} == {PAGE.body}
+    assert len(rendered) == 1
+    assert rendered[0] is not threading.main_thread(), "it would keep all others waiting"
+
+
+def test_who_gives_up_leaves_the_rendering_to_the_others() -> None:
+    begun, go_on, times = threading.Event(), threading.Event(), [0]
+
+    def render() -> Rendered:
+        times[0] += 1
+        begun.set()
+        go_on.wait()
+        return RENDERED
+
+    async def scene() -> Reply:
+        documents = Documents(render)
+        first = asyncio.create_task(asked(documents, "/docs/"))
+        await asyncio.to_thread(begun.wait)
+        second = asyncio.create_task(asked(documents, "/docs/"))
+        first.cancel()
+        await asyncio.wait({first})
+        go_on.set()
+        return await second
+
+    assert asyncio.run(scene()).body == PAGE.body
+    assert times == [1]
+
+
+def test_what_could_not_be_rendered_is_tried_again() -> None:
+    outcomes: list[Exception | Rendered] = [OSError("too many open files"), RENDERED]
+
+    def render() -> Rendered:
+        outcome = outcomes.pop(0)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    async def scene() -> Reply:
+        documents = Documents(render)
+        with pytest.raises(OSError, match="too many open files"):
+            await asked(documents, "/docs/")
+        return await asked(documents, "/docs/")
+
+    assert asyncio.run(scene()).status == 200
 
 
 def test_a_page_may_load_nothing_but_our_style_and_images() -> None:
