@@ -37,11 +37,11 @@ RECORDER = """(() => {
     return reply;
   };
   let before = null;
-  const look = () => {
+  const poll = () => {
     const text = document.getElementById("widget")?.innerText ?? "";
     if (text !== before) log.push({ text: (before = text) });
   };
-  new MutationObserver(look).observe(document, {
+  new MutationObserver(poll).observe(document, {
     subtree: true, childList: true, characterData: true, attributes: true,
   });
   const frame = () => { poll(); requestAnimationFrame(frame); };

@@ -17,8 +17,12 @@ from proof.webhooks.delivery import Deliverer
 
 _HEARTBEAT_S = 2.0
 
-# How long a due round or an unsigned head may go unnoticed.
+# How long a due round may go unnoticed.
 _SEALING_S = 0.1
+
+# Sealing wakes the logs; what another worker left behind is found at last after this. Each look locks the
+# log's head, which PostgreSQL writes to the disk.
+_LOGS_S = 1.0
 
 
 def heartbeat_loop(database: Database, worker: UUID, loops: Sequence[Loop]) -> Loop:
@@ -49,7 +53,7 @@ class Worker:
         self._others = others
         # A log that refuses to sign must delay neither sealing nor the other environment's log.
         self._logs = [
-            Loop(f"{writer.environment} log", _log_step(writer), _SEALING_S) for writer in writers
+            Loop(f"{writer.environment} log", _log_step(writer), _LOGS_S) for writer in writers
         ]
         self._sealing = Loop("sealing", self._seal, _SEALING_S)
 
