@@ -17,7 +17,7 @@ from typing import Any, TypeGuard, TypeVar
 import pytest
 import structlog
 from hypothesis import HealthCheck, settings
-from tests.support.copying import CLUSTER, copied, migrated_cluster
+from tests.support.copying import CLUSTER, copied, copies_of, migrated_cluster
 
 from proof.core.secrets import Vault
 from proof.db import Database
@@ -39,20 +39,21 @@ settings.load_profile("proof")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Put temporary files into memory, in a folder of this run; workers of a parallel run inherit it."""
-    if "PYTEST_XDIST_WORKER" in os.environ or not _MEMORY.is_dir():
+    """Put temporary files into a folder of this run, in memory where there is room; workers of a parallel
+    run inherit it."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
         return
     for left in _MEMORY.glob("p-*-*"):
         # A run that was killed leaves its folder.
         if not Path("/proc", left.name.split("-")[1]).exists():
             shutil.rmtree(left, ignore_errors=True)
-    if shutil.disk_usage(_MEMORY).free > _ROOM_BYTES:
-        folder = tempfile.mkdtemp(prefix=f"p-{os.getpid()}-", dir=_MEMORY)
-        Path(folder).chmod(0o711)  # the embedded PostgreSQL of root is another user's process
-        os.environ["TMPDIR"] = tempfile.tempdir = folder
-        if config.option.basetemp is None:
-            config.option.basetemp = Path(folder, "t")  # short: there are Unix sockets below it
-        config.add_cleanup(partial(shutil.rmtree, folder, ignore_errors=True))
+    room = _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free > _ROOM_BYTES
+    folder = tempfile.mkdtemp(prefix=f"p-{os.getpid()}-", dir=_MEMORY if room else None)
+    Path(folder).chmod(0o711)  # the embedded PostgreSQL of root is another user's process
+    os.environ["TMPDIR"] = tempfile.tempdir = folder
+    if config.option.basetemp is None:
+        config.option.basetemp = Path(folder, "t")  # short: there are Unix sockets below it
+    config.add_cleanup(partial(shutil.rmtree, folder, ignore_errors=True))
 
 
 @pytest.hookimpl(wrapper=True)
@@ -111,7 +112,8 @@ def logging_as_before() -> Iterator[None]:
 def cluster() -> Iterator[EmbeddedCluster]:
     """A running embedded PostgreSQL with a migrated database to copy from."""
     if folder := os.environ.get(CLUSTER):
-        yield EmbeddedCluster(Path(folder))
+        with copies_of(EmbeddedCluster(Path(folder))) as found:
+            yield found
         return
     with migrated_cluster() as found:
         yield found

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from playwright.sync_api import BrowserContext, Frame, Page
+from playwright.sync_api import Frame, Page
 
 # Claims of the page's English words. A frame makes every claim that its text matches.
 CLAIMS: Mapping[str, re.Pattern[str]] = {
@@ -101,9 +101,9 @@ def facts_of(answer: Mapping[str, Any]) -> Facts:
     )
 
 
-def record(context: BrowserContext | Page) -> None:
+def record(page: Page) -> None:
     """Record every frame of the hosted page from its next load on."""
-    context.add_init_script(RECORDER)
+    page.add_init_script(RECORDER)
 
 
 def recorded(page: Page) -> Iterator[tuple[str, Mapping[str, Any]]]:

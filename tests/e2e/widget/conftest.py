@@ -4,9 +4,9 @@ frames it."""
 import json
 import os
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
@@ -31,6 +31,8 @@ from proof.db.embedded import EmbeddedCluster
 
 PHONE: ViewportSize = {"width": 390, "height": 844}
 DESKTOP: ViewportSize = {"width": 1280, "height": 860}
+ON_A_PHONE: dict[str, Any] = {"viewport": PHONE, "locale": "en-GB"}
+Tab = Callable[..., Page]
 _CALLBACKS = (
     "onLoad",
     "onReady",
@@ -151,12 +153,6 @@ def heard(page: Page, name: str, times: int = 1) -> list[Any]:
     return calls(page, name)
 
 
-def stop_the_clock(page: Page) -> None:
-    """The page's time passes only by `page.clock.run_for`."""
-    page.clock.install()
-    page.clock.pause_at(datetime.now(UTC) + timedelta(seconds=1))
-
-
 def hurry(page: Page) -> None:
     """The page's pauses pass in a tenth of their time."""
     page.add_init_script(
@@ -197,22 +193,45 @@ def line() -> Line:
     return Line()
 
 
+@pytest.fixture(scope="module")
+def tab(browser: Browser) -> Iterator[Tab]:
+    """Opens tabs. Those of the same options share a profile, and with it the cache: a page that is loaded
+    anew takes a third more. What a tab stores is its own."""
+    with ExitStack() as profiles:
+        known: dict[str, BrowserContext] = {}
+
+        def opened(**options: Any) -> Page:
+            name = repr(sorted(options.items()))
+            if name not in known:
+                known[name] = profiles.enter_context(browser.new_context(**options))
+                known[name].set_default_timeout(_PATIENCE_MS)
+            return known[name].new_page()
+
+        yield opened
+
+
 @pytest.fixture
-def context(browser: Browser, request: pytest.FixtureRequest) -> Iterator[BrowserContext]:
-    """With the line between only where a test asks for it: it makes a page twice as dear, because every
-    request of the browser's goes through Playwright and none is answered from the cache."""
-    opened = browser.new_context(viewport=PHONE, locale="en-GB")
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    """A profile for one test only, for what a tab has not by itself: rights, a clock, an empty cache."""
+    opened = browser.new_context(**ON_A_PHONE)
     opened.set_default_timeout(_PATIENCE_MS)
-    if "line" in request.fixturenames:
-        opened.route("**/w/api/*", request.getfixturevalue("line").pass_on)
     yield opened
-    opened.unroute_all(behavior="ignoreErrors")
     opened.close()
 
 
 @pytest.fixture
-def page(context: BrowserContext) -> Page:
-    return context.new_page()
+def page(request: pytest.FixtureRequest, tab: Tab) -> Iterator[Page]:
+    """A tab on a phone, of the test's own `context` if it asks for that. The line is between only where a
+    test asks for it: it makes a page half as dear again, because every request of the browser's goes
+    through Playwright and none is answered from the cache."""
+    names = request.fixturenames
+    own: BrowserContext | None = request.getfixturevalue("context") if "context" in names else None
+    opened = tab(**ON_A_PHONE) if own is None else own.new_page()
+    if "line" in names:
+        opened.route("**/w/api/*", request.getfixturevalue("line").pass_on)
+    yield opened
+    opened.unroute_all(behavior="ignoreErrors")
+    opened.close()
 
 
 @pytest.fixture(scope="module")

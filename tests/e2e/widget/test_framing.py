@@ -6,9 +6,18 @@ from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, Page, Request, Route, expect
+from playwright.sync_api import Page, Request, Route, expect
 from starlette.requests import Request as Asked
-from tests.e2e.widget.conftest import Line, Shop, calls, heard, hurry, redirect_url, run_options
+from tests.e2e.widget.conftest import (
+    Line,
+    Shop,
+    Tab,
+    calls,
+    heard,
+    hurry,
+    redirect_url,
+    run_options,
+)
 from tests.e2e.widget.driving import heading, identify, tab_call
 from tests.support.mercuryo import PARTNER_TOKEN, SECRET, SIGN_KEY, Mercuryo
 from tests.support.sites import http_served, site
@@ -44,6 +53,7 @@ def test_no_address_but_a_fragment_holds_a_secret(
         assert request.headers.get("referer", "") in {"", f"{shop.url}/"}
 
 
+@pytest.mark.usefixtures("context")
 def test_the_first_paint_is_small_and_asks_nobody_else(
     page: Page, server: WidgetServer, partner: WidgetPartner, requests: list[Request]
 ) -> None:
@@ -66,6 +76,7 @@ def test_the_page_breaks_no_rule_of_its_own(
     assert said == []
 
 
+@pytest.mark.usefixtures("context")
 @pytest.mark.parametrize("allowed", [(), ("https://other.example",)])
 def test_a_site_that_may_not_frame_it_gets_the_whole_window(
     page: Page, shop: Shop, server: WidgetServer, allowed: tuple[str, ...]
@@ -211,8 +222,8 @@ def test_close_takes_the_frame_away_and_gives_the_focus_back(
     expect(page.locator("#buy")).to_be_focused()
 
 
-def _opened_elsewhere(browser: Browser, url: str) -> None:
-    other = browser.new_page()
+def _opened_elsewhere(tab: Tab, url: str) -> None:
+    other = tab()
     other.goto(url)
     heading(other, "Payment")
     other.close()
@@ -233,7 +244,7 @@ def test_a_session_that_cannot_be_opened_says_why_and_what_to_do(
     page: Page,
     shop: Shop,
     server: WidgetServer,
-    browser: Browser,
+    tab: Tab,
     fault: str,
     code: str,
     said: str,
@@ -244,7 +255,7 @@ def test_a_session_that_cannot_be_opened_says_why_and_what_to_do(
     options = run_options(answer)
     match fault:
         case "used":
-            _opened_elsewhere(browser, redirect_url(server, answer))
+            _opened_elsewhere(tab, redirect_url(server, answer))
         case "expired":
             partner.later(3601)
         case "signature":
@@ -336,7 +347,7 @@ def test_an_opening_that_fails_is_made_again_and_opens_the_session(
     server: WidgetServer,
     partner: WidgetPartner,
     line: Line,
-    browser: Browser,
+    tab: Tab,
     fault: str | int,
 ) -> None:
     line.faults["open"] = [fault]
@@ -344,10 +355,10 @@ def test_an_opening_that_fails_is_made_again_and_opens_the_session(
     page.goto(link)
     heading(page, "Payment")
     assert line.names().count("open") == (1 if fault == "doubled" else 2)
-    tabs = browser.new_page()
-    tabs.goto(link)
-    heading(tabs, "This payment was opened before")
-    tabs.close()
+    other = tab()
+    other.goto(link)
+    heading(other, "This payment was opened before")
+    other.close()
 
 
 def test_words_that_do_not_load_are_asked_for_again(

@@ -13,8 +13,8 @@ from typing import Any
 from urllib.request import Request, urlopen
 
 import pytest
-from playwright.sync_api import Browser, FrameLocator, Page, expect
-from tests.e2e.widget.conftest import DESKTOP, PHONE
+from playwright.sync_api import FrameLocator, Page, expect
+from tests.e2e.widget.conftest import DESKTOP, PHONE, Tab
 from tests.support.served import served
 from tests.support.widget_truth import record, require_truth
 
@@ -95,14 +95,13 @@ def market() -> Iterator[Market]:
 
 
 @pytest.fixture
-def page(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Page]:
+def page(tab: Tab, request: pytest.FixtureRequest) -> Iterator[Page]:
     """On a phone, or as wide as the test's parameter says."""
     size = getattr(request, "param", PHONE)
-    context = browser.new_context(viewport=size, locale="en-GB")
-    context.set_default_timeout(_SHOWN_MS)
-    record(context)
-    yield context.new_page()
-    context.close()
+    opened = tab(viewport=size, locale="en-GB")
+    record(opened)
+    yield opened
+    opened.close()
 
 
 def begun(page: Page, market: Market, offer: str, email: str) -> FrameLocator:

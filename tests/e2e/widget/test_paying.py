@@ -279,6 +279,7 @@ def test_the_way_back_leads_to_the_partners_page(
     page.wait_for_url("https://acme.example/thanks")
 
 
+@pytest.mark.usefixtures("context")
 def test_after_success_the_page_goes_back_by_itself(
     page: Page, shop: Shop, partner: WidgetPartner
 ) -> None:

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, Route, expect
-from tests.e2e.widget.conftest import Shop, redirect_url, run_options
+from playwright.sync_api import Page, Route, expect
+from tests.e2e.widget.conftest import Shop, Tab, redirect_url, run_options
 from tests.e2e.widget.driving import NUMBERS, tab_call
 from tests.support.widgets import WidgetPartner, WidgetServer
 
@@ -105,9 +105,9 @@ def violations(page: Page, *rules: str) -> list[str]:
 
 @pytest.mark.parametrize("state", STATES)
 def test_axe_finds_nothing_and_nothing_is_cut_off_at_320_pixels(
-    browser: Browser, server: WidgetServer, state: str
+    tab: Tab, server: WidgetServer, state: str
 ) -> None:
-    page = browser.new_page(viewport={"width": 320, "height": 568}, bypass_csp=True)
+    page = tab(viewport={"width": 320, "height": 568}, bypass_csp=True)
     # Looking takes longer than the page waits before it goes back by itself; from there it leads nowhere.
     page.route(BACK, lambda route: route.fulfill(status=204))
     shown(page, server, state, theme="light")
@@ -119,10 +119,8 @@ def test_axe_finds_nothing_and_nothing_is_cut_off_at_320_pixels(
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_a_language_is_spoken_throughout(
-    browser: Browser, server: WidgetServer, language: str
-) -> None:
-    page = browser.new_page(viewport={"width": 320, "height": 568})
+def test_a_language_is_spoken_throughout(tab: Tab, server: WidgetServer, language: str) -> None:
+    page = tab(viewport={"width": 320, "height": 568})
     shown(page, server, "payment", lang=language)
     expect(page.get_by_role("heading", level=1)).to_have_text(LANGUAGES[language])
     root = page.locator("html")
@@ -138,10 +136,10 @@ def test_money_is_written_as_the_language_does(page: Page, server: WidgetServer)
     expect(page.locator(".total dd")).to_have_text(re.compile(r"^1\.\d{3},\d\d\s€$"))
 
 
-def test_without_a_theme_the_systems_is_taken(browser: Browser, server: WidgetServer) -> None:
+def test_without_a_theme_the_systems_is_taken(tab: Tab, server: WidgetServer) -> None:
     grounds = set()
     for scheme in ("light", "dark"):
-        page = browser.new_page(color_scheme=scheme)
+        page = tab(color_scheme=scheme)
         shown(page, server, "payment", theme="")
         grounds.add(
             page.evaluate("getComputedStyle(document.querySelector('.sheet')).backgroundColor")
@@ -236,9 +234,9 @@ def test_a_dialog_stays_in_sight_when_its_frame_grows(
     expect(stay).to_be_in_viewport(ratio=1)
 
 
-def test_text_twice_as_large_is_not_cut_off(browser: Browser, server: WidgetServer) -> None:
+def test_text_twice_as_large_is_not_cut_off(tab: Tab, server: WidgetServer) -> None:
     """WCAG 2.2, success criterion 1.4.4, on a phone of 390 pixels."""
-    page = browser.new_page(viewport={"width": 390, "height": 844})
+    page = tab(viewport={"width": 390, "height": 844})
     page.route(BACK, lambda route: route.fulfill(status=204))
     for state in ("payment", "deposit", "complete"):
         shown(page, server, state, lang="de")
@@ -248,9 +246,9 @@ def test_text_twice_as_large_is_not_cut_off(browser: Browser, server: WidgetServ
 
 
 def test_a_browser_that_lacks_light_dark_gets_the_light_page(
-    browser: Browser, server: WidgetServer
+    tab: Tab, server: WidgetServer
 ) -> None:
-    page = browser.new_page(color_scheme="dark", bypass_csp=True)
+    page = tab(color_scheme="dark", bypass_csp=True)
     style = static()["widget.css"].body.decode().replace("light-dark(", "unheard-of(")
     page.route("**/widget.css", lambda route: route.fulfill(body=style, content_type="text/css"))
     shown(page, server, "payment", theme="dark")
@@ -262,9 +260,9 @@ def test_a_browser_that_lacks_light_dark_gets_the_light_page(
 
 @pytest.mark.parametrize(("locale", "written"), [("en-GB", "4 May 2026"), ("en-US", "May 4, 2026")])
 def test_dates_are_those_of_the_readers_region(
-    browser: Browser, server: WidgetServer, locale: str, written: str
+    tab: Tab, server: WidgetServer, locale: str, written: str
 ) -> None:
-    page = browser.new_page(locale=locale)
+    page = tab(locale=locale)
     page.route(BACK, lambda route: route.fulfill(status=204))
 
     def dated(route: Route) -> None:
@@ -279,8 +277,8 @@ def test_dates_are_those_of_the_readers_region(
     page.close()
 
 
-def test_nothing_moves_for_who_asked_for_less(browser: Browser, server: WidgetServer) -> None:
-    page = browser.new_page(reduced_motion="reduce")
+def test_nothing_moves_for_who_asked_for_less(tab: Tab, server: WidgetServer) -> None:
+    page = tab(reduced_motion="reduce")
     shown(page, server, "processing")
     lasting = page.evaluate(
         "getComputedStyle(document.querySelector('.turning')).animationDuration"

@@ -4,6 +4,7 @@ import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
 import segno
 from playwright.sync_api import BrowserContext, Page, expect
 from tests.e2e.widget.conftest import Shop, calls, heard, redirect_url, run_options
@@ -113,6 +114,7 @@ def test_a_frame_without_a_clipboard_copies_by_selection(page: Page, server: Wid
     assert page.evaluate("carried") == "1250.5"
 
 
+@pytest.mark.usefixtures("context")
 def test_the_clock_is_the_servers(page: Page, server: WidgetServer, partner: WidgetPartner) -> None:
     page.clock.set_system_time(datetime.now(UTC) + timedelta(hours=3))
     page.goto(redirect_url(server, partner.open(**SELL)))
@@ -140,6 +142,7 @@ def test_a_window_that_elapsed_is_seen(
     expect(page.get_by_text(address)).to_have_count(0)
 
 
+@pytest.mark.usefixtures("context")
 def test_an_address_whose_time_is_over_is_taken_away_without_the_server(
     page: Page, server: WidgetServer, partner: WidgetPartner
 ) -> None:

@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import msgspec
 import pytest
-from playwright.sync_api import Browser, Page, expect
-from tests.e2e.widget.conftest import PHONE, Line, redirect_url
+from playwright.sync_api import Page, expect
+from tests.e2e.widget.conftest import ON_A_PHONE, Line, Tab, redirect_url
 from tests.e2e.widget.driving import card, heading, identify, pay, tab_call
 from tests.support.widget_states import Answerable, answerable
 from tests.support.widget_truth import claims, record, require_truth
@@ -68,11 +68,11 @@ TOLD = """(() => {
 
 
 def test_every_state_that_can_be_answered_is_drawn_as_it_is(
-    browser: Browser, server: WidgetServer, partner: WidgetPartner
+    tab: Tab, server: WidgetServer, partner: WidgetPartner
 ) -> None:
     answers = answerable()
     assert len(answers) > 110
-    page = browser.new_page(viewport=PHONE, locale="en-GB")
+    page = tab(**ON_A_PHONE)
     page.add_init_script(TOLD)
     record(page)
     page.goto(redirect_url(server, partner.open()))
@@ -89,11 +89,11 @@ def test_every_state_that_can_be_answered_is_drawn_as_it_is(
 
 
 def test_every_state_is_drawn_as_it_is_after_any_that_goes_on(
-    browser: Browser, server: WidgetServer, partner: WidgetPartner
+    tab: Tab, server: WidgetServer, partner: WidgetPartner
 ) -> None:
     answers = list(answerable().values())
     going_on = [answer for answer in answers if answer.state.status != answer.state.end]
-    page = browser.new_page(viewport=PHONE, locale="en-GB")
+    page = tab(**ON_A_PHONE)
     page.add_init_script(TOLD)
     record(page)
     page.goto(redirect_url(server, partner.open()))
