@@ -5,6 +5,8 @@ from typing import Annotated
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from proof.timestamps.submissions.service import MAX_HASHES
+
 _Sha256 = Annotated[str, Meta(description="a SHA-256 hash, 64 hexadecimal digits")]
 _TreeId = Annotated[str, Meta(description="a tree's UUID")]
 
@@ -24,7 +26,9 @@ class Message(_Answer):
 
 
 class TimestampRequest(_Request):
-    sha256: Annotated[list[str], Meta(description="1 to 10,000 hashes of 64 hexadecimal digits")]
+    sha256: Annotated[
+        list[str], Meta(description=f"1 to {MAX_HASHES:,} hashes of 64 hexadecimal digits")
+    ]
 
 
 class TreeRefBody(_Answer):

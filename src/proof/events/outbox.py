@@ -66,7 +66,7 @@ WHERE outbox.id = replaced.id
 async def publish(tx: Connection, events: Iterable[Event]) -> None:
     """Write events in the caller's transaction: they happen if and only if it commits.
 
-    The commit notifies PUBLISHED, so that a relay looks at once.
+    The commit notifies PUBLISHED, so that a relay polls at once.
     """
     rows = [(e.id, e.partner_environment_id, e.type, e.version, e.subject, e.body) for e in events]
     if rows:

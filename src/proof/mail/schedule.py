@@ -1,4 +1,4 @@
-"""When a notice that waits to be mailed is looked for, tried again, given up and forgotten."""
+"""When notices that wait to be mailed are polled for, tried again, given up and forgotten."""
 
 from datetime import datetime, timedelta
 from typing import Final

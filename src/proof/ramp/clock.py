@@ -2,7 +2,7 @@
 
 It decides over init tokens, widget sessions, deposit windows, a provider's delays and the times in ramp
 objects; never over webhook timestamps, the grace of tokens, idempotency keys, the audit log or timestamps
-(ramp API contract). Loops that look at transactions are scheduled in the clock's own time, so moving a
+(ramp API contract). Loops that poll transactions are scheduled in the clock's own time, so moving a
 sandbox's clock makes all of its open transactions due.
 """
 

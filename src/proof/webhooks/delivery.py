@@ -262,7 +262,7 @@ class Deliverer:
         return self._relaying, self._claiming, self._recording
 
     def wake(self) -> None:
-        """Events were committed: look now instead of at the next interval."""
+        """Events were committed: relay them now instead of at the next interval."""
         self._relaying.wake()
 
     async def run_once(self) -> int:

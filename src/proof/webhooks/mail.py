@@ -5,7 +5,7 @@ the process stops after a step:
 
 1. Claimed: its next try lies a lease ahead and counts as begun. Stop here and it is tried then.
 2. Handed to the relay. Stop here and it is sent once more when the lease ends.
-3. Ended: sent, or given up after three days of a relay that takes nothing. It is not looked at again.
+3. Ended: sent, or given up after three days of a relay that takes nothing. It is not read again.
 
 No transaction is open over step 2, and nothing here is waited for by a delivery.
 """

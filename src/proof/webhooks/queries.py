@@ -60,7 +60,7 @@ event.sequence, event.body, endpoint.failures > 0 AS failing
 
 # Endpoints with work are found by skipping through the index, one probe each, and only the first few
 # rows of each are read: ten thousand rows of a dead endpoint cost as much as sixteen. Whoever has
-# least comes first. Only what is chosen is locked, and looked at again once it is: another worker may
+# least comes first. Only what is chosen is locked, and checked again once it is: another worker may
 # have chosen the same. Rows are found again by their place, which spares an index; one that changed
 # meanwhile is not found, and waits for the next claim.
 _CLAIM = f"""

@@ -54,7 +54,7 @@ class Limits:
     `in_flight` to all. Those that answered last time may go on in `reserve` more places, so that others
     that hang cannot take all; all of it stays well under the 1,024 open files a process usually has. An
     endpoint that answers has up to `ahead` deliveries claimed and waiting, all together about `waiting`:
-    that is what makes a claim worth its round trip. `idle_s` is how long to wait unasked before looking for
+    that is what makes a claim worth its round trip. `idle_s` is how long to wait unasked before polling for
     work again.
     """
 

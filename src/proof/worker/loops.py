@@ -38,7 +38,7 @@ _KEYS_S = 60.0
 _WORKER = Actor("worker")
 _REFUSALS_S = 3600.0
 
-# How long a callback waits at most before it is applied, and a due transaction before it is looked at.
+# How long a callback waits at most before it is applied, and a due transaction before it is polled.
 _CALLBACKS_S = 0.2
 _TRANSACTIONS_S = 0.5
 _PRUNE_S = 60.0

@@ -40,8 +40,15 @@ from proof.core.errors import NotFoundError
 from proof.db.shares import Work
 from proof.partners.access.rates import CallClass
 from proof.partners.types import CredentialKind, Environment
+from proof.ramp.sessions.service import KEY_MAX
 from proof.ramp.sessions.state import WidgetState
-from proof.ramp.sessions.types import KycView, SessionRequest, TransactionView, WidgetParameters
+from proof.ramp.sessions.types import (
+    USER_ID_MAX,
+    KycView,
+    SessionRequest,
+    TransactionView,
+    WidgetParameters,
+)
 from proof.ramp.sessions.widget import OpenedWidget
 from proof.ramp.transactions.updates import UpdateMessage
 
@@ -85,7 +92,7 @@ _USER = Parameter(
     "partner_user_id",
     "path",
     "your id of the user",
-    {"type": "string", "minLength": 1, "maxLength": 255},
+    {"type": "string", "minLength": 1, "maxLength": USER_ID_MAX},
 )
 
 _TX_ID = Parameter(
@@ -98,9 +105,9 @@ _TX_ID = Parameter(
 _IDEMPOTENCY_KEY = Parameter(
     "Idempotency-Key",
     "header",
-    "any text of your choosing, up to 255 characters: for 24 hours the same key and body get the first"
-    " answer again, with `Idempotency-Hit: true`",
-    {"type": "string", "pattern": "^[ -~]{1,255}$"},
+    f"any text of your choosing, up to {KEY_MAX} characters: for 24 hours the same key and body get the"
+    " first answer again, with `Idempotency-Hit: true`",
+    {"type": "string", "pattern": f"^[ -~]{{1,{KEY_MAX}}}$"},
     required=False,
 )
 

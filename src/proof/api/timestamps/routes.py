@@ -28,6 +28,7 @@ from proof.api.wire import (
 )
 from proof.partners.access.rates import CallClass
 from proof.partners.types import CredentialKind
+from proof.timestamps.types import Currency
 
 
 def _family(
@@ -57,8 +58,8 @@ _TREE_ID = Parameter("treeId", "path", "a tree's UUID", {"type": "string", "form
 _CURRENCY = Parameter(
     "currencyId",
     "query",
-    "the chain; 900 is LOG",
-    {"type": "integer", "default": 900},
+    f"the chain; {int(Currency.LOG)} is LOG",
+    {"type": "integer", "default": int(Currency.LOG)},
     required=False,
 )
 

@@ -1,7 +1,7 @@
 """Every credential in memory, re-read when the database says something changed.
 
 The gate stands before every request, so it asks no database. Each process polls one version number
-and loads everything anew when it moved; a token that is not found asks for a look at once, so a new
+and loads everything anew when it moved; a token that is not found has it poll at once, so a new
 partner can call immediately. When the version cannot be read for a second, nothing is trusted.
 """
 
@@ -43,13 +43,13 @@ class Directory:
         self._reading = Coalesced(self._read, MISS_POLL_S)
 
     def recent(self, token: str) -> Credential | None:
-        """The credential of a token that proved genuine since the last look, so for POLL_S at most."""
+        """The credential of a token that proved genuine since the last poll, so for POLL_S at most."""
         if time.monotonic() - self._checked_at > TRUST_S:
             return None
         return self._recent.get(token)
 
     def remember(self, token: str, credential: Credential) -> None:
-        """A token that proved genuine need not be hashed again before the next look.
+        """A token that proved genuine need not be hashed again before the next poll.
 
         Looking it up gives nothing away: a dictionary compares texts only when their keyed hashes agree.
         """
@@ -65,7 +65,7 @@ class Directory:
         return self._credentials.get(key_id)
 
     def ended(self, key_id: str) -> EndedCredential | None:
-        """What was a credential of that key id, as the last look knew it."""
+        """What was a credential of that key id, as of the last poll."""
         return self._ended.get(key_id)
 
     async def has_widget(self, widget_id: str) -> bool:
@@ -78,7 +78,7 @@ class Directory:
 
     async def poll_after_miss(self) -> None:
         """Look whether what was not found is there, with all others who miss something meanwhile: whoever
-        was told of a new credential may call with it in the same moment, so a look from before does not do.
+        was told of a new credential may call with it in the same moment, so an earlier poll does not do.
         """
         await self._reading.get()
 

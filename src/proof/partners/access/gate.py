@@ -1,7 +1,7 @@
 """The partner gate, in its order: token, environment, scope, origin, address, rate. The body is read
 after it.
 
-Origin is looked at where browsers must stay out.
+Origin is checked where browsers must stay out.
 """
 
 import asyncio

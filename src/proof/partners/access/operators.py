@@ -214,7 +214,7 @@ class Operators:
         return operator
 
     def several_tokens(self, address: Address, request_id: str) -> None:
-        """Tell the log of a try with tokens that differ, of which none is looked at."""
+        """Tell the log of a try with tokens that differ, of which none is checked."""
         self._refused.note(TryReason.SEVERAL, address, request_id)
 
     def close(self) -> None:

@@ -118,7 +118,7 @@ class Standing(Struct, frozen=True, gc=False):
     """What a caller may still do: `remaining` calls at once, all of the burst again in `reset_s`.
 
     Other processes' unspent tokens are not seen, so `remaining` may be told too low, or too high by what
-    others took since the last look.
+    others took since the last renewal.
     """
 
     call_class: CallClass

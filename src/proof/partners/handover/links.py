@@ -114,7 +114,7 @@ async def open_link(
 
 async def require_link(connection: Connection, token: str, now: datetime) -> None:
     """Raises HandoverGoneError unless the link can still be opened. Changes nothing and locks nothing, so
-    that whoever tries made-up ones costs a look at an index."""
+    that whoever tries made-up ones costs one read of an index."""
     sha256 = hashlib.sha256(token.encode()).digest()
     if not await connection.fetchval(_IS_OPEN, sha256, now):
         raise HandoverGoneError(await _why_gone(connection, sha256))

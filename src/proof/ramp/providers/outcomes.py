@@ -81,7 +81,7 @@ OUTCOMES = (
     ),
     _outcome(
         Name.KYC_SLOW, "", "100.05", _BOTH, Status.COMPLETED,
-        "The identity is looked at for ten minutes, then all goes well.",
+        "The identity is checked for ten minutes, then all goes well.",
     ),
     _outcome(
         Name.DELIVERY_FAILED, "4000 0000 0000 0119", "100.06", _BOTH, Status.PROCESSING,

@@ -22,7 +22,7 @@ from proof.ramp.errors import (
 )
 from proof.ramp.providers.protocols import AmountRange
 from proof.ramp.sessions.errors import OptionsDifferError
-from proof.ramp.sessions.types import SessionRequest, StoredParameters
+from proof.ramp.sessions.types import REFERENCE_MAX, USER_ID_MAX, SessionRequest, StoredParameters
 from proof.ramp.types import TransactionType
 
 _FIXED: Mapping[str, Any] = {
@@ -36,10 +36,6 @@ _FIXED: Mapping[str, Any] = {
 _CAPITAL = re.compile(r"[A-Z]")
 
 _SHOWN = 40
-
-USER_ID_MAX = 255
-
-REFERENCE_MAX = 255
 
 _ADDRESS_MAX = 128
 

@@ -101,7 +101,7 @@ class SessionProviders:
     async def state(
         self, used: Account, of: Admission, now: datetime, handover: Handover | None = None
     ) -> WidgetState:
-        """How the session stands at its environment's `now`; the first look begins the operation
+        """How the session stands at its environment's `now`; the first call begins the operation
         of a provider whose widget is our page. Raises ProviderError."""
         adapter = self._providers.adapter(used.provider)
         address = of.personal.get(Kind.ADDRESS, "")

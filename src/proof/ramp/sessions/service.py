@@ -39,6 +39,7 @@ from proof.ramp.sessions.opening import Opener
 from proof.ramp.sessions.provider import ProviderNames
 from proof.ramp.sessions.tokens import SESSION_ID_BYTES, body_mac, init_token
 from proof.ramp.sessions.types import (
+    USER_ID_MAX,
     KycView,
     SessionRequest,
     StoredParameters,
@@ -138,7 +139,9 @@ class Sessions:
     async def kyc_status(self, owner: PartnerEnvironment, partner_user_id: str) -> KycView:
         """How far a user of this partner's is identified. Raises ParameterError, NotFoundError."""
         if not is_user_id(partner_user_id):
-            raise ParameterError("partner_user_id: 1 to 255 printable characters are required")
+            raise ParameterError(
+                f"partner_user_id: 1 to {USER_ID_MAX} printable characters are required"
+            )
         async with self._database.connection() as connection:
             status = await users.kyc_of(connection, owner.id, partner_user_id)
         if status is None:
@@ -247,7 +250,7 @@ class Sessions:
 
 
 def check_key(key: str) -> str:
-    """An idempotency key as sent. Raises InvalidInputError unless it is 1 to 255 printable ASCII
+    """An idempotency key as sent. Raises InvalidInputError unless it is 1 to KEY_MAX printable ASCII
     characters."""
     if 0 < len(key) <= KEY_MAX and key.isascii() and key.isprintable():
         return key

@@ -8,11 +8,17 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from proof.ramp.types import FailureReason, KycStatus, Status, TransactionType
 
+# The most characters that a user id and a reference of a partner may have.
+USER_ID_MAX = 255
+REFERENCE_MAX = 255
+
 
 class SessionRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """As sent: types are right, nothing else is checked."""
 
-    partner_user_id: Annotated[str, Meta(description="your id of the user, 1 to 255 characters")]
+    partner_user_id: Annotated[
+        str, Meta(description=f"your id of the user, 1 to {USER_ID_MAX} characters")
+    ]
     user_email: str
     network: Annotated[
         str,
@@ -35,7 +41,10 @@ class SessionRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     ] = UNSET
     partner_reference: Annotated[
         str | UnsetType,
-        Meta(description="what you call the transaction, up to 255 characters; told back as sent"),
+        Meta(
+            description=f"what you call the transaction, up to {REFERENCE_MAX} characters; told back"
+            " as sent"
+        ),
     ] = UNSET
 
 

@@ -6,8 +6,8 @@ Opening, in order; each step leaves nothing undone if we stop after it:
 2. A provider with a widget of its own mints its session. Stopped here, the init token is as good as before.
 3. The session is given to the tab's own token, by one guarded statement. The tab made and kept that token
    before it asked: one whose answer is lost asks again and goes on; with the init token alone nobody can.
-4. Where our page is the provider's widget, its operation begins at the first look at the state. Stopped
-   here, the next look begins it.
+4. Where our page is the provider's widget, its operation begins when the state is first read. Stopped
+   here, the next read begins it.
 """
 
 from collections.abc import Awaitable, Callable

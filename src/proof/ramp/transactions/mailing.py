@@ -5,7 +5,7 @@ after the first of them and at most once in ten minutes. What is true if the pro
 
 1. Claimed: leased to this worker. Stop here and another claims it when the lease ends.
 2. Handed to the relay. Stop here and it is sent once more when the lease ends.
-3. Ended: sent, or given up after three days of a relay that takes nothing. It is not looked at again.
+3. Ended: sent, or given up after three days of a relay that takes nothing. It is not read again.
 
 No transaction is open over step 2. A mail names transactions, reasons and partners, and nothing of a
 payment or a person: it goes through relays that keep what they see.

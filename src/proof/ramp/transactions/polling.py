@@ -1,4 +1,4 @@
-"""When a transaction is looked at, and its provider asked: the SQL of the schedule."""
+"""When a transaction is polled, that is, its provider asked: the SQL of the schedule."""
 
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
@@ -49,12 +49,12 @@ async def ask_now(tx: Connection, pairs: Sequence[tuple[UUID, int]], now: dateti
 async def claim_due(
     tx: Connection, now: datetime, leased_until: datetime, limit: int
 ) -> list[UUID]:
-    """Transactions to be looked at, which nobody else looks at before the lease runs out."""
+    """Transactions to be polled, which nobody else polls before the lease runs out."""
     return [row["id"] for row in await tx.fetch(_CLAIM_DUE, now, leased_until, limit)]
 
 
 async def hold_poll(tx: Connection, transaction_id: UUID) -> tuple[datetime, UUID | None]:
-    """When the transaction is to be looked at next, and the account it was given; held like `lock`."""
+    """When the transaction is to be polled next, and the account it was given; held like `lock`."""
     row = await tx.fetchrow(
         "SELECT next_poll_at, provider_account_id FROM ramp_transactions WHERE id = $1"
         " FOR NO KEY UPDATE",
@@ -65,7 +65,7 @@ async def hold_poll(tx: Connection, transaction_id: UUID) -> tuple[datetime, UUI
 
 
 async def poll_again(tx: Connection, transaction_id: UUID, at: datetime, polls: int) -> None:
-    """Look at it again at `at`; `polls` looks have found nothing since it moved."""
+    """Poll it again at `at`; `polls` polls have found nothing since its status changed."""
     await tx.execute(
         "UPDATE ramp_transactions SET next_poll_at = $2, polls = $3 WHERE id = $1",
         transaction_id,

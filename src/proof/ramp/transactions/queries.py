@@ -201,7 +201,7 @@ async def keep_statements(
 
 
 async def raise_alerts(tx: Connection, alerts: Mapping[UUID, Alert], at: datetime) -> None:
-    """Mark transactions for a person to look at, the newest reason is kept, and have it mailed."""
+    """Mark transactions for a person to check, with the newest reason, and have it mailed."""
     mailed_at = at + GATHERED
     await tx.execute(_RAISE, list(alerts), list(alerts.values()), at, mailed_at)
 
@@ -218,7 +218,7 @@ async def transactions_of(tx: Connection, user_id: int) -> list[UUID]:
 
 
 async def clear_alert(tx: Connection, transaction_id: UUID) -> None:
-    """A person has looked."""
+    """A person has checked the transaction."""
     await tx.execute(
         "UPDATE ramp_transactions SET alert = NULL, alerted_at = NULL WHERE id = $1", transaction_id
     )

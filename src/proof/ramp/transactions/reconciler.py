@@ -1,7 +1,7 @@
 """Asking providers about every transaction that has not ended, and ending those whose time is over.
 
-A lost callback and a browser that closed early end right all the same. Each look is: claim and commit,
-read, ask the provider with no transaction open, then write what came of it and when to look again in one
+A lost callback and a browser that closed early end right all the same. Each poll is: claim and commit,
+read, ask the provider with no transaction open, then write what came of it and when to poll again in one
 transaction. A worker that dies in between leaves a lease that runs out.
 """
 
@@ -69,7 +69,7 @@ class _Answer:
 
 
 class Reconciler:
-    """Looks at what is due; any number of workers may have one."""
+    """Polls transactions that are due; any number of workers may have one."""
 
     def __init__(self, database: Database, vault: Vault, adapters: Adapters, clock: Clock) -> None:
         self._database = database
@@ -81,7 +81,7 @@ class Reconciler:
         self._away: dict[UUID, datetime] = {}
 
     async def step(self) -> bool:
-        """Look at transactions that are due, AT_ONCE at most; whether there may be more."""
+        """Poll transactions that are due, AT_ONCE at most; whether there may be more."""
         now = self._clock.now()
         async with self._database.transaction() as tx:
             due = await polling.claim_due(tx, now, now + LEASE, AT_ONCE)
@@ -107,7 +107,7 @@ class Reconciler:
             await self._put_off(case)
 
     async def _poll_safely(self, transaction_id: UUID) -> None:
-        """A transaction that cannot be looked at holds up no other; its lease is its pause."""
+        """A transaction whose poll fails holds up no other; its lease is its pause."""
         try:
             await self.poll(transaction_id)
         except OtherSideError as error:
@@ -223,7 +223,7 @@ def _is_stuck(case: Case, now: datetime) -> bool:
 
 
 def _next_poll(case: Case, polls: int, now: datetime, asked_at: datetime) -> datetime:
-    """Twice as long after each look that found nothing, but when its time is over if that is sooner."""
+    """Twice as long after each poll that found nothing, but when its time is over if that is sooner."""
     # 30 s doubled seven times is over an hour, and a greater exponent would overflow in the end.
     pause = min(polling.FIRST_POLL * (1 << min(polls, 7)), LONGEST_PAUSE)
     if not case.opened:

@@ -117,7 +117,7 @@ async def put_off(tx: Connection, due: DueOperation, pause: timedelta) -> None:
 
 
 async def attach(tx: Connection, transaction_id: UUID, account_id: UUID) -> None:
-    """Say that the transaction is this account's, if it is nobody's yet, and have it looked at."""
+    """Say that the transaction is this account's, if it is nobody's yet, and have it polled."""
     await tx.execute(
         "UPDATE ramp_transactions SET provider_account_id = coalesce(provider_account_id, $2),"
         " next_poll_at = least(next_poll_at, now() + interval '30 seconds') WHERE id = $1",

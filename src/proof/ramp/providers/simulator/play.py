@@ -208,10 +208,10 @@ class Play:
             )
 
     def cancel(self, now: datetime) -> None:
-        """The user gives up; what was planned does not happen, but for a look at the identity."""
+        """The user gives up; what was planned does not happen, but for the check of the identity."""
         if not self.operation.closed:
-            looking = tuple(step for step in self.operation.steps if step.kyc is not None)
-            self.operation = replace(self.operation, steps=looking)
+            checks = tuple(step for step in self.operation.steps if step.kyc is not None)
+            self.operation = replace(self.operation, steps=checks)
             self._say(self._first_leg, "cancelled", now)
 
     def run_due(self, now: datetime) -> None:
