@@ -71,6 +71,8 @@ def test_those_that_need_a_person_are_listed(
     assert str(made) in done(ramp("tx", "list"))
     assert output(ramp("tx", "list", "--status", "failed", "--json")) == []
     assert output(ramp("tx", "list", "--env", "sandbox", "--json")) == []
+    assert done(ramp("tx", "list", "--limit", "1000"))
+    assert ramp("tx", "list", "--limit", "1001").exit_code == 2
 
 
 def test_one_is_shown_with_its_history_and_nobodys_address(ramp: Proof, made: UUID) -> None:
