@@ -1,7 +1,7 @@
 """Tables of the documentation that are made from the program: commands, settings, providers, outcomes."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from proof.ramp.amounts import amount_text
@@ -108,20 +108,28 @@ def _provider_section(provider: Provider) -> str:
         (currency, amount_text(bounds.minimum), amount_text(bounds.maximum))
         for currency, bounds in provider.amounts.items()
     ]
-    statuses = [
-        (code(leg), code(status), str(meaning))
-        for leg, meanings in provider.statuses.items()
-        for status, meaning in meanings.items()
-    ]
+    hosts = map(code, provider.widget.hosts if provider.widget else ())
     return "\n\n".join(
         [
             f"### {code(provider.name)}",
             provider.about,
+            *(
+                [f"The hosted page lets its widget load from {' and '.join(hosts)}."]
+                if provider.widget
+                else []
+            ),
             table(("Credential", "What it is"), map(_credential_row, provider.fields)),
             table(("Currency", "Least", "Most"), amounts),
-            table(("Leg", "Its status", "What it means"), statuses),
+            table(("Leg", "Means", "When its status is"), _status_rows(provider)),
         ]
     )
+
+
+def _status_rows(provider: Provider) -> Iterator[tuple[str, str, str]]:
+    for leg, meanings in provider.statuses.items():
+        for meaning in dict.fromkeys(meanings.values()):
+            said = [code(status) for status, each in meanings.items() if each is meaning]
+            yield code(leg), str(meaning), ", ".join(said)
 
 
 def _credential_row(field: CredentialField) -> tuple[str, str]:
