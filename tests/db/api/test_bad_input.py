@@ -2,7 +2,7 @@
 
 import copy
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -23,8 +23,6 @@ from tests.support.partners import issued
 
 from proof.api.endpoint import decode
 from proof.core.errors import InvalidInputError
-
-Run = Callable[[Any], Any]
 
 GOOD = "ab" * 32
 UUID = "6f1c1a4e-0f0b-4a39-9f6e-2f6f9f1c1a4e"
@@ -172,13 +170,13 @@ async def require_refused(
 
 
 @pytest.mark.parametrize("name", WITH_BODY)
-def test_fields_that_are_wrong_are_named(run: Run, platform: Platform, name: str) -> None:
-    run(require_refused(platform, name, spoilt(name)))
+async def test_fields_that_are_wrong_are_named(platform: Platform, name: str) -> None:
+    await require_refused(platform, name, spoilt(name))
 
 
 @pytest.mark.parametrize("name", WITH_BODY)
-def test_what_is_no_json_object_is_refused(run: Run, platform: Platform, name: str) -> None:
-    run(require_refused(platform, name, ((raw, "body:") for raw in NO_JSON.values())))
+async def test_what_is_no_json_object_is_refused(platform: Platform, name: str) -> None:
+    await require_refused(platform, name, ((raw, "body:") for raw in NO_JSON.values()))
 
 
 def repeated(value: Any) -> Iterator[str]:
@@ -239,10 +237,10 @@ def test_a_member_that_is_there_twice_is_refused_at_any_depth(name: str) -> None
             decode(decoder, text.encode())
 
 
-def test_a_repeated_member_changes_nothing(run: Run, platform: Platform) -> None:
+async def test_a_repeated_member_changes_nothing(platform: Platform) -> None:
     texts = [f'{{"sha256":["{GOOD}"],"sha256":[]}}', f'{{"sha256":[],"sha256":["{GOOD}"]}}']
     bodies = ((text.encode(), "body: the member 'sha256' is there twice") for text in texts)
-    run(require_refused(platform, "POST /v1/timestamp", bodies))
+    await require_refused(platform, "POST /v1/timestamp", bodies)
 
 
 @pytest.mark.parametrize("name", WITH_BODY)

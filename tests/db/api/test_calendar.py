@@ -32,9 +32,9 @@ def read(raw: bytes, message: bytes) -> Timestamp:
 
 
 @pytest.mark.parametrize("size", [1, 20, 32, 33, 64])
-def test_a_digest_is_promised_and_durable(run: Run, platform: Platform, size: int) -> None:
+async def test_a_digest_is_promised_and_durable(platform: Platform, size: int) -> None:
     commitment = secrets.token_bytes(size)
-    answer = run(platform.call("POST", "/digest", commitment))
+    answer = await platform.call("POST", "/digest", commitment)
     assert answer.status == 200
     assert answer.headers["access-control-allow-origin"] == "*"
     timestamp = read(answer.body, commitment)
@@ -43,30 +43,30 @@ def test_a_digest_is_promised_and_durable(run: Run, platform: Platform, size: in
     assert message == sha256(commitment).digest()
     assert list(timestamp.ops) == [OpSHA256()]
     found = "SELECT partner_environment_id FROM submissions WHERE digest = $1"
-    assert [row[0] for row in run(platform.fetch(found, message))] == [-1]
+    assert [row[0] for row in await platform.fetch(found, message)] == [-1]
 
 
-def test_posting_again_gives_the_same_promise(run: Run, platform: Platform) -> None:
+async def test_posting_again_gives_the_same_promise(platform: Platform) -> None:
     commitment = secrets.token_bytes(32)
-    answers = [run(platform.call("POST", "/digest", commitment)) for _ in range(2)]
+    answers = [await platform.call("POST", "/digest", commitment) for _ in range(2)]
     assert answers[0].body == answers[1].body
 
 
-def test_other_sizes_are_refused(run: Run, platform: Platform) -> None:
-    empty = run(platform.call("POST", "/digest", b""))
+async def test_other_sizes_are_refused(platform: Platform) -> None:
+    empty = await platform.call("POST", "/digest", b"")
     assert (empty.status, empty.body) == (400, b"a digest has 1 to 64 bytes, not 0")
     for size in (65, 5000):
-        assert run(platform.call("POST", "/digest", bytes(size))).status == 413
+        assert (await platform.call("POST", "/digest", bytes(size))).status == 413
 
 
 @pytest.mark.parametrize("size", [1, 32, 64])
-def test_what_never_came_is_not_found(run: Run, platform: Platform, size: int) -> None:
-    answer = run(platform.call("GET", f"/timestamp/{secrets.token_hex(size)}"))
+async def test_what_never_came_is_not_found(platform: Platform, size: int) -> None:
+    answer = await platform.call("GET", f"/timestamp/{secrets.token_hex(size)}")
     assert (answer.status, answer.body) == (404, b"Commitment not found")
 
 
-def test_what_is_no_commitment_is_told_apart(run: Run, platform: Platform) -> None:
-    answer = run(platform.call("GET", f"/timestamp/{secrets.token_hex(65)}"))
+async def test_what_is_no_commitment_is_told_apart(platform: Platform) -> None:
+    answer = await platform.call("GET", f"/timestamp/{secrets.token_hex(65)}")
     assert (answer.status, answer.body) == (404, b"Not a commitment in hex")
 
 
@@ -77,20 +77,20 @@ def test_any_other_name_is_not_found(run: Run, platform: Platform, name: str) ->
     assert answer.status == 404
 
 
-def test_pages_of_other_sites_may_call_it(run: Run, platform: Platform) -> None:
+async def test_pages_of_other_sites_may_call_it(platform: Platform) -> None:
     for path in ("/digest", "/timestamp/00"):
-        answer = run(platform.call("OPTIONS", path))
+        answer = await platform.call("OPTIONS", path)
         assert answer.status == 204
         assert answer.headers["access-control-allow-origin"] == "*"
         assert "POST" in answer.headers["access-control-allow-methods"]
 
 
-def test_partners_do_not_see_what_came_through_it(run: Run, platform: Platform) -> None:
+async def test_partners_do_not_see_what_came_through_it(platform: Platform) -> None:
     commitment = secrets.token_bytes(32)
-    run(platform.call("POST", "/digest", commitment))
+    await platform.call("POST", "/digest", commitment)
     leaf = sha256(commitment).hexdigest()
-    token = run(platform.onboard()).environments[0].api_key
-    assert run(platform.call("GET", f"/v1/timestamp/{leaf}", token=token)).status == 404
+    token = (await platform.onboard()).environments[0].api_key
+    assert (await platform.call("GET", f"/v1/timestamp/{leaf}", token=token)).status == 404
 
 
 def altered(cluster: EmbeddedCluster, folder: Path, **changes: Any) -> Any:

@@ -111,16 +111,16 @@ def test_what_passes_is_503_and_says_when_to_try_again(
         assert answer.headers["retry-after"] == "1"
 
 
-def test_every_reply_has_a_request_id_of_its_own(platform: Platform, run: Any) -> None:
+async def test_every_reply_has_a_request_id_of_its_own(platform: Platform) -> None:
     targets = ["/healthz", "/nothing", "/v1/timestamp/x", "/log/tile/9/000", "/v1/timestamp"]
-    answers = [run(platform.call("GET", target)) for target in targets * 3]
+    answers = [await platform.call("GET", target) for target in targets * 3]
     assert [answer.status for answer in answers[:5]] == [200, 404, 401, 404, 405]
     assert len({answer.headers["x-request-id"] for answer in answers}) == len(answers)
     assert {answer.headers["x-content-type-options"] for answer in answers} == {"nosniff"}
 
 
-def test_a_caller_cannot_choose_the_request_id(platform: Platform, run: Any) -> None:
-    answer = run(platform.call("GET", "/healthz", headers=[("x-request-id", "forged\r\nx: y")]))
+async def test_a_caller_cannot_choose_the_request_id(platform: Platform) -> None:
+    answer = await platform.call("GET", "/healthz", headers=[("x-request-id", "forged\r\nx: y")])
     assert answer.headers["x-request-id"].startswith("req_")
 
 

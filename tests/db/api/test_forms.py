@@ -1,6 +1,6 @@
 """Every error has the form of its product, or of the credential where both kinds may call."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -9,8 +9,6 @@ from tests.support.application import CALLER, Answer, Platform
 from tests.support.partners import issued, suspend
 
 from proof.partners.types import CredentialKind, Environment
-
-Run = Callable[[Any], Any]
 
 OFF_LIST = "198.51.100.66"
 CLIENT_TOKEN, API_KEY = CredentialKind.CLIENT_TOKEN, CredentialKind.API_KEY
@@ -102,29 +100,29 @@ FORMS = {
 
 
 @pytest.mark.parametrize("hosts", WRONG_HOSTS, ids=repr)
-def test_a_request_that_does_not_say_where_it_goes_is_refused(
-    run: Run, platform: Platform, hosts: tuple[str, ...]
+async def test_a_request_that_does_not_say_where_it_goes_is_refused(
+    platform: Platform, hosts: tuple[str, ...]
 ) -> None:
     for path, form in FORMS.items():
-        answer = run(headed(platform, path, hosts))
+        answer = await headed(platform, path, hosts)
         assert (answer.status, list(answer.json)) == (400, form), path
         assert answer.json["message"].startswith("Host: ")
         assert answer.json.get("code", "validation_error") == "validation_error"
         assert answer.headers["x-request-id"].startswith("req_")
-    text = run(headed(platform, "/digest", hosts))
+    text = await headed(platform, "/digest", hosts)
     assert (text.status, text.body[:6]) == (400, b"Host: ")
 
 
 @pytest.mark.parametrize(
     "host", ["proof.example", "PROOF.example:443", "10.0.0.1:8000", "[::1]:8000", "[::1]", "a_b:"]
 )
-def test_any_host_is_served(run: Run, platform: Platform, host: str) -> None:
-    assert run(headed(platform, "/healthz", (host,))).status == 200
+async def test_any_host_is_served(platform: Platform, host: str) -> None:
+    assert (await headed(platform, "/healthz", (host,))).status == 200
 
 
-def test_http_1_0_has_no_host(run: Run, platform: Platform) -> None:
-    assert run(headed(platform, "/healthz", (), "1.0")).status == 200
-    assert run(headed(platform, "/healthz", ("a", "a"), "1.0")).status == 400
+async def test_http_1_0_has_no_host(platform: Platform) -> None:
+    assert (await headed(platform, "/healthz", (), "1.0")).status == 200
+    assert (await headed(platform, "/healthz", ("a", "a"), "1.0")).status == 400
 
 
 @pytest.mark.parametrize(
@@ -140,10 +138,10 @@ def test_http_1_0_has_no_host(run: Run, platform: Platform) -> None:
         ("POST", "/sandbox/digest", bytes(32), 404),
     ],
 )
-def test_every_error_of_the_calendar_is_short_text_for_any_page(
-    run: Run, platform: Platform, method: str, path: str, body: bytes | None, status: int
+async def test_every_error_of_the_calendar_is_short_text_for_any_page(
+    platform: Platform, method: str, path: str, body: bytes | None, status: int
 ) -> None:
-    answer = run(platform.call(method, path, body))
+    answer = await platform.call(method, path, body)
     assert answer.status == status
     assert answer.headers["content-type"] == "text/plain; charset=us-ascii"
     assert answer.headers["access-control-allow-origin"] == "*"

@@ -30,8 +30,6 @@ from proof.partners.access.tokens import new_token, parse_token
 from proof.partners.audit import Actor
 from proof.partners.types import Environment, OnboardedPartner
 
-Run = Callable[[Any], Any]
-
 OFF_LIST = "198.51.100.66"
 USAGE = ("POST", "/v1/api-key/usage", {"year": 2026})
 OPEN = [name for name in OPERATIONS if name not in {*WITH_CREDENTIAL, *ANY_KIND, *IDENTIFYING}]
@@ -47,8 +45,8 @@ def test_every_route_has_its_entry_and_every_entry_its_route() -> None:
 
 @pytest.mark.parametrize("environment", Environment)
 @pytest.mark.parametrize("name", WITH_CREDENTIAL)
-def test_who_is_let_in(run: Run, platform: Platform, name: str, environment: Environment) -> None:
-    run(_try_all(platform, name, environment))
+async def test_who_is_let_in(platform: Platform, name: str, environment: Environment) -> None:
+    await _try_all(platform, name, environment)
 
 
 async def _try_all(platform: Platform, name: str, environment: Environment) -> None:

@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import ip_network
 from pathlib import Path
@@ -35,8 +34,6 @@ from proof.partners.access.allowlists import Place, add
 from proof.partners.access.operators import IssuedOperator
 from proof.partners.audit import Actor
 from proof.partners.types import CredentialKind, Environment, OnboardedPartner
-
-Run = Callable[[Any], Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +105,8 @@ def test_what_changes_anything_needs_the_scope_write() -> None:
 
 
 @pytest.mark.parametrize("name", OPERATOR_OPERATIONS)
-def test_who_is_let_in(run: Run, platform: Platform, name: str) -> None:
-    run(_try_all(platform, name))
+async def test_who_is_let_in(platform: Platform, name: str) -> None:
+    await _try_all(platform, name)
 
 
 async def _try_all(platform: Platform, name: str) -> None:
@@ -324,10 +321,10 @@ def test_a_link_is_mailed_where_there_is_a_relay(
             stage.run(scene())
 
 
-def test_no_secret_reaches_the_log_when_something_breaks(
-    run: Run, platform: Platform, capsys: pytest.CaptureFixture[str]
+async def test_no_secret_reaches_the_log_when_something_breaks(
+    platform: Platform, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    token, secret = run(operator(platform)).token, "Secret" * 7 + "S"
+    token, secret = (await operator(platform)).token, "Secret" * 7 + "S"
 
     def broken(*_: Any) -> Any:
         raise RuntimeError("a fault on the way")
@@ -338,8 +335,8 @@ def test_no_secret_reaches_the_log_when_something_breaks(
         patch.setattr("proof.main.pages.require_link", broken)
         configure_logging()
         try:
-            listed = run(platform.call("GET", PARTNERS, token=token))
-            opened = run(platform.call("POST", "/handover", secret.encode()))
+            listed = await platform.call("GET", PARTNERS, token=token)
+            opened = await platform.call("POST", "/handover", secret.encode())
         finally:
             structlog.configure(**before)
     assert (listed.status, listed.json["code"], opened.status) == (500, "internal_error", 500)

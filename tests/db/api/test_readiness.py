@@ -12,7 +12,6 @@ from typing import Any
 
 import asyncpg
 import pytest
-from tests.conftest import Run
 from tests.db.cli.test_migrate_command import url_of
 from tests.support.application import Client, staged
 
@@ -109,8 +108,7 @@ async def test_keys_that_are_missing_or_do_not_open_are_told(
         assert await told(client) == (200, "ready")
 
 
-def test_a_database_that_acknowledges_too_early_is_told(
-    run: Run[Any],
+async def test_a_database_that_acknowledges_too_early_is_told(
     owner_arguments: dict[str, Any],
     database_arguments: dict[str, Any],
     tmp_path: Path,
@@ -128,7 +126,7 @@ def test_a_database_that_acknowledges_too_early_is_told(
         finally:
             await database.close()
 
-    (reason,) = run(scene())
+    (reason,) = await scene()
     assert reason.startswith("synchronous_commit is local; ")
 
 

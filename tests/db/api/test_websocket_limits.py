@@ -2,7 +2,6 @@
 
 import asyncio
 import socket
-from collections.abc import Callable
 from contextlib import AsyncExitStack
 from typing import Any
 from uuid import UUID
@@ -23,8 +22,6 @@ from proof.main import websocket
 from proof.ramp.providers.protocols import ProviderStatus
 from proof.ramp.transactions import updates
 from proof.ramp.transactions.events import EVENT_TYPE
-
-Run = Callable[[Any], Any]
 
 
 async def _flood(database: Database, transaction: UUID, count: int) -> None:
@@ -110,7 +107,7 @@ async def test_a_refused_websocket_is_no_line_in_the_log(
     assert capfd.readouterr().err == ""
 
 
-def test_who_answers_no_ping_is_dropped(run: Run, platform: Platform) -> None:
+async def test_who_answers_no_ping_is_dropped(platform: Platform) -> None:
     """And who answers outlives it, unless the machine gave it no time to: then it may try again."""
 
     async def outlived(port: int, party: Party) -> bool:
@@ -134,7 +131,7 @@ def test_who_answers_no_ping_is_dropped(run: Run, platform: Platform) -> None:
         async with serving(platform.client.app, ws_ping_interval=0.2, ws_ping_timeout=0.2) as port:
             await until(tried)
 
-    run(scene())
+    await scene()
 
 
 async def test_two_api_processes_on_one_database(platform: Platform) -> None:

@@ -75,7 +75,7 @@ async def test_an_entry_undone_leaves_no_gap(database: Database) -> None:
     assert (await verified(database)).findings == ()
 
 
-def test_many_writers_and_several_chainers(run: Any, database: Database) -> None:
+async def test_many_writers_and_several_chainers(database: Database) -> None:
     async def scene() -> None:
         chosen, finished, expected, done = random.Random(7), asyncio.Event(), 0, 0
 
@@ -110,7 +110,7 @@ def test_many_writers_and_several_chainers(run: Any, database: Database) -> None
         assert (await verified(database)).findings == ()
         assert (await verified(database)).checked == expected
 
-    run(scene())
+    await scene()
 
 
 async def test_more_than_one_batch(database: Database) -> None:

@@ -199,8 +199,8 @@ async def test_a_lane_tells_its_own_faults_from_outages(
     assert isinstance(logs[0].get("exc_info"), expected) == (event == "things_broken")
 
 
-def test_what_breaks_a_commit_fails_alone_and_what_is_away_fails_all(
-    run: Any, database: Database
+async def test_what_breaks_a_commit_fails_alone_and_what_is_away_fails_all(
+    database: Database,
 ) -> None:
     sizes: list[int] = []
 
@@ -227,7 +227,7 @@ def test_what_breaks_a_commit_fails_alone_and_what_is_away_fails_all(
         return found
 
     with capture_logs():
-        broken, away, after = run(scene())
+        broken, away, after = await scene()
     assert broken == [None, asyncpg.DivisionByZeroError, None]
     assert away == [DatabaseUnavailableError] * 3
     assert after == [None]
@@ -252,9 +252,9 @@ async def test_a_lane_tells_who_waits_that_others_hold_what_it_needs(database: D
         await lanes.close()
 
 
-def test_a_server_that_is_not_there_is_an_outage(run: Any) -> None:
+async def test_a_server_that_is_not_there_is_an_outage() -> None:
     with pytest.raises(UnavailableError):
-        run(Database.open({"host": "127.0.0.1", "port": 1, "user": "u", "database": "d"}))
+        await Database.open({"host": "127.0.0.1", "port": 1, "user": "u", "database": "d"})
 
 
 async def works(database: Database) -> bool:

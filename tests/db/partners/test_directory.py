@@ -19,7 +19,6 @@ from proof.partners.access.tokens import parse_token
 from proof.partners.errors import DirectoryStaleError
 from proof.partners.types import CredentialKind, Environment, OnboardedPartner
 
-Run = Callable[[Any], Any]
 PRODUCTION = Environment.PRODUCTION
 SEEN_WITHIN_S = 1.0
 # What the machine may be late by while it runs other things.
@@ -134,9 +133,7 @@ async def test_a_directory_that_never_read_trusts_nobody(platform: Platform) -> 
         await directory.find("0" * 13)
 
 
-def test_all_who_wait_for_a_database_that_hangs_share_one_check(
-    run: Run, platform: Platform
-) -> None:
+async def test_all_who_wait_for_a_database_that_hangs_share_one_check(platform: Platform) -> None:
     tries = 0
 
     async def scene() -> None:
@@ -161,7 +158,7 @@ def test_all_who_wait_for_a_database_that_hangs_share_one_check(
         ends = await asyncio.gather(first, *others, return_exceptions=True)
         assert {type(end) for end in ends} == {DirectoryStaleError}
 
-    run(scene())
+    await scene()
     # One that was under way, and one for all who came meanwhile.
     assert tries == 2
 

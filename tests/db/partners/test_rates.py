@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -26,7 +26,6 @@ from proof.partners.access.rates import (
     set_rate,
 )
 
-Run = Callable[[Any], Any]
 SUBMIT, READ = CallClass.SUBMIT, CallClass.READ
 # Refills one a day.
 STILL = Rate(1, 86_400, 40)
@@ -151,8 +150,8 @@ async def test_what_is_left_is_told(platform: Platform) -> None:
     assert caught.value.retry_after_s == 86_400
 
 
-def test_a_part_of_a_token_shortens_the_wait(
-    run: Run, platform: Platform, clocks: RateClocks, monkeypatch: pytest.MonkeyPatch
+async def test_a_part_of_a_token_shortens_the_wait(
+    platform: Platform, clocks: RateClocks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of a call each ten seconds, one that comes six seconds after the last waits for four."""
     slow = Rate(6, 60, 2)
@@ -175,7 +174,7 @@ def test_a_part_of_a_token_shortens_the_wait(
                 await act(limiter, owner)
             assert caught.value.retry_after_s == 4
 
-    run(scene())
+    await scene()
 
 
 async def test_a_full_burst_is_told_with_its_rate(platform: Platform, clocks: RateClocks) -> None:

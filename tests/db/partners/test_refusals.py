@@ -1,6 +1,5 @@
 """Refusals: who was turned away, counted; and an attacker cannot fill the table."""
 
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Any
@@ -35,7 +34,6 @@ from proof.partners.access.tokens import new_token
 from proof.partners.errors import InvalidTokenError
 from proof.partners.types import Environment
 
-Run = Callable[[Any], Any]
 ELSEWHERE = "198.51.100.7"
 
 
@@ -241,11 +239,9 @@ def _with_another_secret(token: str) -> str:
     return f"{head}_{checksum(head)}"
 
 
-def test_a_partner_that_is_not_there_has_no_refusals_but_an_error(
-    run: Run, platform: Platform
-) -> None:
+async def test_a_partner_that_is_not_there_has_no_refusals_but_an_error(platform: Platform) -> None:
     with pytest.raises(NotFoundError, match="there is no partner 'ptr_none'"):
-        run(listed(platform, datetime.now(UTC), "ptr_none"))
+        await listed(platform, datetime.now(UTC), "ptr_none")
 
 
 async def test_environments_are_told_apart(platform: Platform) -> None:

@@ -70,8 +70,7 @@ def one_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("one_more")
-def test_a_migration_gives_up_a_table_that_stays_locked_and_may_come_again(
-    run: Any,
+async def test_a_migration_gives_up_a_table_that_stays_locked_and_may_come_again(
     owner_arguments: dict[str, Any],
     database_arguments: dict[str, Any],
     database: Database,
@@ -95,4 +94,4 @@ def test_a_migration_gives_up_a_table_that_stays_locked_and_may_come_again(
         async with database.connection() as connection:
             await connection.fetch("SELECT colour FROM partners")
 
-    run(scene())
+    await scene()

@@ -1,6 +1,5 @@
 """Mail about endpoints: written with the change, sent through a real relay, tried again, told to both."""
 
-from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -27,7 +26,6 @@ from proof.webhooks import BreakerPolicy
 from proof.webhooks.mail import NoticeMail
 from proof.webhooks.types import Breaker
 
-Run = Callable[[Any], Any]
 POLICY = BreakerPolicy(least=3, first_probe_s=30, probes=2, disable_after=timedelta(hours=1))
 URL = "https://one.example/hook?token=secret"
 
@@ -71,7 +69,7 @@ async def send_all(mail: NoticeMail) -> int:
     return count
 
 
-def test_both_get_mail_through_a_real_relay(run: Run, database: Database, vault: Vault) -> None:
+async def test_both_get_mail_through_a_real_relay(database: Database, vault: Vault) -> None:
     async def scene(port: int) -> None:
         clock = TurnedClock()
         await failing(database, vault, clock)
@@ -82,7 +80,7 @@ def test_both_get_mail_through_a_real_relay(run: Run, database: Database, vault:
         assert [row["outcome"] for row in await notices(database)] == ["sent", "sent"]
 
     with relay() as found:
-        run(scene(found.port))
+        await scene(found.port)
     assert "rcpt TO:<operator@proof.example>" in found.text
     assert "rcpt TO:<dev@acme.example>" in found.text
     assert found.text.count("Subject: Webhook endpoint failing: ") == 2

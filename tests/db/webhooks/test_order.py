@@ -2,7 +2,6 @@
 
 import asyncio
 import random
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -29,8 +28,6 @@ from proof.webhooks import fan_out
 from proof.webhooks.service import set_ordering
 from proof.webhooks.types import Ordering
 
-Run = Callable[[Any], Any]
-
 
 async def order(database: Database, ordering: Ordering = Ordering.SUBJECT) -> None:
     known = await endpoint_id(database)
@@ -47,7 +44,7 @@ def sequences(client: FakeClient) -> list[int]:
     return [int(headers["webhook-sequence"]) for _, _, headers in client.sent]
 
 
-def test_an_objects_events_are_numbered_without_gaps(run: Run, database: Database) -> None:
+async def test_an_objects_events_are_numbered_without_gaps(database: Database) -> None:
     """Four writers at once, some undone, relayed in small pieces by three relays."""
 
     async def scene() -> None:
@@ -89,7 +86,7 @@ def test_an_objects_events_are_numbered_without_gaps(run: Run, database: Databas
             assert sequence == counted[key]
         assert len(counted) == 10
 
-    run(scene())
+    await scene()
 
 
 async def test_a_relay_undone_leaves_no_gap(database: Database) -> None:

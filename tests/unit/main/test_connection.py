@@ -94,18 +94,18 @@ async def answered(port: int, *parts: bytes) -> bytes:
         writer.close()
 
 
-def test_an_ordinary_request_and_its_body(run: Any, port: int) -> None:
+async def test_an_ordinary_request_and_its_body(port: int) -> None:
     request = b"POST /x HTTP/1.1\r\nhost: h\r\nconnection: close\r\ncontent-length: 5\r\n\r\n"
-    assert run(answered(port, request, b"he", b"llo")).endswith(b"\r\n\r\nhello")
+    assert (await answered(port, request, b"he", b"llo")).endswith(b"\r\n\r\nhello")
 
 
-def test_an_upgrade_smuggles_no_request_in_its_body(run: Any, port: int) -> None:
+async def test_an_upgrade_smuggles_no_request_in_its_body(port: int) -> None:
     inner = b"GET /inner HTTP/1.1\r\nhost: h\r\nx-forwarded-for: 1.2.3.4\r\n\r\n"
     outer = (
         b"GET /outer HTTP/1.1\r\nhost: h\r\nconnection: upgrade\r\nupgrade: x\r\n"
         b"content-length: %d\r\n\r\n" % len(inner)
     )
-    reply = run(answered(port, outer, inner))
+    reply = await answered(port, outer, inner)
     assert reply.startswith(b"HTTP/1.1 400 ")
     assert b"without Upgrade" in reply
     assert reply.count(b"HTTP/1.1") == 1
@@ -128,11 +128,11 @@ CHUNKED = b"%x\r\n%b\r\n0\r\n\r\n" % (len(INNER), INNER)
         (b"transfer-encoding: chunked\r\n\r\n", CHUNKED),
     ],
 )
-def test_an_upgrade_to_h2c_is_ignored_and_its_body_stays_a_body(
-    run: Any, port: int, framing: bytes, sent: bytes, cut: int
+async def test_an_upgrade_to_h2c_is_ignored_and_its_body_stays_a_body(
+    port: int, framing: bytes, sent: bytes, cut: int
 ) -> None:
     whole = H2C + framing + sent
-    reply = run(answered(port, whole[:cut], whole[cut:]))
+    reply = await answered(port, whole[:cut], whole[cut:])
     assert reply.startswith(b"HTTP/1.1 200 ")
     assert reply.endswith(b"\r\n\r\n" + INNER)
     assert b"connection: close" in reply
@@ -141,19 +141,19 @@ def test_an_upgrade_to_h2c_is_ignored_and_its_body_stays_a_body(
 
 @pytest.mark.parametrize("after", [INNER, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", H2C + b"\r\n"])
 @pytest.mark.parametrize("together", [True, False])
-def test_nothing_follows_a_request_whose_upgrade_was_ignored(
-    run: Any, port: int, after: bytes, together: bool
+async def test_nothing_follows_a_request_whose_upgrade_was_ignored(
+    port: int, after: bytes, together: bool
 ) -> None:
     whole = H2C + b"content-length: 2\r\n\r\nhi"
-    reply = run(answered(port, *([whole + after] if together else [whole, after])))
+    reply = await answered(port, *([whole + after] if together else [whole, after]))
     assert reply.startswith(b"HTTP/1.1 200 ")
     assert reply.endswith(b"\r\n\r\nhi")
     assert SEEN == ["/outer"]
 
 
-def test_two_lengths_are_refused_beside_an_ignored_upgrade(run: Any, port: int) -> None:
+async def test_two_lengths_are_refused_beside_an_ignored_upgrade(port: int) -> None:
     framing = b"content-length: 3\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n"
-    assert run(answered(port, H2C + framing)).startswith(b"HTTP/1.1 400 ")
+    assert (await answered(port, H2C + framing)).startswith(b"HTTP/1.1 400 ")
     assert SEEN == []
 
 
@@ -171,10 +171,10 @@ def opening(target: str = "/ws?tx_id=1", method: str = "GET", **changes: str) ->
     return "\r\n".join([f"{method} {target} HTTP/1.1", "host: h", *lines, "", ""]).encode()
 
 
-def test_a_well_formed_opening_reaches_the_application(run: Any, port: int) -> None:
+async def test_a_well_formed_opening_reaches_the_application(port: int) -> None:
     offers = {"sec_websocket_extensions": "=;=", "sec_websocket_protocol": ",,"}
     for request in (opening(), opening(**offers), opening("/sandbox/ws?tx_id=2")):
-        assert run(answered(port, request)).startswith(b"HTTP/1.1 403 ")
+        assert (await answered(port, request)).startswith(b"HTTP/1.1 403 ")
     assert SEEN == ["websocket /ws", "websocket /ws", "websocket /sandbox/ws"]
 
 
@@ -195,44 +195,44 @@ def test_a_well_formed_opening_reaches_the_application(run: Any, port: int) -> N
         opening().replace(b"host: h", b"host: h\r\norigin: a\r\norigin: b"),
     ],
 )
-def test_an_opening_of_no_websocket_of_ours_is_an_ordinary_request(
-    run: Any, port: int, request_head: bytes
+async def test_an_opening_of_no_websocket_of_ours_is_an_ordinary_request(
+    port: int, request_head: bytes
 ) -> None:
-    reply = run(answered(port, request_head))
+    reply = await answered(port, request_head)
     assert reply.startswith(b"HTTP/1.1 200 ")
     assert b"connection: close" in reply
     assert len(SEEN) == 1
     assert not SEEN[0].startswith("websocket")
 
 
-def test_an_opening_with_a_body_opens_nothing(run: Any, port: int) -> None:
+async def test_an_opening_with_a_body_opens_nothing(port: int) -> None:
     for framing in ({"content_length": str(len(INNER))}, {"transfer_encoding": "chunked"}):
-        reply = run(answered(port, opening(**framing), INNER if len(framing) == 0 else CHUNKED))
+        reply = await answered(port, opening(**framing), INNER if len(framing) == 0 else CHUNKED)
         assert reply.startswith(b"HTTP/1.1 200 ")
     assert SEEN == ["/ws", "/ws"]
 
 
-def test_an_opening_behind_an_unanswered_request_waits_its_turn(run: Any, port: int) -> None:
+async def test_an_opening_behind_an_unanswered_request_waits_its_turn(port: int) -> None:
     first = b"GET /first HTTP/1.1\r\nhost: h\r\n\r\n"
-    reply = run(answered(port, first + opening()))
+    reply = await answered(port, first + opening())
     assert reply.count(b"HTTP/1.1 200 ") == 2
     assert SEEN == ["/first", "/ws"]
 
 
 @pytest.mark.parametrize("target", ["CONNECT h:1", "GET /ws"])
-def test_no_tunnel_is_opened(run: Any, port: int, target: str) -> None:
+async def test_no_tunnel_is_opened(port: int, target: str) -> None:
     upgrade = (
         b"" if target.startswith("CONNECT") else b"connection: upgrade\r\nupgrade: websocket, x\r\n"
     )
     request = target.encode() + b" HTTP/1.1\r\nhost: h\r\n" + upgrade + b"\r\n"
-    assert run(answered(port, request)).startswith(b"HTTP/1.1 400 ")
+    assert (await answered(port, request)).startswith(b"HTTP/1.1 400 ")
     assert SEEN == []
 
 
-def test_a_flood_of_headers_ends_early(run: Any, port: int) -> None:
+async def test_a_flood_of_headers_ends_early(port: int) -> None:
     flood = [b"GET / HTTP/1.1\r\n", *[b"a: b\r\n" * 1000] * 50]
-    assert run(answered(port, *flood[:3])).startswith(b"HTTP/1.1 400 ")
-    assert b"more than 100 headers" in run(answered(port, *flood[:2]))
+    assert (await answered(port, *flood[:3])).startswith(b"HTTP/1.1 400 ")
+    assert b"more than 100 headers" in await answered(port, *flood[:2])
     assert SEEN == []
 
 
@@ -243,18 +243,18 @@ def test_a_flood_of_headers_ends_early(run: Any, port: int) -> None:
         [b"GET /", *[b"p" * 9000] * 5],
     ],
 )
-def test_an_endless_header_or_path_ends_early(run: Any, port: int, parts: list[bytes]) -> None:
-    reply = run(answered(port, *parts))
+async def test_an_endless_header_or_path_ends_early(port: int, parts: list[bytes]) -> None:
+    reply = await answered(port, *parts)
     assert reply.startswith(b"HTTP/1.1 400 ")
     assert b"over 32768 bytes" in reply
     assert SEEN == []
 
 
 @pytest.mark.parametrize("over", [0, 64, 20_000])
-def test_a_head_that_comes_in_one_read_has_the_same_bound(run: Any, port: int, over: int) -> None:
+async def test_a_head_that_comes_in_one_read_has_the_same_bound(port: int, over: int) -> None:
     head = b"GET / HTTP/1.1\r\nhost: h\r\nconnection: close\r\nx: "
     value = b"v" * (connection.MAX_HEAD_BYTES - len(head) + over)
-    reply = run(answered(port, head + value + b"\r\n\r\n"))
+    reply = await answered(port, head + value + b"\r\n\r\n")
     assert (b" 200 " in reply[:16], b"over 32768 bytes" in reply) == (not over, bool(over))
 
 
@@ -289,9 +289,9 @@ def test_the_server_library_is_the_version_whose_private_members_are_used() -> N
     "parts",
     [[], [b"GET / HTTP/1.1\r\nx"], [b"POST / HTTP/1.1\r\nhost: h\r\ncontent-length: 9\r\n\r\nabc"]],
 )
-def test_silence_and_unfinished_requests_end(
-    run: Any, port: int, parts: list[bytes], monkeypatch: pytest.MonkeyPatch
+async def test_silence_and_unfinished_requests_end(
+    port: int, parts: list[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connection, "SILENCE_S", 0.2)
     monkeypatch.setattr(connection, "ARRIVAL_S", 0.2)
-    assert b"200 OK" not in run(answered(port, *parts))
+    assert b"200 OK" not in await answered(port, *parts)

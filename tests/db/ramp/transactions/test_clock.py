@@ -24,34 +24,32 @@ async def present(database: Database, owner: int) -> Any:
         return await clock.now(connection, owner, TurnedClock())
 
 
-def test_steps_add_up_for_one_environment(
-    run: Run[Any], database: Database, owner: int, sandbox: int
+async def test_steps_add_up_for_one_environment(
+    database: Database, owner: int, sandbox: int
 ) -> None:
-    assert run(present(database, sandbox)) == START
+    assert await present(database, sandbox) == START
     for _ in range(2):
-        answered = run(advance(database, sandbox, 90))
-    assert answered == run(present(database, sandbox)) == START + timedelta(seconds=180)
-    assert run(present(database, owner)) == START
+        answered = await advance(database, sandbox, 90)
+    assert answered == await present(database, sandbox) == START + timedelta(seconds=180)
+    assert await present(database, owner) == START
 
 
 @pytest.mark.parametrize("seconds", [0, -1, clock.LONGEST_STEP_S + 1, 2**63])
-def test_no_step_back_and_none_too_far(
-    run: Run[Any], database: Database, sandbox: int, seconds: int
+async def test_no_step_back_and_none_too_far(
+    database: Database, sandbox: int, seconds: int
 ) -> None:
     with pytest.raises(InvalidInputError, match=r"^seconds: "):
-        run(advance(database, sandbox, seconds))
-    assert run(present(database, sandbox)) == START
+        await advance(database, sandbox, seconds)
+    assert await present(database, sandbox) == START
 
 
-def test_no_clock_is_more_than_ten_years_ahead(
-    run: Run[Any], database: Database, sandbox: int
-) -> None:
+async def test_no_clock_is_more_than_ten_years_ahead(database: Database, sandbox: int) -> None:
     for _ in range(10):
-        run(advance(database, sandbox, clock.LONGEST_STEP_S))
+        await advance(database, sandbox, clock.LONGEST_STEP_S)
     with pytest.raises(InvalidInputError, match=r"^seconds: "):
-        run(advance(database, sandbox, 1))
+        await advance(database, sandbox, 1)
     expected = START + 10 * timedelta(seconds=clock.LONGEST_STEP_S)
-    assert run(present(database, sandbox)) == expected
+    assert await present(database, sandbox) == expected
 
 
 def test_what_is_open_there_becomes_due_and_nothing_else(

@@ -44,13 +44,13 @@ def _from(
         pytest.param(lambda it: _final(it, Status.COMPLETED, 1), id="no-newer-event"),
     ],
 )
-def test_a_move_that_is_not_allowed_changes_nothing(
-    run: Run[Any], database: Database, vault: Vault, owner: int, doctor: Doctor
+async def test_a_move_that_is_not_allowed_changes_nothing(
+    database: Database, vault: Vault, owner: int, doctor: Doctor
 ) -> None:
-    made = run(_processing(database, vault, owner))
-    before = run(row_of(database, made))
-    assert run(_moved(database, made, doctor)) == []
-    assert run(row_of(database, made)) == before
+    made = await _processing(database, vault, owner)
+    before = await row_of(database, made)
+    assert await _moved(database, made, doctor) == []
+    assert await row_of(database, made) == before
 
 
 def test_a_move_that_is_allowed_changes_its_transaction_alone(
@@ -64,8 +64,8 @@ def test_a_move_that_is_allowed_changes_its_transaction_alone(
     assert run(row_of(database, other)) == before
 
 
-def test_transactions_are_locked_in_the_order_of_their_ids(
-    run: Run[Any], database: Database, vault: Vault, owner: int
+async def test_transactions_are_locked_in_the_order_of_their_ids(
+    database: Database, vault: Vault, owner: int
 ) -> None:
     """Two batches that hold each other's would wait for each other for ever."""
 
@@ -85,7 +85,7 @@ def test_transactions_are_locked_in_the_order_of_their_ids(
             pass
         return made
 
-    run(scene())
+    await scene()
 
 
 async def _locked(database: Database, ids: list[UUID]) -> None:

@@ -49,14 +49,14 @@ def transaction(run: Run[Any], database: Database, vault: Vault, owner: int) -> 
     return made
 
 
-def test_a_change_is_one_row_one_record_and_one_body(
-    run: Run[Any], database: Database, vault: Vault, transaction: UUID, partner: OnboardedPartner
+async def test_a_change_is_one_row_one_record_and_one_body(
+    database: Database, vault: Vault, transaction: UUID, partner: OnboardedPartner
 ) -> None:
-    [outcome] = run(hear(database, vault, said(transaction, ProviderStatus.PROCESSING, **PAID)))
+    [outcome] = await hear(database, vault, said(transaction, ProviderStatus.PROCESSING, **PAID))
 
     assert outcome == ObservationResult((Status.PROCESSING,))
-    [record] = run(records_of(database, transaction))
-    [body] = run(published_of(database, transaction))
+    [record] = await records_of(database, transaction)
+    [body] = await published_of(database, transaction)
     told = json.loads(record)
     assert json.loads(body) == {
         "merchant_transaction_id": str(transaction),
@@ -91,13 +91,13 @@ def test_a_change_is_one_row_one_record_and_one_body(
     assert told["version"] == 2
     assert told["partner_id"] == partner.partner_id
     assert (told["environment"], told["sequence"], told["previous_sha256"]) == ("production", 1, "")
-    assert run(row_of(database, transaction))["event_sha256"] == hashlib.sha256(record).digest()
+    assert (await row_of(database, transaction))["event_sha256"] == hashlib.sha256(record).digest()
 
 
-def test_no_personal_value_is_in_a_record_but_its_salted_hash_is(
-    run: Run[Any], database: Database, vault: Vault, transaction: UUID
+async def test_no_personal_value_is_in_a_record_but_its_salted_hash_is(
+    database: Database, vault: Vault, transaction: UUID
 ) -> None:
-    run(hear(database, vault, said(transaction, ProviderStatus.COMPLETED)))
+    await hear(database, vault, said(transaction, ProviderStatus.COMPLETED))
 
     async def salts() -> Any:
         async with database.connection() as connection:
@@ -105,8 +105,8 @@ def test_no_personal_value_is_in_a_record_but_its_salted_hash_is(
                 (await personal.read_for_events(connection, vault, [transaction]))[transaction]
             )
 
-    found = run(salts())
-    first, second = run(records_of(database, transaction))
+    found = await salts()
+    first, second = await records_of(database, transaction)
     for value in (EMAIL, ADDRESS, USER):
         assert value.encode() not in first + second
     for told in (json.loads(first), json.loads(second)):
@@ -116,25 +116,25 @@ def test_no_personal_value_is_in_a_record_but_its_salted_hash_is(
         assert told["partner_user_id_sha256"] == expected
 
 
-def test_a_provider_further_on_is_recorded_as_both_steps(
-    run: Run[Any], database: Database, vault: Vault, transaction: UUID
+async def test_a_provider_further_on_is_recorded_as_both_steps(
+    database: Database, vault: Vault, transaction: UUID
 ) -> None:
-    [outcome] = run(hear(database, vault, said(transaction, ProviderStatus.COMPLETED, **PAID)))
+    [outcome] = await hear(database, vault, said(transaction, ProviderStatus.COMPLETED, **PAID))
     assert outcome.statuses == (Status.PROCESSING, Status.COMPLETED)
-    first, second = map(json.loads, run(records_of(database, transaction)))
+    first, second = map(json.loads, await records_of(database, transaction))
     assert (first["status"], second["status"]) == ("processing", "completed")
     assert second["previous_sha256"] == hashlib.sha256(canonical_json(first)).hexdigest()
-    bodies = [json.loads(body)["status"] for body in run(published_of(database, transaction))]
+    bodies = [json.loads(body)["status"] for body in await published_of(database, transaction)]
     assert bodies == ["processing", "completed"]
 
 
-def test_movement_after_the_end_is_kept_and_alerts_once(
-    run: Run[Any], database: Database, vault: Vault, transaction: UUID
+async def test_movement_after_the_end_is_kept_and_alerts_once(
+    database: Database, vault: Vault, transaction: UUID
 ) -> None:
     late = said(transaction, ProviderStatus.COMPLETED, said="withdraw: completed")
-    run(hear(database, vault, said(transaction, ProviderStatus.CANCELLED), late, late))
+    await hear(database, vault, said(transaction, ProviderStatus.CANCELLED), late, late)
 
-    row = run(row_of(database, transaction))
+    row = await row_of(database, transaction)
     assert (row["status"], row["alert"], row["event_count"]) == ("cancelled", "moved_after_end", 1)
 
     async def kept() -> list[str]:
@@ -142,66 +142,64 @@ def test_movement_after_the_end_is_kept_and_alerts_once(
             rows = await connection.fetch("SELECT said FROM ramp_statements ORDER BY said")
         return [row["said"] for row in rows]
 
-    assert run(kept()) == ["leg: cancelled", "withdraw: completed"]
+    assert await kept() == ["leg: cancelled", "withdraw: completed"]
 
 
-def test_an_alert_that_was_cleared_is_not_raised_by_the_same_words(
-    run: Run[Any], database: Database, vault: Vault, transaction: UUID
+async def test_an_alert_that_was_cleared_is_not_raised_by_the_same_words(
+    database: Database, vault: Vault, transaction: UUID
 ) -> None:
     undelivered = said(transaction, ProviderStatus.UNDELIVERABLE)
-    run(hear(database, vault, undelivered))
-    assert run(row_of(database, transaction))["alert"] == Alert.UNDELIVERABLE
+    await hear(database, vault, undelivered)
+    assert (await row_of(database, transaction))["alert"] == Alert.UNDELIVERABLE
 
     async def confirm() -> ObservationResult:
         async with database.transaction() as tx:
             how = (Status.FAILED, "money sent back", Actor("cli"), NOW)
             return await resolve(tx, vault, transaction, *how)
 
-    assert run(confirm()).statuses == (Status.FAILED,)
-    run(hear(database, vault, undelivered))
-    row = run(row_of(database, transaction))
+    assert (await confirm()).statuses == (Status.FAILED,)
+    await hear(database, vault, undelivered)
+    row = await row_of(database, transaction)
     assert (row["status"], row["alert"]) == ("failed", None)
 
 
-def test_a_crypto_amount_other_than_agreed_is_taken_and_alerts(
-    run: Run[Any], database: Database, vault: Vault, transaction: UUID
+async def test_a_crypto_amount_other_than_agreed_is_taken_and_alerts(
+    database: Database, vault: Vault, transaction: UUID
 ) -> None:
-    run(
-        hear(
-            database,
-            vault,
-            said(transaction, ProviderStatus.PROCESSING, crypto_amount=Decimal("49.5")),
-        )
+    await hear(
+        database,
+        vault,
+        said(transaction, ProviderStatus.PROCESSING, crypto_amount=Decimal("49.5")),
     )
-    row = run(row_of(database, transaction))
+    row = await row_of(database, transaction)
     assert (row["crypto_amount"], row["alert"]) == (Decimal("49.5"), "amount_differs")
 
 
 @pytest.mark.parametrize("amount", ["0", "-1", "NaN", "Infinity"])
-def test_what_is_no_amount_is_not_taken(
-    run: Run[Any], database: Database, vault: Vault, transaction: UUID, amount: str
+async def test_what_is_no_amount_is_not_taken(
+    database: Database, vault: Vault, transaction: UUID, amount: str
 ) -> None:
     wrong = {
         "crypto_amount": Decimal(amount),
         "fiat_amount": Decimal(amount),
         "fiat_currency": "EUR",
     }
-    run(hear(database, vault, said(transaction, ProviderStatus.PROCESSING, **wrong)))
-    row = run(row_of(database, transaction))
+    await hear(database, vault, said(transaction, ProviderStatus.PROCESSING, **wrong))
+    row = await row_of(database, transaction)
     assert row["crypto_amount"] == Decimal("50.000000000000000001")
     assert (row["fiat_amount"], row["alert"]) == (None, "amount_differs")
 
 
-def test_money_of_an_attempt_that_failed_is_not_shown(
-    run: Run[Any], database: Database, vault: Vault, transaction: UUID
+async def test_money_of_an_attempt_that_failed_is_not_shown(
+    database: Database, vault: Vault, transaction: UUID
 ) -> None:
-    run(hear(database, vault, said(transaction, ProviderStatus.FAILED, **PAID)))
-    [body] = map(json.loads, run(published_of(database, transaction)))
+    await hear(database, vault, said(transaction, ProviderStatus.FAILED, **PAID))
+    [body] = map(json.loads, await published_of(database, transaction))
     assert (body["status"], body["fiat_currency"], body["fiat_amount"]) == ("failed", "", "")
 
 
-def test_an_account_speaks_for_its_own_environment_alone(
-    run: Run[Any], database: Database, vault: Vault, transaction: UUID, sandbox: int
+async def test_an_account_speaks_for_its_own_environment_alone(
+    database: Database, vault: Vault, transaction: UUID, sandbox: int
 ) -> None:
     """A partner's provider account must not end another partner's transactions."""
 
@@ -210,20 +208,18 @@ def test_an_account_speaks_for_its_own_environment_alone(
         async with database.transaction() as tx:
             return await observe_all(tx, vault, [statement], NOW)
 
-    assert run(forge()) == [ObservationResult(known=False)]
-    assert run(row_of(database, transaction))["status"] == "pending"
+    assert await forge() == [ObservationResult(known=False)]
+    assert (await row_of(database, transaction))["status"] == "pending"
 
 
-def test_a_transaction_there_is_not_is_no_failure(
-    run: Run[Any], database: Database, vault: Vault
-) -> None:
-    assert run(hear(database, vault, said(uuid4(), ProviderStatus.COMPLETED))) == [
+async def test_a_transaction_there_is_not_is_no_failure(database: Database, vault: Vault) -> None:
+    assert await hear(database, vault, said(uuid4(), ProviderStatus.COMPLETED)) == [
         ObservationResult(known=False)
     ]
 
 
-def test_a_batch_of_statements_about_one_transaction_is_applied_in_order(
-    run: Run[Any], database: Database, vault: Vault, transaction: UUID, owner: int
+async def test_a_batch_of_statements_about_one_transaction_is_applied_in_order(
+    database: Database, vault: Vault, transaction: UUID, owner: int
 ) -> None:
     verdicts = (
         ProviderStatus.PENDING,
@@ -237,16 +233,16 @@ def test_a_batch_of_statements_about_one_transaction_is_applied_in_order(
         async with database.transaction() as tx:
             return await observe_all(tx, vault, statements, NOW)
 
-    assert [item.statuses for item in run(at_once())] == [
+    assert [item.statuses for item in await at_once()] == [
         (), (Status.PROCESSING,), (), (Status.COMPLETED,)
     ]  # fmt: skip
-    assert len(run(records_of(database, transaction))) == 2
+    assert len(await records_of(database, transaction)) == 2
 
 
-def test_times_are_those_of_the_sandbox(
-    run: Run[Any], database: Database, vault: Vault, sandbox: int
+async def test_times_are_those_of_the_sandbox(
+    database: Database, vault: Vault, sandbox: int
 ) -> None:
-    made = run(make_transaction(database, vault, sandbox))
+    made = await make_transaction(database, vault, sandbox)
 
     class Fixed:
         def now(self) -> Any:
@@ -256,15 +252,15 @@ def test_times_are_those_of_the_sandbox(
         async with database.transaction() as tx:
             return await advance(tx, sandbox, 3600, Fixed())
 
-    assert run(ahead()) == NOW + timedelta(hours=1)
-    run(hear(database, vault, said(made, ProviderStatus.PROCESSING)))
-    assert run(row_of(database, made))["updated_at"] == NOW + timedelta(hours=1)
+    assert await ahead() == NOW + timedelta(hours=1)
+    await hear(database, vault, said(made, ProviderStatus.PROCESSING))
+    assert (await row_of(database, made))["updated_at"] == NOW + timedelta(hours=1)
 
 
-def test_resolving_is_audited_with_its_reason(
-    run: Run[Any], database: Database, vault: Vault, transaction: UUID, partner: OnboardedPartner
+async def test_resolving_is_audited_with_its_reason(
+    database: Database, vault: Vault, transaction: UUID, partner: OnboardedPartner
 ) -> None:
-    run(hear(database, vault, said(transaction, ProviderStatus.UNDELIVERABLE)))
+    await hear(database, vault, said(transaction, ProviderStatus.UNDELIVERABLE))
 
     async def act() -> Any:
         async with database.transaction() as tx:
@@ -272,12 +268,12 @@ def test_resolving_is_audited_with_its_reason(
             await resolve(tx, vault, transaction, *how)
             return (await newest_entries(tx, 1))[0]
 
-    entry = run(act())
+    entry = await act()
     assert (entry.action, entry.partner_id) == ("transaction.resolve", partner.partner_id)
     assert entry.before == {"status": "processing", "alert": "undeliverable"}
     assert entry.after["status"] == "completed"
     assert entry.after["reason"] == "sent by hand"
-    assert run(row_of(database, transaction))["status"] == "completed"
+    assert (await row_of(database, transaction))["status"] == "completed"
 
 
 @pytest.mark.parametrize(
@@ -289,8 +285,7 @@ def test_resolving_is_audited_with_its_reason(
         ("sell", ProviderStatus.PENDING, "other"),
     ],
 )
-def test_what_an_operator_ends_says_what_did_not_come(
-    run: Run[Any],
+async def test_what_an_operator_ends_says_what_did_not_come(
     database: Database,
     vault: Vault,
     sandbox: int,
@@ -298,15 +293,15 @@ def test_what_an_operator_ends_says_what_did_not_come(
     before: ProviderStatus,
     expected: str,
 ) -> None:
-    made = run(make_transaction(database, vault, sandbox, kind=kind))
-    run(hear(database, vault, said(made, before)))
+    made = await make_transaction(database, vault, sandbox, kind=kind)
+    await hear(database, vault, said(made, before))
 
     async def act() -> None:
         async with database.transaction() as tx:
             await resolve(tx, vault, made, Status.FAILED, "never came", Actor("cli"), NOW)
 
-    run(act())
-    row = run(row_of(database, made))
+    await act()
+    row = await row_of(database, made)
     assert (row["status"], row["failure_reason"]) == ("failed", expected)
 
 
@@ -319,8 +314,7 @@ def test_what_an_operator_ends_says_what_did_not_come(
         (Status.FAILED, "reason", ConflictError),
     ],
 )
-def test_an_end_is_not_resolved_away(
-    run: Run[Any],
+async def test_an_end_is_not_resolved_away(
     database: Database,
     vault: Vault,
     transaction: UUID,
@@ -328,15 +322,15 @@ def test_an_end_is_not_resolved_away(
     reason: str,
     error: type[Exception],
 ) -> None:
-    run(hear(database, vault, said(transaction, ProviderStatus.COMPLETED)))
+    await hear(database, vault, said(transaction, ProviderStatus.COMPLETED))
 
     async def act() -> None:
         async with database.transaction() as tx:
             await resolve(tx, vault, transaction, status, reason, Actor("cli"), NOW)
 
     with pytest.raises(error):
-        run(act())
-    assert run(row_of(database, transaction))["status"] == "completed"
+        await act()
+    assert (await row_of(database, transaction))["status"] == "completed"
 
 
 async def test_resolving_what_there_is_not(database: Database, vault: Vault) -> None:

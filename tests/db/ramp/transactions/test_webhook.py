@@ -4,11 +4,9 @@ import asyncio
 import base64
 import json
 from decimal import Decimal
-from typing import Any
 from uuid import UUID
 
 from standardwebhooks import Webhook
-from tests.conftest import Run
 from tests.db.ramp.transactions.scene import START
 from tests.db.webhooks.scene import POLICY, SECRETS, ring
 from tests.support.ramp import hear, make_transaction, published_of, said
@@ -41,8 +39,8 @@ async def delivered(database: Database, receiver: Receiver, count: int) -> list[
         await client.aclose()
 
 
-def test_every_status_change_arrives_signed_and_numbered(
-    run: Run[Any], database: Database, vault: Vault, owner: int
+async def test_every_status_change_arrives_signed_and_numbered(
+    database: Database, vault: Vault, owner: int
 ) -> None:
     async def scene(receiver: Receiver) -> tuple[UUID, list[Received]]:
         async with database.transaction() as tx:
@@ -53,10 +51,10 @@ def test_every_status_change_arrives_signed_and_numbered(
         return made, await delivered(database, receiver, 2)
 
     with Receiver() as receiver:
-        made, received = run(scene(receiver))
+        made, received = await scene(receiver)
         by_sequence = {item.headers["webhook-sequence"]: item for item in received}
         assert sorted(by_sequence) == ["1", "2"]
-        published = run(published_of(database, made))
+        published = await published_of(database, made)
         assert [by_sequence[number].body for number in ("1", "2")] == published
         key = base64.b64encode(SECRETS[0]).decode()
         for item in received:
@@ -68,8 +66,8 @@ def test_every_status_change_arrives_signed_and_numbered(
         assert statuses == ["processing", "completed"]
 
 
-def test_an_endpoint_of_another_purpose_gets_none(
-    run: Run[Any], database: Database, vault: Vault, owner: int
+async def test_an_endpoint_of_another_purpose_gets_none(
+    database: Database, vault: Vault, owner: int
 ) -> None:
     async def scene(receiver: Receiver) -> list[Received]:
         async with database.transaction() as tx:
@@ -80,4 +78,4 @@ def test_an_endpoint_of_another_purpose_gets_none(
         return await delivered(database, receiver, 1)
 
     with Receiver() as receiver:
-        assert [item.path for item in run(scene(receiver))] == ["/transactions"]
+        assert [item.path for item in await scene(receiver)] == ["/transactions"]
