@@ -1,4 +1,4 @@
-"""A tree of a million leaves, against a bare loop of as many hashes."""
+"""Both trees over a million leaves, against a bare loop of the hashes they need."""
 
 import asyncio
 import json
@@ -42,9 +42,9 @@ def run(options: Options) -> list[Figure]:
         read_s = asyncio.run(_read(settings, leaves))
         sealed_s, peak_mib = _seal(settings)
         tiles = asyncio.run(_tiles_of_a_proof(settings, leaves))
-    name = f"tree, {leaves:,} leaves"
+    name = f"both trees, {leaves:,} leaves"
     return [
-        compared(f"{name}, built", "s", ours, theirs, Target("at most", 1.3)),
+        compared(f"{name}, built", "s", ours, theirs, Target("at most", 1.25)),
         Figure(f"{name}, peak memory", "MiB", peak_mib, target=Target("at most", _MEMORY_MIB)),
         Figure(
             f"{name}, tiles a proof reads", "tiles", tiles, target=Target("at most", _MAX_TILES)
@@ -62,32 +62,36 @@ def _sorted_leaves(count: int) -> bytes:
 
 
 def _timed(leaves: int, rounds: int, options: Options) -> tuple[list[float], list[float]]:
-    joined, nodes = _sorted_leaves(leaves), _inner_nodes(leaves)
+    joined, needed = _sorted_leaves(leaves), _hashes(leaves)
     ours: list[float] = []
     theirs: list[float] = []
     for _ in range(rounds):
-        theirs.append(_bare_loop(nodes))
+        theirs.append(_bare_loops(needed))
         started = time.process_time()
         build(joined)
         ours.append(time.process_time() - started)
-        options.say(f"  {nodes:,} hashes in {theirs[-1]:.3f} s, tree in {ours[-1]:.3f} s")
+        hashes = sum(needed.values())
+        options.say(f"  {hashes:,} hashes in {theirs[-1]:.3f} s, trees in {ours[-1]:.3f} s")
     return ours, theirs
 
 
-def _bare_loop(nodes: int) -> float:
-    block = bytes(128)
+def _bare_loops(needed: dict[int, int]) -> float:
     started = time.process_time()
-    for _ in range(nodes):
-        sha256(block).digest()
+    for length, count in needed.items():
+        block = bytes(length)
+        for _ in range(count):
+            sha256(block).digest()
     return time.process_time() - started
 
 
-def _inner_nodes(leaves: int) -> int:
-    nodes = 0
-    while leaves > 1:
-        leaves = (leaves + 1) // 2
-        nodes += leaves
-    return nodes
+def _hashes(leaves: int) -> dict[int, int]:
+    """How many hashes both trees take, by the bytes that go in: a node of the contract's tree 128, a plain
+    leaf 33, a plain node 65. An odd last node is hashed with itself in the first, in the plain one not."""
+    nodes, level = 0, leaves
+    while level > 1:
+        level = (level + 1) // 2
+        nodes += level
+    return {128: nodes, 33: leaves, 65: leaves - 1}
 
 
 async def _read(settings: Settings, leaves: int) -> float:
@@ -120,7 +124,7 @@ async def _tiles_of_a_proof(settings: Settings, leaves: int) -> int:
     connection = await asyncpg.connect(**arguments(settings, "app"))
     try:
         round_id = await connection.fetchval("SELECT max(id) FROM rounds")
-        await sealing.path(connection, round_id, leaf)
+        await sealing.paths(connection, round_id, leaf)
         return len(await queries.tiles_above(connection, round_id, leaf))
     finally:
         await connection.close()

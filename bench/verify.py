@@ -21,7 +21,7 @@ from proof.core.canonical import canonical_json
 from proof.timestamps.anchors.log.keys import CheckpointSigner, SigningKey
 from proof.timestamps.proofs.service import payload
 from proof.timestamps.trees.merkle import PathStep
-from proof.timestamps.types import Currency, SubmitStatus, Tree
+from proof.timestamps.types import Currency, Roots, SubmitStatus, Tree
 from proof.verify import (
     VerifierKey,
     parent,
@@ -134,13 +134,15 @@ def _logged(
     """A round's tree, and the evidence that it is in a log of a million rounds."""
     index = source.randrange(_LOG_SIZE)
     path = [source.randbytes(32) for _ in range(_LOG_LEVELS)]
-    log_root = root_from_inclusion(index, _LOG_SIZE, leaf_hash(root), path)
+    roots = Roots(root, source.randbytes(32))
+    log_root = root_from_inclusion(index, _LOG_SIZE, leaf_hash(roots.joined), path)
     evidence: dict[str, object] = {
         "type": "log",
         "origin": signer.origin,
         "index": index,
         "inclusion": [node.hex() for node in path],
         "checkpoint": signer.sign(_LOG_SIZE, log_root, signed_at_s).decode(),
+        "plainRoot": roots.plain.hex(),
     }
     by_ms = end_of_second_ms(signed_at_s)
     tree = Tree(UUID(int=1), Currency.LOG, SubmitStatus.VERIFIED, by_ms, root, str(index))

@@ -18,7 +18,7 @@ from proof.timestamps.anchors.log.keys import CheckpointSigner, SigningKey
 from proof.timestamps.anchors.log.tree import append, inclusion_path, reader, root
 from proof.timestamps.proofs.service import payload
 from proof.timestamps.trees.merkle import build, tile_path
-from proof.timestamps.types import Currency, SubmitStatus, Tree
+from proof.timestamps.types import Currency, Roots, SubmitStatus, Tree
 from proof.verify.evidence.log.note import COSIGNER_KEY, LOG_KEY, end_of_second_ms, verifier_key
 from proof.verify.evidence.log.rfc6962 import leaf_hash
 
@@ -26,7 +26,15 @@ ORIGIN = "example.org/log"
 SIGNED_AT_S = 1_767_225_600
 LEAF = sha256(b"an example of a timestamped document").digest()
 OTHERS = [sha256(b"another leaf, %d" % number).digest() for number in range(4)]
-OTHER_ROUNDS = [sha256(b"the root of another round, %d" % number).digest() for number in range(2)]
+OTHER_ROUNDS = [
+    Roots(
+        *(
+            sha256(b"a root of another round, %d %d" % (number, which)).digest()
+            for which in range(2)
+        )
+    )
+    for number in range(2)
+]
 
 
 def main() -> None:
@@ -34,7 +42,7 @@ def main() -> None:
     folder = Path(package.__file__).parent
     leaves = sorted([LEAF, *OTHERS])
     tree = build(b"".join(leaves))
-    entries = [*OTHER_ROUNDS, tree.root]
+    entries = [roots.joined for roots in (*OTHER_ROUNDS, tree.roots)]
     node = reader(append(0, {}, [leaf_hash(entry) for entry in entries]))
     signer = CheckpointSigner(
         ORIGIN, _key(ORIGIN, LOG_KEY, 1), _key(f"{ORIGIN}/cosigner", COSIGNER_KEY, 2)
@@ -44,8 +52,9 @@ def main() -> None:
         Currency.LOG,
         SubmitStatus.VERIFIED,
         end_of_second_ms(SIGNED_AT_S),
-        tree.root,
+        tree.roots.root,
         str(len(entries) - 1),
+        tree.roots.plain,
     )
     evidence: dict[str, object] = {
         "type": "log",
@@ -55,6 +64,7 @@ def main() -> None:
             value.hex() for value in inclusion_path(len(entries) - 1, len(entries), node)
         ],
         "checkpoint": signer.sign(len(entries), root(len(entries), node), SIGNED_AT_S).decode(),
+        "plainRoot": tree.roots.plain.hex(),
     }
     steps = tile_path(tree.levels[0], leaves.index(LEAF), top=True)
     (folder / "proof.json").write_bytes(canonical_json(payload(LEAF, shown, steps, evidence)))

@@ -19,9 +19,14 @@ from proof.timestamps.anchors.chain import (
     TransactionRefusedError,
 )
 from proof.timestamps.anchors.ethereum.signer import carried
-from proof.timestamps.types import SubmitStatus
+from proof.timestamps.types import Roots, SubmitStatus
 
 Run = Callable[[Any], Any]
+ZERO = Roots(bytes(32), bytes(32))
+
+
+def some_roots() -> Roots:
+    return Roots(secrets.token_bytes(32), secrets.token_bytes(32))
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +49,7 @@ class TestEthereumChain(ChainSuite):
 def test_among_many_transactions_the_path_is_right(
     run: Run, node: Anvil, lab: AnvilLab, others: int
 ) -> None:
-    root = secrets.token_bytes(32)
+    roots = some_roots()
 
     async def anchored(chain: Chain) -> None:
         accounts = node.ask("eth_accounts")
@@ -56,10 +61,10 @@ def test_among_many_transactions_the_path_is_right(
                 "gas": hex(21_000),
             }
             node.ask("eth_sendTransaction", sent)
-        candidate = await chain.build(root, [])
+        candidate = await chain.build(roots, [])
         await chain.broadcast(candidate)
         node.mine(3)
-        path = (await chain.evidence(root, candidate)).members["proof"]
+        path = (await chain.evidence(roots, candidate)).members["proof"]
         assert isinstance(path, list)
         assert len(path) >= 2
         assert rlp.decode(bytes.fromhex(path[-1]))[1] == candidate.raw
@@ -69,9 +74,9 @@ def test_among_many_transactions_the_path_is_right(
 
 def test_a_successor_outbids_with_the_same_nonce(run: Run, lab: AnvilLab) -> None:
     async def replaced(chain: Chain) -> None:
-        first = await chain.build(bytes(32), [])
+        first = await chain.build(ZERO, [])
         await chain.broadcast(first)
-        second = await chain.build(bytes(32), [first])
+        second = await chain.build(ZERO, [first])
         assert carried(second).nonce == carried(first).nonce
         for before, after in zip(carried(first).fees, carried(second).fees, strict=True):
             assert after * 10 >= before * 11
@@ -81,12 +86,12 @@ def test_a_successor_outbids_with_the_same_nonce(run: Run, lab: AnvilLab) -> Non
 
 def test_a_nonce_that_was_taken_is_given_up(run: Run, node: Anvil, lab: AnvilLab) -> None:
     async def taken(chain: Chain) -> None:
-        ours, other = [await chain.build(secrets.token_bytes(32), []) for _ in range(2)]
+        ours, other = [await chain.build(some_roots(), []) for _ in range(2)]
         assert carried(ours).nonce == carried(other).nonce
         await chain.broadcast(other)
         with pytest.raises(TransactionRefusedError):
             await chain.broadcast(ours)
-        again = await chain.build(bytes(32), [ours])
+        again = await chain.build(ZERO, [ours])
         await chain.broadcast(again)
         node.mine()
         assert (await chain.poll([other])).status is SubmitStatus.INCLUDED
@@ -97,11 +102,11 @@ def test_a_nonce_that_was_taken_is_given_up(run: Run, node: Anvil, lab: AnvilLab
 
 def test_successors_stop_at_the_ceiling(run: Run, node: Anvil) -> None:
     async def raised(chain: Chain) -> None:
-        candidates = [await chain.build(bytes(32), [])]
+        candidates = [await chain.build(ZERO, [])]
         await chain.broadcast(candidates[0])
         with suppress(CeilingReachedError):
             for _ in range(40):
-                candidates.append(await chain.build(bytes(32), candidates))
+                candidates.append(await chain.build(ZERO, candidates))
         assert 2 <= len(candidates) < 41
         assert carried(candidates[-1]).fees.highest <= 4 * GWEI
 
@@ -111,7 +116,7 @@ def test_successors_stop_at_the_ceiling(run: Run, node: Anvil) -> None:
 
 def test_finality_is_asked_for_when_no_count_is_set(run: Run, node: Anvil, lab: AnvilLab) -> None:
     async def waited(chain: Chain) -> None:
-        candidate = await chain.build(bytes(32), [])
+        candidate = await chain.build(ZERO, [])
         await chain.broadcast(candidate)
         node.mine(3)
         assert (await chain.poll([candidate])).status is SubmitStatus.INCLUDED

@@ -6,7 +6,6 @@ import pytest
 from tests.support.howto import Copy
 
 
-@pytest.mark.timeout(600)
 @pytest.mark.parametrize("page", ["add-a-provider.md", "add-a-chain.md"])
 def test_what_the_page_adds_passes_the_suite(page: str, tmp_path: Path) -> None:
     copy = Copy(page, tmp_path)

@@ -14,7 +14,7 @@ from typing import Any
 import rlp
 from eth_account import Account
 from eth_utils.crypto import keccak
-from tests.support.signer import branch
+from tests.support.signer import branch, plain_path, plain_root
 
 REGTEST_BITS = 0x207FFFFF
 REGTEST_GENESIS = bytes.fromhex(
@@ -56,9 +56,9 @@ def header_file(headers: Sequence[bytes], network: str = "regtest", start: int =
     return f"proof-headers/1 {network} {start}\n".encode() + b"".join(headers)
 
 
-def transaction(root: bytes, *, witness: bool = False, outputs: Sequence[bytes] = ()) -> bytes:
-    """One input, a payment, an OP_RETURN with the root, and further `outputs` (scripts)."""
-    scripts = [b"\x00\x14" + bytes(20), b"\x6a\x20" + root, *outputs]
+def transaction(carried: bytes, *, witness: bool = False, outputs: Sequence[bytes] = ()) -> bytes:
+    """One input, a payment, an OP_RETURN with one root or two, and further `outputs` (scripts)."""
+    scripts = [b"\x00\x14" + bytes(20), bytes([0x6A, len(carried)]) + carried, *outputs]
     body = b"\x01" + sha256(b"coin").digest() + struct.pack("<I", 1) + b"\x00" + b"\xfd\xff\xff\xff"
     body += bytes([len(scripts)])
     for script in scripts:
@@ -103,13 +103,19 @@ def bitcoin(
     *,
     witness: bool = False,
     height: int = 7,
+    foreign: bool = False,
 ) -> Anchored:
-    """A whole valid payload with `bitcoin` evidence on regtest."""
+    """A whole valid payload with `bitcoin` evidence on regtest; `foreign`: of somebody whose transactions
+    carry the root alone."""
     leaves = sorted(sha256(str(n).encode()).hexdigest() for n in range(leaf_count))
     node = branch(leaves, leaf_index)
-    root = bytes.fromhex(node["sha256"])
+    raw_leaves = [bytes.fromhex(leaf) for leaf in leaves]
+    carried = bytes.fromhex(node["sha256"])
+    plain = {} if foreign else {"plainPath": [plain_path(raw_leaves, leaf_index)]}
+    if not foreign:
+        carried += plain_root(raw_leaves)
     txids = [sha256(b"transaction %d" % n).digest() for n in range(transactions)]
-    txids[index] = double_sha256(transaction(root))
+    txids[index] = double_sha256(transaction(carried))
     merkle_root, path = merkle(txids, index)
     headers = chain(12, {height: merkle_root})
     payload = {
@@ -129,9 +135,10 @@ def bitcoin(
             "network": "regtest",
             "height": height,
             "header": headers[height].hex(),
-            "transaction": transaction(root, witness=witness).hex(),
+            "transaction": transaction(carried, witness=witness).hex(),
             "index": index,
             "path": [node.hex() for node in path],
+            **plain,
         },
     }
     return Anchored(payload, tuple(headers))
@@ -227,13 +234,21 @@ def ethereum_header(transactions_root: bytes, time_s: int, number: int = 19) -> 
 
 
 def ethereum(
-    transactions: int = 3, index: int = 1, *, legacy: bool = False, time_s: int = 1_770_000_000
+    transactions: int = 3,
+    index: int = 1,
+    *,
+    legacy: bool = False,
+    time_s: int = 1_770_000_000,
+    foreign: bool = False,
 ) -> Payload:
-    """A whole valid payload with `ethereum` evidence."""
+    """A whole valid payload with `ethereum` evidence; `foreign` as for Bitcoin."""
     leaves = sorted(sha256(str(n).encode()).hexdigest() for n in range(5))
     node = branch(leaves, 2)
     held = [signed_transaction(b"other", nonce) for nonce in range(transactions)]
-    held[index] = signed_transaction(bytes.fromhex(node["sha256"]), index, legacy=legacy)
+    carried = bytes.fromhex(node["sha256"])
+    if not foreign:
+        carried += plain_root([bytes.fromhex(leaf) for leaf in leaves])
+    held[index] = signed_transaction(carried, index, legacy=legacy)
     trie = Trie({rlp.encode(n): raw for n, raw in enumerate(held)})
     header = ethereum_header(trie.root, time_s)
     return {

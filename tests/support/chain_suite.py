@@ -1,6 +1,7 @@
 """What every chain must do, whichever it is: subclass `ChainSuite` and give it a laboratory."""
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any, Protocol
 from uuid import uuid4
 
@@ -16,11 +17,11 @@ from proof.timestamps.anchors.chain import (
     WrongNetworkError,
 )
 from proof.timestamps.anchors.soundness import UnsoundEvidenceError, require_sound
-from proof.timestamps.types import SubmitStatus, Tree
+from proof.timestamps.types import Roots, SubmitStatus, Tree
 
 Run = Callable[[Awaitable[Any]], Any]
-ROOT = bytes(range(32))
-OTHER_ROOT = bytes(range(1, 33))
+ROOTS = Roots(bytes(range(32)), bytes(range(2, 34)))
+OTHER_ROOTS = Roots(bytes(range(1, 33)), bytes(range(3, 35)))
 
 
 class ChainLab(Protocol):
@@ -66,12 +67,17 @@ class ChainLab(Protocol):
 
 
 class ChainSuite:
-    """The suite. A subclass provides the fixture `lab`."""
+    """The suite. A subclass provides the fixture `lab`.
+
+    `carries_plain_root`: the chain holds both roots of a tree, not the first alone.
+    """
+
+    carries_plain_root = True
 
     def test_building_tells_nobody(self, run: Run, lab: ChainLab) -> None:
         async def scene(chain: Chain) -> None:
-            candidate = await chain.build(ROOT, [])
-            assert ROOT in candidate.raw
+            candidate = await chain.build(ROOTS, [])
+            assert ROOTS.joined in candidate.raw
             assert candidate.fee > 0
             lab.mine()
             assert (await chain.poll([candidate])).status is SubmitStatus.UNSUBMITTED
@@ -80,7 +86,7 @@ class ChainSuite:
 
     def test_from_the_network_into_a_block_and_deep_enough(self, run: Run, lab: ChainLab) -> None:
         async def scene(chain: Chain) -> None:
-            candidate = await chain.build(ROOT, [])
+            candidate = await chain.build(ROOTS, [])
             await chain.broadcast(candidate)
             await chain.broadcast(candidate)
             sighting = await chain.poll([candidate])
@@ -93,25 +99,27 @@ class ChainSuite:
                 assert sighting.block
             lab.mine()
             await chain.broadcast(candidate)
-            await proven(chain, ROOT, [candidate])
+            await proven(chain, ROOTS, [candidate])
 
         within(run, lab.chain(), scene)
 
     def test_evidence_is_of_one_root_and_one_block(self, run: Run, lab: ChainLab) -> None:
         async def scene(chain: Chain) -> None:
-            candidate = await chain.build(ROOT, [])
+            candidate = await chain.build(ROOTS, [])
             await chain.broadcast(candidate)
             lab.mine(lab.confirmations)
             sighting = await chain.poll([candidate])
-            evidence = await chain.evidence(ROOT, candidate)
+            evidence = await chain.evidence(ROOTS, candidate)
             assert sighting.block
             wrong_block = sighting.block[:-2] + f"{int(sighting.block[-2:], 16) ^ 1:02x}"
-            tree = verified(chain, ROOT, candidate, evidence.timestamp_ms)
-            other = verified(chain, OTHER_ROOT, candidate, evidence.timestamp_ms)
-            later = verified(chain, ROOT, candidate, evidence.timestamp_ms + 1000)
+            tree = verified(chain, ROOTS, candidate, evidence.timestamp_ms)
+            other = verified(chain, OTHER_ROOTS, candidate, evidence.timestamp_ms)
+            later = verified(chain, ROOTS, candidate, evidence.timestamp_ms + 1000)
             require_sound(tree, evidence.members, sighting.block)
+            other_plain = replace(tree, plain_root=OTHER_ROOTS.plain)
             for claimed, block in (
                 (tree, wrong_block),
+                *([(other_plain, sighting.block)] if self.carries_plain_root else []),
                 (other, sighting.block),
                 (later, sighting.block),
             ):
@@ -124,7 +132,7 @@ class ChainSuite:
         self, run: Run, lab: ChainLab
     ) -> None:
         async def scene(chain: Chain) -> None:
-            candidate = await chain.build(ROOT, [])
+            candidate = await chain.build(ROOTS, [])
             await chain.broadcast(candidate)
             lab.mine(lab.confirmations)
             before = await chain.poll([candidate])
@@ -134,20 +142,20 @@ class ChainSuite:
             after = await chain.poll([candidate])
             assert after.status is SubmitStatus.VERIFIED
             assert after.block != before.block
-            await proven(chain, ROOT, [candidate])
+            await proven(chain, ROOTS, [candidate])
 
         within(run, lab.chain(), scene)
 
     def test_of_two_candidates_one_is_paid(self, run: Run, lab: ChainLab) -> None:
         async def scene(chain: Chain) -> None:
-            first = await chain.build(ROOT, [])
+            first = await chain.build(ROOTS, [])
             await chain.broadcast(first)
-            second = await chain.build(ROOT, [first])
+            second = await chain.build(ROOTS, [first])
             assert second.fee > first.fee
             assert (await chain.poll([first, second])).candidate == first
             await chain.broadcast(second)
             assert (await chain.poll([first, second])).candidate == second
-            third = await chain.build(ROOT, [first, second])
+            third = await chain.build(ROOTS, [first, second])
             await chain.broadcast(third)
             lab.mine()
             assert (await chain.poll([first, second, third])).candidate == third
@@ -155,27 +163,27 @@ class ChainSuite:
                 with pytest.raises(TransactionRefusedError):
                     await chain.broadcast(loser)
             lab.mine(lab.confirmations)
-            await proven(chain, ROOT, [first, second, third])
+            await proven(chain, ROOTS, [first, second, third])
 
         within(run, lab.chain(), scene)
 
     def test_the_candidate_before_may_win(self, run: Run, lab: ChainLab) -> None:
         async def scene(chain: Chain) -> None:
-            first = await chain.build(ROOT, [])
+            first = await chain.build(ROOTS, [])
             await chain.broadcast(first)
-            second = await chain.build(ROOT, [first])
+            second = await chain.build(ROOTS, [first])
             lab.mine(lab.confirmations)
             with pytest.raises(TransactionRefusedError):
                 await chain.broadcast(second)
             sighting = await chain.poll([first, second])
             assert (sighting.status, sighting.candidate) == (SubmitStatus.VERIFIED, first)
-            await proven(chain, ROOT, [first, second])
+            await proven(chain, ROOTS, [first, second])
 
         within(run, lab.chain(), scene)
 
     def test_what_the_network_forgot_is_broadcast_again(self, run: Run, lab: ChainLab) -> None:
         async def scene(chain: Chain) -> None:
-            candidate = await chain.build(ROOT, [])
+            candidate = await chain.build(ROOTS, [])
             await chain.broadcast(candidate)
             lab.forget()
             assert (await chain.poll([candidate])).status is SubmitStatus.UNSUBMITTED
@@ -187,15 +195,15 @@ class ChainSuite:
 
     def test_a_node_that_is_down_says_so_and_comes_back(self, run: Run, lab: ChainLab) -> None:
         async def scene(chain: Chain) -> None:
-            candidate = await chain.build(ROOT, [])
+            candidate = await chain.build(ROOTS, [])
             lab.stop()
             try:
                 for call in (
                     chain.standing(),
-                    chain.build(ROOT, []),
+                    chain.build(ROOTS, []),
                     chain.broadcast(candidate),
                     chain.poll([candidate]),
-                    chain.evidence(ROOT, candidate),
+                    chain.evidence(ROOTS, candidate),
                 ):
                     with pytest.raises(NodeDownError):
                         await call
@@ -212,24 +220,24 @@ class ChainSuite:
             standing = await chain.standing()
             assert (standing.balance, standing.pays_for) == (0, 0)
             with pytest.raises(WalletError):
-                await chain.build(ROOT, [])
+                await chain.build(ROOTS, [])
 
         within(run, lab.poor(), scene)
 
     def test_above_the_ceiling_nothing_is_built(self, run: Run, lab: ChainLab) -> None:
         async def scene(chain: Chain) -> None:
             with pytest.raises(CeilingReachedError):
-                await chain.build(ROOT, [])
+                await chain.build(ROOTS, [])
 
         within(run, lab.capped(), scene)
 
     def test_on_another_network_nothing_is_done(self, run: Run, lab: ChainLab) -> None:
-        candidate = within(run, lab.chain(), lambda chain: chain.build(ROOT, []))
+        candidate = within(run, lab.chain(), lambda chain: chain.build(ROOTS, []))
 
         async def scene(chain: Chain) -> None:
             for call in (
                 chain.standing(),
-                chain.build(ROOT, []),
+                chain.build(ROOTS, []),
                 chain.broadcast(candidate),
                 chain.poll([candidate]),
             ):
@@ -262,24 +270,25 @@ def within(run: Run, chain: Chain, scene: Callable[[Chain], Awaitable[Any]]) -> 
     return run(closed())
 
 
-async def proven(chain: Chain, root: bytes, candidates: list[Candidate]) -> None:
+async def proven(chain: Chain, roots: Roots, candidates: list[Candidate]) -> None:
     """The one candidate that is deep in a block has evidence our verifier ties to that block."""
     sighting = await chain.poll(candidates)
     assert sighting.status is SubmitStatus.VERIFIED
     assert sighting.candidate
-    evidence = await chain.evidence(root, sighting.candidate)
+    evidence = await chain.evidence(roots, sighting.candidate)
     assert 0 < evidence.cost <= sighting.candidate.fee
-    tree = verified(chain, root, sighting.candidate, evidence.timestamp_ms)
+    tree = verified(chain, roots, sighting.candidate, evidence.timestamp_ms)
     require_sound(tree, evidence.members, sighting.block)
 
 
-def verified(chain: Chain, root: bytes, candidate: Candidate, timestamp_ms: int) -> Tree:
+def verified(chain: Chain, roots: Roots, candidate: Candidate, timestamp_ms: int) -> Tree:
     """The tree those facts make."""
     return Tree(
         uuid4(),
         chain.currency,
         SubmitStatus.VERIFIED,
         timestamp_ms,
-        root,
+        roots.root,
         candidate.transaction,
+        roots.plain,
     )

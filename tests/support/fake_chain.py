@@ -24,7 +24,7 @@ from proof.timestamps.anchors.chain import (
     WalletError,
     WrongNetworkError,
 )
-from proof.timestamps.types import Currency, SubmitStatus
+from proof.timestamps.types import Currency, Roots, SubmitStatus
 from proof.verify.evidence.bitcoin.header import double_sha256
 
 T = TypeVar("T")
@@ -180,7 +180,7 @@ class FakeChain:
         found = Standing(self.name, height, self.balance, self.fee, self.balance // self.fee)
         return self._end("standing", found)
 
-    async def build(self, root: bytes, replaced: Sequence[Candidate]) -> Candidate:
+    async def build(self, roots: Roots, replaced: Sequence[Candidate]) -> Candidate:
         self._begin("build")
         fee = max([self.fee, self.network.floor, *(before.fee + 100 for before in replaced)])
         if fee > self.ceiling:
@@ -189,7 +189,7 @@ class FakeChain:
             raise WalletError("the wallet is empty; send it coins")
         coin = replaced[0].raw[5:41] if replaced else self._coin()
         raw = b"\x02\x00\x00\x00\x01" + coin + b"\x00\xfd\xff\xff\xff"
-        raw += b"\x02" + bytes(8) + b"\x22\x6a\x20" + root
+        raw += b"\x02" + bytes(8) + b"\x42\x6a\x40" + roots.joined
         raw += fee.to_bytes(8, "little") + b"\x01\x51" + bytes(4)
         return self._end("build", Candidate(double_sha256(raw)[::-1].hex(), raw, fee))
 
@@ -202,7 +202,7 @@ class FakeChain:
         self._begin("look")
         return self._end("look", self._sighting(candidates))
 
-    async def evidence(self, root: bytes, candidate: Candidate) -> Evidence:
+    async def evidence(self, roots: Roots, candidate: Candidate) -> Evidence:
         self._begin("evidence")
         height = self.network.place(candidate.transaction)
         if height is None:

@@ -15,7 +15,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 _BLOCK = re.compile(r"^```(\w+)(?: (\S+))?\n(.*?)^```$", re.M | re.S)
 _COMMAND = re.compile(r'make test ARGS="([^"]+)"\n')
-_LIMIT_S = 580
+_LIMIT_S = 280
 
 
 class Copy:
@@ -24,10 +24,8 @@ class Copy:
     def __init__(self, page: str, folder: Path) -> None:
         self.folder = folder
         for name in ("src", "tests"):
-            # With the bytecode, which holds for a file of the same time and size; not what is just being
-            # written, which is gone a moment later.
-            half_written = shutil.ignore_patterns("*.pyc.*")
-            shutil.copytree(ROOT / name, folder / name, ignore=half_written)
+            # With the bytecode, which holds for a file of the same time and size.
+            shutil.copytree(ROOT / name, folder / name)
         shutil.copy2(ROOT / "pyproject.toml", folder)
         blocks = _BLOCK.findall((ROOT / "docs" / "howto" / page).read_text())
         self.written = [path for kind, path, _ in blocks if path and kind != "diff"]

@@ -199,10 +199,7 @@ class ProviderSuite:
     ) -> None:
         body, adapter = a_callback(lab), callbacks(lab)
         cut = [body[:end] for end in range(0, len(body), 7)]
-        no_id = body.replace(str(NAME).encode(), b"not an id")
-        # Of a member that is there twice, another reader may take the other.
-        twice = body.replace(b"{", b'{"extra": 1, "extra": 2, ', 1)
-        for posted in (*NO_CALLBACKS, *cut, no_id, twice):
+        for posted in (*NO_CALLBACKS, *cut, body.replace(str(NAME).encode(), b"not an id")):
             with pytest.raises(CallbackRefusedError):
                 adapter.translate(posted)
         for posted in (*NO_CALLBACKS, *cut):

@@ -67,6 +67,26 @@ WITNESS = Signer.named(COSIGNER, note.COSIGNER_KEY)
 KEYS = (LOG.key, WITNESS.key)
 
 
+def plain_root(leaves: Sequence[bytes]) -> bytes:
+    """MTH of RFC 9162 section 2.1.1 over entries, as its recursion reads."""
+    return log_root([sha256(b"\x00" + leaf).digest() for leaf in leaves])
+
+
+def plain_path(leaves: Sequence[bytes], index: int) -> list[dict[str, str]]:
+    """The siblings of a leaf as evidence carries them."""
+    hashes = [sha256(b"\x00" + leaf).digest() for leaf in leaves]
+    steps: list[dict[str, str]] = []
+    while len(hashes) > 1:
+        k = _split(len(hashes))
+        if index < k:
+            steps.append({"right": log_root(hashes[k:]).hex()})
+            hashes = hashes[:k]
+        else:
+            steps.append({"left": log_root(hashes[:k]).hex()})
+            hashes, index = hashes[k:], index - k
+    return steps[::-1]
+
+
 def log_root(leaves: Sequence[bytes]) -> bytes:
     """MTH of RFC 6962 section 2.1 over leaf hashes, as its recursion reads."""
     if not leaves:
@@ -153,8 +173,9 @@ def payload(
     """A whole valid payload with `log` evidence; tests alter it."""
     leaves = sorted(sha256(str(n).encode()).hexdigest() for n in range(leaf_count))
     node = branch(leaves, leaf_index)
-    entries = [sha256(b"entry %d" % n).digest() for n in range(log_size)]
-    entries[log_index] = bytes.fromhex(node["sha256"])
+    entries = [sha256(b"entry %d" % n).digest() * 2 for n in range(log_size)]
+    plain = plain_root([bytes.fromhex(leaf) for leaf in leaves])
+    entries[log_index] = bytes.fromhex(node["sha256"]) + plain
     hashes = [sha256(b"\x00" + entry).digest() for entry in entries]
     return {
         "sha256": leaves[leaf_index],
@@ -174,5 +195,6 @@ def payload(
             "index": log_index,
             "inclusion": [h.hex() for h in inclusion_path(log_index, hashes)],
             "checkpoint": checkpoint(log_size, log_root(hashes), signers),
+            "plainRoot": plain.hex(),
         },
     }

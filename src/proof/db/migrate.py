@@ -8,7 +8,7 @@ from typing import Any
 import asyncpg
 import structlog
 
-from proof.core.errors import BusyError, DatabaseUnavailableError
+from proof.core.errors import BusyError, DatabaseUnavailableError, ProofError
 from proof.db.outages import CANNOT_CONNECT, outage, stated_outages
 from proof.db.session import ROLE_LIMITS, migration_arguments
 from proof.db.types import Connection
@@ -37,6 +37,12 @@ _APPEND_ONLY = (
 )
 
 
+class OldLogError(ProofError):
+    """The database holds a log whose entries have a form that this version does not continue."""
+
+    code = "old_log"
+
+
 def newest_revision() -> str:
     """The revision this program's code expects: the number its last migration's file begins with."""
     return max(file.name for file in _VERSIONS.glob("[0-9]*.py")).partition("_")[0]
@@ -47,7 +53,7 @@ async def migrate(owner: dict[str, Any], application_user: str) -> None:
 
     Safe to run at every start and by several processes at once; a failing migration is rolled back
     whole. Raises DatabaseUnavailableError when the server cannot be reached, BusyError when a table that
-    is to be changed stays locked, asyncpg.InsufficientPrivilegeError when `owner` may not.
+    is to be changed stays locked, OldLogError, asyncpg.InsufficientPrivilegeError when `owner` may not.
     """
     owner = migration_arguments(owner)
     try:

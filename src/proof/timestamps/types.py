@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum
 from types import MappingProxyType
-from typing import Self
+from typing import NamedTuple, Self
 from uuid import UUID
 
 
@@ -41,6 +41,18 @@ class SubmitStatus(IntEnum):
     VERIFIED = 3
 
 
+class Roots(NamedTuple):
+    """The two roots of a tree, 32 bytes each: the contract's, and the plain one of RFC 9162."""
+
+    root: bytes
+    plain: bytes
+
+    @property
+    def joined(self) -> bytes:
+        """The 64 bytes that an entry of the log and a transaction carry."""
+        return self.root + self.plain
+
+
 @dataclass(frozen=True, slots=True)
 class TreeRef:
     """A tree a hash belongs to, named before it is closed."""
@@ -51,7 +63,10 @@ class TreeRef:
 
 @dataclass(frozen=True, slots=True)
 class Tree:
-    """What the contract calls TimestampData; root, transaction and time exist once verified."""
+    """What the contract calls TimestampData; roots, transaction and time exist once verified.
+
+    The plain root is not of TimestampData: evidence carries it.
+    """
 
     tree_id: UUID
     currency: Currency
@@ -59,6 +74,7 @@ class Tree:
     timestamp_ms: int | None
     root: bytes | None
     transaction: str | None
+    plain_root: bytes | None = None
 
     def wire(self) -> dict[str, object]:
         """TimestampData as the contract spells it."""

@@ -307,11 +307,18 @@ class EthereumTransactionError(RefusedError):
 
 
 class EthereumDataError(RefusedError):
-    """The transaction's data is not the root."""
+    """The transaction's data is not the root, alone or with a plain root behind it."""
 
 
 class ChainIdError(RefusedError):
     """The transaction is for another chain than the evidence names, or for any."""
+
+
+# The plain root
+
+
+class PlainPathError(RefusedError):
+    """The plain path is malformed or does not lead from the leaf to the plain root."""
 
 
 # OpenTimestamps

@@ -21,19 +21,31 @@ class ClaimedTree:
 
 @dataclass(frozen=True, slots=True)
 class LogInclusion:
-    """The round's root is entry `index` of a log of `size` entries whose root is `root`."""
+    """The round's root is the first half of entry `index` of a log of `size` entries whose root is `root`.
+
+    `plain_root`: the entry's second half, 32 bytes. Nothing here rests on it.
+    """
 
     origin: str
     index: int
     size: int
     root: bytes
+    plain_root: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Inclusion:
-    """What evidence of one kind ties the root to, whoever made it. `kind`: the evidence's `type`."""
+    """What evidence of one kind ties the root to, whoever made it. `kind`: the evidence's `type`.
+
+    `plain_root`: the 32 bytes behind the root where a kind can carry them.
+    """
 
     kind: ClassVar[str]
+
+    @property
+    def plain_root(self) -> bytes | None:
+        """None: this kind carries the root alone."""
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +56,8 @@ class BitcoinInclusion(Inclusion):
     `work`: hashes that the header alone took on average. `height` is the proof's word unless `tied_by`
     is `headers`. `tied_by`: `headers` (the block is in the trusted headers), `block` (its hash is one
     the caller trusts) or None. `chain_work`: hashes that the trusted headers took altogether.
+    `plain_root`: the 32 bytes that the transaction carries behind the root, or None; `plain_path`: the
+    proof's plain path leads from the leaf to them.
     """
 
     kind = "bitcoin"
@@ -56,13 +70,16 @@ class BitcoinInclusion(Inclusion):
     work: int
     tied_by: str | None
     chain_work: int | None = None
+    plain_root: bytes | None = None
+    plain_path: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class EthereumInclusion(Inclusion):
-    """The root is the data of the transaction at `index` of the block with that header.
+    """The root is the data of the transaction at `index` of the block with that header, or begins it.
 
     Hashes are 32 bytes; `number` and `time_s` are the header's. `tied`: the caller trusts the hash.
+    `plain_root`: the 32 bytes of data behind the root, or None.
     """
 
     kind = "ethereum"
@@ -74,6 +91,7 @@ class EthereumInclusion(Inclusion):
     index: int
     time_s: int
     tied: bool
+    plain_root: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +162,20 @@ class Established:
     def tied(self) -> bool:
         """Whether root and time are tied to keys, certificates or blocks the caller trusts."""
         return self.timestamp_ms is not None
+
+    @property
+    def plain_root(self) -> bytes | None:
+        """What the entry or the transaction carries behind the root, or None."""
+        carrier = self.inclusion or self.found
+        return carrier.plain_root if carrier else None
+
+
+def plain_root_text(plain_root: bytes) -> str:
+    """What the second half of an entry or of a transaction's data is, in words."""
+    return (
+        f"{plain_root.hex()},\n             the plain root (RFC 9162) by which .ots files go; nothing above"
+        " rests on it"
+    )
 
 
 def utc_text(timestamp_ms: int) -> str:

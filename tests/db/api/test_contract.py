@@ -121,7 +121,9 @@ async def test_the_webhook_body_is_the_payload_and_verifies(platform: Platform) 
     payload = fetched.json
     assert rfc8785.dumps(payload) == fetched.body
     assert payload.keys() == {"sha256", "tree", "branch", "evidence"}
-    assert payload["evidence"].keys() == {"type", "origin", "index", "inclusion", "checkpoint"}
+    assert payload["evidence"].keys() == {
+        *("type", "origin", "index", "inclusion", "checkpoint", "plainRoot")
+    }
     assert payload["sha256"] == leaf
     assert payload["branch"]["sha256"] == payload["tree"]["rootSha256"]
     status = await platform.call("GET", f"/v1/timestamp/{leaf}", token=token)

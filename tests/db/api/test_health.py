@@ -14,8 +14,9 @@ from proof.timestamps.anchors.health import parts
 
 WORKER = uuid4()
 ROUND = """
-INSERT INTO rounds (partner_environment_id, environment, blinding, closed_at, sealed_at, root, leaf_count)
-VALUES (1, 'sandbox', sha256('b'), now(), now() - interval '2 minutes', sha256('r'), 2)
+INSERT INTO rounds (partner_environment_id, environment, blinding, closed_at, sealed_at, leaf_count,
+    root, plain_root)
+VALUES (1, 'sandbox', sha256('b'), now(), now() - interval '2 minutes', 2, sha256('r'), sha256('p'))
 """
 TREE = (
     "INSERT INTO trees (id, environment, currency_id) VALUES (gen_random_uuid(), 'production', 0)"

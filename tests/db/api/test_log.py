@@ -30,8 +30,10 @@ async def grow(platform: Platform, owner: int, count: int) -> None:
     await execute(
         platform.database,
         "INSERT INTO rounds (partner_environment_id, environment, blinding, closed_at, sealed_at,"
-        " leaf_count, root) SELECT $1, 'production', sha256(n::text::bytea), now(), now(), 2,"
-        " sha256(('root ' || n || random())::bytea) FROM generate_series(1, $2) n",
+        " leaf_count, root, plain_root)"
+        " SELECT $1, 'production', sha256(n::text::bytea), now(), now(), 2,"
+        " sha256(('root ' || n || random())::bytea), sha256(('plain ' || n || random())::bytea)"
+        " FROM generate_series(1, $2) n",
         owner,
         count,
     )
@@ -97,9 +99,9 @@ async def served_entries(platform: Platform, size: int) -> list[bytes]:
         assert "immutable" in answer.headers["cache-control"]
         found += split_entries(answer.body)
     roots = await platform.fetch(
-        "SELECT root FROM log_entries WHERE environment = 'production' ORDER BY position"
+        "SELECT root, plain_root FROM log_entries WHERE environment = 'production' ORDER BY position"
     )
-    assert found == [row["root"] for row in roots]
+    assert found == [row["root"] + row["plain_root"] for row in roots]
     return found
 
 
@@ -146,8 +148,8 @@ def test_what_is_appended_but_not_signed_is_not_shown(alone: Stage) -> None:
         await execute(
             platform.database,
             "INSERT INTO rounds (partner_environment_id, environment, blinding, closed_at,"
-            " sealed_at, leaf_count, root)"
-            " VALUES ($1, 'production', $2, now(), now(), 2, $2)",
+            " sealed_at, leaf_count, root, plain_root)"
+            " VALUES ($1, 'production', $2, now(), now(), 2, $2, $2)",
             owner,
             sha256(b"unsigned").digest(),
         )

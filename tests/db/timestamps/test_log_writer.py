@@ -32,6 +32,11 @@ class SetClock:
         return self.moment
 
 
+def entry_of(root: bytes) -> bytes:
+    """The entry of a round of `sealed_rounds`."""
+    return root + sha256(root).digest()
+
+
 async def sealed_rounds(platform: Platform, count: int, label: str = "") -> list[bytes]:
     """Sealed rounds waiting for the log; their roots in the order they go in."""
     roots = [sha256(f"{label} {n}".encode()).digest() for n in range(count)]
@@ -39,7 +44,8 @@ async def sealed_rounds(platform: Platform, count: int, label: str = "") -> list
         await execute(
             platform.database,
             "INSERT INTO rounds (partner_environment_id, environment, blinding, closed_at,"
-            " sealed_at, leaf_count, root) VALUES (1, 'production', $1, now(), now(), 2, $1)",
+            " sealed_at, leaf_count, root, plain_root)"
+            " VALUES (1, 'production', $1, now(), now(), 2, $1, sha256($1))",
             root,
         )
     return roots
@@ -68,7 +74,8 @@ def test_grows_and_signs_what_is_committed(alone: Stage) -> None:
         assert await writer.append() == 0
         assert not await writer.publish()
         for count in (1, 4, 255, 3):
-            hashes += map(leaf_hash, await sealed_rounds(platform, count, f"of {count}"))
+            roots = await sealed_rounds(platform, count, f"of {count}")
+            hashes += [leaf_hash(entry_of(root)) for root in roots]
             assert await writer.append() == count
             assert await writer.publish()
             assert not await writer.publish()
@@ -180,7 +187,7 @@ def test_stopped_after_the_mark_the_same_size_is_signed_again(
         assert mark["size"] == 5
         assert await platform.writer(PRODUCTION).publish()
         (only,) = await checkpoints(platform)
-        assert only.root == signer.log_root(list(map(leaf_hash, roots)))
+        assert only.root == signer.log_root([leaf_hash(entry_of(root)) for root in roots])
 
     alone.run(scene())
 

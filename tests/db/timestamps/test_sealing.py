@@ -11,11 +11,12 @@ from tests.support.application import Platform
 from tests.support.partners import execute, owner_of
 
 from proof.partners.types import PartnerEnvironment
-from proof.timestamps.proofs.service import branch
+from proof.timestamps.proofs.service import branch, plain_path
 from proof.timestamps.submissions.committer import Committer
 from proof.timestamps.trees import queries
-from proof.timestamps.trees.sealing import LeafMissingError, close_due, path, seal_next
+from proof.timestamps.trees.sealing import LeafMissingError, close_due, paths, seal_next
 from proof.verify import verify_branch
+from proof.verify.plain import plain_root, read_plain_path
 
 Run = Callable[[Any], Any]
 
@@ -49,14 +50,17 @@ def test_every_leaf_of_a_sealed_round_is_provable(run: Run, platform: Platform, 
         leaves = sorted([*hashes, row["blinding"]])
         assert row["leaf_count"] == count + 1
         assert row["root"].hex() == signer.merkle_levels([leaf.hex() for leaf in leaves])[-1][0]
+        assert row["plain_root"] == signer.plain_root(leaves)
         async with platform.database.connection() as connection:
             for leaf in {leaves[0], leaves[-1], row["blinding"], *hashes[:: count // 15 + 1]}:
-                steps = await path(connection, round_id, leaf)
-                verified = verify_branch(branch(leaf, steps))
+                found = await paths(connection, round_id, leaf)
+                verified = verify_branch(branch(leaf, found.steps))
                 assert (verified.leaf, verified.root) == (leaf, row["root"])
+                above = read_plain_path([plain_path(found.plain)])
+                assert plain_root(leaf, above) == row["plain_root"]
             for stranger in (b"\x00" * 32, b"\xff" * 32, sha256(b"stranger").digest()):
                 with pytest.raises(LeafMissingError, match=stranger.hex()):
-                    await path(connection, round_id, stranger)
+                    await paths(connection, round_id, stranger)
 
     run(scene())
 

@@ -22,6 +22,7 @@ from proof.timestamps.anchors.chain import (
     TransactionRefusedError,
     WalletError,
 )
+from proof.timestamps.types import Roots
 
 Run = Callable[[Awaitable[Any]], Any]
 SECRET = "hunter2secret"
@@ -273,7 +274,7 @@ def test_a_node_that_catches_up_builds_nothing(
         body = json.dumps({"result": info, "error": None, "id": 0}).encode()
         async with asking(ScriptedNode(http(body)), credentials) as rpc:
             chain = BitcoinChain(rpc, "main", 6, CEILING)
-            for call in (chain.standing(), chain.build(bytes(32), [])):
+            for call in (chain.standing(), chain.build(Roots(bytes(32), bytes(32)), [])):
                 with pytest.raises(NodeSyncingError, match=f"block {blocks} of {headers}"):
                     await call
 

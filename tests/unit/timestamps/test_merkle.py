@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -9,21 +10,24 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.support import signer
+from tests.support import root_vectors, signer
 
-from proof.timestamps.proofs.service import branch
+from proof.timestamps.proofs.service import branch, plain_path
 from proof.timestamps.trees.merkle import (
     HASH_BYTES,
     TILE_BYTES,
     LeafOrderError,
     PathStep,
+    PlainStep,
     RoundTree,
     build,
+    plain_tile_path,
     require_ascending,
     tile_levels,
     tile_path,
 )
 from proof.verify import parent, verify_branch
+from proof.verify.plain import plain_root, read_plain_path
 
 VECTORS = json.loads((Path(__file__).parents[2] / "vectors" / "merkle.json").read_text())
 BOUNDARIES = [255, 256, 257, 511, 512, 513, 1023, 1024, 1025, 65_535, 65_536, 65_537, 66_000]
@@ -44,6 +48,17 @@ def path(tree: RoundTree, index: int) -> list[PathStep]:
     return steps
 
 
+def plain_steps(tree: RoundTree, index: int) -> list[dict[str, str]]:
+    """The steps from leaf `index` to the plain root, as a proof puts them together from its tiles."""
+    steps: list[PlainStep] = []
+    for level, hashes in enumerate(tree.plain_levels):
+        tile_at, position = divmod(index, TILE_BYTES // HASH_BYTES)
+        tile = hashes[tile_at * TILE_BYTES : (tile_at + 1) * TILE_BYTES]
+        steps += plain_tile_path(tile, position, bottom=level == 0)
+        index = tile_at
+    return plain_path(steps)
+
+
 def folded(leaf: bytes, steps: list[PathStep]) -> bytes:
     """The root a path leads to; each step must name the node it comes from."""
     node = leaf
@@ -55,8 +70,11 @@ def folded(leaf: bytes, steps: list[PathStep]) -> bytes:
 
 def require_path(tree: RoundTree, all_leaves: list[bytes], index: int) -> None:
     steps = path(tree, index)
-    assert folded(all_leaves[index], steps) == tree.root
+    assert folded(all_leaves[index], steps) == tree.roots.root
     assert len(steps) == (len(all_leaves) - 1).bit_length()
+    plain = plain_steps(tree, index)
+    assert plain == signer.plain_path(all_leaves, index)
+    assert plain_root(all_leaves[index], read_plain_path([plain])) == tree.roots.plain
 
 
 @pytest.mark.parametrize(
@@ -65,7 +83,7 @@ def require_path(tree: RoundTree, all_leaves: list[bytes], index: int) -> None:
 def test_published_roots(vector: dict[str, Any]) -> None:
     all_leaves = leaves(vector["n"])
     tree = build(b"".join(all_leaves))
-    assert tree.root.hex() == vector["root"]
+    assert tree.roots.root.hex() == vector["root"]
     assert tree.leaf_count == vector["n"]
     for index in range(vector["n"]):
         assert len(path(tree, index)) == vector["depth"]
@@ -76,7 +94,7 @@ def test_published_roots(vector: dict[str, Any]) -> None:
 def test_published_pairs(pair: dict[str, str]) -> None:
     # Real neighbours need not ascend: order is not build's to check.
     tree = build(bytes.fromhex(pair["left"] + pair["right"]))
-    assert tree.root.hex() == pair["parent"]
+    assert tree.roots.root.hex() == pair["parent"]
 
 
 @pytest.mark.parametrize("vector", VECTORS["proofs"], ids=lambda v: v["chain"])
@@ -97,7 +115,10 @@ def test_the_root_is_the_naive_one_for_every_size_and_every_path_leads_to_it() -
     chosen = random.Random(1)
     for count in range(1, 601):
         tree = build(bytes.fromhex("".join(ordered[:count])))
-        assert tree.root.hex() == signer.merkle_levels(ordered[:count])[-1][0], count
+        assert tree.roots.root.hex() == signer.merkle_levels(ordered[:count])[-1][0], count
+        assert tree.roots.plain == signer.plain_root(list(map(bytes.fromhex, ordered[:count]))), (
+            count
+        )
         some = {0, count - 1, count // 2, *(chosen.randrange(count) for _ in range(3))}
         everywhere = range(count) if count <= 40 or count in {256, 257, 513} else some
         raw = [bytes.fromhex(text) for text in ordered[:count]]
@@ -109,8 +130,9 @@ def test_the_root_is_the_naive_one_for_every_size_and_every_path_leads_to_it() -
 def test_around_the_boundaries_of_tiles(count: int) -> None:
     all_leaves = leaves(count)
     tree = build(b"".join(all_leaves))
-    assert tree.root.hex() == signer.merkle_levels([leaf.hex() for leaf in all_leaves])[-1][0]
-    assert len(tree.levels) == tile_levels(count)
+    assert tree.roots.root.hex() == signer.merkle_levels([leaf.hex() for leaf in all_leaves])[-1][0]
+    assert tree.roots.plain == signer.plain_root(all_leaves)
+    assert len(tree.levels) == len(tree.plain_levels) == tile_levels(count)
     chosen = random.Random(count)
     edges = {0, 1, 254, 255, 256, 257, count - 2, count - 1} & set(range(count))
     for index in edges | {chosen.randrange(count) for _ in range(20)}:
@@ -131,10 +153,13 @@ def test_around_the_boundaries_of_tiles(count: int) -> None:
 def test_tiles_hold_every_eighth_level_once(count: int, shape: list[int]) -> None:
     tree = build(b"".join(leaves(count)))
     tiles = tree.tiles()
-    assert [len(hashes) // HASH_BYTES for _, _, hashes in tiles] == shape
+    assert [len(tile.hashes) // HASH_BYTES for tile in tiles] == shape
     for number, whole in enumerate(tree.levels):
-        assert b"".join(hashes for level, _, hashes in tiles if level == number) == whole
-    names = [(level, position) for level, position, _ in tiles]
+        assert b"".join(tile.hashes for tile in tiles if tile.level == number) == whole
+        # The leaves are the same in both trees and are kept once.
+        plain = [tile.plain for tile in tiles if tile.level == number]
+        assert b"".join(filter(None, plain)) == (tree.plain_levels[number] if number else b"")
+    names = [(tile.level, tile.position) for tile in tiles]
     assert names == sorted(set(names))
 
 
@@ -143,10 +168,58 @@ def test_any_leaves(members: set[bytes], data: st.DataObject) -> None:
     all_leaves = sorted(members)
     require_ascending(b"".join(all_leaves))
     tree = build(b"".join(all_leaves))
-    assert tree.root.hex() == signer.merkle_levels([leaf.hex() for leaf in all_leaves])[-1][0]
+    assert tree.roots.root.hex() == signer.merkle_levels([leaf.hex() for leaf in all_leaves])[-1][0]
     index = data.draw(st.integers(0, len(all_leaves) - 1))
     verified = verify_branch(branch(all_leaves[index], path(tree, index)))
-    assert (verified.leaf, verified.root) == (all_leaves[index], tree.root)
+    assert (verified.leaf, verified.root) == (all_leaves[index], tree.roots.root)
+
+
+@given(
+    st.integers(1, 5).flatmap(
+        lambda seed: st.tuples(
+            st.just(seed),
+            st.one_of(st.integers(1, 70), st.integers(200, 300), st.integers(500, 1_100)),
+        )
+    ),
+    st.booleans(),
+    st.data(),
+)
+def test_the_plain_tree_is_the_textbook_one(
+    seed_and_count: tuple[int, int], others: bool, data: st.DataObject
+) -> None:
+    """Whatever stands in the leaves' places, in whatever order: a chain's plain tree does not ascend."""
+    seed, count = seed_and_count
+    all_leaves = sorted(random.Random(seed).randbytes(32) for _ in range(count))
+    plain_leaves = [sha256(leaf).digest() for leaf in all_leaves] if others else all_leaves
+    given = b"".join(plain_leaves) if others else None
+    tree = build(b"".join(all_leaves), given)
+    assert tree.roots == (build(b"".join(all_leaves)).roots.root, signer.plain_root(plain_leaves))
+    index = data.draw(st.integers(0, count - 1))
+    steps = plain_steps(tree, index)
+    assert steps == signer.plain_path(plain_leaves, index)
+    assert plain_root(plain_leaves[index], read_plain_path([steps])) == tree.roots.plain
+
+
+def test_trees_of_two_sizes_are_refused() -> None:
+    with pytest.raises(ValueError, match="same number of leaves"):
+        build(bytes(64), bytes(32))
+
+
+def test_the_published_roots_of_every_size() -> None:
+    published = json.loads(root_vectors.FILE.read_text())
+    rounds = [build(b"".join(leaves(count))).roots for count in range(1, root_vectors.SIZES + 1)]
+    assert [[root.hex(), plain.hex()] for root, plain in rounds] == published["rounds"]
+    for count, expected in enumerate(published["chain_trees"], 1):
+        ascending, plain_leaves = root_vectors.chain_leaves([*rounds[:count]])
+        roots = build(b"".join(ascending), b"".join(plain_leaves)).roots
+        assert [roots.root.hex(), roots.plain.hex()] == expected, count
+
+
+def test_the_published_check_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The program of the vectors' page, run as it stands there, for what others would copy."""
+    monkeypatch.chdir(root_vectors.FILE.parent)
+    (program,) = re.findall(r"```python\n(.*?)```", Path("README.md").read_text(), re.DOTALL)
+    exec(program, {})  # noqa: S102 - our own page
 
 
 @pytest.mark.parametrize("spoil", ["repeated", "swapped"])

@@ -9,7 +9,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tests.support import tokens
-from tests.support.chain_suite import ROOT
+from tests.support.chain_suite import ROOTS
 from tests.support.tokens import Parts
 from tests.support.tsa_lab import granted, ours
 
@@ -23,7 +23,7 @@ from proof.timestamps.anchors.tsa.belief import (
 from proof.timestamps.anchors.tsa.wire import Query, read_answer
 from proof.timestamps.tsa import der
 
-QUERY = Query(ROOT, 99, None)
+QUERY = Query(ROOTS.root, 99, None)
 NOW = tokens.AT
 
 
@@ -46,7 +46,7 @@ def test_tokens_of_other_kinds_of_keys(kind: str) -> None:
     assert believe(raw, QUERY, Trust(None), NOW).info.serial == 4242
 
 
-ASKED = Query(ROOT, 7, None)
+ASKED = Query(ROOTS.root, 7, None)
 ANSWER = granted(ASKED.encode())[1]
 ANSWERED = datetime.now(UTC)
 # The field `version` as every certificate begins with it.
@@ -142,4 +142,4 @@ def test_any_damage_to_an_answer_is_refused(index: int, cut: bool, other: int) -
     # The status may be granted with modifications, and a CA's certificate that is in the store already
     # need not be intact; what is signed is.
     assert not cut
-    assert found.info.imprint == ROOT
+    assert found.info.imprint == ROOTS.root

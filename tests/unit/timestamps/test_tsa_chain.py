@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from tests.support.chain_suite import OTHER_ROOT, ROOT, ChainLab, ChainSuite, verified, within
+from tests.support.chain_suite import OTHER_ROOTS, ROOTS, ChainLab, ChainSuite, verified, within
 from tests.support.tsa import POLICY, generated, issuer
 from tests.support.tsa_lab import FakeAuthority, TsaLab, authority, granted, refused
 
@@ -47,12 +47,15 @@ def lab(fake: FakeAuthority) -> TsaLab:
 class TestTsa(ChainSuite):
     """What has no meaning without blocks and fees is replaced by what holds in its place."""
 
+    carries_plain_root = False
+
     def test_building_tells_nobody(self, run: Run, lab: ChainLab) -> None:
         """Building asks the authority and nobody else; each token is one of its own."""
 
         async def scene(chain: Chain) -> None:
-            first, second = await chain.build(ROOT, []), await chain.build(ROOT, [])
-            assert ROOT in first.raw
+            first, second = await chain.build(ROOTS, []), await chain.build(ROOTS, [])
+            assert ROOTS.root in first.raw
+            assert ROOTS.plain not in first.raw
             assert first.fee == 0
             assert first.transaction.isdigit()
             assert first.transaction != second.transaction
@@ -64,16 +67,16 @@ class TestTsa(ChainSuite):
         """There is no way to go: it is verified and settled at once."""
 
         async def scene(chain: Chain) -> None:
-            candidate = await chain.build(ROOT, [])
+            candidate = await chain.build(ROOTS, [])
             await chain.broadcast(candidate)
             await chain.broadcast(candidate)
             sighting = await chain.poll([candidate])
             assert (sighting.status, sighting.candidate) == (SubmitStatus.VERIFIED, candidate)
             assert sighting.settled
-            evidence = await chain.evidence(ROOT, candidate)
+            evidence = await chain.evidence(ROOTS, candidate)
             assert evidence.cost == 0
             assert evidence.members == {"type": "rfc3161", "token": candidate.raw.hex()}
-            tree = verified(chain, ROOT, candidate, evidence.timestamp_ms)
+            tree = verified(chain, ROOTS, candidate, evidence.timestamp_ms)
             require_sound(tree, evidence.members, sighting.block)
 
         within(run, lab.chain(), scene)
@@ -84,9 +87,9 @@ class TestTsa(ChainSuite):
         """Nothing takes it back, whatever is signed later."""
 
         async def scene(chain: Chain) -> None:
-            candidate = await chain.build(ROOT, [])
+            candidate = await chain.build(ROOTS, [])
             before = await chain.poll([candidate])
-            await chain.build(OTHER_ROOT, [])
+            await chain.build(OTHER_ROOTS, [])
             assert await chain.poll([candidate]) == before
 
         within(run, lab.chain(), scene)
@@ -95,10 +98,10 @@ class TestTsa(ChainSuite):
         """Of two tokens the older counts, which has the earlier time."""
 
         async def scene(chain: Chain) -> None:
-            first = await chain.build(ROOT, [])
-            second = await chain.build(ROOT, [first])
+            first = await chain.build(ROOTS, [])
+            second = await chain.build(ROOTS, [first])
             assert (await chain.poll([first, second])).candidate == first
-            times = [(await chain.evidence(ROOT, each)).timestamp_ms for each in (first, second)]
+            times = [(await chain.evidence(ROOTS, each)).timestamp_ms for each in (first, second)]
             assert times == sorted(times)
 
         within(run, lab.chain(), scene)
@@ -107,8 +110,8 @@ class TestTsa(ChainSuite):
         """Broadcasting the newer one changes nothing."""
 
         async def scene(chain: Chain) -> None:
-            first = await chain.build(ROOT, [])
-            second = await chain.build(ROOT, [first])
+            first = await chain.build(ROOTS, [])
+            second = await chain.build(ROOTS, [first])
             await chain.broadcast(second)
             assert (await chain.poll([first, second])).candidate == first
 
@@ -116,7 +119,7 @@ class TestTsa(ChainSuite):
 
     def test_what_the_network_forgot_is_broadcast_again(self, run: Run, lab: ChainLab) -> None:
         """What is stored is whole: nobody has to remember it."""
-        candidate = within(run, lab.chain(), lambda chain: chain.build(ROOT, []))
+        candidate = within(run, lab.chain(), lambda chain: chain.build(ROOTS, []))
 
         async def scene(chain: Chain) -> None:
             assert (await chain.poll([candidate])).status is SubmitStatus.VERIFIED
@@ -127,19 +130,19 @@ class TestTsa(ChainSuite):
         """Only asking for a token needs the authority."""
 
         async def scene(chain: Chain) -> None:
-            candidate = await chain.build(ROOT, [])
+            candidate = await chain.build(ROOTS, [])
             lab.stop()
             try:
-                for call in (chain.standing(), chain.build(ROOT, [])):
+                for call in (chain.standing(), chain.build(ROOTS, [])):
                     with pytest.raises(NodeDownError) as down:
                         await call
                     assert "127.0.0.1" not in str(down.value)
                 await chain.broadcast(candidate)
                 assert (await chain.poll([candidate])).settled
-                assert (await chain.evidence(ROOT, candidate)).members
+                assert (await chain.evidence(ROOTS, candidate)).members
             finally:
                 lab.start()
-            assert (await chain.build(ROOT, [])).raw
+            assert (await chain.build(ROOTS, [])).raw
 
         within(run, lab.chain(), scene)
 
@@ -150,7 +153,7 @@ class TestTsa(ChainSuite):
             standing = await chain.standing()
             assert (standing.balance, standing.anchor_cost, standing.pays_for) == (0, 0, 0)
             assert chain.unit == ""
-            assert (await chain.build(ROOT, [])).fee == 0
+            assert (await chain.build(ROOTS, [])).fee == 0
 
         within(run, lab.poor(), scene)
 
@@ -159,7 +162,7 @@ class TestTsa(ChainSuite):
 
         async def scene(chain: Chain) -> None:
             with pytest.raises(AnswerError, match="status 2: timeNotAvailable, 'the clock") as told:
-                await chain.build(ROOT, [])
+                await chain.build(ROOTS, [])
             assert told.value.message.isprintable()
 
         within(run, lab.capped(), scene)
@@ -168,7 +171,7 @@ class TestTsa(ChainSuite):
         """Under another CA no token is believed."""
 
         async def scene(chain: Chain) -> None:
-            for call in (chain.standing(), chain.build(ROOT, [])):
+            for call in (chain.standing(), chain.build(ROOTS, [])):
                 with pytest.raises(WrongNetworkError, match="does not vouch"):
                     await call
 
@@ -181,7 +184,7 @@ class TestTsa(ChainSuite):
             signer = x509.load_pem_x509_certificates(generated().chain)[0]
             fingerprint = signer.fingerprint(hashes.SHA256()).hex()
             assert (await chain.standing()).network == f"certificate {fingerprint}"
-            sighting = await chain.poll([await chain.build(ROOT, [])])
+            sighting = await chain.poll([await chain.build(ROOTS, [])])
             assert sighting.block == fingerprint
 
         within(run, lab.chain(), scene)
@@ -210,10 +213,10 @@ def damaged(query: bytes) -> tuple[int, bytes]:
 ANSWERS: dict[str, tuple[type[ChainError], Callable[[bytes], tuple[int, bytes]]]] = {
     "another nonce": (WrongTokenError, changed(nonce=5)),
     "no nonce": (WrongTokenError, changed(nonce=None)),
-    "another imprint": (WrongTokenError, changed(digest=OTHER_ROOT)),
+    "another imprint": (WrongTokenError, changed(digest=OTHER_ROOTS.root)),
     "another digest": (
         WrongTokenError,
-        changed(algorithm="2.16.840.1.101.3.4.2.3", digest=ROOT + ROOT),
+        changed(algorithm="2.16.840.1.101.3.4.2.3", digest=ROOTS.root + ROOTS.root),
     ),
     "no certificates": (WrongTokenError, changed(certificates=False)),
     "a damaged signature": (WrongTokenError, damaged),
@@ -239,7 +242,7 @@ def test_an_answer_that_is_not_believed(case: str, run: Run, lab: TsaLab) -> Non
 
     async def scene(chain: Chain) -> None:
         with pytest.raises(expected) as told:
-            await chain.build(ROOT, [])
+            await chain.build(ROOTS, [])
         assert "127.0.0.1" not in str(told.value)
 
     within(run, lab.chain(), scene)
@@ -251,7 +254,7 @@ def test_an_answer_that_never_ends_is_given_up(run: Run, lab: TsaLab) -> None:
 
     async def scene(chain: Chain) -> None:
         with pytest.raises(NodeDownError, match=r"does not answer within 0\.3 s"):
-            await chain.build(ROOT, [])
+            await chain.build(ROOTS, [])
 
     within(run, lab.chain(timeout_s=0.3), scene)
 
@@ -259,14 +262,14 @@ def test_an_answer_that_never_ends_is_given_up(run: Run, lab: TsaLab) -> None:
 def test_a_policy_is_asked_for_and_required(run: Run, lab: TsaLab) -> None:
     async def refuses(chain: Chain) -> None:
         with pytest.raises(AnswerError, match="unacceptedPolicy"):
-            await chain.build(ROOT, [])
+            await chain.build(ROOTS, [])
         lab.authority.answer = changed(policy=None)
         with pytest.raises(WrongTokenError, match=f"under policy {POLICY}"):
-            await chain.build(ROOT, [])
+            await chain.build(ROOTS, [])
 
     within(run, lab.chain(policy="2.25.7"), refuses)
     lab.authority.answer = granted
-    within(run, lab.chain(policy=POLICY), lambda chain: chain.build(ROOT, []))
+    within(run, lab.chain(policy=POLICY), lambda chain: chain.build(ROOTS, []))
 
 
 def test_an_authority_that_failed_is_left_alone_for_a_while(run: Run, lab: TsaLab) -> None:
@@ -275,7 +278,7 @@ def test_an_authority_that_failed_is_left_alone_for_a_while(run: Run, lab: TsaLa
     async def scene(chain: Chain) -> None:
         for _ in range(3):
             with pytest.raises(AnswerError):
-                await chain.build(ROOT, [])
+                await chain.build(ROOTS, [])
 
     within(run, lab.chain(pause=timedelta(minutes=1)), scene)
     assert lab.authority.asked == 1
@@ -283,12 +286,12 @@ def test_an_authority_that_failed_is_left_alone_for_a_while(run: Run, lab: TsaLa
 
 def test_damaged_storage_is_told(run: Run, lab: TsaLab) -> None:
     async def scene(chain: Chain) -> None:
-        candidate = await chain.build(ROOT, [])
+        candidate = await chain.build(ROOTS, [])
         cut = replace(candidate, raw=candidate.raw[:-1])
         with pytest.raises(ChainError, match="is damaged"):
             await chain.poll([cut])
         with pytest.raises(WrongTokenError):
-            await chain.evidence(OTHER_ROOT, candidate)
+            await chain.evidence(OTHER_ROOTS, candidate)
 
     within(run, lab.chain(), scene)
 
@@ -338,11 +341,11 @@ def test_an_authority_written_elsewhere(
     lab.authority.answer = answer
 
     async def scene(chain: Chain) -> None:
-        candidate = await chain.build(ROOT, [])
+        candidate = await chain.build(ROOTS, [])
         assert candidate.transaction == "2"
         sighting = await chain.poll([candidate])
-        evidence = await chain.evidence(ROOT, candidate)
-        tree = verified(chain, ROOT, candidate, evidence.timestamp_ms)
+        evidence = await chain.evidence(ROOTS, candidate)
+        tree = verified(chain, ROOTS, candidate, evidence.timestamp_ms)
         require_sound(tree, evidence.members, sighting.block)
 
     within(run, lab.chain(policy="1.2.3.4"), scene)

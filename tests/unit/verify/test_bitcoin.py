@@ -38,6 +38,7 @@ HEADERS = load_headers(ANCHORED.file)
 TRUST = ChainTrust(headers=HEADERS, networks={"regtest"})
 NAMED = ChainTrust(networks={"regtest"})
 ROOT = bytes.fromhex(VALID["tree"]["rootSha256"])
+PLAIN = read_anchor(bytes.fromhex(VALID["evidence"]["transaction"]), ROOT).plain_root or b""
 HEADER = bytes.fromhex(VALID["evidence"]["header"])
 BLOCK = double_sha256(HEADER)
 
@@ -194,6 +195,29 @@ def test_every_place_in_a_block(transactions: int) -> None:
         assert tied(found.payload, trust).tied
 
 
+def test_a_foreign_transaction_carries_the_root_alone() -> None:
+    foreign = anchored.bitcoin(foreign=True)
+    trust = ChainTrust(headers=load_headers(foreign.file), networks={"regtest"})
+    for payload, plain_root, plain_path in (
+        (foreign.payload, None, False),
+        (VALID, PLAIN, True),
+    ):
+        established = tied(payload, trust if payload is foreign.payload else TRUST)
+        assert established.tied
+        assert established.bitcoin is not None
+        assert established.plain_root == established.bitcoin.plain_root == plain_root
+        assert established.bitcoin.plain_path is plain_path
+
+
+def test_without_a_plain_path_the_plain_root_is_only_named() -> None:
+    payload = ANCHORED.changed()
+    del payload["evidence"]["plainPath"]
+    established = tied(payload)
+    assert established.tied
+    assert established.bitcoin is not None
+    assert (established.plain_root, established.bitcoin.plain_path) == (PLAIN, False)
+
+
 def test_witnesses_change_nothing() -> None:
     found = anchored.bitcoin(witness=True)
     assert found.payload["evidence"]["transaction"] != VALID["evidence"]["transaction"]
@@ -316,6 +340,64 @@ FORGERIES: dict[str, tuple[type[RefusedError], Callable[[Payload], object]]] = {
         errors.RootOutputError,
         evidence(transaction=transaction(ROOT, outputs=[b"\x6a\x20" + bytes(32)]).hex()),
     ),
+    "the plain root sold as the root": (
+        errors.RootOutputError,
+        lambda p: (
+            p.update(sha256=PLAIN.hex(), branch={"sha256": PLAIN.hex(), "depth": 0}),
+            p["tree"].update(rootSha256=PLAIN.hex()),
+        ),
+    ),
+    "the halves the other way round": (
+        errors.RootOutputError,
+        lambda p: rebuilt(p, transaction(PLAIN + ROOT)),
+    ),
+    "the root behind another": (
+        errors.RootOutputError,
+        lambda p: rebuilt(p, transaction(bytes(32) + ROOT)),
+    ),
+    "another root before the plain root": (
+        errors.RootOutputError,
+        lambda p: rebuilt(p, transaction(bytes(32) + PLAIN)),
+    ),
+    "half a plain root": (
+        errors.RootOutputError,
+        lambda p: rebuilt(p, transaction(ROOT + PLAIN[:16])),
+    ),
+    "a byte behind the plain root": (
+        errors.RootOutputError,
+        lambda p: rebuilt(p, transaction(ROOT + PLAIN + b"x")),
+    ),
+    "two roots in a push of another kind": (
+        errors.RootOutputError,
+        lambda p: rebuilt(
+            p, transaction(ROOT + PLAIN).replace(b"\x42\x6a\x40", b"\x43\x6a\x4c\x40", 1)
+        ),
+    ),
+    "the length of one root before two": (
+        errors.RootOutputError,
+        lambda p: rebuilt(p, transaction(ROOT + PLAIN).replace(b"\x6a\x40", b"\x6a\x20", 1)),
+    ),
+    "another plain root": (
+        errors.PlainPathError,
+        lambda p: rebuilt(p, transaction(ROOT + bytes(32))),
+    ),
+    "a plain path and no plain root": (
+        errors.PlainPathError,
+        lambda p: rebuilt(p, transaction(ROOT)),
+    ),
+    "the root in the plain root's place too": (
+        errors.PlainPathError,
+        lambda p: rebuilt(p, transaction(ROOT + ROOT)),
+    ),
+    "the plain path of another leaf": (
+        errors.PlainPathError,
+        evidence(plainPath=anchored.bitcoin(leaf_index=1).payload["evidence"]["plainPath"]),
+    ),
+    "a plain path cut": (
+        errors.PlainPathError,
+        lambda p: p["evidence"]["plainPath"][0].pop(),
+    ),
+    "a plain path that is none": (errors.PlainPathError, evidence(plainPath=None)),
     "root pushed with more": (
         errors.RootOutputError,
         lambda p: rebuilt(p, transaction(ROOT).replace(b"\x22\x6a\x20", b"\x22\x6a\x1f", 1)),
@@ -435,7 +517,10 @@ def no_more_than_established(raw: bytes) -> None:
         return
     valid = tied(VALID)
     if facts.tied:
-        assert replace(facts, claimed=valid.claimed) == valid
+        assert facts.bitcoin is not None
+        # A plain path under another name is no plain path.
+        found = replace(facts.bitcoin, plain_path=True)
+        assert replace(facts, claimed=valid.claimed, found=found) == valid
     else:
         assert facts.timestamp_ms is None
         assert facts.remaining

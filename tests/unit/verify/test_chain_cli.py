@@ -64,9 +64,36 @@ def test_a_bitcoin_proof_in_json(capsys: pytest.CaptureFixture[str]) -> None:
         "work": "2",
         "chainWork": "24",
         "tiedBy": "headers",
+        "plainRoot": ANCHORED.payload["evidence"]["transaction"][-72:-8],
+        "plainPath": True,
     }
     assert facts["timestamp"] == ANCHORED.payload["tree"]["timestamp"]
     assert facts["log"] is facts["ethereum"] is None
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("btc.json", "the plain root (RFC 9162) by which .ots files go; the plain path"),
+        ("pathless.json", "go; nothing above rests on it"),
+        ("eth.json", "go; nothing above rests on it"),
+        ("foreign.json", None),
+    ],
+)
+def test_the_second_half_is_told_in_words(
+    capsys: pytest.CaptureFixture[str], name: str, said: str | None
+) -> None:
+    pathless = ANCHORED.changed()
+    del pathless["evidence"]["plainPath"]
+    Path("pathless.json").write_text(json.dumps(pathless))
+    Path("foreign.json").write_text(json.dumps(anchored.bitcoin(foreign=True).payload))
+    code, out, _ = run(capsys, name, "--network", "regtest")
+    assert code == 3
+    if said is None:
+        assert "behind it" not in out
+    else:
+        assert "and behind it" in out
+        assert said in out
 
 
 def test_a_bitcoin_proof_with_a_block_hash(capsys: pytest.CaptureFixture[str]) -> None:
@@ -100,7 +127,9 @@ def test_an_ethereum_proof(capsys: pytest.CaptureFixture[str]) -> None:
         "index": evidence["index"],
         "timestamp": tree["timestamp"],
         "tiedBy": None,
+        "plainRoot": facts["ethereum"]["plainRoot"],
     }
+    assert facts["ethereum"]["plainRoot"] in "".join(evidence["proof"])
     for spelled in (block, block.removeprefix("0x").upper()):
         code, out, _ = run(capsys, "eth.json", "--ethereum-block", spelled)
         assert code == 0

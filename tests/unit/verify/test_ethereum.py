@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.support import anchored
 from tests.support.anchored import CHAIN_ID, Payload, Trie, ethereum_header, signed_transaction
+from tests.support.signer import plain_root
 
 from proof.verify import ChainTrust, RefusedError, errors, verify_payload
 from proof.verify.evidence.ethereum import rlp
@@ -25,6 +26,7 @@ RAW = json.dumps(VALID).encode()
 BLOCK = keccak(bytes.fromhex(VALID["evidence"]["header"]))
 TRUST = ChainTrust(ethereum_blocks={BLOCK})
 ROOT = bytes.fromhex(VALID["tree"]["rootSha256"])
+PLAIN = plain_root(sorted(sha256(str(n).encode()).digest() for n in range(5)))
 
 
 def dump(payload: Payload) -> bytes:
@@ -57,6 +59,13 @@ def test_places_in_a_block(transactions: int) -> None:
         if index < transactions:
             payload = anchored.ethereum(transactions, index)
             assert verify_payload(dump(payload)).ethereum is not None
+
+
+def test_a_foreign_transaction_carries_the_root_alone() -> None:
+    for payload, behind in ((anchored.ethereum(foreign=True), None), (VALID, PLAIN)):
+        established = verify_payload(dump(payload))
+        assert established.ethereum is not None
+        assert established.plain_root == established.ethereum.plain_root == behind
 
 
 def test_a_legacy_transaction() -> None:
@@ -146,6 +155,25 @@ FORGERIES: dict[str, tuple[type[RefusedError], Callable[[Payload], object]]] = {
     "root with more behind it": (
         errors.EthereumDataError,
         in_block(signed_transaction(ROOT + b"x", 1)),
+    ),
+    "two roots with more behind them": (
+        errors.EthereumDataError,
+        in_block(signed_transaction(ROOT + PLAIN + b"x", 1)),
+    ),
+    "the halves the other way round": (
+        errors.EthereumDataError,
+        in_block(signed_transaction(PLAIN + ROOT, 1)),
+    ),
+    "the plain root sold as the root": (
+        errors.EthereumDataError,
+        lambda p: (
+            p.update(sha256=PLAIN.hex(), branch={"sha256": PLAIN.hex(), "depth": 0}),
+            p["tree"].update(rootSha256=PLAIN.hex()),
+        ),
+    ),
+    "another root before the plain root": (
+        errors.EthereumDataError,
+        in_block(signed_transaction(bytes(32) + PLAIN, 1)),
     ),
     "for another chain": (errors.ChainIdError, in_block(signed_transaction(ROOT, 1), 1)),
     "legacy for another chain": (

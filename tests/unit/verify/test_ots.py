@@ -40,6 +40,7 @@ from tests.support.ots_files import (
     about,
     main_headers,
 )
+from tests.support.signer import plain_root
 
 from proof.verify import ChainTrust, errors, load_headers, to_ots, verify_ots
 from proof.verify.evidence.bitcoin.headers import MIN_MAIN_WORK
@@ -112,6 +113,28 @@ def test_a_payload_becomes_an_ots_file(leaf_count: int, transactions: int) -> No
         assert attested[0][28:] == established.bitcoin[0].merkle_root[28:]
 
 
+def operations(timestamp: ots.Timestamp) -> set[int]:
+    """The bytes of all operations below a message."""
+    found: set[int] = set()
+    for branch in timestamp.branches:
+        found |= {tag for tag, _ in branch.operations} | operations(branch.end)
+    return found
+
+
+def test_a_file_of_ours_needs_append_prepend_and_sha256_alone() -> None:
+    """What else a client lacks, it cannot read anything of the file."""
+    for leaf_count in (1, 2, 7):
+        raw = to_ots(anchored.bitcoin(leaf_count, leaf_count - 1).payload)
+        assert operations(ots.parse_ots(raw).timestamp) <= {ots.APPEND, ots.PREPEND, ots.SHA256}
+
+
+def test_without_a_plain_path_there_is_no_file() -> None:
+    for payload in (anchored.bitcoin(foreign=True).payload, ANCHORED.changed()):
+        payload["evidence"].pop("plainPath", None)
+        with pytest.raises(errors.NotExpressibleError, match="plainPath"):
+            to_ots(payload)
+
+
 def test_witnesses_are_left_out() -> None:
     assert to_ots(anchored.bitcoin(witness=True).payload) == OURS
     assert to_ots(json.dumps(ANCHORED.payload).encode()) == OURS
@@ -131,7 +154,8 @@ def test_a_refused_payload_becomes_nothing() -> None:
 def test_a_transaction_too_long_for_the_format() -> None:
     payload = ANCHORED.changed()
     root = bytes.fromhex(payload["tree"]["rootSha256"])
-    raw = anchored.transaction(root, outputs=[b"\x51" * 200] * 20)
+    plain = plain_root(sorted(sha256(str(n).encode()).digest() for n in range(5)))
+    raw = anchored.transaction(root + plain, outputs=[b"\x51" * 200] * 20)
     header = anchored.mine(bytes(32), anchored.double_sha256(raw), 1296692802)
     payload["evidence"] |= {
         "transaction": raw.hex(), "path": [], "index": 0, "header": header.hex()

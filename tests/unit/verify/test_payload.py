@@ -4,6 +4,7 @@ import copy
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,8 @@ def test_payload_with_both_keys_is_tied() -> None:
     assert ESTABLISHED.inclusion is not None
     assert (ESTABLISHED.inclusion.index, ESTABLISHED.inclusion.size) == (6, 11)
     assert ESTABLISHED.claimed.currency == "LOG"
+    assert ESTABLISHED.plain_root is not None
+    assert ESTABLISHED.plain_root.hex() == VALID["evidence"]["plainRoot"]
 
 
 def test_parsed_payload_is_the_same() -> None:
@@ -208,6 +211,18 @@ def resigned(size: int, signers: tuple[Signer, ...], root: bytes = bytes(32)) ->
     return signer.checkpoint(size, root, signers)
 
 
+def lone(payload: Payload, root: str) -> Payload:
+    """A root that is its own leaf, in the place of the payload's."""
+    payload.update(sha256=root, branch={"sha256": root, "depth": 0})
+    payload["tree"]["rootSha256"] = root
+    return payload
+
+
+assert ESTABLISHED.inclusion is not None
+LOG_ROOT = ESTABLISHED.inclusion.root
+ENTRY_HASH = sha256(
+    b"\x00" + bytes.fromhex(VALID["tree"]["rootSha256"] + VALID["evidence"]["plainRoot"])
+).hexdigest()
 IMPOSTOR = Signer.named(ORIGIN, note.LOG_KEY, seed="impostor")
 OTHER_ORIGIN = VALID["evidence"]["checkpoint"].replace(ORIGIN, "log.example/tesT", 1)
 
@@ -248,6 +263,39 @@ FORGERIES: dict[str, tuple[type[RefusedError], Change]] = {
     "index beyond the log": (errors.LogIndexError, evidence(index=11)),
     "negative index": (errors.MemberError, evidence(index=-1)),
     "index as text": (errors.MemberError, evidence(index="6")),
+    "another plain root": (errors.LogRootMismatchError, evidence(plainRoot="0" * 64)),
+    "no plain root": (errors.HexError, lambda p: p["evidence"].pop("plainRoot")),
+    "plain root of half a length": (errors.HexError, evidence(plainRoot="0" * 32)),
+    "plain root in upper case": (errors.HexError, evidence(plainRoot="AB" * 32)),
+    "the plain root sold as the root": (
+        errors.LogRootMismatchError,
+        lambda p: (
+            p["evidence"].update(plainRoot=p["tree"]["rootSha256"]),
+            lone(p, VALID["evidence"]["plainRoot"]),
+        ),
+    ),
+    "two nodes of the log sold as an entry": (
+        errors.PathTooShortError,
+        lambda p: (
+            p["evidence"].update(
+                plainRoot=p["evidence"]["inclusion"][0], inclusion=p["evidence"]["inclusion"][1:]
+            ),
+            lone(p, ENTRY_HASH),
+        ),
+    ),
+    "two nodes of the log sold as an entry at its level": (
+        errors.LogRootMismatchError,
+        lambda p: (
+            p["evidence"].update(
+                index=3,
+                plainRoot=p["evidence"]["inclusion"][0],
+                inclusion=p["evidence"]["inclusion"][1:],
+                checkpoint=resigned(6, (LOG, WITNESS), LOG_ROOT),
+            ),
+            p["tree"].update(transaction="3"),
+            lone(p, ENTRY_HASH),
+        ),
+    ),
     "path cut": (errors.PathTooShortError, lambda p: p["evidence"]["inclusion"].pop()),
     "path lengthened": (
         errors.PathTooLongError,
@@ -318,6 +366,23 @@ def test_path_of_a_genuine_proof_carries_no_other_root() -> None:
     other["tree"]["rootSha256"] = "ab" * 32
     with pytest.raises(errors.LogRootMismatchError):
         verify_payload(dump(other), log_keys=KEYS)
+
+
+def test_an_entry_of_the_root_alone_is_none() -> None:
+    """A log of the old form, whose entries are one root of 32 bytes."""
+    root = bytes.fromhex(VALID["tree"]["rootSha256"])
+    payload = copy.deepcopy(VALID)
+    payload["tree"]["transaction"] = "0"
+    payload["evidence"] |= {
+        "index": 0,
+        "inclusion": [],
+        "checkpoint": resigned(1, (LOG, WITNESS), sha256(b"\x00" + root).digest()),
+    }
+    with pytest.raises(errors.LogRootMismatchError):
+        verify_payload(dump(payload), log_keys=KEYS)
+    del payload["evidence"]["plainRoot"]
+    with pytest.raises(errors.HexError, match=r"evidence\.plainRoot"):
+        verify_payload(dump(payload), log_keys=KEYS)
 
 
 def test_two_logs_cannot_lend_each_other_a_checkpoint() -> None:

@@ -66,7 +66,7 @@ def test_of_a_payload() -> None:
 
 
 def test_of_a_log() -> None:
-    inclusion = LogInclusion("log.example", 4, 9, ROOT)
+    inclusion = LogInclusion("log.example", 4, 9, ROOT, LEAF)
     facts = established(inclusion=inclusion, signed_by="key", timestamp_ms=5000, remaining=())
     assert (facts["result"], facts["signedBy"], facts["timestamp"]) == ("tied", "key", 5000)
     assert facts["log"] == {
@@ -74,6 +74,7 @@ def test_of_a_log() -> None:
         "index": 4,
         "size": 9,
         "rootSha256": ROOT.hex(),
+        "plainRoot": LEAF.hex(),
     }
 
 
@@ -87,6 +88,8 @@ def test_of_chains_and_authorities() -> None:
         work=2**70,
         chain_work=2**80,
         tied_by="headers",
+        plain_root=LEAF,
+        plain_path=True,
     )
     ethereum = EthereumInclusion(
         chain_id=1, number=19, block_hash=ROOT, transaction_hash=LEAF, index=2, time_s=5, tied=True
@@ -105,6 +108,8 @@ def test_of_chains_and_authorities() -> None:
         "work": str(2**70),
         "chainWork": str(2**80),
         "tiedBy": "headers",
+        "plainRoot": LEAF.hex(),
+        "plainPath": True,
     }
     assert facts["ethereum"] == {
         "chainId": 1,
@@ -114,6 +119,7 @@ def test_of_chains_and_authorities() -> None:
         "index": 2,
         "timestamp": 5000,
         "tiedBy": "block",
+        "plainRoot": None,
     }
     assert facts["rfc3161"] == {
         "serialNumber": str(2**70),

@@ -157,8 +157,8 @@ class LogHandlers:
 
     async def _read_entries(self, environment: Environment, position: int, width: int) -> bytes:
         async with self._database.connection() as connection:
-            roots = await queries.entries(connection, environment, position * TILE_WIDTH, width)
-        return b"".join(len(root).to_bytes(2, "big") + root for root in roots)
+            entries = await queries.entries(connection, environment, position * TILE_WIDTH, width)
+        return b"".join(len(entry).to_bytes(2, "big") + entry for entry in entries)
 
     async def _read_consistency(self, environment: Environment, old: int, new: int) -> bytes:
         async with self._database.connection() as connection:

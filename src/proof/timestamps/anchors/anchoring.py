@@ -143,14 +143,15 @@ class Anchorer:
                 async with self._database.connection() as connection:
                     await queries.move(connection, tree, sighting)
             return
-        evidence = await answered(self._chain.evidence(tree.root, candidate))
+        evidence = await answered(self._chain.evidence(tree.roots, candidate))
         verified = Tree(
             tree.id,
             self._chain.currency,
             SubmitStatus.VERIFIED,
             evidence.timestamp_ms,
-            tree.root,
+            tree.roots.root,
             candidate.transaction,
+            tree.roots.plain,
         )
         require_sound(verified, evidence.members, sighting.block)
         await self._publish(tree, verified, evidence, sighting)
@@ -188,7 +189,7 @@ class Anchorer:
             await self._build_and_broadcast(tree, ())
             return
         before = await await_turn(self._database, self._chain)
-        candidate = await answered(self._chain.build(tree.root, ()))
+        candidate = await answered(self._chain.build(tree.roots, ()))
         async with self._database.connection() as connection:
             ours = await queries.store_first(
                 connection, tree.id, candidate, self._clock.now(), self._chain.wallet, before
@@ -208,7 +209,7 @@ class Anchorer:
         self, tree: TreeInProgress, stored: Sequence[StoredCandidate]
     ) -> None:
         candidate = await answered(
-            self._chain.build(tree.root, [each.candidate for each in stored])
+            self._chain.build(tree.roots, [each.candidate for each in stored])
         )
         async with self._database.connection() as connection:
             ours = await queries.store_candidate(

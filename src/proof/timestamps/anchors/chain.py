@@ -1,12 +1,12 @@
 """What Proof needs of a chain: one protocol, whatever the chain.
 
-A root goes into a chain in five steps, each of which may be the last before a crash:
+A tree's roots go into a chain in five steps, each of which may be the last before a crash:
 
-    build      a transaction that carries the root, signed; nobody else has seen it
+    build      a transaction that carries both roots, signed; nobody else has seen it
     store      by the caller: the candidate is in the database
     broadcast  any number of times; the same candidate, so nothing is paid twice
     look       where the candidates are now; a reorganisation is an answer like any other
-    evidence   once a candidate is deep enough: what lets the root be checked without us
+    evidence   once a candidate is deep enough: what lets the roots be checked without us
 
 A chain keeps nothing of its own between two calls: whatever it must know is in the candidates it is
 given, in its node or in its wallet. It never broadcasts in `build` and never builds in `broadcast`.
@@ -23,7 +23,7 @@ from typing import Protocol, TypeVar
 import structlog
 
 from proof.core.errors import OtherSideError
-from proof.timestamps.types import Currency, SubmitStatus
+from proof.timestamps.types import Currency, Roots, SubmitStatus
 
 T = TypeVar("T")
 
@@ -70,7 +70,7 @@ class TransactionRefusedError(ChainError):
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A signed transaction that carries a root.
+    """A signed transaction that carries a tree's roots.
 
     `transaction`: its id as the contract's `transaction` has it. `raw`: what is broadcast. `fee`: the
     most that it can cost.
@@ -153,10 +153,10 @@ class Chain(Protocol):
         """Node and wallet now."""
         ...
 
-    async def build(self, root: bytes, replaced: Sequence[Candidate]) -> Candidate:
-        """A new signed transaction that carries the 32-byte `root`; it is not broadcast.
+    async def build(self, roots: Roots, replaced: Sequence[Candidate]) -> Candidate:
+        """A new signed transaction that carries the 64 bytes of both roots; it is not broadcast.
 
-        `replaced`: the candidates built for this root so far, oldest first. While the newest can still
+        `replaced`: the candidates built for these roots so far, oldest first. While the newest can still
         enter a block the new one competes with it, at a higher fee: at most one of them is ever paid.
 
         Raises WalletError, CeilingReachedError and what a node's state brings.
@@ -175,8 +175,8 @@ class Chain(Protocol):
         """Where these candidates are, oldest first; the one in a block wins over one that waits."""
         ...
 
-    async def evidence(self, root: bytes, candidate: Candidate) -> Evidence:
-        """What proves `root` through `candidate`, which `look` has just seen VERIFIED."""
+    async def evidence(self, roots: Roots, candidate: Candidate) -> Evidence:
+        """What proves both roots through `candidate`, which `look` has just seen VERIFIED."""
         ...
 
     async def close(self) -> None:

@@ -78,7 +78,9 @@ class ChainKind(Generic[TableT]):
     beyond its types, each beginning with a field's name. `open` asks no node; it raises ProofError, OSError
     or ValueError for a file or a name that cannot be used. `trust`: in the one block with that hash, in the
     bytes that the chain writes it with, and in nothing else; evidence is checked under it before it is
-    published. `other_side`: what an operator calls whoever answers at its url.
+    published. `other_side`: what an operator calls whoever answers at its url. `carries_plain_root`: it
+    holds both roots of a tree, not the first alone. `brings_plain_path`: its proofs hold the plain path,
+    from which `.ots` files are made.
     """
 
     name: str
@@ -88,6 +90,8 @@ class ChainKind(Generic[TableT]):
     trust: Callable[[bytes], ChainTrust]
     problems: Callable[[TableT], Sequence[str]] = _nothing_wrong
     other_side: str = "node"
+    carries_plain_root: bool = True
+    brings_plain_path: bool = False
 
 
 @cache

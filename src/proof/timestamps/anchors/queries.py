@@ -9,10 +9,10 @@ from uuid import UUID
 
 from proof.db import Connection
 from proof.timestamps.anchors.chain import Candidate, Evidence, Sighting
-from proof.timestamps.types import Currency, SubmitStatus, Tree
+from proof.timestamps.types import Currency, Roots, SubmitStatus, Tree
 
 _UNDER_WAY = """
-SELECT id, status, root, block FROM trees
+SELECT id, status, root, plain_root, block FROM trees
 WHERE environment = $1 AND currency_id = $2 AND closed_at IS NOT NULL AND NOT settled
   AND root IS NOT NULL
 ORDER BY closed_at
@@ -73,7 +73,7 @@ class TreeInProgress:
 
     id: UUID
     status: SubmitStatus
-    root: bytes
+    roots: Roots
     block: str | None
 
 
@@ -101,7 +101,12 @@ async def under_way(
     """Oldest first."""
     rows = await connection.fetch(_UNDER_WAY, environment, currency)
     return [
-        TreeInProgress(row["id"], SubmitStatus(row["status"]), row["root"], row["block"])
+        TreeInProgress(
+            row["id"],
+            SubmitStatus(row["status"]),
+            Roots(row["root"], row["plain_root"]),
+            row["block"],
+        )
         for row in rows
     ]
 

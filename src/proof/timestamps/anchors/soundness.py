@@ -21,7 +21,7 @@ def trust_in(currency: Currency, block: str | None) -> ChainTrust:
 
 
 def require_sound(tree: Tree, evidence: dict[str, object], block: str | None) -> None:
-    """Check that evidence ties a tree's root and time to that block. Raises UnsoundEvidenceError."""
+    """Check that evidence ties a tree's roots and time to that block. Raises UnsoundEvidenceError."""
     assert tree.root is not None
     root = tree.root.hex()
     payload: dict[str, object] = {
@@ -36,6 +36,11 @@ def require_sound(tree: Tree, evidence: dict[str, object], block: str | None) ->
         raise UnsoundEvidenceError(
             f"the evidence of {tree.currency.name} tree {tree.tree_id} is refused: {error}"
         ) from error
+    carried = tree.plain_root if kind_of(tree.currency).carries_plain_root else None
+    if established.plain_root != carried:
+        raise UnsoundEvidenceError(
+            f"the evidence of {tree.currency.name} tree {tree.tree_id} carries another plain root"
+        )
     if not established.tied:
         reasons = " ".join(established.remaining)
         raise UnsoundEvidenceError(

@@ -1,13 +1,14 @@
 """fsck: rebuild everything from the leaves and compare.
 
-Trust in the stored roots, tiles and heads is not assumed: each round's tree is built again from its
-submissions, each log from its rounds' roots, each chain's tree from its rounds' roots and the checkpoint it
-pins; each checkpoint is verified under the log's own keys, and each tree's evidence by the verifier.
+Trust in the stored roots, tiles and heads is not assumed: each round's two trees are built again from its
+submissions, each log from its rounds' roots, the two trees of a chain's turn from its rounds' roots and the
+checkpoint they pin; each checkpoint is verified under the log's own keys, and each tree's evidence by the
+verifier.
 """
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,13 +23,13 @@ from proof.timestamps.proofs.queries import tree_from
 from proof.timestamps.trees import aggregation
 from proof.timestamps.trees import queries as tree_queries
 from proof.timestamps.trees.aggregation import Checkpoint
-from proof.timestamps.trees.merkle import build
-from proof.timestamps.types import SubmitStatus
+from proof.timestamps.trees.merkle import RoundTree, Tile, build
+from proof.timestamps.types import Roots, SubmitStatus
 from proof.verify import RefusedError, parse_verifier_key, verify_checkpoint
 from proof.verify.evidence.log.rfc6962 import leaf_hash
 
 _SEALED = """
-SELECT t.id, t.environment, t.currency_id, t.status, t.root, t.transaction, t.timestamp_ms,
+SELECT t.id, t.environment, t.currency_id, t.status, t.root, t.plain_root, t.transaction, t.timestamp_ms,
        t.leaf_count, t.block, t.evidence, t.checkpoint_size, c.note
 FROM trees t LEFT JOIN log_checkpoints c
     ON c.environment = t.environment AND c.size = t.checkpoint_size
@@ -61,18 +62,24 @@ async def _problem(connection: Connection, row: Any) -> str | None:
         return f"there is no checkpoint of {row['checkpoint_size']} entries, which it pins"
     checkpoint = Checkpoint(row["checkpoint_size"], row["note"].encode())
     found = await aggregation.leaves(connection, row["id"], checkpoint.leaf)
-    tree = await asyncio.to_thread(build, found["leaves"])
-    if (tree.leaf_count, tree.root) != (row["leaf_count"], row["root"]):
-        return (
-            f"its {tree.leaf_count} leaves make the root {tree.root.hex()}, its row says"
-            f" {row['leaf_count']} and {row['root'].hex()}"
-        )
+    tree = await asyncio.to_thread(build, found["leaves"], found["plain_leaves"])
     stored = await connection.fetch(
-        "SELECT level, position, hashes FROM tree_tiles WHERE tree_id = $1", row["id"]
+        "SELECT level, position, hashes, plain FROM tree_tiles WHERE tree_id = $1", row["id"]
     )
-    if {(r["level"], r["position"], r["hashes"]) for r in stored} != set(tree.tiles()):
-        return "its tiles are not those its rounds make"
-    return _evidence_problem(row)
+    return _tree_problem(tree, row, stored) or _evidence_problem(row)
+
+
+def _tree_problem(tree: RoundTree, row: Any, stored: Sequence[Any]) -> str | None:
+    """What differs between the trees that leaves make and what is stored of them."""
+    if tree.leaf_count != row["leaf_count"]:
+        return f"has {tree.leaf_count} leaves, its row says {row['leaf_count']}"
+    kept = Roots(row["root"], row["plain_root"])
+    for name, made, said in zip(("root", "plain root"), tree.roots, kept, strict=True):
+        if made != said:
+            return f"its leaves make the {name} {made.hex()}, its row says {said.hex()}"
+    if {Tile(*each) for each in stored} != set(tree.tiles()):
+        return "its tiles are not those its leaves make"
+    return None
 
 
 def _evidence_problem(row: Any) -> str | None:
@@ -146,7 +153,7 @@ async def _rounds(
 async def _pages(connection: Connection) -> AsyncIterator[list[Any]]:
     after = 0
     while page := await connection.fetch(
-        "SELECT id, root, leaf_count FROM rounds"
+        "SELECT id, root, plain_root, leaf_count FROM rounds"
         " WHERE sealed_at IS NOT NULL AND id > $1 ORDER BY id LIMIT $2",
         after,
         _PAGE,
@@ -158,16 +165,10 @@ async def _pages(connection: Connection) -> AsyncIterator[list[Any]]:
 async def _round_problem(connection: Connection, row: Any) -> str | None:
     leaves = await tree_queries.leaves(connection, row["id"])
     tree = await asyncio.to_thread(build, leaves)
-    if tree.leaf_count != row["leaf_count"]:
-        return f"has {tree.leaf_count} leaves, its row says {row['leaf_count']}"
-    if tree.root != row["root"]:
-        return f"its leaves make the root {tree.root.hex()}, its row says {row['root'].hex()}"
     stored = await connection.fetch(
-        "SELECT level, position, hashes FROM round_tiles WHERE round_id = $1", row["id"]
+        "SELECT level, position, hashes, plain FROM round_tiles WHERE round_id = $1", row["id"]
     )
-    if {(r["level"], r["position"], r["hashes"]) for r in stored} != set(tree.tiles()):
-        return "its tiles are not those its leaves make"
-    return None
+    return _tree_problem(tree, row, stored)
 
 
 async def _log(connection: Connection, environment: str, findings: list[Finding]) -> int:
@@ -175,11 +176,11 @@ async def _log(connection: Connection, environment: str, findings: list[Finding]
     size = 0
     tiles: dict[TileName, bytes] = {}
     while size < head.size:
-        roots = await log_queries.entries(connection, environment, size, _PAGE)
-        if not roots:
+        entries = await log_queries.entries(connection, environment, size, _PAGE)
+        if not entries:
             break
-        tiles |= append(size, tiles, [leaf_hash(value) for value in roots])
-        size += len(roots)
+        tiles |= append(size, tiles, list(map(leaf_hash, entries)))
+        size += len(entries)
     if size != head.size:
         findings.append(
             Finding(f"{environment} log", f"has {size} entries, its head says {head.size}")
@@ -214,7 +215,7 @@ async def _checkpoints(
 
 
 async def _strays(connection: Connection, findings: list[Finding]) -> None:
-    """Submissions of rounds that do not exist, and entries that are not their round's root."""
+    """Submissions of rounds that do not exist, and entries that are not their round's roots."""
     lost = await connection.fetchval(
         "SELECT count(*) FROM submissions s WHERE NOT EXISTS"
         " (SELECT FROM rounds r WHERE r.id = s.round_id"
@@ -223,7 +224,8 @@ async def _strays(connection: Connection, findings: list[Finding]) -> None:
     if lost:
         findings.append(Finding("submissions", f"{lost} belong to no round of their owner"))
     wrong = await connection.fetchval(
-        "SELECT count(*) FROM log_entries e JOIN rounds r ON r.id = e.round_id WHERE r.root <> e.root"
+        "SELECT count(*) FROM log_entries e JOIN rounds r ON r.id = e.round_id"
+        " WHERE (r.root, r.plain_root) <> (e.root, e.plain_root)"
     )
     if wrong:
-        findings.append(Finding("log entries", f"{wrong} are not the root of their round"))
+        findings.append(Finding("log entries", f"{wrong} are not the roots of their round"))

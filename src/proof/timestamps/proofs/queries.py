@@ -6,7 +6,7 @@ from uuid import UUID
 from proof.db import Connection
 from proof.timestamps.types import Currency, SubmitStatus, Tree
 
-_TREE = "t.id, t.currency_id, t.status, t.root, t.transaction, t.timestamp_ms"
+_TREE = "t.id, t.currency_id, t.status, t.root, t.plain_root, t.transaction, t.timestamp_ms"
 
 _OF_HASH = f"""
 SELECT s.created_at, s.round_id, t.block, t.opened_at, {_TREE},
@@ -72,4 +72,5 @@ def tree_from(row: Any) -> Tree:
         timestamp_ms=row["timestamp_ms"],
         root=row["root"],
         transaction=row["transaction"],
+        plain_root=row["plain_root"],
     )

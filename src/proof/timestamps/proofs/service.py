@@ -3,7 +3,8 @@
 A proof of a round in the log joins three things: the path from leaf to round root (from the round's
 tiles), the path from there to the log's root (from the log's tiles), and the checkpoint that gave the
 entry its time. A proof in another chain joins the same first path, the path from the round's root to the
-tree's (from the tree's tiles), and the evidence that was kept when the tree was verified. Each is run
+tree's (from the tree's tiles), and the evidence that was kept when the tree was verified; in Bitcoin also
+the plain paths of both, from the same tiles, by which an `.ots` file goes. Each is run
 through the verifier, with our own public keys or the block our node saw, before anybody gets it.
 """
 
@@ -22,6 +23,7 @@ from proof.db import Connection, Database
 from proof.events import Event
 from proof.events import publish as publish_events
 from proof.partners.types import Environment, PartnerEnvironment
+from proof.timestamps.anchors.kinds import kind_of
 from proof.timestamps.anchors.log import queries as log_queries
 from proof.timestamps.anchors.log.keys import verifier_keys
 from proof.timestamps.anchors.log.service import inclusion
@@ -39,7 +41,7 @@ from proof.timestamps.proofs.pace import NO_PACES, Paces, retry_after_s
 from proof.timestamps.submissions import usage
 from proof.timestamps.submissions.usage import UsageKind
 from proof.timestamps.trees import aggregation, sealing
-from proof.timestamps.trees.merkle import PathStep
+from proof.timestamps.trees.merkle import PathStep, PlainStep
 from proof.timestamps.types import NO_CHAINS, Chains, Currency, SubmitStatus, Tree
 from proof.verify import RefusedError, parse_verifier_key, verify_payload
 from proof.verify.evidence.log.note import VerifierKey
@@ -78,6 +80,11 @@ def branch(leaf: bytes, steps: Sequence[PathStep]) -> Node:
             side: node,
         }
     return node
+
+
+def plain_path(steps: Sequence[PlainStep]) -> list[dict[str, str]]:
+    """The siblings of a plain path, each by the side it stands on."""
+    return [{"left" if step.from_right else "right": step.sibling.hex()} for step in steps]
 
 
 def _with_parent(steps: Sequence[PathStep]) -> list[tuple[PathStep, bytes]]:
@@ -174,13 +181,17 @@ class Proofs:
                     self._clock.now(),
                 ),
             )
-        steps = await sealing.path(connection, row["round_id"], digest)
+        within = await sealing.paths(connection, row["round_id"], digest)
+        steps = within.steps
         if currency is Currency.LOG:
             evidence = await _log_evidence(connection, owner.environment, tree)
         else:
             root = await queries.round_root(connection, row["round_id"])
-            steps += await aggregation.path(connection, tree.tree_id, root)
+            above = await aggregation.paths(connection, tree.tree_id, root)
+            steps = steps + above.steps
             evidence = json.loads(row["evidence"])
+            if kind_of(currency).brings_plain_path:
+                evidence["plainPath"] = [plain_path(within.plain), plain_path(above.plain)]
         found = payload(digest, tree, steps, evidence)
         await self._require_sound(connection, owner, found, trust_in(currency, row["block"]))
         return canonical_json(found)
@@ -226,6 +237,7 @@ def enabled_currency(
 
 
 async def _log_evidence(connection: Connection, environment: str, tree: Tree) -> dict[str, object]:
+    assert tree.plain_root is not None
     position = int(tree.transaction or "")
     checkpoint = await log_queries.first_checkpoint_over(connection, environment, position)
     path = await inclusion(connection, environment, position, checkpoint["size"])
@@ -235,6 +247,7 @@ async def _log_evidence(connection: Connection, environment: str, tree: Tree) ->
         "index": position,
         "inclusion": [node.hex() for node in path],
         "checkpoint": checkpoint["note"],
+        "plainRoot": tree.plain_root.hex(),
     }
 
 

@@ -15,8 +15,9 @@ from typing import Any, NamedTuple
 from uuid import UUID, uuid4
 
 from proof.db import Connection, Database
-from proof.timestamps.trees.merkle import HASH_BYTES, PathStep
-from proof.timestamps.trees.sealing import LeafMissingError, build_aside, steps_over
+from proof.timestamps.trees.merkle import HASH_BYTES, RoundTree
+from proof.timestamps.trees.queries import store_tiles
+from proof.timestamps.trees.sealing import LeafMissingError, Paths, build_aside, paths_over
 from proof.timestamps.types import Currency
 
 # While the tree before is in no block, rounds go on into the open one: a chain that is stuck or dear is
@@ -43,15 +44,17 @@ ORDER BY closed_at LIMIT 1 FOR UPDATE SKIP LOCKED
 """
 _LEAVES = """
 SELECT string_agg(leaf.root, ''::bytea ORDER BY leaf.root) AS leaves,
+       string_agg(leaf.plain_root, ''::bytea ORDER BY leaf.root) AS plain_leaves,
        coalesce(sum(leaf.hashes), 0)::bigint AS hashes
 FROM (
-    SELECT root, leaf_count - 1 AS hashes
+    SELECT root, plain_root, leaf_count - 1 AS hashes
     FROM round_trees JOIN rounds ON rounds.id = round_id WHERE tree_id = $1
-    UNION ALL SELECT $2::bytea, 0
+    UNION ALL SELECT $2::bytea, $2::bytea, 0
 ) AS leaf
 """
 _SEAL = """
-UPDATE trees SET root = $2, leaf_count = $3, hash_count = $4, checkpoint_size = $5 WHERE id = $1
+UPDATE trees SET root = $2, plain_root = $3, leaf_count = $4, hash_count = $5, checkpoint_size = $6
+WHERE id = $1
 """
 _TILES_ABOVE = """
 WITH leaf AS (
@@ -59,7 +62,7 @@ WITH leaf AS (
     WHERE tree_id = $1 AND level = 0 AND first_hash <= $2
     ORDER BY first_hash DESC LIMIT 1
 )
-SELECT level, t.position, hashes FROM tree_tiles t, leaf
+SELECT level, t.position, hashes, plain FROM tree_tiles t, leaf
 WHERE tree_id = $1 AND t.position = leaf.position >> (8 * level)
 ORDER BY level
 """
@@ -96,24 +99,17 @@ async def claim_closed(tx: Connection, environment: str, currency_id: int) -> UU
 
 async def leaves(connection: Connection, tree_id: UUID, checkpoint_hash: bytes) -> Any:
     """`leaves`: the roots of a tree's rounds and the checkpoint's hash, ascending, concatenated;
+    `plain_leaves`: the rounds' plain roots in their places, and the checkpoint's hash in its own;
     `hashes`: how many submitted hashes are below them."""
     return await connection.fetchrow(_LEAVES, tree_id, checkpoint_hash)
 
 
 async def store(
-    tx: Connection,
-    tree_id: UUID,
-    root: bytes,
-    tiles: list[tuple[int, int, bytes]],
-    counts: tuple[int, int, int],
+    tx: Connection, tree_id: UUID, tree: RoundTree, hashes: int, checkpoint_size: int
 ) -> None:
-    """`counts`: leaves, submitted hashes, and the size of the log at the checkpoint."""
-    await tx.copy_records_to_table(
-        "tree_tiles",
-        records=[(tree_id, level, at, hashes[:32], hashes) for level, at, hashes in tiles],
-        columns=["tree_id", "level", "position", "first_hash", "hashes"],
-    )
-    await tx.execute(_SEAL, tree_id, root, *counts)
+    """`hashes`: how many submitted ones are below; `checkpoint_size`: of the log at the checkpoint."""
+    await store_tiles(tx, "tree", tree_id, tree)
+    await tx.execute(_SEAL, tree_id, *tree.roots, tree.leaf_count, hashes, checkpoint_size)
 
 
 async def discard(tx: Connection, tree_id: UUID) -> None:
@@ -164,18 +160,17 @@ async def seal_next(
     if len(found["leaves"]) == HASH_BYTES:
         await discard(tx, tree_id)
         return True
-    tree = await build_aside(tx, found["leaves"])
-    counts = tree.leaf_count, found["hashes"], newest.size
-    await store(tx, tree_id, tree.root, tree.tiles(), counts)
+    tree = await build_aside(tx, found["leaves"], found["plain_leaves"])
+    await store(tx, tree_id, tree, found["hashes"], newest.size)
     return True
 
 
-async def path(connection: Connection, tree_id: UUID, leaf: bytes) -> list[PathStep]:
-    """The steps from a round's root, or the checkpoint's leaf, to the tree's root, from below.
+async def paths(connection: Connection, tree_id: UUID, leaf: bytes) -> Paths:
+    """The ways from a round, named by its root, or from the checkpoint's leaf to the tree's roots.
 
     Raises LeafMissingError.
     """
-    steps = steps_over(await tiles_above(connection, tree_id, leaf), leaf)
-    if steps is None:
+    found = paths_over(await tiles_above(connection, tree_id, leaf), leaf)
+    if found is None:
         raise LeafMissingError(f"tree {tree_id} has no leaf {leaf.hex()}")
-    return steps
+    return found

@@ -1,8 +1,10 @@
 """The SQL of sealing."""
 
 from typing import Any
+from uuid import UUID
 
 from proof.db import Connection
+from proof.timestamps.trees.merkle import HASH_BYTES, RoundTree
 
 # Whoever is adding to a round right now is not waited for: the next look finds it free, because its
 # process leaves it at the same age.
@@ -49,19 +51,25 @@ async def leaves(connection: Connection, round_id: int) -> bytes:
     return found
 
 
-async def store_tree(
-    tx: Connection, round_id: int, root: bytes, leaf_count: int, tiles: list[tuple[int, int, bytes]]
-) -> None:
-    await tx.copy_records_to_table(
-        "round_tiles",
-        records=[(round_id, level, at, hashes[:32], hashes) for level, at, hashes in tiles],
-        columns=["round_id", "level", "position", "first_hash", "hashes"],
-    )
+async def store_tree(tx: Connection, round_id: int, tree: RoundTree) -> None:
+    await store_tiles(tx, "round", round_id, tree)
     await tx.execute(
-        "UPDATE rounds SET sealed_at = now(), root = $2, leaf_count = $3 WHERE id = $1",
+        "UPDATE rounds SET sealed_at = now(), root = $2, plain_root = $3, leaf_count = $4 WHERE id = $1",
         round_id,
-        root,
-        leaf_count,
+        *tree.roots,
+        tree.leaf_count,
+    )
+
+
+async def store_tiles(tx: Connection, kind: str, owner_id: int | UUID, tree: RoundTree) -> None:
+    """The tiles of a `round` or of a chain's `tree`."""
+    await tx.copy_records_to_table(
+        f"{kind}_tiles",
+        records=[
+            (owner_id, tile.level, tile.position, tile.hashes[:HASH_BYTES], tile.hashes, tile.plain)
+            for tile in tree.tiles()
+        ],
+        columns=[f"{kind}_id", "level", "position", "first_hash", "hashes", "plain"],
     )
 
 
@@ -80,7 +88,7 @@ async def tiles_above(connection: Connection, round_id: int, leaf: bytes) -> lis
             WHERE round_id = $1 AND level = 0 AND first_hash <= $2
             ORDER BY first_hash DESC LIMIT 1
         )
-        SELECT level, t.position, hashes FROM round_tiles t, leaf
+        SELECT level, t.position, hashes, plain FROM round_tiles t, leaf
         WHERE round_id = $1 AND t.position = leaf.position >> (8 * level)
         ORDER BY level
         """,

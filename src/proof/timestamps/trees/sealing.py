@@ -9,17 +9,33 @@ nothing of it exists and the lock is gone.
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from proof.core.errors import ProofError
 from proof.db import Connection, Database
 from proof.db.session import kept_open
 from proof.timestamps.trees import queries
-from proof.timestamps.trees.merkle import HASH_BYTES, PathStep, RoundTree, build, tile_path
+from proof.timestamps.trees.merkle import (
+    HASH_BYTES,
+    TILE_WIDTH,
+    PathStep,
+    PlainStep,
+    RoundTree,
+    build,
+    plain_tile_path,
+    tile_path,
+)
 from proof.timestamps.types import Currency
 
 # A larger tree is built beside the event loop: from about here on it would be held up noticeably.
 _THREAD_FROM_LEAVES = 2_000
+
+
+class Paths(NamedTuple):
+    """The ways from one leaf to both roots of its tree, from below."""
+
+    steps: list[PathStep]
+    plain: list[PlainStep]
 
 
 class LeafMissingError(ProofError):
@@ -43,35 +59,40 @@ async def seal_next(database: Database) -> bool:
             await queries.discard(tx, claimed["id"], Currency.LOG)
         else:
             tree = await build_aside(tx, leaves)
-            await queries.store_tree(tx, claimed["id"], tree.root, tree.leaf_count, tree.tiles())
+            await queries.store_tree(tx, claimed["id"], tree)
     return True
 
 
-async def path(connection: Connection, round_id: int, leaf: bytes) -> list[PathStep]:
-    """The steps from a leaf to its round's root, from below. Raises LeafMissingError."""
-    steps = steps_over(await queries.tiles_above(connection, round_id, leaf), leaf)
-    if steps is None:
+async def paths(connection: Connection, round_id: int, leaf: bytes) -> Paths:
+    """The ways from a leaf to its round's roots. Raises LeafMissingError."""
+    found = paths_over(await queries.tiles_above(connection, round_id, leaf), leaf)
+    if found is None:
         raise LeafMissingError(f"round {round_id} has no leaf {leaf.hex()}")
-    return steps
+    return found
 
 
-def steps_over(rows: Sequence[Any], leaf: bytes) -> list[PathStep] | None:
-    """The steps from a leaf over its tiles, from below; None when the lowest does not hold it."""
+def paths_over(rows: Sequence[Any], leaf: bytes) -> Paths | None:
+    """The ways from a leaf over its tiles, the lowest first; None when that does not hold it."""
     position = _position(rows[0]["hashes"], leaf) if rows else None
     if position is None:
         return None
     steps: list[PathStep] = []
+    plain: list[PlainStep] = []
     for row in rows:
-        steps += tile_path(row["hashes"], position, top=row is rows[-1])
-        position = row["position"] % 256
-    return steps
+        hashes = row["hashes"]
+        steps += tile_path(hashes, position, top=row is rows[-1])
+        plain += plain_tile_path(row["plain"] or hashes, position, bottom=row is rows[0])
+        position = row["position"] % TILE_WIDTH
+    return Paths(steps, plain)
 
 
-async def build_aside(tx: Connection, leaves: bytes) -> RoundTree:
+async def build_aside(
+    tx: Connection, leaves: bytes, plain_leaves: bytes | None = None
+) -> RoundTree:
     """`build`, off the event loop when it takes long; the transaction stays open meanwhile."""
     if len(leaves) < _THREAD_FROM_LEAVES * HASH_BYTES:
-        return build(leaves)
-    return await kept_open(tx, asyncio.to_thread(build, leaves))
+        return build(leaves, plain_leaves)
+    return await kept_open(tx, asyncio.to_thread(build, leaves, plain_leaves))
 
 
 def _position(tile: bytes, leaf: bytes) -> int | None:

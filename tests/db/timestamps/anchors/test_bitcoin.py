@@ -21,7 +21,7 @@ from tests.support.pipeline import owner, work
 from proof.db import Database
 from proof.timestamps.anchors.chain import Chain, WalletError
 from proof.timestamps.proofs.errors import ProofNotYetError
-from proof.timestamps.types import Currency, SubmitStatus
+from proof.timestamps.types import Currency, Roots, SubmitStatus
 
 Run = Callable[[Any], Any]
 PROGRAM = Path(__file__).with_name("anchor_until_killed.py")
@@ -263,19 +263,19 @@ def test_a_wallet_of_small_coins_builds_no_anchor_that_an_ots_file_cannot_hold(
     node.call("createwallet", "dust")
     for _ in range(4):
         addresses = [node.call("getnewaddress", "", "legacy", wallet="dust") for _ in range(35)]
-        outputs = [{address: "0.00000595"} for address in addresses]
+        outputs = [{address: "0.00000597"} for address in addresses]
         options = {"fee_rate": 5}
         made = node.call("walletcreatefundedpsbt", [], outputs, 0, options, wallet=WALLET)["psbt"]
         signed = node.call("walletprocesspsbt", made, wallet=WALLET)["psbt"]
         node.call("sendrawtransaction", node.call("finalizepsbt", signed)["hex"])
         node.mine()
-    # At twice this floor spending such a coin takes all but three satoshi of it.
+    # At twice this floor spending such a coin takes all but five satoshi of it.
     node.restart("-minrelaytxfee=0.00002")
     node.call("loadwallet", "dust")
 
     async def scene(chain: Chain) -> None:
         with pytest.raises(WalletError, match="join them beforehand"):
-            await chain.build(bytes(32), [])
+            await chain.build(Roots(bytes(32), bytes(32)), [])
 
     try:
         within(run, BitcoinLab(node).chain(wallet="dust"), scene)

@@ -19,7 +19,7 @@ from proof.timestamps.proofs.errors import (
 from proof.timestamps.proofs.service import Proofs
 from proof.timestamps.submissions.committer import Committer
 from proof.timestamps.trees.sealing import LeafMissingError
-from proof.timestamps.types import Currency, SubmitStatus
+from proof.timestamps.types import Currency, Roots, SubmitStatus
 
 Run = Callable[[Any], Any]
 BTC = Currency.BTC
@@ -39,8 +39,8 @@ def test_unsound_evidence_is_not_published(
         network.mine(3)
         evidence = chain.evidence
 
-        async def of_another_block(root: bytes, candidate: Any) -> Any:
-            found = await evidence(root, candidate)
+        async def of_another_block(roots: Roots, candidate: Any) -> Any:
+            found = await evidence(roots, candidate)
             found.members["header"] = network.blocks[-1].header.hex()
             return found
 
@@ -121,6 +121,22 @@ SPOILED = {
         "UPDATE tree_tiles SET hashes = overlay(hashes PLACING sha256('x') FROM 1)",
         "its tiles are not those",
     ),
+    "other plain leaves": (
+        "UPDATE tree_tiles SET plain = sha256('x') || sha256('y')",
+        "its tiles are not those",
+    ),
+    "another plain leaf of the round": (
+        "UPDATE rounds SET plain_root = sha256('x')",
+        "make the plain root",
+    ),
+    "another plain root": (
+        "UPDATE trees SET plain_root = sha256('x') WHERE currency_id = 0 AND closed_at IS NOT NULL",
+        "make the plain root",
+    ),
+    "a plain root in the place of the root": (
+        "UPDATE trees SET root = plain_root, plain_root = root WHERE currency_id = 0 AND root IS NOT NULL",
+        "make the root",
+    ),
     "another root": (
         "UPDATE trees SET root = sha256('x') WHERE currency_id = 0 AND closed_at IS NOT NULL",
         "make the root",
@@ -155,7 +171,12 @@ def test_fsck_names_the_tree_that_differs(
         (finding,) = [each for each in found.findings if each.where.startswith("tree ")]
         assert finding.where == f"tree {tree_of(receipt, BTC)}"
         assert said in finding.what
-        if damage != "another checkpoint":
+        # What a proof is made of is right where these are wrong.
+        if damage not in {
+            "another checkpoint",
+            "another plain root",
+            "another plain leaf of the round",
+        }:
             with pytest.raises((UnsoundProofError, LeafMissingError)):
                 await anchorage.proofs.proof(owner(), digest, BTC)
 

@@ -21,10 +21,10 @@ from proof.timestamps.anchors.ethereum.rpc import Rpc
 from proof.timestamps.anchors.ethereum.service import EthereumChain, EthereumSettings
 from proof.timestamps.anchors.ethereum.signer import Fees, load_signer
 from proof.timestamps.anchors.overview import EnabledChain, overview
-from proof.timestamps.types import SubmitStatus
+from proof.timestamps.types import Roots, SubmitStatus
 
 Run = Callable[[Any], Any]
-ROOT = bytes(range(32))
+ROOTS = Roots(bytes(range(32)), bytes(range(2, 34)))
 LIES: tuple[Any, ...] = (
     None, {}, [], "x", 5, -1, True, "0x", "0xzz", {"hash": "zz"}, [None], ["x"], 10**400,
     {"confirmations": 9, "blockhash": 5, "blockHash": "zz", "blockNumber": "0x1"},
@@ -104,7 +104,7 @@ def bitcoin(liar: Liar, folder: Path) -> tuple[Chain, Candidate]:
 def ethereum(liar: Liar, folder: Path) -> tuple[Chain, Candidate]:
     signer = load_signer(private(folder / "key", RICH_KEY), CHAIN_ID)
     chain = EthereumChain(Rpc(liar.url), signer, EthereumSettings(10**11, 3))
-    return chain, signer.candidate(ROOT, 0, Fees(10**9, 1), 22_280)
+    return chain, signer.candidate(ROOTS.joined, 0, Fees(10**9, 1), 23_560)
 
 
 @pytest.mark.parametrize("made", [bitcoin, ethereum])
@@ -116,10 +116,10 @@ def test_a_lie_is_trouble_of_the_chain_and_nothing_else(
     async def scene() -> None:
         calls = (
             chain.standing(),
-            chain.build(ROOT, []),
-            chain.build(ROOT, [candidate]),
+            chain.build(ROOTS, []),
+            chain.build(ROOTS, [candidate]),
             chain.poll([candidate]),
-            chain.evidence(ROOT, candidate),
+            chain.evidence(ROOTS, candidate),
         )
         for result in await gather(*map(answered, calls), return_exceptions=True):
             if isinstance(result, BaseException):

@@ -63,14 +63,14 @@ def test_a_reorganisation_while_a_proof_is_put_together_spoils_nothing(
         digest = digest_of("reorganised meanwhile")
         await anchorage.anchored(digest, network)
         before = network.hashes
-        path = sealing.path
+        paths = sealing.paths
 
-        async def path_meanwhile(*arguments: Any) -> Any:
+        async def paths_meanwhile(*arguments: Any) -> Any:
             network.reorganise(3)
             await anchorage.anchorer.step()
-            return await path(*arguments)
+            return await paths(*arguments)
 
-        monkeypatch.setattr(sealing, "path", path_meanwhile)
+        monkeypatch.setattr(sealing, "paths", paths_meanwhile)
         await anchorage.proven(digest, before)
         assert await anchorage.status(digest) is SubmitStatus.SUBMITTED
 

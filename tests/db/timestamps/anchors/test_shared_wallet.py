@@ -68,8 +68,8 @@ class Purse:
         tree_id, root = uuid4(), digest_of((self.wallet, label))
         async with self.database.connection() as connection:
             await connection.execute(
-                "INSERT INTO trees (id, environment, currency_id, root, opened_at, closed_at)"
-                " VALUES ($1, $2, $3, $4, $5, $5)",
+                "INSERT INTO trees (id, environment, currency_id, root, plain_root, opened_at, closed_at)"
+                " VALUES ($1, $2, $3, $4, sha256($4), $5, $5)",
                 *(tree_id, environment, self.chain().currency, root, self.clock.now()),
             )
         return tree_id, root

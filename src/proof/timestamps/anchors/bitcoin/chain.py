@@ -23,7 +23,7 @@ from proof.timestamps.anchors.chain import (
     WalletError,
     WrongNetworkError,
 )
-from proof.timestamps.types import Currency, SubmitStatus
+from proof.timestamps.types import Currency, Roots, SubmitStatus
 from proof.verify.errors import RefusedError
 from proof.verify.evidence.bitcoin.header import double_sha256
 from proof.verify.evidence.bitcoin.transaction import read_anchor
@@ -106,11 +106,11 @@ class BitcoinChain:
         except (RpcError, WalletError):
             return ""
 
-    async def build(self, root: bytes, replaced: Sequence[Candidate]) -> Candidate:
+    async def build(self, roots: Roots, replaced: Sequence[Candidate]) -> Candidate:
         await self._require_ready()
         if replaced:
-            return await self._wallet.successor(root, replaced)
-        return await self._wallet.first(root)
+            return await self._wallet.successor(roots, replaced)
+        return await self._wallet.first(roots)
 
     async def broadcast(self, candidate: Candidate) -> None:
         await self._require_network()
@@ -141,7 +141,7 @@ class BitcoinChain:
             return Sighting(SubmitStatus.UNSUBMITTED)
         return Sighting(SubmitStatus.SUBMITTED, waiting)
 
-    async def evidence(self, root: bytes, candidate: Candidate) -> Evidence:
+    async def evidence(self, roots: Roots, candidate: Candidate) -> Evidence:
         found = await self._found(candidate)
         if not found or found["confirmations"] < self._confirmations:
             raise ChainError(
@@ -152,7 +152,7 @@ class BitcoinChain:
         index = block["tx"].index(candidate.transaction)
         path = merkle_path([bytes.fromhex(txid)[::-1] for txid in block["tx"]], index)
         try:
-            stripped = read_anchor(candidate.raw, root).stripped
+            stripped = read_anchor(candidate.raw, roots.root).stripped
         except RefusedError as error:
             raise ChainError(f"transaction {candidate.transaction} is no anchor: {error}") from None
         members: dict[str, object] = {

@@ -44,4 +44,11 @@ def _trust(block: bytes) -> ChainTrust:
     return ChainTrust(bitcoin_blocks=frozenset({block[::-1]}), networks=TEST_NETWORKS)
 
 
-KIND = ChainKind(name="bitcoin", table=BitcoinTable, open=_open, pace=_pace, trust=_trust)
+KIND = ChainKind(
+    name="bitcoin",
+    table=BitcoinTable,
+    open=_open,
+    pace=_pace,
+    trust=_trust,
+    brings_plain_path=True,
+)

@@ -15,12 +15,13 @@ from proof.timestamps.anchors.chain import (
     TransactionRefusedError,
     WalletError,
 )
+from proof.timestamps.types import Roots
 from proof.verify.evidence.ots.format import MAX_MESSAGE_BYTES
 
 SATOSHI: Final = 100_000_000
-# One input, the root and the change, of the oldest kind of address; newer ones take less.
-TYPICAL_VBYTES: Final = 234
-_OP_RETURN_32: Final = "6a20"
+# One input, the roots and the change, of the oldest kind of address; newer ones take less.
+TYPICAL_VBYTES: Final = 266
+_OP_RETURN_64: Final = "6a40"
 _MAX_OUTPUTS: Final = 2
 _KILOBYTE: Final = 1000
 # BIP 125, rule 4: a replacement pays for its own relay too; Bitcoin Core's wallet wants 5 sat/vB more.
@@ -65,21 +66,21 @@ class AnchorWallet:
         self._rpc = rpc
         self._ceiling = ceiling
 
-    async def first(self, root: bytes) -> Candidate:
+    async def first(self, roots: Roots) -> Candidate:
         """A transaction with coins of the wallet's choice, at the market's rate.
 
         Raises CeilingReachedError, WalletError.
         """
         rate = self._within_ceiling(await market_rate(self._rpc, self._ceiling.target_blocks))
-        return await self._funded(root, rate, [])
+        return await self._funded(roots, rate, [])
 
-    async def successor(self, root: bytes, replaced: Sequence[Candidate]) -> Candidate:
+    async def successor(self, roots: Roots, replaced: Sequence[Candidate]) -> Candidate:
         """A transaction that competes with those before it, at a higher rate. Raises as `first` does."""
         market = await market_rate(self._rpc, self._ceiling.target_blocks)
         for before in reversed(replaced):
             if await self._may_enter_a_block(before):
-                return await self._bumped(root, before, market)
-        return await self._instead(root, replaced[-1], self._within_ceiling(market))
+                return await self._bumped(roots, before, market)
+        return await self._instead(roots, replaced[-1], self._within_ceiling(market))
 
     async def _may_enter_a_block(self, candidate: Candidate) -> bool:
         """Whether the wallet knows a candidate, and of no block that holds its coins' other use."""
@@ -91,7 +92,7 @@ class AnchorWallet:
             return False
         return bool(known["confirmations"] >= 0)
 
-    async def _bumped(self, root: bytes, before: Candidate, market: Decimal) -> Candidate:
+    async def _bumped(self, roots: Roots, before: Candidate, market: Decimal) -> Candidate:
         details = await self._rpc.node("decoderawtransaction", before.raw.hex())
         rate = self._raised(Decimal(before.fee) / details["vsize"], market)
         try:
@@ -100,23 +101,23 @@ class AnchorWallet:
             )
         except RpcError as error:
             raise _not_bumped(error) from None
-        return await self._signed(root, bumped["psbt"], satoshi(bumped["fee"]))
+        return await self._signed(roots, bumped["psbt"], satoshi(bumped["fee"]))
 
-    async def _instead(self, root: bytes, refused: Candidate, rate: Decimal) -> Candidate:
+    async def _instead(self, roots: Roots, refused: Candidate, rate: Decimal) -> Candidate:
         """No candidate the wallet knows can enter a block: the same coins again if they are free."""
         details = await self._rpc.node("decoderawtransaction", refused.raw.hex())
         coins = [{"txid": coin["txid"], "vout": coin["vout"]} for coin in details["vin"]]
         for coin in coins:
             if await self._rpc.node("gettxout", coin["txid"], coin["vout"]) is None:
                 # Spent elsewhere: the refused one can never enter a block.
-                return await self._funded(root, rate, [])
-        return await self._funded(root, rate, coins)
+                return await self._funded(roots, rate, [])
+        return await self._funded(roots, rate, coins)
 
-    async def _funded(self, root: bytes, rate: Decimal, coins: list[dict[str, Any]]) -> Candidate:
+    async def _funded(self, roots: Roots, rate: Decimal, coins: list[dict[str, Any]]) -> Candidate:
         options = {"fee_rate": float(rate), "replaceable": True, "add_inputs": True}
         try:
             funded = await self._rpc.wallet(
-                "walletcreatefundedpsbt", coins, [{"data": root.hex()}], 0, options
+                "walletcreatefundedpsbt", coins, [{"data": roots.joined.hex()}], 0, options
             )
         except RpcError as error:
             if error.rpc_code in {_INSUFFICIENT_FUNDS, -4}:
@@ -124,9 +125,9 @@ class AnchorWallet:
                     f"the bitcoin wallet cannot pay for an anchor ({error.reason}): send it coins"
                 ) from None
             raise
-        return await self._signed(root, funded["psbt"], satoshi(funded["fee"]))
+        return await self._signed(roots, funded["psbt"], satoshi(funded["fee"]))
 
-    async def _signed(self, root: bytes, psbt: str, fee: int) -> Candidate:
+    async def _signed(self, roots: Roots, psbt: str, fee: int) -> Candidate:
         if fee > self._ceiling.max_sat_per_anchor:
             raise CeilingReachedError(
                 f"an anchor would cost {fee} sat, above max_sat_per_anchor"
@@ -137,7 +138,7 @@ class AnchorWallet:
         if not final["complete"]:
             raise WalletError("the bitcoin wallet cannot sign with the keys it has")
         details = await self._rpc.node("decoderawtransaction", final["hex"])
-        _require_anchor(details, root)
+        _require_anchor(details, roots)
         return Candidate(details["txid"], bytes.fromhex(final["hex"]), fee)
 
     def _within_ceiling(self, rate: Decimal) -> Decimal:
@@ -160,10 +161,10 @@ class AnchorWallet:
         return min(max(paid * _RAISE, least, market), ceiling).quantize(Decimal("0.001"))
 
 
-def _require_anchor(details: Any, root: bytes) -> None:
-    """One output carries the root, at most one other is the change, and an `.ots` file can hold it."""
+def _require_anchor(details: Any, roots: Roots) -> None:
+    """One output carries both roots, at most one other is the change, and an `.ots` file can hold it."""
     scripts = [output["scriptPubKey"]["hex"] for output in details["vout"]]
-    if len(scripts) > _MAX_OUTPUTS or scripts.count(_OP_RETURN_32 + root.hex()) != 1:
+    if len(scripts) > _MAX_OUTPUTS or scripts.count(_OP_RETURN_64 + roots.joined.hex()) != 1:
         raise WalletError(
             "the bitcoin wallet built something else than an anchor; nothing was sent"
         )

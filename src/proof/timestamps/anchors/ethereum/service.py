@@ -28,10 +28,10 @@ from proof.timestamps.anchors.ethereum.block import (
 )
 from proof.timestamps.anchors.ethereum.rpc import Rpc, RpcError
 from proof.timestamps.anchors.ethereum.signer import Fees, Signer, carried
-from proof.timestamps.types import Currency, SubmitStatus
+from proof.timestamps.types import Currency, Roots, SubmitStatus
 
-# 21,000, and for 32 bytes of data at most 40 each (EIP-7623).
-GAS = 22_280
+# 21,000, and for 64 bytes of data at most 40 each (EIP-7623).
+GAS = 23_560
 # Nodes replace a waiting transaction for a tenth more in both fees; an eighth is safely above.
 _BUMP_DIVISOR = 8
 _RAW_AT_ONCE = 100
@@ -86,12 +86,12 @@ class EthereumChain:
             self._signer.address,
         )
 
-    async def build(self, root: bytes, replaced: Sequence[Candidate]) -> Candidate:
+    async def build(self, roots: Roots, replaced: Sequence[Candidate]) -> Candidate:
         """See `Chain.build`."""
         await self._require_ready()
         nonce, competing = await self._nonce(replaced)
         fees = await self._fees(competing)
-        candidate = self._signer.candidate(root, nonce, fees, GAS)
+        candidate = self._signer.candidate(roots.joined, nonce, fees, GAS)
         balance = _number(await self._rpc.call("eth_getBalance", self._signer.address, "latest"))
         if balance < candidate.fee:
             raise WalletError(
@@ -128,9 +128,9 @@ class EthereumChain:
                 return Sighting(SubmitStatus.SUBMITTED, candidate)
         return Sighting(SubmitStatus.UNSUBMITTED)
 
-    async def evidence(self, root: bytes, candidate: Candidate) -> Evidence:
+    async def evidence(self, roots: Roots, candidate: Candidate) -> Evidence:
         """See `Chain.evidence`."""
-        assert candidate.raw.find(root) > 0, "only what carries the root is evidence for it"
+        assert roots.joined in candidate.raw, "only what carries the roots is evidence for them"
         receipt = await self._rpc.call("eth_getTransactionReceipt", candidate.transaction)
         if receipt is None:
             raise ChainError(f"transaction {candidate.transaction} has left its block; look again")

@@ -1,4 +1,4 @@
-"""Transactions that carry a root as data, signed here: the node never has the key.
+"""Transactions that carry two roots as data, signed here: the node never has the key.
 
 Sources: EIP-1559 and EIP-2718 (the transaction), EIP-2 (low s), RFC 6979 (the nonce of a signature).
 """
@@ -70,14 +70,14 @@ class Signer:
     address: str
     _key: ec.EllipticCurvePrivateKey = field(repr=False)
 
-    def candidate(self, root: bytes, nonce: int, fees: Fees, gas: int) -> Candidate:
-        """A signed transaction to oneself, without value, whose data is `root`."""
+    def candidate(self, data: bytes, nonce: int, fees: Fees, gas: int) -> Candidate:
+        """A signed transaction to oneself, without value."""
         value, access_list = b"", list[rlp.Item]()
         said: list[rlp.Item] = [
             *map(rlp.integer_bytes, (self.chain_id, nonce, fees.tip, fees.highest, gas)),
             bytes.fromhex(self.address.removeprefix("0x")),
             value,
-            root,
+            data,
             access_list,
         ]
         signature = _signature(self._key, keccak_256(_FEE_MARKET + rlp.encode(said)))

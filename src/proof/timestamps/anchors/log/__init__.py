@@ -1,1 +1,1 @@
-"""The embedded chain: an append-only RFC 6962 log of round roots, with signed checkpoints."""
+"""The embedded chain: an append-only RFC 6962 log of rounds by their two roots, with signed checkpoints."""

@@ -17,7 +17,8 @@ class Head(NamedTuple):
 
 
 _PUBLISH = """
-UPDATE trees t SET status = 3, root = e.root, transaction = e.position::text, timestamp_ms = $5
+UPDATE trees t SET status = 3, root = e.root, plain_root = e.plain_root,
+    transaction = e.position::text, timestamp_ms = $5
 FROM log_entries e JOIN round_trees rt USING (round_id) JOIN rounds r ON r.id = e.round_id
 WHERE t.id = rt.tree_id AND t.currency_id = $2
   AND e.environment = $1 AND e.position >= $3 AND e.position < $4
@@ -50,7 +51,7 @@ async def head(connection: Connection, environment: str, *, lock: bool = False) 
 async def unlogged_rounds(tx: Connection, environment: str, limit: int) -> list[Any]:
     """Sealed rounds that are not in the log yet, oldest first."""
     return await tx.fetch(
-        "SELECT id, root FROM rounds"
+        "SELECT id, root, plain_root FROM rounds"
         " WHERE environment = $1 AND sealed_at IS NOT NULL AND NOT logged ORDER BY id LIMIT $2",
         environment,
         limit,
@@ -60,15 +61,17 @@ async def unlogged_rounds(tx: Connection, environment: str, limit: int) -> list[
 async def store_entries(
     tx: Connection, environment: str, first_position: int, rounds: list[Any]
 ) -> None:
-    ids, roots = [row["id"] for row in rounds], [row["root"] for row in rounds]
+    ids = [row["id"] for row in rounds]
     await tx.execute(
-        "INSERT INTO log_entries (environment, position, round_id, root)"
-        " SELECT $1, $2 + n - 1, id, root"
-        " FROM unnest($3::bigint[], $4::bytea[]) WITH ORDINALITY AS r (id, root, n)",
+        "INSERT INTO log_entries (environment, position, round_id, root, plain_root)"
+        " SELECT $1, $2 + n - 1, id, root, plain_root"
+        " FROM unnest($3::bigint[], $4::bytea[], $5::bytea[])"
+        " WITH ORDINALITY AS r (id, root, plain_root, n)",
         environment,
         first_position,
         ids,
-        roots,
+        [row["root"] for row in rounds],
+        [row["plain_root"] for row in rounds],
     )
     await tx.execute("UPDATE rounds SET logged = true WHERE id = ANY($1::bigint[])", ids)
 
@@ -104,14 +107,15 @@ async def tiles(
 
 
 async def entries(connection: Connection, environment: str, first: int, count: int) -> list[bytes]:
+    """64 bytes each: a round's root, then its plain root."""
     rows = await connection.fetch(
-        "SELECT root FROM log_entries"
+        "SELECT root || plain_root AS entry FROM log_entries"
         " WHERE environment = $1 AND position >= $2 AND position < $3 ORDER BY position",
         environment,
         first,
         first + count,
     )
-    return [row["root"] for row in rows]
+    return [row["entry"] for row in rows]
 
 
 async def newest_checkpoint(connection: Connection, environment: str) -> Any:

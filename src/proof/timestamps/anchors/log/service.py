@@ -30,7 +30,7 @@ from proof.timestamps.anchors.log.tree import (
 )
 from proof.timestamps.anchors.log.witness import HighWaterMark, LogRolledBackError, SignedHead
 from proof.timestamps.anchors.notices import tree_events
-from proof.timestamps.types import Currency, SubmitStatus, Tree
+from proof.timestamps.types import Currency, Roots, SubmitStatus, Tree
 from proof.verify.evidence.log.note import end_of_second_ms
 from proof.verify.evidence.log.rfc6962 import EMPTY_ROOT, leaf_hash
 
@@ -75,7 +75,8 @@ class LogWriter:
             if not rounds:
                 return 0
             before = await queries.tiles(tx, self._environment, edge(head.size))
-            changed = append(head.size, before, [leaf_hash(row["root"]) for row in rounds])
+            entries = [Roots(row["root"], row["plain_root"]).joined for row in rounds]
+            changed = append(head.size, before, list(map(leaf_hash, entries)))
             size = head.size + len(rounds)
             new_root = root(size, reader({**before, **changed}))
             await queries.store_entries(tx, self._environment, head.size, rounds)

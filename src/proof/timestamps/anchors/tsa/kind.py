@@ -66,4 +66,5 @@ KIND = ChainKind(
     trust=_trust,
     problems=_problems,
     other_side="authority",
+    carries_plain_root=False,
 )

@@ -25,7 +25,7 @@ from proof.timestamps.anchors.chain import (
 )
 from proof.timestamps.anchors.tsa.belief import Trust, believe, read_token
 from proof.timestamps.anchors.tsa.wire import Exchange, Query, read_answer
-from proof.timestamps.types import Currency, SubmitStatus
+from proof.timestamps.types import Currency, Roots, SubmitStatus
 from proof.verify.errors import RefusedError
 from proof.verify.evidence.rfc3161.token import Token, parse_token
 
@@ -70,13 +70,13 @@ class TsaChain:
         _, token = await self._ask(secrets.token_bytes(32))
         return Standing(f"certificate {token.certificate.sha256.hex()}", 0, 0, 0, 0)
 
-    async def build(self, root: bytes, replaced: Sequence[Candidate]) -> Candidate:  # noqa: ARG002 - nothing competes
-        """A token over `root` that was believed. Raises what `believe` and the exchange raise."""
+    async def build(self, roots: Roots, replaced: Sequence[Candidate]) -> Candidate:  # noqa: ARG002 - nothing competes
+        """A token over the first root that was believed. Raises what `believe` and the exchange raise."""
         now = self._clock.now()
         if self._failed is not None and now < self._failed[0] + self._settings.pause:
             raise self._failed[1].with_traceback(None)
         try:
-            raw, token = await self._ask(root)
+            raw, token = await self._ask(roots.root)
         except ChainError as error:
             self._failed = now, error
             raise
@@ -94,9 +94,9 @@ class TsaChain:
         certificate = _stored(oldest).certificate.sha256.hex()
         return Sighting(SubmitStatus.VERIFIED, oldest, certificate, settled=True)
 
-    async def evidence(self, root: bytes, candidate: Candidate) -> Evidence:
+    async def evidence(self, roots: Roots, candidate: Candidate) -> Evidence:
         """The token itself. Raises WrongTokenError for one that is over something else."""
-        token = read_token(candidate.raw, root)
+        token = read_token(candidate.raw, roots.root)
         members: dict[str, object] = {"type": "rfc3161", "token": candidate.raw.hex()}
         return Evidence(members, token.info.time_ms, 0)
 

@@ -1,10 +1,12 @@
 """Evidence of type `bitcoin`: a transaction carries the root, and a block holds the transaction.
 
-    {"type": "bitcoin", "network", "height", "header": hex80, "transaction": hex, "index", "path": [hex…]}
+    {"type": "bitcoin", "network", "height", "header": hex80, "transaction": hex, "index", "path": [hex…],
+     "plainPath": [[…]…]}
 
 `header` and `transaction` are the bytes of the network; the hashes of `path`, from the transaction
 upwards, stand in the order SHA-256 gives them, not reversed as people write them. `network` is named
-as `getblockchaininfo` names it.
+as `getblockchaininfo` names it. `plainPath`, which may be absent, leads from the leaf to the plain root
+that the transaction carries behind the root (`proof.verify.plain`).
 
 Sources: the timestamp API contract, "POST /v1/proof" (evidence); Bitcoin Core `src/consensus/merkle.cpp`
 (the tree and CVE-2012-2459).
@@ -25,6 +27,7 @@ from proof.verify.errors import (
     MerkleRootMismatchError,
     OtherHeaderError,
     OtherNetworkError,
+    PlainPathError,
     PositionError,
     TimestampMismatchError,
     TransactionMismatchError,
@@ -41,6 +44,7 @@ from proof.verify.evidence.bitcoin.transaction import (
     read_anchor,
 )
 from proof.verify.merkle import Branch
+from proof.verify.plain import PlainPath, plain_root, read_plain_path
 from proof.verify.strict_json import decode_hashes, hex_bytes, integer, text, text_list
 from proof.verify.trust import ChainTrust
 
@@ -75,9 +79,9 @@ def verify_bitcoin(
 ) -> Established:
     """Steps 5 to 7 of `verify_payload`, for a root in a Bitcoin transaction.
 
-    Raises what `read_evidence` raises; OtherNetworkError for a test network that `chains` does not
-    name; LowDifficultyError for a lone main-network header under the difficulty floor; OtherHeaderError
-    when the trusted headers have another block at its height; CurrencyMismatchError,
+    Raises what `read_evidence` and `check_plain_path` raise; OtherNetworkError for a test network that
+    `chains` does not name; LowDifficultyError for a lone main-network header under the difficulty floor;
+    OtherHeaderError when the trusted headers have another block at its height; CurrencyMismatchError,
     TransactionMismatchError and TimestampMismatchError when `tree` says otherwise.
     """
     network = _network(evidence)
@@ -87,6 +91,7 @@ def verify_bitcoin(
             " blocks; it counts only when you name that network"
         )
     found = read_evidence(branch.root, evidence)  # 5, 6
+    plain_path = check_plain_path(branch.leaf, found.anchor, evidence)
     _check_tree(tree, found)
     tied_by = _tie(found, chains)  # 7
     header = found.header
@@ -104,6 +109,8 @@ def verify_bitcoin(
         work=header.work,
         tied_by=tied_by,
         chain_work=chains.headers.work if chains.headers and tied_by == "headers" else None,
+        plain_root=found.anchor.plain_root,
+        plain_path=plain_path is not None,
     )
     return Established(
         leaf=branch.leaf,
@@ -121,8 +128,9 @@ def verify_bitcoin(
 def read_evidence(root: bytes, evidence: dict[str, object]) -> BitcoinEvidence:
     """Check that the evidence leads from `root` to its header's proof of work.
 
-    The transaction has one OP_RETURN output, which carries `root`; the path leads from its id to the
-    header's Merkle root; the header's hash meets its target, and that its network's easiest one.
+    The transaction has one OP_RETURN output, which carries `root`, and perhaps a plain root; the path leads
+    from its id to the header's Merkle root; the header's hash meets its target, and that its network's
+    easiest one.
     Raises a subclass of RefusedError for each malformation. Not checked: whether the header is in any
     chain, at which height, and the rules of its network beside these.
     """
@@ -147,6 +155,25 @@ def read_evidence(root: bytes, evidence: dict[str, object]) -> BitcoinEvidence:
             "evidence.path leads to another Merkle root than the header's"
         )
     return BitcoinEvidence(network, height, raw_header, header, anchor, index, tuple(hashes))
+
+
+def check_plain_path(leaf: bytes, anchor: Anchor, evidence: dict[str, object]) -> PlainPath | None:
+    """The evidence's plain path, which leads from `leaf` to the plain root; None if it has none.
+
+    Raises PlainPathError, HexError.
+    """
+    if "plainPath" not in evidence:
+        return None
+    path = read_plain_path(evidence["plainPath"])
+    if anchor.plain_root is None:
+        raise PlainPathError(
+            "evidence.plainPath is there, but the transaction carries no plain root"
+        )
+    if plain_root(leaf, path) != anchor.plain_root:
+        raise PlainPathError(
+            "evidence.plainPath leads to another plain root than the transaction's"
+        )
+    return path
 
 
 def merkle_root(txid: bytes, index: int, path: Sequence[bytes]) -> bytes:

@@ -2,6 +2,7 @@
 
 from proof.verify.established import (
     BitcoinInclusion,
+    plain_root_text,
 )
 from proof.verify.evidence.bitcoin.evidence import work_text
 
@@ -16,19 +17,33 @@ def bitcoin_facts(found: BitcoinInclusion) -> dict[str, object]:
         "work": str(found.work),  # beyond what JSON numbers hold
         "chainWork": None if found.chain_work is None else str(found.chain_work),
         "tiedBy": found.tied_by,
+        "plainRoot": found.plain_root and found.plain_root.hex(),
+        "plainPath": found.plain_path,
     }
 
 
 def bitcoin_steps(found: BitcoinInclusion) -> list[str]:
-    block = found.block_hash[::-1].hex()
+    block, txid = found.block_hash[::-1].hex(), found.txid[::-1].hex()
     return [
-        f"ok  The root is in the Bitcoin transaction\n             {found.txid[::-1].hex()}.",
+        f"ok  The root is in the Bitcoin transaction\n             {txid}{_behind(found)}.",
         (
             f"ok  The transaction is in the {found.network} block\n             {block},"
             f"\n             whose header took {work_text(found.work)} hashes."
         ),
         _tie_step(found),
     ]
+
+
+def _behind(found: BitcoinInclusion) -> str:
+    """What stands behind the root."""
+    if found.plain_root is None:
+        return ""
+    if found.plain_path:
+        return (
+            f",\n             and behind it {found.plain_root.hex()},\n             the plain root"
+            " (RFC 9162) by which .ots files go; the plain path\n             leads from the hash to it"
+        )
+    return f",\n             and behind it {plain_root_text(found.plain_root)}"
 
 
 def _tie_step(found: BitcoinInclusion) -> str:

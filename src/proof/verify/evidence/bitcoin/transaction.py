@@ -27,6 +27,8 @@ _OP_RETURN: Final = 0x6A
 
 _PUSH_ROOT: Final = b"\x6a\x20"
 
+_PUSH_ROOTS: Final = b"\x6a\x40"
+
 _ROOT_BYTES: Final = 32
 
 _MAX_MONEY: Final = 21_000_000 * 100_000_000
@@ -38,19 +40,21 @@ _LEAST: Final = {2: 0xFD, 4: 0x10000, 8: 0x100000000}
 
 @dataclass(frozen=True, slots=True)
 class Anchor:
-    """A transaction that carries one root.
+    """A transaction that carries a root, and perhaps a plain root behind it.
 
     `stripped` is its form without witnesses, whose double SHA-256 is `txid`; the root stands there at
-    `root_at`.
+    `root_at`. `plain_root`: the 32 bytes after it, or None where the output carries the root alone.
     """
 
     txid: bytes
     stripped: bytes
     root_at: int
+    plain_root: bytes | None
 
 
 def read_anchor(raw: bytes, root: bytes) -> Anchor:
-    """Read a transaction, with or without witnesses, whose only OP_RETURN output carries `root`.
+    """Read a transaction, with or without witnesses, whose only OP_RETURN output carries `root`: exactly
+    that, or that and 32 bytes more, the plain root.
 
     Raises TransactionTooLargeError, TransactionFormatError, InnerNodeError, RootOutputError. Not
     checked: signatures, amounts, other scripts; that a block holds it says that they were right.
@@ -67,11 +71,22 @@ def read_anchor(raw: bytes, root: bytes) -> Anchor:
         raise RootOutputError(f"the transaction has {len(carriers)} OP_RETURN outputs instead of 1")
     (at,) = carriers
     script = next(stripped[begin:end] for begin, end in scripts if begin == at)
-    if script[:2] != _PUSH_ROOT or len(script) != 2 + _ROOT_BYTES:
-        raise RootOutputError("the OP_RETURN output does not carry exactly 32 bytes")
-    if script[2:] != root:
+    return Anchor(double_sha256(stripped), stripped, at + 2, _plain_root(script, root))
+
+
+def _plain_root(script: bytes, root: bytes) -> bytes | None:
+    """What an OP_RETURN output carries behind the root. Raises RootOutputError."""
+    carried, plain_root = script[2 : 2 + _ROOT_BYTES], script[2 + _ROOT_BYTES :]
+    lone = script[:2] == _PUSH_ROOT and len(script) == 2 + _ROOT_BYTES
+    if not lone and not (script[:2] == _PUSH_ROOTS and len(script) == 2 + 2 * _ROOT_BYTES):
+        raise RootOutputError(
+            "the OP_RETURN output carries neither exactly 32 bytes nor exactly 64"
+        )
+    if carried != root and plain_root == root:
+        raise RootOutputError("the OP_RETURN output carries the root where the plain root stands")
+    if carried != root:
         raise RootOutputError("the OP_RETURN output carries another root")
-    return Anchor(double_sha256(stripped), stripped, at + 2)
+    return plain_root or None
 
 
 def is_transaction_of_64_bytes(node: bytes) -> bool:

@@ -1,4 +1,5 @@
-"""Evidence of type `ethereum`: a transaction's data is the root, and a block holds the transaction.
+"""Evidence of type `ethereum`: a transaction's data is the root, or the root and then a plain root, and a
+block holds the transaction.
 
     {"type": "ethereum", "chainId", "header": hex(rlp), "index", "proof": [hex(rlp)…]}
 
@@ -44,9 +45,7 @@ _MAX_CHAIN_ID: Final = 2**63 - 1
 
 _MAX_TIME_S: Final = 253_402_300_799
 
-_HASH_BYTES: Final = 32
-
-_WORD_BYTES: Final = 32
+_ROOT_BYTES: Final = 32
 
 
 # Yellow Paper 4.4: 15 fields from the first block on; later forks have appended more, up to 21 by 2025.
@@ -131,7 +130,7 @@ def verify_ethereum_like(
     )
     nodes = hex_list(evidence.get("proof"), "evidence.proof", MAX_NODES, 1, MAX_NODE_BYTES)
     transaction = value_at(header.transactions_root, rlp.encode_integer(index), nodes)  # 6
-    check_transaction(transaction, branch.root, chain_id)  # 5
+    plain_root = check_transaction(transaction, branch.root, chain_id)  # 5
     found = chain.inclusion(
         chain_id=chain_id,
         number=header.number,
@@ -140,6 +139,7 @@ def verify_ethereum_like(
         index=index,
         time_s=header.time_s,
         tied=header.hash in blocks,  # 7
+        plain_root=plain_root,
     )
     _check_tree(tree, found, chain)
     return Established(
@@ -176,8 +176,9 @@ def parse_ethereum_header(raw: bytes) -> EthereumHeader:
     return EthereumHeader(keccak_256(raw), root, number, time_s)
 
 
-def check_transaction(raw: bytes, root: bytes, chain_id: int) -> None:
-    """Whether the data of a transaction is `root`, and the transaction is for that chain.
+def check_transaction(raw: bytes, root: bytes, chain_id: int) -> bytes | None:
+    """Whether the data of a transaction is `root`, alone or with a plain root of 32 bytes behind it, which
+    is answered, and the transaction is for that chain.
 
     `raw` is an envelope of type 2 (EIP-1559) or a legacy transaction. Raises RlpError,
     EthereumTransactionError, ChainIdError, EthereumDataError.
@@ -197,8 +198,16 @@ def check_transaction(raw: bytes, root: bytes, chain_id: int) -> None:
         named = (v - _LEGACY_FIRST_V) // 2
     if named != chain_id:
         raise ChainIdError(f"the transaction is not for chain {chain_id} alone")
-    if data != root:
-        raise EthereumDataError("the transaction's data is not the root")
+    if not isinstance(data, bytes) or len(data) not in {_ROOT_BYTES, 2 * _ROOT_BYTES}:
+        raise EthereumDataError(
+            "the transaction's data has neither exactly 32 bytes nor exactly 64"
+        )
+    carried, plain_root = data[:_ROOT_BYTES], data[_ROOT_BYTES:]
+    if carried != root and plain_root == root:
+        raise EthereumDataError("the transaction's data has the root where the plain root stands")
+    if carried != root:
+        raise EthereumDataError("the transaction's data is another root")
+    return plain_root or None
 
 
 def _check_tree(tree: ClaimedTree, found: EthereumInclusion, chain: EthereumLike) -> None:

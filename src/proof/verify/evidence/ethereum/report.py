@@ -2,6 +2,7 @@
 
 from proof.verify.established import (
     EthereumInclusion,
+    plain_root_text,
 )
 
 
@@ -14,14 +15,18 @@ def ethereum_facts(found: EthereumInclusion) -> dict[str, object]:
         "index": found.index,
         "timestamp": found.time_s * 1000,
         "tiedBy": "block" if found.tied else None,
+        "plainRoot": found.plain_root and found.plain_root.hex(),
     }
 
 
 def ethereum_steps(found: EthereumInclusion) -> list[str]:
+    behind = ""
+    if found.plain_root is not None:
+        behind = f", and behind it\n             {plain_root_text(found.plain_root)}"
     return [
         (
             f"ok  The root is the data of the transaction\n             0x{found.transaction_hash.hex()}"
-            f"\n             for chain {found.chain_id}."
+            f"\n             for chain {found.chain_id}{behind}."
         ),
         (
             f"ok  The transaction is number {found.index} of block {found.number}\n             0x"

@@ -21,7 +21,7 @@ from proof.verify.evidence.log.checkpoint import Checkpoint, verify_checkpoint
 from proof.verify.evidence.log.ed25519 import Ed25519Verify
 from proof.verify.evidence.log.note import VerifierKey
 from proof.verify.merkle import Branch
-from proof.verify.strict_json import decode_hashes, integer, text, text_list
+from proof.verify.strict_json import decode_hashes, hex_hash, integer, text, text_list
 
 LOG_CURRENCY_ID: Final = 900
 
@@ -37,7 +37,8 @@ def verify_log(
     log_keys: Sequence[VerifierKey],
     ed25519_verify: Ed25519Verify,
 ) -> Established:
-    """Steps 5 to 7 of `verify_payload`. The log's entry is the 32 raw bytes of the round's root.
+    """Steps 5 to 7 of `verify_payload`. The log's entry is 64 raw bytes: the round's root, then its plain
+    root, which the evidence names and nothing here rests on.
 
     `tree.timestamp` is the publisher's claim and is not compared: what is established are the trusted
     cosignatures' times, and a third party's may be later.
@@ -77,11 +78,15 @@ def _verify_inclusion(
             f"{quoted(checkpoint.origin)}"
         )
     index = integer(evidence, "index", "evidence", rfc6962.MAX_SIZE)
+    plain_root = bytes.fromhex(hex_hash(evidence.get("plainRoot"), "evidence.plainRoot"))
     path = text_list(evidence.get("inclusion"), "evidence.inclusion", MAX_LOG_PATH)
-    log_root = _log_root(index, checkpoint.size, root, tuple(path))
+    log_root = _log_root(index, checkpoint.size, root + plain_root, tuple(path))
     if log_root != checkpoint.root:
-        raise LogRootMismatchError("the inclusion path leads to another root than the checkpoint's")
-    return LogInclusion(checkpoint.origin, index, checkpoint.size, log_root)
+        raise LogRootMismatchError(
+            "the inclusion path leads from the entry, the root and then the plain root, to another root"
+            " than the checkpoint's"
+        )
+    return LogInclusion(checkpoint.origin, index, checkpoint.size, log_root, plain_root)
 
 
 # All proofs of one round come with the same path. It is arithmetic on its arguments alone, and what it

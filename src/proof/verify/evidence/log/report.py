@@ -3,6 +3,7 @@
 from proof.verify.errors import quoted
 from proof.verify.established import (
     Established,
+    plain_root_text,
     utc_text,
 )
 
@@ -17,6 +18,7 @@ def log_facts(established: Established) -> dict[str, object] | None:
             "index": inclusion.index,
             "size": inclusion.size,
             "rootSha256": inclusion.root.hex(),
+            "plainRoot": inclusion.plain_root.hex(),
         }
     )
 
@@ -25,7 +27,10 @@ def inclusion_step(established: Established) -> str:
     log = established.inclusion
     if log is None:
         return "--  No evidence was checked that the root is in a log or a chain."
-    return f"ok  The root is entry {log.index} of {log.size} in the log {quoted(log.origin)}."
+    return (
+        f"ok  Entry {log.index} of {log.size} in the log {quoted(log.origin)} is the root and, behind it,"
+        f"\n             {plain_root_text(log.plain_root)}."
+    )
 
 
 def signature_step(established: Established) -> str:
