@@ -10,6 +10,8 @@ from tests.support import signer
 from tests.support.middleman import Answer, Middleman
 from tests.unit.cli.conftest import Proof
 
+from proof.timestamps.types import Currency
+
 CONTENT = b"0"  # a leaf of every tree the signer builds
 HASH = sha256(CONTENT).hexdigest()
 
@@ -34,6 +36,16 @@ def test_two_proofs_for_one_name_are_wrong_usage(
     done = proof("fetch", "report.pdf", "sub/report.pdf", "-o", "proofs")
     assert done.exit_code == 2
     assert "leave out -o" in done.stderr
+    assert not stranger.asked
+
+
+def test_a_chain_that_there_is_not_is_wrong_usage(
+    proof: Proof, stranger: Middleman, report: Path
+) -> None:
+    done = proof("fetch", "report.pdf", "--chain", "doge")
+    assert done.exit_code == 2
+    for chain in (*(currency.name.lower() for currency in Currency), "all"):
+        assert chain in done.stderr
     assert not stranger.asked
 
 
