@@ -240,7 +240,7 @@ def presented_token(headers: list[tuple[bytes, bytes]]) -> str | None:
             continue
         token = token.strip()
         if found is not None and found != token:
-            raise InvalidTokenError("the credential is not valid here")
+            raise InvalidTokenError
         found = token
     return None if found is None else found.decode("latin-1")
 

@@ -20,6 +20,7 @@ from proof.partners.access.credentials import Credential
 from proof.partners.access.networks import Address
 from proof.partners.access.operators import Operator
 from proof.partners.access.rates import CallClass, Standing
+from proof.partners.audit import Actor
 from proof.partners.types import Environment, PartnerEnvironment
 
 JSON = b"application/json"
@@ -71,6 +72,11 @@ class Call:
         """Who calls, on a route of the operator's."""
         assert isinstance(self.owner, Operator), "the route needs no operator's credential"
         return self.owner
+
+    @property
+    def actor(self) -> Actor:
+        """The operator who calls, as the audit log names them."""
+        return Actor(self.operator.key_id, str(self.edge.address), self.edge.request_id)
 
 
 @dataclass(frozen=True, slots=True)

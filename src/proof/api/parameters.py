@@ -6,7 +6,8 @@ from enum import StrEnum
 from typing import TypeVar
 from uuid import UUID
 
-from proof.core.errors import InvalidInputError
+from proof.core.errors import InvalidInputError, NotFoundError
+from proof.partners.types import Environment
 
 Choice = TypeVar("Choice", bound=StrEnum)
 Default = TypeVar("Default", int, None)
@@ -28,6 +29,14 @@ def whole_number(
         if least <= number <= most:
             return number
     raise InvalidInputError(f"{name}: a whole number from {least} to {most} is required")
+
+
+def environment(path: Mapping[str, str]) -> Environment:
+    """The environment that the path names. Raises NotFoundError for what is none."""
+    name = path["environment"]
+    if name not in list(Environment):
+        raise NotFoundError(f"there are the environments {' and '.join(Environment)}")
+    return Environment(name)
 
 
 def uuid(parameters: Mapping[str, str], name: str) -> UUID | None:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from proof.core.clock import SystemClock
 from proof.core.errors import InvalidInputError
 from proof.partners.types import CredentialKind, Environment
 
@@ -31,6 +32,11 @@ def parse_duration(option: str, text: str) -> timedelta:
     if found is None:
         raise InvalidInputError(f"{option}: {text!r} is not a time; write one like 90m, 24h or 7d")
     return timedelta(**{_UNITS[found[2]]: int(found[1])})
+
+
+def optional_moment(option: str, text: str | None) -> datetime | None:
+    """The same as `parse_moment` by this machine's clock; None when the option was not given."""
+    return None if text is None else parse_moment(option, text, SystemClock().now())
 
 
 def parse_moment(option: str, text: str, now: datetime) -> datetime:

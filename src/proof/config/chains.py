@@ -7,7 +7,7 @@ from urllib.parse import SplitResult, urlsplit
 
 import msgspec
 
-from proof.config.settings import SettingsError, absolute
+from proof.config.settings import SettingsError, absolute, decode_path
 from proof.partners.types import Environment
 from proof.timestamps.anchors.kinds import ChainTable, kind_of, kinds
 from proof.timestamps.types import Currency
@@ -32,7 +32,7 @@ def load_chain_tables(name: str) -> ChainTables:
     if len(raw) > _MAX_FILE_BYTES:
         raise SettingsError(f"setting chains_file: {path} is over {_MAX_FILE_BYTES} bytes")
     try:
-        decoded = msgspec.toml.decode(raw, type=_file_type(), dec_hook=_decode)
+        decoded = msgspec.toml.decode(raw, type=_file_type(), dec_hook=decode_path)
     except (msgspec.DecodeError, ValueError) as error:
         raise SettingsError(f"setting chains_file: {path}: {error}") from None
     tables = {environment: _enabled(getattr(decoded, environment)) for environment in Environment}
@@ -100,9 +100,3 @@ def _has_usable_port(parts: SplitResult) -> bool:
         return parts.port is None or parts.port >= 0
     except ValueError:
         return False
-
-
-def _decode(wanted: type, value: object) -> object:
-    if wanted is Path:
-        return Path(str(value))
-    raise NotImplementedError(f"no setting is a {wanted}")

@@ -144,7 +144,7 @@ def default_processes() -> int:
 
 def _converted(values: Mapping[str, Any]) -> Settings:
     try:
-        return msgspec.convert(values, Settings, strict=False, dec_hook=_decode)
+        return msgspec.convert(values, Settings, strict=False, dec_hook=decode_path)
     except msgspec.ValidationError as error:
         raise SettingsError(f"setting {_name_in(str(error))}: {error}") from None
 
@@ -286,7 +286,7 @@ def _split(text: str) -> list[str]:
     return [part.strip() for part in text.split(",") if part.strip()]
 
 
-def _decode(wanted: type, value: object) -> object:
+def decode_path(wanted: type, value: object) -> object:
     if wanted is Path:
         return Path(str(value))
     raise NotImplementedError(f"no setting is a {wanted}")

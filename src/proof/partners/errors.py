@@ -13,6 +13,9 @@ class InvalidTokenError(CallerError):
 
     code = "invalid_token"
 
+    def __init__(self) -> None:
+        super().__init__("the credential is not valid here")
+
 
 class ScopeError(CallerError):
     """A valid credential of the wrong kind."""
@@ -43,3 +46,6 @@ class AddressNotAllowedError(CallerError):
 
 class DirectoryStaleError(DatabaseUnavailableError):
     """Credentials could not be re-read in time, so none is trusted."""
+
+    def __init__(self, message: str = "credentials cannot be checked at the moment") -> None:
+        super().__init__(message)

@@ -1,12 +1,10 @@
 """Amounts and rates: exact decimals, as strings on the wire and NUMERIC in the database."""
 
-import re
 from decimal import ROUND_HALF_UP, Decimal, localcontext
 
 from proof.core.errors import InvalidInputError
+from proof.partners.wallets.networks import AMOUNT
 
-# ASCII digits alone (`\d` matches those of other scripts too), without sign, exponent or leading zeros.
-_AMOUNT = re.compile(r"(?:0|[1-9][0-9]{0,19})(?:\.[0-9]{1,18})?")
 _CENT_DECIMALS = 2
 # The largest amount of coins has 38 digits, and a quotient by it needs as many more.
 _DIGITS = 120
@@ -18,7 +16,7 @@ def parse_amount(text: str, field: str = "amount") -> Decimal:
 
     Raises InvalidInputError, which names `field` and does not repeat the text.
     """
-    if not _AMOUNT.fullmatch(text):
+    if not AMOUNT.fullmatch(text):
         raise InvalidInputError(
             f"{field}: it is a decimal string like 12.5, without sign or exponent, of at most 20 digits"
             " before the point and 18 after it"

@@ -7,6 +7,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from proof.api.http import Call, Reply
+from proof.api.parameters import environment
 from proof.api.services import Services
 from proof.core.errors import InvalidInputError, NotFoundError
 from proof.partners.access import allowlists, rates, rotation
@@ -15,7 +16,6 @@ from proof.partners.access.buckets import Rate
 from proof.partners.access.networks import AllowlistMode, parse_network
 from proof.partners.access.rates import CallClass
 from proof.partners.access.rotation import GRACE, LONGEST, CredentialInfo
-from proof.partners.audit import Actor
 from proof.partners.types import CredentialKind, Environment
 
 _NOT_KEPT = ((b"cache-control", b"no-store"),)
@@ -123,9 +123,9 @@ class OperatorGateHandlers:
         """POST …/{partner_id}/{environment}/tokens."""
         body: TokenRequest = call.body
         grace, now = timedelta(seconds=body.grace_s), self._services.clock.now()
-        place = (call.path["partner_id"], _environment(call), body.kind)
+        place = (call.path["partner_id"], environment(call.path), body.kind)
         async with self._services.database.transaction() as tx:
-            issued = await rotation.rotate(tx, *place, _actor(call), now, grace)
+            issued = await rotation.rotate(tx, *place, call.actor, now, grace)
         answer = NewToken(issued.key_id, issued.token, issued.ending)
         return Reply(201, _encode(answer), headers=_NOT_KEPT)
 
@@ -133,7 +133,7 @@ class OperatorGateHandlers:
         """POST …/{partner_id}/tokens/{key_id}/revoke."""
         partner_id, now = call.path["partner_id"], self._services.clock.now()
         async with self._services.database.transaction() as tx:
-            await rotation.revoke(tx, call.path["key_id"], _actor(call), now, partner_id)
+            await rotation.revoke(tx, call.path["key_id"], call.actor, now, partner_id)
             found = await rotation.list_credentials(tx, partner_id, now)
         (rate,) = (each for each in found if each.key_id == call.path["key_id"])
         return Reply(200, _encode(_token(rate)))
@@ -148,7 +148,7 @@ class OperatorGateHandlers:
         body: NetworkRequest = call.body
         network, place = parse_network(body.network), _place(call)
         async with self._services.database.transaction() as tx:
-            actor = _actor(call)
+            actor = call.actor
             return _allowlist(await allowlists.add(tx, place, network, actor, force=body.force))
 
     async def disallow(self, call: Call) -> Reply:
@@ -157,13 +157,13 @@ class OperatorGateHandlers:
             raise InvalidInputError("network: an address or CIDR network is required")
         network, place = parse_network(call.query["network"]), _place(call)
         async with self._services.database.transaction() as tx:
-            return _allowlist(await allowlists.remove(tx, place, network, _actor(call)))
+            return _allowlist(await allowlists.remove(tx, place, network, call.actor))
 
     async def mode(self, call: Call) -> Reply:
         """PATCH …/{environment}/allowlists/{kind}."""
         body: ModeRequest = call.body
         async with self._services.database.transaction() as tx:
-            return _allowlist(await allowlists.set_mode(tx, _place(call), body.mode, _actor(call)))
+            return _allowlist(await allowlists.set_mode(tx, _place(call), body.mode, call.actor))
 
     async def rates(self, call: Call) -> Reply:
         """GET …/{environment}/rates."""
@@ -185,30 +185,19 @@ class OperatorGateHandlers:
         if name not in list(CallClass):
             raise NotFoundError(f"there are the classes of calls {', '.join(CallClass)}")
         async with self._services.database.transaction() as tx:
-            await rates.set_rate(tx, *where, CallClass(name), rate, _actor(call))
+            await rates.set_rate(tx, *where, CallClass(name), rate, call.actor)
             return _rates(await rates.rates(tx, *where))
 
 
 def _where(call: Call) -> tuple[str, Environment]:
-    return call.path["partner_id"], _environment(call)
-
-
-def _environment(call: Call) -> Environment:
-    name = call.path["environment"]
-    if name not in list(Environment):
-        raise NotFoundError("there are the environments production and sandbox")
-    return Environment(name)
+    return call.path["partner_id"], environment(call.path)
 
 
 def _place(call: Call) -> Place:
     name = call.path["kind"]
     if name not in list(CredentialKind):
         raise NotFoundError("there are the kinds client_token and api_key")
-    return Place(call.path["partner_id"], _environment(call), CredentialKind(name))
-
-
-def _actor(call: Call) -> Actor:
-    return Actor(call.operator.key_id, str(call.edge.address), call.edge.request_id)
+    return Place(call.path["partner_id"], environment(call.path), CredentialKind(name))
 
 
 def _token(info: CredentialInfo) -> TokenBody:

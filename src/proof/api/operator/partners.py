@@ -54,7 +54,7 @@ class OperatorHandlers:
     async def add(self, call: Call) -> Reply:
         """POST /operator/v1/partners."""
         body: NewPartnerRequest = call.body
-        services, webhooks, actor = self._services, self._webhooks(), _actor(call)
+        services, webhooks, actor = self._services, self._webhooks(), call.actor
         link = None
         async with services.database.transaction() as tx:
             onboarded = await add_partner(
@@ -93,7 +93,7 @@ class OperatorHandlers:
                 self._webhooks(),
                 call.path["partner_id"],
                 body,
-                _actor(call),
+                call.actor,
                 version=body.version,
                 force=body.force,
             )
@@ -117,7 +117,7 @@ class OperatorHandlers:
 
     async def renew(self, call: Call) -> Reply:
         """POST /operator/v1/partners/{partner_id}/handover."""
-        services, actor, now = self._services, _actor(call), self._services.clock.now()
+        services, actor, now = self._services, call.actor, self._services.clock.now()
         async with services.database.transaction() as tx:
             record = await find_partner(tx, self._webhooks(), call.path["partner_id"])
             secrets = await renew_credentials(
@@ -134,7 +134,7 @@ class OperatorHandlers:
     async def _set_status(self, call: Call, status: Status) -> Reply:
         async with self._services.database.transaction() as tx:
             record = await set_status(
-                tx, self._webhooks(), call.path["partner_id"], status, _actor(call)
+                tx, self._webhooks(), call.path["partner_id"], status, call.actor
             )
         return Reply(200, _encode(await self._view(record)))
 
@@ -175,10 +175,6 @@ class OperatorHandlers:
 
     def _webhooks(self) -> Target:
         return Target(self._services.policy, TRANSACTION_EVENT)
-
-
-def _actor(call: Call) -> Actor:
-    return Actor(call.operator.key_id, str(call.edge.address), call.edge.request_id)
 
 
 def _whole_number(name: str, text: str) -> int:

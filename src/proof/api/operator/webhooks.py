@@ -9,11 +9,9 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from proof.api.http import Call, Reply
-from proof.api.parameters import choice, moment, printable_text, uuid, whole_number
+from proof.api.parameters import choice, environment, moment, printable_text, uuid, whole_number
 from proof.api.services import Services
-from proof.core.errors import NotFoundError
 from proof.partners.access.rotation import GRACE, LONGEST
-from proof.partners.audit import Actor
 from proof.partners.environments import environment_names
 from proof.partners.keys.webhook_secrets import (
     WebhookSecret,
@@ -21,7 +19,6 @@ from proof.partners.keys.webhook_secrets import (
     rotate_webhook_secret,
     show_webhook_secrets,
 )
-from proof.partners.types import Environment
 from proof.webhooks.administration import (
     EndpointChange,
     Place,
@@ -174,7 +171,7 @@ class OperatorWebhookHandlers:
         wanted = EndpointChange(body.ordering, body.ed25519, body.enable)
         endpoint_id, place = _endpoint_id(call), _place(call)
         async with self._services.database.transaction() as tx:
-            vault, actor = self._services.vault, _actor(call)
+            vault, actor = self._services.vault, call.actor
             await change_endpoint(tx, vault, place, endpoint_id, wanted, actor)
             names = await environment_names(tx, place.partner_id, place.environment)
             views = await endpoint_views(tx, names)
@@ -202,7 +199,7 @@ class OperatorWebhookHandlers:
         wanted = Replay(body.delivery, body.since, body.until, body.failed, body.endpoint_id)
         services = self._services
         done = await replay_webhooks(
-            services.database, _place(call), wanted, _actor(call), services.clock.now()
+            services.database, _place(call), wanted, call.actor, services.clock.now()
         )
         pending = [
             WaitingBody(view.endpoint_id, view.waiting, view.count, view.next_at)
@@ -214,7 +211,7 @@ class OperatorWebhookHandlers:
         """POST …/webhooks/{endpoint_id}/test."""
         endpoint_id = _endpoint_id(call)
         async with self._services.database.transaction() as tx:
-            event_id = await send_test(tx, _place(call), endpoint_id, _actor(call))
+            event_id = await send_test(tx, _place(call), endpoint_id, call.actor)
         return Reply(202, _encode(SentTest(webhook_id(event_id))))
 
     async def secrets(self, call: Call) -> Reply:
@@ -234,7 +231,7 @@ class OperatorWebhookHandlers:
                 services.vault,
                 place.partner_id,
                 place.environment,
-                _actor(call),
+                call.actor,
                 services.clock.now(),
                 timedelta(seconds=body.grace_s),
             )
@@ -245,26 +242,19 @@ class OperatorWebhookHandlers:
         services, place = self._services, _place(call)
         async with services.database.transaction() as tx:
             found = await show_webhook_secrets(
-                tx, services.vault, place.partner_id, place.environment, _actor(call)
+                tx, services.vault, place.partner_id, place.environment, call.actor
             )
         return _secrets(200, found)
 
 
 def _place(call: Call) -> Place:
-    name = call.path["environment"]
-    if name not in list(Environment):
-        raise NotFoundError("there are the environments production and sandbox")
-    return Place(call.path["partner_id"], Environment(name))
+    return Place(call.path["partner_id"], environment(call.path))
 
 
 def _endpoint_id(call: Call) -> UUID:
     found = uuid(call.path, "endpoint_id")
     assert found is not None, "the route has it"
     return found
-
-
-def _actor(call: Call) -> Actor:
-    return Actor(call.operator.key_id, str(call.edge.address), call.edge.request_id)
 
 
 def _secrets(status: int, found: Sequence[WebhookSecret]) -> Reply:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from proof.cli.arguments import Data, parse_moment
+from proof.cli.arguments import Data, optional_moment
 from proof.cli.installation import Opener, ServerOptions
 from proof.cli.output import (
     FAILED,
@@ -71,7 +71,11 @@ def register(app: typer.Typer, open_installation: Opener) -> None:
         """
         with stated_errors():
             wanted = AuditQuery(
-                partner, actor, action, _bound("--since", since), _bound("--until", until)
+                partner,
+                actor,
+                action,
+                optional_moment("--since", since),
+                optional_moment("--until", until),
             )
             entries = open_installation(ServerOptions(data)).with_database(
                 lambda database: _newest(database, limit, wanted)
@@ -164,10 +168,6 @@ async def _newest(database: Database, limit: int, wanted: AuditQuery) -> list[En
         if wanted.partner_id is not None:
             await environment_names(connection, wanted.partner_id)
         return await newest_entries(connection, limit, wanted)
-
-
-def _bound(option: str, text: str | None) -> datetime | None:
-    return None if text is None else parse_moment(option, text, SystemClock().now())
 
 
 async def _export(database: Database, since: datetime | None) -> bool:

@@ -1,13 +1,12 @@
 """proof webhook: endpoints, deliveries, sending again, trying out; the secrets have a file of their own."""
 
-from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
 import typer
 
-from proof.cli.arguments import Data, Env, Partner, parse_moment
+from proof.cli.arguments import Data, Env, Partner, optional_moment
 from proof.cli.installation import Opener, ServerOptions
 from proof.cli.invoker import invoker
 from proof.cli.output import Json, out, print_columns, print_json, printable, stated_errors
@@ -119,7 +118,7 @@ def _register_views(webhook: typer.Typer, open_installation: Opener) -> None:
             return [delivery_view(*names[row.partner_environment_id], row) for row in rows]
 
         with stated_errors():
-            start = _moment("--since", since)
+            start = optional_moment("--since", since)
             found = open_installation(ServerOptions(data)).with_database(act)
         if as_json:
             print_json(msgspec.to_builtins(found))
@@ -207,7 +206,7 @@ def _register_replay(webhook: typer.Typer, open_installation: Opener) -> None:
             return await replay_webhooks(database, place, wanted, invoker(), now)
 
         with stated_errors():
-            start, end = _moment("--since", since), _moment("--until", until)
+            start, end = optional_moment("--since", since), optional_moment("--until", until)
             wanted = Replay(delivery, start, end, failed, endpoint)
             found = open_installation(ServerOptions(data)).with_database(act)
         if as_json:
@@ -269,7 +268,3 @@ def _print_deliveries(found: list[DeliveryView]) -> None:
 def _cells(*values: Any) -> list[str]:
     """Without anything a terminal would obey: much of it is a receiver's words."""
     return ["" if value is None else printable(str(value)) for value in values]
-
-
-def _moment(option: str, text: str | None) -> datetime | None:
-    return None if text is None else parse_moment(option, text, SystemClock().now())

@@ -108,7 +108,7 @@ class Directory:
             async with self._database.connection() as connection:
                 await self._reload(connection)
         except UnavailableError as error:
-            raise DirectoryStaleError("credentials cannot be checked at the moment") from error
+            raise DirectoryStaleError from error
         self._recent.clear()
         self._checked_at = started
 

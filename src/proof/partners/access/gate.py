@@ -77,10 +77,10 @@ class Gate:
         if found is None or self._is_over(found):
             _invalid.inc()
             self._note_ended(token, found, address)
-            raise InvalidTokenError("the credential is not valid here")
+            raise InvalidTokenError
         if found.owner.environment is not environment:
             self._refused(found, Reason.ENVIRONMENT, address)
-            raise InvalidTokenError("the credential is not valid here")
+            raise InvalidTokenError
         return found
 
     async def admit(

@@ -48,8 +48,6 @@ _NAME_MAX = 200
 
 _NO_HASH = bytes(32)
 
-_INVALID = "the credential is not valid here"
-
 _SHAPE = re.compile(OPERATOR_PREFIX + TOKEN_PARTS)
 
 
@@ -203,7 +201,7 @@ class Operators:
         if reason is not None:
             self._refused.note(reason, address, request_id, key_id)
         if genuine is None or reason in (TryReason.REVOKED, TryReason.EXPIRED):
-            raise InvalidTokenError(_INVALID)
+            raise InvalidTokenError
         operator, _ = genuine
         if reason is TryReason.SCOPE:
             raise ScopeError("this call needs an operator of scope write; yours is of scope read")
@@ -264,7 +262,7 @@ class Operators:
             async with self._database.connection() as connection:
                 operators = await list_operators(connection)
         except UnavailableError as error:
-            raise DirectoryStaleError("credentials cannot be checked at the moment") from error
+            raise DirectoryStaleError from error
         self._known = {
             operator.key_id: (operator, Allowlist(operator.networks)) for operator in operators
         }

@@ -20,6 +20,7 @@ from proof.partners.records.types import (
 )
 from proof.partners.types import Environment
 from proof.partners.wallets import ChainNetwork, check_address, coin_decimals, networks_of
+from proof.partners.wallets.networks import AMOUNT
 
 NAME_MAX = 200
 _EMAIL_MAX = 254
@@ -33,7 +34,6 @@ _MAIL_SPECIALS = frozenset('()<>[]:;\\,"')
 # RFC 6454 section 6.2, in ASCII: no user, path, query or fragment.
 _ORIGIN = re.compile(r"https?://[A-Za-z0-9.\-_\[\]:]+")
 _CURRENCY = re.compile(r"[A-Z0-9]{2,12}")
-_AMOUNT = re.compile(r"(?:0|[1-9][0-9]{0,19})(?:\.[0-9]{1,18})?")
 _SHOWN = 40
 _FIAT = re.compile(r"[A-Z]{3}")
 
@@ -203,7 +203,7 @@ def _amounts(ranges: Sequence[AmountRange]) -> tuple[AmountRange, ...]:
 def _range(amounts: AmountRange) -> AmountRange:
     for name in ("minimum", "maximum"):
         text = getattr(amounts, name)
-        if text and not (_AMOUNT.fullmatch(text) and Decimal(text)):
+        if text and not (AMOUNT.fullmatch(text) and Decimal(text)):
             raise InvalidFieldError(name, f"{text[:_SHOWN]!r} is not an amount over zero like 12.5")
     if amounts.minimum and amounts.maximum and Decimal(amounts.minimum) > Decimal(amounts.maximum):
         raise InvalidFieldError("maximum", "it is under the minimum")

@@ -53,6 +53,10 @@ def with_checksum(digits: str) -> str:
     )
 
 
+# An amount of coins, of whatever coin: at most 20 digits before the point and 18 after it. ASCII digits
+# alone (`\d` matches those of other scripts too), without sign, exponent or leading zeros.
+AMOUNT = re.compile(r"(?:0|[1-9][0-9]{0,19})(?:\.[0-9]{1,18})?")
+
 # These carry tokens of any name; the others carry their native coin alone.
 _TOKEN_NETWORKS = frozenset({ChainNetwork.ERC20, ChainNetwork.BEP20, ChainNetwork.TRC20})
 
