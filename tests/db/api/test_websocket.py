@@ -5,7 +5,7 @@ from ipaddress import ip_network
 from uuid import uuid4
 
 import pytest
-from tests.db.api.websocket_scene import Party, Scene
+from tests.db.api.websocket_scene import Party, Scene, open_watches
 from tests.db.webhooks.scene import until
 from tests.support.application import Platform
 from tests.support.listening import end_listeners, listeners
@@ -243,6 +243,6 @@ async def test_a_client_that_goes_away_is_forgotten(platform: Platform) -> None:
     async with Scene(platform) as served:
         async with served.watched() as (_, _, watcher):
             await watcher.next()
-            assert platform.watches.open_now == 1
+            assert open_watches(platform) == 1
             watcher.connection.transport.abort()
-        await until(lambda: platform.watches.open_now == 0)
+        await until(lambda: open_watches(platform) == 0)

@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from tests.db.api.websocket_scene import Party, Scene
+from tests.db.api.websocket_scene import Party, Scene, open_watches
 from tests.db.webhooks.scene import until
 from tests.support.application import Platform
 from tests.support.listening import listeners
@@ -77,11 +77,11 @@ async def test_who_does_not_read_is_dropped_and_delays_nobody(
         with await _silent(served.port, flooded, party):
             async with watching(served.port, other, party.token) as watcher:
                 await watcher.next()
-                await until(lambda: platform.watches.open_now == 2)
+                await until(lambda: open_watches(platform) == 2)
                 await _flood(platform.database, flooded, updates.WAITING_AT_MOST)
                 await party.hear(other, ProviderStatus.PROCESSING)
                 assert (await watcher.next())["status"] == "processing"
-                await until(lambda: platform.watches.open_now == 1)
+                await until(lambda: open_watches(platform) == 1)
 
 
 async def test_who_is_too_slow_is_told_to_connect_again(platform: Platform) -> None:
@@ -114,18 +114,18 @@ async def test_who_answers_no_ping_is_dropped(platform: Platform) -> None:
         transaction = await party.transaction()
         with await _silent(port, transaction, party):
             async with watching(port, transaction, party.token, ping_interval=None) as alive:
-                await until(lambda: platform.watches.open_now < 2)
+                await until(lambda: open_watches(platform) < 2)
                 try:
                     await (await alive.connection.ping())
                 except ConnectionClosed:
                     return False
-                return platform.watches.open_now == 1
+                return open_watches(platform) == 1
 
     async def scene() -> None:
         party = await Scene(platform).partner()
 
         async def tried() -> bool:
-            await until(lambda: platform.watches.open_now == 0)
+            await until(lambda: open_watches(platform) == 0)
             return await outlived(port, party)
 
         async with serving(platform.client.app, ws_ping_interval=0.2, ws_ping_timeout=0.2) as port:
@@ -224,7 +224,7 @@ async def test_no_partner_takes_all_the_sockets(platform: Platform) -> None:
                 assert (await watcher.next())["status"] == "pending"
             # Neither who was refused nor who asked for nothing of theirs is counted.
             await stack.aclose()
-            await until(lambda: platform.watches.open_now == 0)
+            await until(lambda: open_watches(platform) == 0)
             for _ in range(3):
                 nothing = f"/ws?tx_id={UUID(int=1)}"
                 assert (await refusal(served.port, nothing, bearer))[0] == 404
@@ -265,11 +265,11 @@ async def test_who_says_endless_pieces_of_nothing_is_dropped(platform: Platform)
     async with Scene(platform) as served:
         party = await served.partner()
         with await _silent(served.port, await party.transaction(), party) as raw:
-            await until(lambda: platform.watches.open_now == 1)
+            await until(lambda: open_watches(platform) == 1)
             begun, continued = b"\x01\x80" + bytes(4), b"\x00\x80" + bytes(4)
             loop = asyncio.get_running_loop()
             await loop.sock_sendall(raw, begun + continued * 2 * websocket.MAX_FRAMES)
-            await until(lambda: platform.watches.open_now == 0)
+            await until(lambda: open_watches(platform) == 0)
 
 
 async def test_what_a_client_says_is_no_line_in_the_log(

@@ -16,6 +16,11 @@ from proof.ramp.providers.protocols import ProviderStatus
 HERE = {"production_networks": ("127.0.0.1", "203.0.113.0/24"), "sandbox_networks": ("127.0.0.1",)}
 
 
+def open_watches(platform: Platform) -> int:
+    """How many WebSockets the process has open."""
+    return sum(map(len, platform.watches._by_caller.values()))
+
+
 class Scene:
     """A served platform with a relay; partners that call from loopback."""
 

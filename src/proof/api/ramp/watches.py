@@ -115,16 +115,11 @@ class Watches:
         # Thousands of watches share a few credentials and addresses, so the gate is asked once for all of
         # them.
         self._by_caller: defaultdict[_Caller, set[Watch]] = defaultdict(set)
-        self._looking = Loop("open websockets", self._poll, _POLL_S)
-
-    @property
-    def open_now(self) -> int:
-        """How many are open."""
-        return sum(map(len, self._by_caller.values()))
+        self._polling = Loop("open websockets", self._poll, _POLL_S)
 
     async def run(self) -> None:
         """Give updates and close what is not admitted any more, until cancelled."""
-        await asyncio.gather(self._updates.run(), self._looking.run())
+        await asyncio.gather(self._updates.run(), self._polling.run())
 
     async def open(self, credential: Credential, address: Address, transaction_id: UUID) -> Watch:
         """A watch of a transaction of the credential's owner; to be closed.

@@ -12,7 +12,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
-from itertools import pairwise
 from struct import Struct
 from typing import NamedTuple
 
@@ -28,10 +27,6 @@ _LEVELS = 8
 
 # 1,024 leaves and all that is computed above them stay in a core's cache.
 _CHUNK_BYTES = 4 * TILE_BYTES
-
-
-class LeafOrderError(ValueError):
-    """Leaves are not distinct and ascending."""
 
 
 class Tile(NamedTuple):
@@ -90,7 +85,7 @@ def build(leaves: bytes, plain_leaves: bytes | None = None) -> RoundTree:
     """The trees over concatenated 32-byte leaves, ascending and distinct.
 
     `plain_leaves`: what stands in the plain tree in their places; None: they themselves. Order is the
-    database's promise and is not checked here; see `require_ascending`.
+    database's promise and is not checked here.
     """
     plain = leaves if plain_leaves is None else plain_leaves
     if len(plain) != len(leaves):
@@ -103,14 +98,6 @@ def build(leaves: bytes, plain_leaves: bytes | None = None) -> RoundTree:
     top = plain_levels[-1]
     plain_root = plain_top_of(_leaf_hashes(top) if len(levels) == 1 else top)
     return RoundTree(tuple(levels), tuple(plain_levels), Roots(top_of(levels[-1]), plain_root))
-
-
-def require_ascending(leaves: bytes) -> None:
-    """Raises LeafOrderError unless the concatenated leaves are distinct and ascending."""
-    split = [leaves[i : i + HASH_BYTES] for i in range(0, len(leaves), HASH_BYTES)]
-    for before, after in pairwise(split):
-        if before >= after:
-            raise LeafOrderError(f"leaf {after.hex()} does not come after {before.hex()}")
 
 
 def tile_path(tile: bytes, position: int, *, top: bool) -> list[PathStep]:
@@ -158,15 +145,6 @@ def plain_top_of(tile: bytes) -> bytes:
     while len(tile) > HASH_BYTES:
         tile = _plain_parents(tile)
     return tile
-
-
-def tile_levels(leaf_count: int) -> int:
-    """How many levels of tiles a tree of that many leaves has."""
-    levels = 1
-    while leaf_count > TILE_WIDTH:
-        leaf_count = -(-leaf_count // TILE_WIDTH)
-        levels += 1
-    return levels
 
 
 def _raised(below: bytes, climb: Callable[[bytes], bytes]) -> bytes:
