@@ -7,7 +7,7 @@ import signal
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 from standardwebhooks import Webhook
 from tests.support.receiver import Receiver, Reply
-from tests.support.relay import relay
-from tests.support.served import served
+from tests.support.relay import Relay, relay
+from tests.support.served import Server, served
 
 # A lease of a minute, and what it takes to start again.
 PATIENCE_S = 180.0
@@ -28,9 +28,28 @@ SETTINGS = {
 }
 
 
+@pytest.fixture(scope="module")
+def mail() -> Iterator[Relay]:
+    with relay() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def server(mail: Relay) -> Iterator[Server]:
+    relayed = {
+        "PROOF_SMTP_HOST": "127.0.0.1",
+        "PROOF_SMTP_PORT": str(mail.port),
+        "PROOF_SMTP_SECURITY": "none",
+        "PROOF_SMTP_SENDER": "Proof <partners@proof.example>",
+        "PROOF_OPERATOR_EMAIL": "operator@proof.example",
+    }
+    with served(SETTINGS | relayed) as found:
+        yield found
+
+
 @pytest.mark.timeout(600)
-def test_the_worker_is_killed_while_it_delivers() -> None:
-    with Receiver() as receiver, served(SETTINGS) as server:
+def test_the_worker_is_killed_while_it_delivers(server: Server) -> None:
+    with Receiver() as receiver:
         # Each fifth is refused at first, as the restarted receiver of a partner would.
         receiver.script(*[Reply(503 if n % 5 == 0 else 200, delay_s=0.3) for n in range(60)])
         receiver.script(otherwise=Reply(delay_s=HELD_S))
@@ -55,26 +74,20 @@ def test_the_worker_is_killed_while_it_delivers() -> None:
         assert request.headers["webhook-sequence"] == "1"
 
 
-def test_an_endpoint_that_is_gone_is_told_to_the_operator_and_the_partner_by_mail() -> None:
-    with Receiver() as receiver, relay() as found:
-        mail = {
-            "PROOF_SMTP_HOST": "127.0.0.1",
-            "PROOF_SMTP_PORT": str(found.port),
-            "PROOF_SMTP_SECURITY": "none",
-            "PROOF_SMTP_SENDER": "Proof <partners@proof.example>",
-            "PROOF_OPERATOR_EMAIL": "operator@proof.example",
-        }
-        with served(SETTINGS | mail) as server:
-            receiver.script(otherwise=Reply(410))
-            partner = server.add_partner(email="dev@gone.example")["production"]
-            _call(partner, "PATCH", "/v1/api-key/setting", _target(receiver.url("/")))
-            digest = secrets.token_hex(32)
-            _call(partner, "POST", "/v1/timestamp", {"sha256": [digest]})
-            _until(partial(_asked, partner, digest))
-            told = [f"rcpt TO:<{item}>" for item in ("operator@proof.example", "dev@gone.example")]
-            _until(lambda: all(item in found.text for item in told))
-            _until(lambda: found.text.count("Subject: Webhook endpoint disabled") >= 2)
-    assert "it answered 410 Gone" in found.text
+def test_an_endpoint_that_is_gone_is_told_to_the_operator_and_the_partner_by_mail(
+    server: Server, mail: Relay
+) -> None:
+    with Receiver() as receiver:
+        receiver.script(otherwise=Reply(410))
+        partner = server.add_partner(email="dev@gone.example")["production"]
+        _call(partner, "PATCH", "/v1/api-key/setting", _target(receiver.url("/")))
+        digest = secrets.token_hex(32)
+        _call(partner, "POST", "/v1/timestamp", {"sha256": [digest]})
+        _until(partial(_asked, partner, digest))
+        told = [f"rcpt TO:<{item}>" for item in ("operator@proof.example", "dev@gone.example")]
+        _until(lambda: all(item in mail.text for item in told))
+        _until(lambda: mail.text.count("Subject: Webhook endpoint disabled") >= 2)
+    assert "it answered 410 Gone" in mail.text
 
 
 def _asked(partner: dict[str, Any], digest: str) -> bool:

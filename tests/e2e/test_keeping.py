@@ -19,6 +19,7 @@ _GIVE_UP_S = 120.0
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
+    """The last test moves it to another key."""
     with served({"PROOF_KEY_ENCRYPTION_KEY": KEY}) as found:
         found.partner = found.add_partner()  # type: ignore[attr-defined]
         yield found
@@ -149,31 +150,29 @@ def test_only_our_own_processes_find_the_key_in_their_environment(server: Server
     assert holders
 
 
-def test_secrets_move_to_another_key_and_the_first_can_go(tmp_path: Path) -> None:
+def test_secrets_move_to_another_key_and_the_first_can_go(server: Server, tmp_path: Path) -> None:
     old = tmp_path / "old"
     old.write_text(KEY)
     old.chmod(0o600)
-    with served({"PROOF_KEY_ENCRYPTION_KEY": KEY}) as server:
-        server.add_partner()
-        first = json.loads(succeeded(server, "secrets", "check", "--json"))
-        assert (first["unopened"], {use["key_id"] for use in first["uses"]}) == (
-            0,
-            {first["newest_key_id"]},
-        )
-        server.stop()
-        server.environment["PROOF_KEY_ENCRYPTION_KEY"] = NEXT
-        lost = server.run("secrets", "check")
-        assert (lost.returncode, "do not open" in lost.stderr) == (1, True)
-        server.environment["PROOF_KEY_ENCRYPTION_KEY_PREVIOUS_FILES"] = str(old)
-        server.start()
-        assert "every record opens" in succeeded(server, "secrets", "check")
-        moved = json.loads(succeeded(server, "secrets", "rewrap", "--json"))
-        assert sum(moved["records"].values()) == sum(use["records"] for use in first["uses"])
-        server.stop()
-        del server.environment["PROOF_KEY_ENCRYPTION_KEY_PREVIOUS_FILES"]
-        server.start()
-        assert "every record opens" in succeeded(server, "secrets", "check")
-        entries = json.loads(succeeded(server, "audit", "list", "--limit", "1", "--json"))
-        assert entries[0]["action"] == "secrets.rewrap"
-        assert KEY not in server.log()
-        assert NEXT not in server.log()
+    first = json.loads(succeeded(server, "secrets", "check", "--json"))
+    assert (first["unopened"], {use["key_id"] for use in first["uses"]}) == (
+        0,
+        {first["newest_key_id"]},
+    )
+    server.stop()
+    server.environment["PROOF_KEY_ENCRYPTION_KEY"] = NEXT
+    lost = server.run("secrets", "check")
+    assert (lost.returncode, "do not open" in lost.stderr) == (1, True)
+    server.environment["PROOF_KEY_ENCRYPTION_KEY_PREVIOUS_FILES"] = str(old)
+    server.start()
+    assert "every record opens" in succeeded(server, "secrets", "check")
+    moved = json.loads(succeeded(server, "secrets", "rewrap", "--json"))
+    assert sum(moved["records"].values()) == sum(use["records"] for use in first["uses"])
+    server.stop()
+    del server.environment["PROOF_KEY_ENCRYPTION_KEY_PREVIOUS_FILES"]
+    server.start()
+    assert "every record opens" in succeeded(server, "secrets", "check")
+    entries = json.loads(succeeded(server, "audit", "list", "--limit", "1", "--json"))
+    assert entries[0]["action"] == "secrets.rewrap"
+    assert KEY not in server.log()
+    assert NEXT not in server.log()

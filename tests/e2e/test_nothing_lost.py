@@ -77,8 +77,9 @@ class Client:
             assert reply.status == 200, await reply.text()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
+    """The last test ends it, and checks what all of them have left."""
     with served(TWO_PROCESSES) as running:
         yield running
 
@@ -94,6 +95,60 @@ async def with_client(
     async with aiohttp.ClientSession(timeout=timeout, connector=connector) as session:
         part = partner[environment]
         return await action(Client(session, part["base_url"], part["api_key"]))
+
+
+@pytest.mark.timeout(900)
+def test_a_frozen_process_loses_nothing(server: Server) -> None:
+    """An API process stops (SIGSTOP) longer than any round lives, with requests inside, and goes on."""
+    partner = server.add_partner()
+    acknowledged = Acknowledged()
+    frozen = next(pid for pid in descendants(server.process.pid) if command_of(pid).endswith("api"))
+
+    async def scenario(client: Client) -> None:
+        await asyncio.gather(*(stamp_some(client, acknowledged, 5) for _ in range(30)))
+        tasks = [asyncio.create_task(stamp_some(client, acknowledged, 200)) for _ in range(60)]
+        await until(lambda: len(acknowledged.known) > 300)
+        os.kill(frozen, signal.SIGSTOP)
+        stopped_at = time.monotonic()
+        try:
+            # The other process goes on: its rounds and the frozen one's are sealed meanwhile.
+            await until(lambda: time.monotonic() - stopped_at > 5)
+        finally:
+            os.kill(frozen, signal.SIGCONT)
+        await asyncio.gather(*tasks)
+
+    asyncio.run(with_client(server, partner, "production", scenario))
+    assert len(acknowledged.known) == 30 * 5 + 60 * 200
+    assert set(acknowledged.new.values()) == {1}
+    proved(server, partner, "production", acknowledged.known)
+    check_rounds(server, set(map(bytes.fromhex, acknowledged.known)))
+
+
+async def stamp_some(client: Client, acknowledged: Acknowledged, count: int) -> None:
+    for _ in range(count):
+        await client.stamp([secrets.token_hex(32)], acknowledged)
+
+
+@pytest.mark.timeout(900)
+def test_two_processes_take_overlapping_sets(server: Server) -> None:
+    partner = server.add_partner()
+    digests = [secrets.token_hex(32) for _ in range(3_000)]
+    acknowledged = Acknowledged()
+
+    async def scenario(client: Client) -> None:
+        # A session keeps a connection for each call in flight, and the kernel spreads them.
+        await asyncio.gather(
+            *(client.stamp(random.sample(digests, 900), acknowledged) for _ in range(60)),
+            *(client.stamp([digest], acknowledged) for digest in digests[:300]),
+        )
+        await client.stamp(digests, acknowledged)
+
+    asyncio.run(with_client(server, partner, "production", scenario))
+    assert acknowledged.known == set(digests)
+    assert set(acknowledged.new.values()) == {1}, "a hash was called new twice"
+    assert set(acknowledged.new) == set(digests)
+    proved(server, partner, "production", set(digests))
+    check_rounds(server, set(map(bytes.fromhex, digests)))
 
 
 @pytest.mark.timeout(900)
@@ -172,60 +227,6 @@ async def kill_after(
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
     await asyncio.to_thread(server.process.wait)
-
-
-@pytest.mark.timeout(900)
-def test_a_frozen_process_loses_nothing(server: Server) -> None:
-    """An API process stops (SIGSTOP) longer than any round lives, with requests inside, and goes on."""
-    partner = server.add_partner()
-    acknowledged = Acknowledged()
-    frozen = next(pid for pid in descendants(server.process.pid) if command_of(pid).endswith("api"))
-
-    async def scenario(client: Client) -> None:
-        await asyncio.gather(*(stamp_some(client, acknowledged, 5) for _ in range(30)))
-        tasks = [asyncio.create_task(stamp_some(client, acknowledged, 200)) for _ in range(60)]
-        await until(lambda: len(acknowledged.known) > 300)
-        os.kill(frozen, signal.SIGSTOP)
-        stopped_at = time.monotonic()
-        try:
-            # The other process goes on: its rounds and the frozen one's are sealed meanwhile.
-            await until(lambda: time.monotonic() - stopped_at > 5)
-        finally:
-            os.kill(frozen, signal.SIGCONT)
-        await asyncio.gather(*tasks)
-
-    asyncio.run(with_client(server, partner, "production", scenario))
-    assert len(acknowledged.known) == 30 * 5 + 60 * 200
-    assert set(acknowledged.new.values()) == {1}
-    proved(server, partner, "production", acknowledged.known)
-    check_rounds(server, set(map(bytes.fromhex, acknowledged.known)))
-
-
-async def stamp_some(client: Client, acknowledged: Acknowledged, count: int) -> None:
-    for _ in range(count):
-        await client.stamp([secrets.token_hex(32)], acknowledged)
-
-
-@pytest.mark.timeout(900)
-def test_two_processes_take_overlapping_sets(server: Server) -> None:
-    partner = server.add_partner()
-    digests = [secrets.token_hex(32) for _ in range(3_000)]
-    acknowledged = Acknowledged()
-
-    async def scenario(client: Client) -> None:
-        # A session keeps a connection for each call in flight, and the kernel spreads them.
-        await asyncio.gather(
-            *(client.stamp(random.sample(digests, 900), acknowledged) for _ in range(60)),
-            *(client.stamp([digest], acknowledged) for digest in digests[:300]),
-        )
-        await client.stamp(digests, acknowledged)
-
-    asyncio.run(with_client(server, partner, "production", scenario))
-    assert acknowledged.known == set(digests)
-    assert set(acknowledged.new.values()) == {1}, "a hash was called new twice"
-    assert set(acknowledged.new) == set(digests)
-    proved(server, partner, "production", set(digests))
-    check_rounds(server, set(map(bytes.fromhex, digests)))
 
 
 def proved(server: Server, partner: dict[str, Any], environment: str, digests: set[str]) -> None:

@@ -4,13 +4,22 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.support.served import Server, served, unstarted
+from tests.support.served import Server, unstarted
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
-    with served() as running:
+    """With a folder of its own, and commands that were told so."""
+    with unstarted() as running:
+        folder = running.environment.pop("PROOF_DATA_DIR")
+        running.options = ("--data", folder)
+        running.start()
+        running.environment["PROOF_DATA_DIR"] = folder
         yield running
+
+
+def test_serve_with_a_folder_of_its_own_says_how_commands_reach_it(server: Server) -> None:
+    assert f"export PROOF_DATA_DIR={server.data_dir} PROOF_PORT=" in server.log()
 
 
 def test_a_command_with_another_folder_names_the_one_that_is_served(
@@ -33,11 +42,3 @@ def test_a_command_with_another_database_says_so(server: Server) -> None:
     wrong = server.run("partner", "list", PROOF_DATABASE_URL=url)
     assert "this command uses the database 127.0.0.1:1/x" in wrong.stderr
     assert "secret" not in wrong.stderr
-
-
-def test_serve_with_a_folder_of_its_own_says_how_commands_reach_it() -> None:
-    with unstarted() as server:
-        del server.environment["PROOF_DATA_DIR"]
-        server.options = ("--data", str(server.data_dir))
-        server.start()
-        assert f"export PROOF_DATA_DIR={server.data_dir} PROOF_PORT=" in server.log()

@@ -64,14 +64,14 @@ class LocalInstallation:
 
     def worker(self) -> None:
         from proof.main.preconditions import OF_WORKER, require
-        from proof.main.processes import run_worker_process
+        from proof.main.worker import run_worker_process
 
         require(self._settings, OF_WORKER)
         self._tell_of_another()
         run_worker_process(self._settings)
 
     def migrate(self) -> str:
-        from proof.main.compose import prepare
+        from proof.main.preparation import prepare
 
         self._tell_of_another()
         # The server may run with another address than this process's defaults.

@@ -6,7 +6,7 @@ import shlex
 import signal
 import stat
 import subprocess
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterator, MutableMapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -16,6 +16,7 @@ from proof.core.clock import SystemClock
 from proof.core.secrets import KEY_BYTES, SealError, Vault, parse_key
 from proof.db import Connection
 from proof.partners.keys.session_signing import NoSigningKeyError, open_ring
+from proof.partners.keys.webhook_secrets import webhook_secrets
 from proof.partners.types import Environment
 
 KEY_VARIABLE = "PROOF_KEY_ENCRYPTION_KEY"
@@ -195,3 +196,18 @@ def _create(path: Path) -> None:
         pass
     finally:
         partial.unlink()
+
+
+class _SecretRing:
+    def __init__(self, vault: Vault) -> None:
+        self._vault = vault
+
+    async def __call__(
+        self, connection: Connection, partner_environment_id: int
+    ) -> Sequence[bytes]:
+        return await webhook_secrets(connection, self._vault, partner_environment_id)
+
+
+def secret_ring(vault: Vault) -> _SecretRing:
+    """The secrets that an environment's webhooks are signed with, opened."""
+    return _SecretRing(vault)

@@ -1,18 +1,18 @@
-"""One HTTP process and one worker process, until they are told to stop."""
+"""One HTTP process, until it is told to stop."""
 
 import asyncio
-import resource
 import signal
 
 import uvicorn
 from starlette.types import ASGIApp
 
 from proof.config import Settings
-from proof.main.compose import asgi, configure_logging, run_worker
+from proof.main.compose import asgi
 from proof.main.connection import BoundedConnection
 from proof.main.database import await_database, opened
 from proof.main.keys import open_vault, require_ring
-from proof.main.supervise import end_with_supervisor, listening_socket
+from proof.main.preparation import configure_logging
+from proof.main.supervise import allow_files, end_with_supervisor, listening_socket
 from proof.main.websocket import (
     MAX_MESSAGE_BYTES,
     PING_EVERY_S,
@@ -28,7 +28,7 @@ def run_api(settings: Settings) -> None:
     """Serve HTTP; on SIGTERM, finish the requests under way. Raises ProofError when it cannot start."""
     end_with_supervisor()
     configure_logging()
-    _allow_files()
+    allow_files()
     # uvicorn shuts down in order and then raises the signal again, for whoever had a handler before.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _end)
@@ -49,13 +49,6 @@ async def _require_database(settings: Settings) -> None:
     await await_database(settings)
     async with opened(settings) as database, database.connection() as connection:
         await require_ring(connection, open_vault(settings))
-
-
-def _allow_files() -> None:
-    """Every connection is a file, and a call to a name whose addresses all hang is eight: take as many as
-    the system lets this process have."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def server_config(app: ASGIApp) -> uvicorn.Config:
@@ -85,20 +78,3 @@ def server_config(app: ASGIApp) -> uvicorn.Config:
 
 def _end(_number: int, _frame: object) -> None:
     raise SystemExit(0)
-
-
-def run_worker_process(settings: Settings) -> None:
-    """Work; on SIGTERM, finish what was started."""
-    end_with_supervisor()
-    configure_logging()
-    _allow_files()
-    asyncio.run(_work(settings))
-
-
-async def _work(settings: Settings) -> None:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    if await await_database(settings, stop.is_set):
-        await run_worker(settings, stop)

@@ -9,6 +9,7 @@ import asyncio
 import ctypes
 import errno
 import os
+import resource
 import shutil
 import signal
 import socket
@@ -26,9 +27,9 @@ import structlog
 from proof.config import Settings, SettingsError
 from proof.config.settings import default_processes
 from proof.db.embedded import RunningCluster
-from proof.main.compose import configure_logging, prepare
 from proof.main.database import await_database, started
 from proof.main.keys import key_variable, usable_folder
+from proof.main.preparation import configure_logging, prepare
 from proof.partners.types import Environment
 
 _PARENT = "PROOF_SUPERVISOR_PID"
@@ -127,6 +128,13 @@ def end_with_supervisor() -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
     if os.getppid() != int(parent):
         raise SystemExit("the supervisor ended before this process began")
+
+
+def allow_files() -> None:
+    """Every connection is a file, and a call to a name whose addresses all hang is eight: take as many as
+    the system lets this process have."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 @contextmanager
