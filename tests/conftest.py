@@ -33,6 +33,9 @@ _numbers = itertools.count()
 _MEMORY = Path("/dev/shm")  # noqa: S108 - each run has a folder of its own in it
 _ROOM_BYTES = 2 * 2**30
 
+# With colours and every local variable a traceback takes forty milliseconds, and some tests have hundreds.
+structlog.get_config()["processors"][-1].exception_formatter = structlog.dev.plain_traceback
+
 # How long an example takes says more about the machine's load than about Proof.
 settings.register_profile("proof", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("proof")
