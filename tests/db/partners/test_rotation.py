@@ -1,5 +1,6 @@
 """A new token in the place of an old one: who may still call with which, and until when."""
 
+import json
 from datetime import timedelta
 
 import pytest
@@ -137,7 +138,11 @@ async def test_two_processes_see_the_first_use_at_once_and_set_one_deadline(
         partner.partner_id,
     )
     assert len(entries) == 1
-    assert key_id(issued(partner).api_key) in entries[0]["after"]
+    assert json.loads(entries[0]["after"]) == {
+        "key_id": key_id(issued(partner).api_key),
+        "expires_at": (first_use + DAY).isoformat(timespec="seconds"),
+        "successor_used": [key_id(new.token)],
+    }
 
 
 @pytest.mark.parametrize("applied", [False, True])

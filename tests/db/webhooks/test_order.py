@@ -25,7 +25,7 @@ from proof.core.errors import NotFoundError
 from proof.db import Database
 from proof.events import Event, publish, relay
 from proof.webhooks import fan_out
-from proof.webhooks.service import set_ordering
+from proof.webhooks.service import enable_endpoint, set_ordering
 from proof.webhooks.types import Ordering
 
 
@@ -241,3 +241,25 @@ async def test_a_fan_out_repeated_by_another_relay_adds_nothing(database: Databa
         relayed = await relay(tx, 10)
         assert await fan_out(tx, relayed) == 2
     assert await relay_all(database) == 0
+
+
+async def test_an_endpoint_that_is_called_again_keeps_the_order(database: Database) -> None:
+    await ordered(database)
+    await happen(database, 3, subject="one")
+    await relay_all(database)
+    known = await endpoint_id(database)
+    async with database.transaction() as tx:
+        await tx.execute(
+            "UPDATE webhook_endpoints SET breaker = 'open', reason = 'x',"
+            " opened_at = now(), probe_at = now()"
+        )
+        await tx.execute(
+            "UPDATE webhook_deliveries SET due_at = now() + interval '1 day'"
+            " WHERE due_at < 'infinity'"
+        )
+        await enable_endpoint(tx, known)
+        rows = await tx.fetch(
+            "SELECT due_at = now() AS due, due_at = 'infinity' AS waits FROM webhook_deliveries"
+            " ORDER BY id"
+        )
+    assert [tuple(row) for row in rows] == [(True, False), (False, True), (False, True)]

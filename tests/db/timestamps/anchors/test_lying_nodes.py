@@ -197,3 +197,24 @@ def test_a_receipt_of_no_block_is_of_a_transaction_that_waits(
         await chain.close()
 
     run(scene())
+
+
+def test_what_a_node_says_of_the_wallet_is_told_as_it_is(
+    run: Run, liar: Liar, tmp_path: Path
+) -> None:
+    chain, _ = ethereum(liar, tmp_path)
+    liar.honest = HONEST | {
+        "eth_blockNumber": "0x7",
+        "eth_getBalance": hex(10**18),
+        "eth_getBlockByNumber": {"baseFeePerGas": hex(10**9)},
+        "eth_maxPriorityFeePerGas": hex(10**8),
+    }
+    cost = 23_560 * (2 * 10**9 + 10**8)
+
+    async def scene() -> None:
+        seen = await chain.standing()
+        assert (seen.network, seen.height, seen.balance) == (f"chain {CHAIN_ID}", 7, 10**18)
+        assert (seen.anchor_cost, seen.pays_for) == (cost, 10**18 // cost)
+        await chain.close()
+
+    run(scene())

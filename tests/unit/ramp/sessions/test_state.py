@@ -30,6 +30,12 @@ def test_a_step_is_what_the_facts_leave_to_do(answer: Answerable) -> None:
         assert state.end is state.status
 
 
+def test_test_cards_are_the_simulators_alone() -> None:
+    buying = [answer.state for answer in ANSWERS.values() if answer.state.type == "buy"]
+    told = {(state.provider, bool(state.test_cards)) for state in buying}
+    assert told == {("sandbox", True), ("mercuryo", False)}
+
+
 def test_every_step_is_answered_but_the_hand_over_of_a_session_in_progress() -> None:
     assert {answer.state.step for answer in ANSWERS.values()} == set(WidgetStep) - {
         WidgetStep.HANDOVER
