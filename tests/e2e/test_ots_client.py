@@ -1,4 +1,5 @@
-"""The unmodified `ots` client against a calendar over a real bitcoind."""
+"""Three unmodified clients against a calendar over a real bitcoind: the official ones of Python and of
+JavaScript, and otskit."""
 
 import hashlib
 import json
@@ -9,7 +10,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,10 +18,14 @@ from typing import Any
 
 import pytest
 from opentimestamps.core.notary import BitcoinBlockHeaderAttestation, PendingAttestation
-from opentimestamps.core.serialize import BytesDeserializationContext
+from opentimestamps.core.op import OpAppend, OpSHA256
+from opentimestamps.core.serialize import BytesDeserializationContext, BytesSerializationContext
 from opentimestamps.core.timestamp import DetachedTimestampFile
 from tests.support.bitcoin import WALLET, Regtest, regtest
 from tests.support.served import Server, served
+from tests.support.tools import ots_clients
+
+from proof.verify import to_ots
 
 _GIVE_UP_S = 120.0
 _CONFIRMATIONS = 6
@@ -34,19 +39,31 @@ class Site:
     node: Regtest
     api_key: str
 
-    def ots(self, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """The client, which takes nothing from this machine's settings."""
+    def run(self, client: str, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """One of `CLIENTS`, unmodified, which takes nothing from this machine's settings."""
         user, _, password = self.node.cookie.read_text().partition(":")
         rpc = f"http://{user}:{password}@127.0.0.1:{self.node.port}"
-        client = Path(sys.executable).with_name("ots")
+        more: dict[str, str] = {}
+        match client:
+            case "ots":
+                program = Path(sys.executable).with_name("ots")
+                command = [sys.executable, "-W", "ignore", str(program)]
+                command += ["--btc-regtest", "--no-cache", "--bitcoin-node", rpc]
+            case "javascript":
+                # It finds its node where bitcoind has its settings.
+                settings = folder / ".bitcoin" / "bitcoin.conf"
+                settings.parent.mkdir(exist_ok=True)
+                settings.write_text(
+                    f"rpcuser={user}\nrpcpassword={password}\nrpcconnect=127.0.0.1\n"
+                    f"rpcport={self.node.port}\n"
+                )
+                command = ots_clients.javascript()
+            case _:
+                command, more = ots_clients.otskit()
         return subprocess.run(
-            [
-                *(sys.executable, "-W", "ignore", str(client)),
-                *("--btc-regtest", "--no-cache", "--bitcoin-node", rpc, "-l", self.server.url),
-                *arguments,
-            ],
+            [*command, *arguments],
             cwd=folder,
-            env={"PATH": os.environ["PATH"], "HOME": str(folder)},
+            env={"PATH": os.environ["PATH"], "HOME": str(folder), "TZ": "UTC", **more},
             capture_output=True,
             text=True,
             timeout=120,
@@ -115,26 +132,123 @@ def attestations(path: Path) -> set[type]:
     return {type(item) for _, item in read_ots(path).timestamp.all_attestations()}
 
 
-def test_stamp_upgrade_verify(site: Site, tmp_path: Path) -> None:
-    (tmp_path / "file").write_bytes(b"what existed then")
-    stamped = site.ots(tmp_path, "stamp", "-c", site.server.url, "-m", "1", "file")
-    assert stamped.returncode == 0, stamped.stderr
-    proof = tmp_path / "file.ots"
-    assert attestations(proof) == {PendingAttestation}
-    ((message, _),) = read_ots(proof).timestamp.all_attestations()
-    early = site.ots(tmp_path, "upgrade", "file.ots")
-    assert "Pending confirmation in Bitcoin blockchain" in early.stderr
-    assert attestations(proof) == {PendingAttestation}
-    site.confirm()
-    until(lambda: site.get(f"/timestamp/{message.hex()}")[0] == 200)
-    upgraded = site.ots(tmp_path, "upgrade", "file.ots")
-    assert "Success! Timestamp complete" in upgraded.stderr, upgraded.stderr
-    assert BitcoinBlockHeaderAttestation in attestations(proof)
-    verified = site.ots(tmp_path, "verify", "file.ots")
-    assert verified.returncode == 0, verified.stderr
-    assert "Success! Bitcoin block" in verified.stderr
-    (tmp_path / "file").write_bytes(b"something else")
-    assert site.ots(tmp_path, "verify", "file.ots").returncode != 0
+CLIENTS = ("ots", "javascript", "otskit")
+OTHER_CALENDAR = "https://calendar.other.example"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def installed() -> None:
+    """The clients are there before a test's time limit runs."""
+    ots_clients.javascript()
+    ots_clients.otskit()
+
+
+def stamp(site: Site, client: str, folder: Path) -> None:
+    arguments = {
+        "ots": ("stamp", "-c", site.server.url, "-m", "1", "file"),
+        "javascript": ("stamp", "-c", site.server.url, "-m", "1", "file"),
+        "otskit": ("stamp", "--calendar", site.server.url, "file"),
+    }[client]
+    done = site.run(client, folder, *arguments)
+    assert done.returncode == 0, done
+
+
+def upgrade(site: Site, client: str, folder: Path) -> str:
+    """What the client says, on whichever stream."""
+    arguments = {
+        "ots": ("-l", site.server.url, "upgrade", "file.ots"),
+        "javascript": ("--no-default-whitelist", "-l", site.server.url, "upgrade", "file.ots"),
+        "otskit": ("upgrade", "--calendar", site.server.url, "file.ots"),
+    }[client]
+    done = site.run(client, folder, *arguments)
+    return done.stdout + done.stderr
+
+
+def require_read(site: Site, folder: Path, *others: str) -> None:
+    """Every client tells the whole file: the block, the calendar, and what `others` name."""
+    heights = [
+        item.height
+        for _, item in read_ots(folder / "file.ots").timestamp.all_attestations()
+        if isinstance(item, BitcoinBlockHeaderAttestation)
+    ]
+    (height,) = set(heights)
+    for client in CLIENTS:
+        done = site.run(client, folder, "info", "file.ots")
+        assert done.returncode == 0, (client, done)
+        for said in (f"BitcoinBlockHeaderAttestation({height})", *others):
+            assert said in done.stdout, (client, said)
+    block = site.node.call("getblockhash", height)
+    header = site.node.call("getblockheader", block, False)
+    verified = {
+        "ots": site.run("ots", folder, "verify", "file.ots").stderr,
+        "javascript": site.run(
+            "javascript", folder, "--no-default-whitelist", "verify", "file.ots"
+        ).stdout,
+        "otskit": site.run("otskit", folder, "verify", "--header", header, "file.ots").stdout,
+    }
+    for client, said in {
+        "ots": "Success! Bitcoin block",
+        "javascript": f"Success! Bitcoin block {height} attests existence as of",
+        "otskit": "verified",
+    }.items():
+        assert said in verified[client], (client, verified[client])
+
+
+def stamped_by_each(site: Site, tmp_path: Path, what: str) -> dict[str, Path]:
+    """A folder for each client, with a file that it stamped and that waits for its block."""
+    folders = {client: tmp_path / client for client in CLIENTS}
+    for client, folder in folders.items():
+        folder.mkdir()
+        (folder / "file").write_bytes(f"{what}, by {client}".encode())
+        stamp(site, client, folder)
+        assert attestations(folder / "file.ots") == {PendingAttestation}
+    return folders
+
+
+def await_blocks(site: Site, folders: Iterable[Path]) -> None:
+    """Bury what was stamped, in however many trees."""
+    for folder in folders:
+        for message, item in read_ots(folder / "file.ots").timestamp.all_attestations():
+            if item.uri != OTHER_CALENDAR:
+                until(partial(_buried, site, message))
+
+
+def _buried(site: Site, message: bytes) -> bytes | None:
+    if site.node.mempool():
+        site.node.mine(_CONFIRMATIONS)
+    return _complete(site, message)
+
+
+def test_every_client_stamps_and_upgrades_and_all_read_what_came_of_it(
+    site: Site, tmp_path: Path
+) -> None:
+    folders = stamped_by_each(site, tmp_path, "what existed then")
+    early = upgrade(site, "ots", folders["ots"])
+    assert "Pending confirmation in Bitcoin blockchain" in early
+    await_blocks(site, folders.values())
+    for client, folder in folders.items():
+        said = upgrade(site, client, folder)
+        assert BitcoinBlockHeaderAttestation in attestations(folder / "file.ots"), (client, said)
+        require_read(site, folder)
+    (folders["ots"] / "file").write_bytes(b"something else")
+    assert site.run("ots", folders["ots"], "verify", "file.ots").returncode != 0
+
+
+def test_beside_another_calendars_promise_a_file_stays_readable_by_all(
+    site: Site, tmp_path: Path
+) -> None:
+    folders = stamped_by_each(site, tmp_path, "at two calendars")
+    for folder in folders.values():
+        file = read_ots(folder / "file.ots")
+        nonced = file.timestamp.ops.add(OpAppend(b"a nonce")).ops.add(OpSHA256())
+        nonced.attestations.add(PendingAttestation(OTHER_CALENDAR))
+        written = BytesSerializationContext()
+        file.serialize(written)
+        (folder / "file.ots").write_bytes(written.getbytes())
+    await_blocks(site, folders.values())
+    for client, folder in folders.items():
+        upgrade(site, client, folder)
+        require_read(site, folder, f"PendingAttestation('{OTHER_CALENDAR}')")
 
 
 def test_a_partners_hash_is_exported(site: Site, tmp_path: Path) -> None:
@@ -149,9 +263,8 @@ def test_a_partners_hash_is_exported(site: Site, tmp_path: Path) -> None:
     status, raw = site.get(path + "&format=ots")
     assert status == 200
     (tmp_path / "file.ots").write_bytes(raw)
-    verified = site.ots(tmp_path, "verify", "file.ots")
-    assert verified.returncode == 0, verified.stderr
-    assert "Success! Bitcoin block" in verified.stderr
+    require_read(site, tmp_path)
+    assert to_ots(site.get(path)[1]) == raw
     assert site.get(f"/v1/proof/{sha256}?currencyId=900&format=ots")[0] == 400
     assert site.get(path + "&format=pdf")[0] == 400
 

@@ -1,8 +1,10 @@
 """Installs what the tests start besides Proof, before a test's time limit runs."""
 
-from tests.support.tools import anvil, bitcoind, chromium, openssl
+from tests.support.tools import anvil, bitcoind, chromium, openssl, ots_clients
 
 openssl.install()
 chromium.install()
 bitcoind.command()
 anvil.command()
+ots_clients.javascript()
+ots_clients.otskit()

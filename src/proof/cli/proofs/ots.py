@@ -81,7 +81,7 @@ def register(app: typer.Typer) -> None:
             bool, typer.Option("--force", help="Replace a file that is there.")
         ] = False,
     ) -> None:
-        """Write a Bitcoin proof of ours as an .ots file, for any OpenTimestamps client.
+        """Write a Bitcoin proof of ours as an .ots file, for OpenTimestamps clients.
 
         Example: proof ots export contract.pdf.proof.json
         """

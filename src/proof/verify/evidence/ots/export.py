@@ -1,4 +1,4 @@
-"""A Bitcoin proof of ours as an `.ots` file, which any OpenTimestamps client reads.
+"""A Bitcoin proof of ours as an `.ots` file, for OpenTimestamps clients.
 
 Source: the calendar contract, "Wire format" (how a node of the plain tree is expressed). The file goes by
 the plain tree alone, with append, prepend and SHA-256: a client that lacks one operation of a file, as the
@@ -70,8 +70,8 @@ def plain_operations(path: PlainPath) -> Iterator[Operation]:
     for tree in path:
         yield _LEAF
         yield _SHA256
-        for sibling in tree:
-            yield (ots.PREPEND if sibling.on_left else ots.APPEND), sibling.hash
+        for on_left, sibling in tree:
+            yield (ots.PREPEND if on_left else ots.APPEND), sibling
             yield _NODE
             yield _SHA256
 
