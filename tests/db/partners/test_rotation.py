@@ -145,6 +145,28 @@ async def test_two_processes_see_the_first_use_at_once_and_set_one_deadline(
     }
 
 
+async def test_first_uses_written_together_are_told_of_each_partner_alone(
+    platform: Platform,
+) -> None:
+    clock = TurnedClock()
+    process = Process(platform.database, clock)
+    partners = [await onboard(platform.database, platform.vault) for _ in range(3)]
+    new = [await rotated(platform, partner, clock.now()) for partner in partners]
+    for token in new:
+        await process.enter(token.token)
+    await process.write()
+    entries = await platform.fetch(
+        "SELECT partner_id, after::text FROM audit_log WHERE action = 'token.grace_started'"
+        " AND partner_id = ANY($1)",
+        [partner.partner_id for partner in partners],
+    )
+    told = {row["partner_id"]: json.loads(row["after"])["successor_used"] for row in entries}
+    assert told == {
+        partner.partner_id: [key_id(token.token)]
+        for partner, token in zip(partners, new, strict=True)
+    }
+
+
 @pytest.mark.parametrize("applied", [False, True])
 async def test_a_first_use_whose_commit_failed_is_written_with_the_next(
     platform: Platform, applied: bool

@@ -39,7 +39,8 @@ ORDER BY id FOR UPDATE
 
 _START_GRACE = """
 UPDATE credentials c SET expires_at = ended.at
-FROM (SELECT old.key_id, min(used.first_used_at + new.grace) AS at
+FROM (SELECT old.key_id, min(used.first_used_at + new.grace) AS at,
+             array_agg(new.key_id ORDER BY new.position) AS successors
       FROM credentials new JOIN credential_uses used ON used.key_id = new.key_id
       JOIN credentials old ON old.partner_environment_id = new.partner_environment_id
           AND old.kind = new.kind AND old.position < new.position
@@ -47,7 +48,7 @@ FROM (SELECT old.key_id, min(used.first_used_at + new.grace) AS at
 JOIN partner_environments e ON true
 WHERE c.key_id = ended.key_id AND e.id = c.partner_environment_id AND c.revoked_at IS NULL
     AND (c.expires_at IS NULL OR c.expires_at > ended.at)
-RETURNING c.key_id, c.expires_at, e.partner_id
+RETURNING c.key_id, c.expires_at, e.partner_id, ended.successors
 """
 
 
@@ -96,7 +97,7 @@ class Uses:
             async with self._database.transaction() as tx:
                 await _write(tx, uses)
                 if awaited:
-                    await _start_grace(tx, sorted(awaited))
+                    await _start_grace(tx, list(awaited))
         except BaseException:
             self._keep(uses)
             self._awaited |= awaited
@@ -120,5 +121,5 @@ async def _start_grace(tx: Connection, key_ids: list[str]) -> None:
     ended = await tx.fetch(_START_GRACE, key_ids)
     for row in ended:
         ends = audited_time(row["expires_at"])
-        after = {"key_id": row["key_id"], "expires_at": ends, "successor_used": key_ids}
+        after = {"key_id": row["key_id"], "expires_at": ends, "successor_used": row["successors"]}
         await record(tx, Actor("gate"), "token.grace_started", row["partner_id"], after=after)
