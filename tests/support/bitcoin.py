@@ -102,6 +102,11 @@ class Regtest:
         self.call("createwallet", WALLET)
         self.mine(_MATURE)
 
+    def own(self, coins: int) -> None:
+        """Mine until the wallet can spend so many coins, whatever tests before have left of it."""
+        while self.call("getbalance", wallet=WALLET) < coins:
+            self.mine()
+
     def mine(self, blocks: int = 1) -> list[str]:
         found: list[str] = self.call("generatetoaddress", blocks, self.address())
         return found

@@ -108,6 +108,7 @@ def test_a_tree_of_many_rounds_is_proved_in_a_block_of_many_transactions(
         for identity, digest in enumerate(digests, 1):
             await harbour.submit(digest, identity=identity)
         await harbour.turn()
+        node.own(coins=7)
         for _ in range(6):
             node.call("sendtoaddress", node.address(), Decimal(1), wallet=WALLET)
         for transaction in node.call("listtransactions", "*", 6, wallet=WALLET):
