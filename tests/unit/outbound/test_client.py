@@ -269,6 +269,18 @@ def test_tls_by_an_authority_of_the_system(tmp_path: Path, monkeypatch: pytest.M
         assert post(receiver.url()).status == 200
 
 
+def test_the_systems_authorities_are_read_once_for_all_clients(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context, authority = certificate(tmp_path, ADDRESS)
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority))
+    with Receiver(context) as receiver:
+        assert post(receiver.url()).status == 200
+        authority.unlink()
+        authority.touch()
+        assert post(receiver.url()).status == 200
+
+
 def test_tls_by_an_unknown_authority(tmp_path: Path) -> None:
     context, _ = certificate(tmp_path, ADDRESS)
     with Receiver(context) as receiver:
