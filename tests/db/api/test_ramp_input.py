@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from proof.partners.audit import Actor
 from proof.partners.records.types import AmountRange, Wallet, WidgetConfig
 from proof.partners.types import Environment
 from proof.ramp.providers.accounts import add_account, remove_account
+from proof.ramp.providers.registry import provider_named
 
 Run = Callable[[Any], Any]
 SANDBOX = Environment.SANDBOX
@@ -279,6 +281,19 @@ async def test_an_amount_is_within_its_bounds(
         return
     assert told(answer, *BAD) == f"amount: {bound}"
     assert await stored(platform) == before
+
+
+@pytest.mark.parametrize(
+    ("currency", "least", "most"),
+    [
+        ("BTC", "0.00001", "1000"),
+        ("ETH", "0.0001", "10000"),
+        ("USDT", "1", "1000000"),
+        ("USDC", "1", "1000000"),
+    ],
+)
+def test_the_simulators_bounds_are_the_documents(currency: str, least: str, most: str) -> None:
+    assert provider_named("sandbox").amounts[currency] == (Decimal(least), Decimal(most))
 
 
 async def test_bounds_are_the_pairs_own(platform: Platform) -> None:

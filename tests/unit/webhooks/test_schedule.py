@@ -2,7 +2,7 @@
 
 import pytest
 
-from proof.webhooks import Schedule
+from proof.webhooks import BreakerPolicy, Schedule
 
 S, M, H = 1, 60, 3600
 EXPECTED = [0, 5 * S, 5 * M, 30 * M, 2 * H, 5 * H, 10 * H, 14 * H, 20 * H, 24 * H]
@@ -25,3 +25,7 @@ def test_jitter_spreads_what_failed_together() -> None:
     delays = {Schedule().delay_s(2) for _ in range(100)}
     assert len(delays) > 90
     assert all(delay is not None and 240 <= delay <= 360 for delay in delays)
+
+
+def test_a_delivery_goes_its_whole_schedule_before_it_opens_a_breaker() -> None:
+    assert BreakerPolicy().in_a_row == len(Schedule().delays_s)

@@ -72,6 +72,30 @@ def test_rounds_of_several_owners_share_a_tree_and_are_all_told(
     run(scene())
 
 
+def test_who_asks_for_the_logs_trees_is_told_of_each(run: Run, anchorage: Anchorage) -> None:
+    async def scene() -> None:
+        async with anchorage.database.transaction() as tx:
+            await set_notified(tx, 1, [Currency.LOG])
+        receipt = await anchorage.submit(digest_of("told"))
+        await anchorage.turn()
+        tree_id = tree_of(receipt, Currency.LOG)
+        (event,) = await anchorage.fetch("SELECT body FROM outbox WHERE subject = $1", str(tree_id))
+        (row,) = await anchorage.fetch(
+            "SELECT root, timestamp_ms FROM trees WHERE id = $1", tree_id
+        )
+        assert json.loads(event["body"]) == {
+            "treeId": str(tree_id),
+            "currencyId": 900,
+            "currency": "LOG",
+            "submitStatus": 3,
+            "timestamp": row["timestamp_ms"],
+            "rootSha256": row["root"].hex(),
+            "transaction": "0",
+        }
+
+    run(scene())
+
+
 def test_the_newest_checkpoint_is_a_leaf(run: Run, anchorage: Anchorage) -> None:
     async def scene() -> None:
         await anchorage.submit(digest_of("checkpoint"))

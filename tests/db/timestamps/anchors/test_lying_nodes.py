@@ -218,3 +218,19 @@ def test_what_a_node_says_of_the_wallet_is_told_as_it_is(
         await chain.close()
 
     run(scene())
+
+
+@pytest.mark.parametrize(("confirmations", "settled"), [(99, False), (100, True)])
+def test_a_block_as_deep_as_a_miners_reward_is_settled(
+    run: Run, liar: Liar, tmp_path: Path, confirmations: int, settled: bool
+) -> None:
+    chain, candidate = bitcoin(liar, tmp_path)
+    found = {"confirmations": confirmations, "blockhash": "ab" * 32}
+    liar.honest = HONEST | {"gettransaction": found}
+
+    async def scene() -> None:
+        seen = await chain.poll([candidate])
+        assert (seen.status, seen.settled) == (SubmitStatus.VERIFIED, settled)
+        await chain.close()
+
+    run(scene())
