@@ -10,14 +10,16 @@ import tempfile
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import asdict
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, TypeGuard, TypeVar
 
 import pytest
 import structlog
+import typer.testing
 from hypothesis import HealthCheck, settings
 from tests.support.copying import CLUSTER, copied, copies_of, migrated_cluster
+from typer.main import get_command
 
 from proof.core.secrets import Vault
 from proof.db import Database
@@ -36,6 +38,9 @@ _ROOM_BYTES = 2 * 2**30
 # Nobody is called whom the system's authorities vouch for, and reading them takes each process of a test
 # thirty milliseconds for every TLS context.
 os.environ["SSL_CERT_FILE"] = os.devnull
+
+# Typer makes all commands anew for each that a test runs, which takes longer than most of them.
+typer.testing._get_command = cache(get_command)  # type: ignore[attr-defined]
 
 # With colours and every local variable a traceback takes forty milliseconds, and some tests have hundreds.
 structlog.get_config()["processors"][-1].exception_formatter = structlog.dev.plain_traceback
