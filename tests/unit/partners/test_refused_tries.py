@@ -27,12 +27,9 @@ def lines(act: Any) -> list[tuple[Any, ...]]:
     return [(log["reason"], log["key_id"], log["count"]) for log in logs]
 
 
-def test_one_try_is_told_at_once_with_all_there_is_to_it() -> None:
-    async def scene() -> None:
-        RefusedTries().note(TryReason.EXPIRED, ADDRESS, "req_1", "1EbwoC8TaZVOC")
-
+async def test_one_try_is_told_at_once_with_all_there_is_to_it() -> None:
     with capture_logs() as logs:
-        asyncio.run(scene())
+        RefusedTries().note(TryReason.EXPIRED, ADDRESS, "req_1", "1EbwoC8TaZVOC")
     assert logs == [
         {
             "event": "operator.refused",
@@ -81,10 +78,10 @@ def test_a_flood_hides_no_other_reason_and_no_other_holder() -> None:
     # The flood is over when a time passes in which nobody tries; then the next try is a first one.
     [(0.0, [1, 2, 1]), (3600.0, [1, 2])],
 )
-def test_what_follows_is_told_when_its_time_is_over(
+async def test_what_follows_is_told_when_its_time_is_over(
     monkeypatch: pytest.MonkeyPatch, next_s: float, counts: list[int]
 ) -> None:
-    async def scene() -> None:
+    with capture_logs() as logs:
         tries = RefusedTries()
         monkeypatch.setattr(refused_tries, "EVERY_S", 0.0)
         for _ in range(3):
@@ -93,9 +90,6 @@ def test_what_follows_is_told_when_its_time_is_over(
         for _ in range(5):
             await asyncio.sleep(0)
         tries.note(TryReason.MISSING, ADDRESS, "req_2")
-
-    with capture_logs() as logs:
-        asyncio.run(scene())
     assert [log["count"] for log in logs] == counts
 
 

@@ -135,7 +135,7 @@ def test_a_token_is_as_long_as_the_page_expects() -> None:
     assert len(TOKEN) == TOKEN_CHARACTERS == 43
 
 
-def test_a_flood_reaches_the_database_two_at_a_time_and_ends_at_the_door() -> None:
+async def test_a_flood_reaches_the_database_two_at_a_time_and_ends_at_the_door() -> None:
     inside, most = 0, 0
 
     async def open_sheet(_token: str, _edge: Any) -> str:
@@ -157,12 +157,9 @@ def test_a_flood_reaches_the_database_two_at_a_time_and_ends_at_the_door() -> No
             if message["status"] == 503:
                 assert (b"retry-after", b"2") in message["headers"]
 
-    async def flood() -> None:
-        scope = {"type": "http", "method": "POST", "path": "/handover", "headers": [], "proof": ""}
-        await asyncio.gather(*(route.app(dict(scope), receive, send) for _ in range(100)))
-        await route.app(dict(scope), receive, send)
-
-    asyncio.run(flood())
+    scope = {"type": "http", "method": "POST", "path": "/handover", "headers": [], "proof": ""}
+    await asyncio.gather(*(route.app(dict(scope), receive, send) for _ in range(100)))
+    await route.app(dict(scope), receive, send)
     assert most == OPENING_AT_MOST
     assert statuses.count(503) == 100 - WAITING_AT_MOST
     assert statuses.count(410) == WAITING_AT_MOST + 1

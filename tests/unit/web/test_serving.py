@@ -43,25 +43,23 @@ async def asked(
     return Reply(sent)
 
 
-def test_they_are_rendered_once_however_many_ask_and_not_before() -> None:
+async def test_they_are_rendered_once_however_many_ask_and_not_before() -> None:
     rendered: list[threading.Thread] = []
 
     def render() -> Rendered:
         rendered.append(threading.current_thread())
         return RENDERED
 
-    async def scene() -> list[Reply]:
-        documents = Documents(render)
-        await asked(documents, "/docs/", "POST")
-        assert rendered == []
-        return await asyncio.gather(*(asked(documents, "/docs/") for _ in range(5)))
-
-    assert {reply.body for reply in asyncio.run(scene())} == {PAGE.body}
+    documents = Documents(render)
+    await asked(documents, "/docs/", "POST")
+    assert rendered == []
+    replies = await asyncio.gather(*(asked(documents, "/docs/") for _ in range(5)))
+    assert {reply.body for reply in replies} == {PAGE.body}
     assert len(rendered) == 1
     assert rendered[0] is not threading.main_thread(), "it would keep all others waiting"
 
 
-def test_who_gives_up_leaves_the_rendering_to_the_others() -> None:
+async def test_who_gives_up_leaves_the_rendering_to_the_others() -> None:
     begun, go_on, times = threading.Event(), threading.Event(), [0]
 
     def render() -> Rendered:
@@ -70,21 +68,18 @@ def test_who_gives_up_leaves_the_rendering_to_the_others() -> None:
         go_on.wait()
         return RENDERED
 
-    async def scene() -> Reply:
-        documents = Documents(render)
-        first = asyncio.create_task(asked(documents, "/docs/"))
-        await asyncio.to_thread(begun.wait)
-        second = asyncio.create_task(asked(documents, "/docs/"))
-        first.cancel()
-        await asyncio.wait({first})
-        go_on.set()
-        return await second
-
-    assert asyncio.run(scene()).body == PAGE.body
+    documents = Documents(render)
+    first = asyncio.create_task(asked(documents, "/docs/"))
+    await asyncio.to_thread(begun.wait)
+    second = asyncio.create_task(asked(documents, "/docs/"))
+    first.cancel()
+    await asyncio.wait({first})
+    go_on.set()
+    assert (await second).body == PAGE.body
     assert times == [1]
 
 
-def test_what_could_not_be_rendered_is_tried_again() -> None:
+async def test_what_could_not_be_rendered_is_tried_again() -> None:
     outcomes: list[Exception | Rendered] = [OSError("too many open files"), RENDERED]
 
     def render() -> Rendered:
@@ -93,13 +88,10 @@ def test_what_could_not_be_rendered_is_tried_again() -> None:
             raise outcome
         return outcome
 
-    async def scene() -> Reply:
-        documents = Documents(render)
-        with pytest.raises(OSError, match="too many open files"):
-            await asked(documents, "/docs/")
-        return await asked(documents, "/docs/")
-
-    assert asyncio.run(scene()).status == 200
+    documents = Documents(render)
+    with pytest.raises(OSError, match="too many open files"):
+        await asked(documents, "/docs/")
+    assert (await asked(documents, "/docs/")).status == 200
 
 
 def test_a_page_may_load_nothing_but_our_style_and_images() -> None:
