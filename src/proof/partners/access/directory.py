@@ -77,8 +77,8 @@ class Directory:
         return widget_id in self._widget_ids
 
     async def poll_after_miss(self) -> None:
-        """Look whether what was not found is there, with all others who miss something meanwhile: whoever
-        was told of a new credential may call with it in the same moment, so an earlier poll does not do.
+        """Poll for a credential that was not found; all who miss one at the same time share a poll. An
+        earlier poll does not do: a new credential may be used in the moment it is handed over.
         """
         await self._reading.get()
 

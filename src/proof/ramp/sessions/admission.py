@@ -109,8 +109,8 @@ async def admit_tab(
 
 
 def resumes(held: WidgetSession, session_token: str, now: datetime) -> bool:
-    """Whether the tab has the session already. Raises InitTokenUsedError when another has it,
-    InitTokenExpiredError when nobody may have it any more."""
+    """Whether the session is the tab's already. Raises InitTokenUsedError when it is another tab's,
+    InitTokenExpiredError when its time is over."""
     there = now + held.offset
     if held.exchanged_at is not None and held.expires_at is not None:
         presented = token_sha256(session_token)

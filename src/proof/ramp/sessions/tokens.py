@@ -27,8 +27,8 @@ def init_token(ring: Ring, key_id: UUID, session_id: bytes) -> str:
 
 
 def body_mac(ring: Ring, key_id: UUID, body: bytes) -> bytes:
-    """What two requests with the same canonical body have in common, 32 bytes; without the key nobody finds
-    an e-mail address by trying. Raises NoSigningKeyError."""
+    """The HMAC of a canonical body, 32 bytes, by which a repeated request is told. It is keyed, because an
+    e-mail address could be found from a bare hash by trying. Raises NoSigningKeyError."""
     return hmac.digest(ring.derived(key_id, _BODY_LABEL), body, "sha256")
 
 

@@ -243,7 +243,7 @@ def _link(change: _Change, environment: Environment) -> None:
 async def _keep(
     tx: Connection, heard: Iterable[tuple[Observation, Alert | None]], now: datetime
 ) -> None:
-    """Keep what was said; what was said before alerts nobody again."""
+    """Keep the statements that are new, and raise their alerts; a repeated statement raises none."""
     # Repeated statements are merged, since one SQL statement cannot insert the same key twice.
     said = {
         (statement.merchant_transaction_id, statement.occurred_at, statement.said): (
