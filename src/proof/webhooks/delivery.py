@@ -265,19 +265,6 @@ class Deliverer:
         """Events were committed: relay them now instead of at the next interval."""
         self._relaying.wake()
 
-    async def run_once(self) -> int:
-        """Attempt what is due now and record each outcome as it comes; how many were claimed.
-
-        Raises DatabaseUnavailableError; outcomes not recorded then are recorded by the next call.
-        Not to be called while `run` is at work.
-        """
-        started = await self._claim()
-        while self._attempts:
-            await asyncio.wait(self._attempts, return_when=asyncio.FIRST_COMPLETED)
-            await self._recorder.write()
-        await self._recorder.write()
-        return started
-
     async def run(self, stop: asyncio.Event) -> None:
         """Relay, claim, send and record until `stop`; then finish the attempts in flight."""
         self._stopping = False

@@ -106,9 +106,28 @@ async def ring(_: Connection, __: int) -> Sequence[bytes]:
     return SECRETS
 
 
-def deliverer(database: Database, client: Client, clock: TurnedClock, **how: Any) -> Deliverer:
+class SteppedDeliverer(Deliverer):
+    """A deliverer that works while a test waits for it, instead of in the background."""
+
+    async def run_once(self) -> int:
+        """Attempt what is due now and record each outcome as it comes; how many were claimed.
+
+        Raises DatabaseUnavailableError; outcomes not recorded then are recorded by the next call.
+        Not to be called while `run` is at work.
+        """
+        started = await self._claim()
+        while self._attempts:
+            await asyncio.wait(self._attempts, return_when=asyncio.FIRST_COMPLETED)
+            await self._recorder.write()
+        await self._recorder.write()
+        return started
+
+
+def deliverer(
+    database: Database, client: Client, clock: TurnedClock, **how: Any
+) -> SteppedDeliverer:
     how = {"secrets": ring, "schedule": STEADY, **how}
-    return Deliverer(database, client, clock=clock, **how)
+    return SteppedDeliverer(database, client, clock=clock, **how)
 
 
 async def endpoint(
