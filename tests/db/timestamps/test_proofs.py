@@ -12,6 +12,7 @@ from tests.support.partners import issued, owner_of, tamper
 
 from proof.partners.types import Environment, OnboardedPartner, PartnerEnvironment
 from proof.timestamps.anchors.log.keys import verifier_keys
+from proof.timestamps.proofs.audit import fsck
 from proof.timestamps.proofs.errors import (
     ProofNotYetError,
     UnknownCurrencyError,
@@ -183,6 +184,10 @@ SPOILING = {
         "UPDATE trees SET root = sha256('other') WHERE id ="
         " (SELECT tree_id FROM round_trees WHERE round_id = $1)"
     ),
+    "another plain root in the tree": (
+        "UPDATE trees SET plain_root = sha256('other') WHERE id ="
+        " (SELECT tree_id FROM round_trees WHERE round_id = $1)"
+    ),
     "another time in the tree": (
         "UPDATE trees SET timestamp_ms = timestamp_ms - 60000 WHERE id ="
         " (SELECT tree_id FROM round_trees WHERE round_id = $1)"
@@ -195,13 +200,15 @@ SPOILING = {
 
 
 @pytest.mark.parametrize("damage", SPOILING)
-def test_an_unsound_proof_is_never_given_out(run: Run, platform: Platform, damage: str) -> None:
+def test_an_unsound_proof_is_never_given_out_and_fsck_names_it(
+    run: Run, platform: Platform, damage: str
+) -> None:
     async def scene() -> None:
         partner, owner, proofs = await newcomer(platform)
         await submit(platform, partner, digests(1, "one before"))
         await platform.seal()
         hashes = sorted(digests(9, f"damaged {damage}"))
-        await submit(platform, partner, hashes)
+        tree_id = await submit(platform, partner, hashes)
         await platform.seal()
         (row,) = await platform.fetch(
             "SELECT round_id FROM submissions WHERE partner_environment_id = $1 AND digest = $2",
@@ -209,14 +216,21 @@ def test_an_unsound_proof_is_never_given_out(run: Run, platform: Platform, damag
             hashes[4],
         )
         await proofs.proof(owner, hashes[4], Currency.LOG)
+        places = {f"tree {tree_id}", f"round {row['round_id']}"}
+        assert places.isdisjoint(await found_by_fsck(platform))
         await tamper(platform.database, SPOILING[damage].replace("$1", str(row["round_id"])))
         with pytest.raises(UnsoundProofError):
             await proofs.proof(owner, hashes[4], Currency.LOG)
         with pytest.raises(UnsoundProofError):
             await proofs.send_proof(owner, hashes[4], Currency.LOG)
         assert not await platform.fetch("SELECT FROM outbox WHERE subject = $1", hashes[4].hex())
+        assert len(places & await found_by_fsck(platform)) == 1
 
     run(scene())
+
+
+async def found_by_fsck(platform: Platform) -> set[str]:
+    return {finding.where for finding in (await fsck(platform.database, lambda *_: None)).findings}
 
 
 def test_a_chain_that_is_not_enabled_names_those_that_are(run: Run, platform: Platform) -> None:

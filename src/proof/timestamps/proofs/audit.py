@@ -24,7 +24,7 @@ from proof.timestamps.trees import aggregation
 from proof.timestamps.trees import queries as tree_queries
 from proof.timestamps.trees.aggregation import Checkpoint
 from proof.timestamps.trees.merkle import RoundTree, Tile, build
-from proof.timestamps.types import Roots, SubmitStatus
+from proof.timestamps.types import Currency, Roots, SubmitStatus
 from proof.verify import RefusedError, parse_verifier_key, verify_checkpoint
 from proof.verify.evidence.log.rfc6962 import leaf_hash
 
@@ -35,6 +35,19 @@ FROM trees t LEFT JOIN log_checkpoints c
     ON c.environment = t.environment AND c.size = t.checkpoint_size
 WHERE t.closed_at IS NOT NULL AND t.root IS NOT NULL
 ORDER BY t.closed_at
+"""
+# What a round's tree says of itself once a checkpoint holds its entry: the first that does gives the time.
+_OTHER_LOG_TREES = """
+SELECT t.id FROM log_entries e
+JOIN round_trees rt ON rt.round_id = e.round_id
+JOIN trees t ON t.id = rt.tree_id AND t.currency_id = $2 AND t.status = 3
+LEFT JOIN LATERAL (
+    SELECT signed_at FROM log_checkpoints c
+    WHERE c.environment = e.environment AND c.size > e.position ORDER BY c.size LIMIT 1
+) first ON true
+WHERE e.environment = $1
+  AND (t.root, t.plain_root, t.transaction, t.timestamp_ms) IS DISTINCT FROM
+      (e.root, e.plain_root, e.position::text, (extract(epoch FROM signed_at)::bigint + 1) * 1000)
 """
 _PAGE = 1_000
 Progress = Callable[[str, int, int], None]
@@ -128,6 +141,9 @@ async def fsck(database: Database, progress: Progress) -> Audit:
         for environment in environments:
             entries += await _log(connection, environment, findings)
             checkpoints += await _checkpoints(connection, environment, findings, progress)
+            for row in await connection.fetch(_OTHER_LOG_TREES, environment, Currency.LOG):
+                what = "it says other than its entry and the first checkpoint over it"
+                findings.append(Finding(f"tree {row['id']}", what))
         findings += [
             Finding(where, what) for where, what in await tree_problems(connection, progress)
         ]
@@ -199,7 +215,8 @@ async def _checkpoints(
 ) -> int:
     keys = [parse_verifier_key(text) for text in await verifier_keys(connection, environment)]
     rows = await connection.fetch(
-        "SELECT size, note FROM log_checkpoints WHERE environment = $1 ORDER BY size", environment
+        "SELECT size, note, signed_at FROM log_checkpoints WHERE environment = $1 ORDER BY size",
+        environment,
     )
     for done, row in enumerate(rows, 1):
         where = f"{environment} checkpoint {row['size']}"
@@ -210,6 +227,10 @@ async def _checkpoints(
             continue
         if checkpoint.root != await root_at(connection, environment, row["size"]):
             findings.append(Finding(where, "its root is not that of the log's entries"))
+        if checkpoint.cosigned_time_s != row["signed_at"].timestamp():
+            findings.append(
+                Finding(where, f"its row says that it was signed at {row['signed_at']}")
+            )
         progress(f"{environment} checkpoints", done, len(rows))
     return len(rows)
 
