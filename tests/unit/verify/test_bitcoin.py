@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.support import anchored
+from tests.support import anchored, signer
 from tests.support.anchored import Payload, double_sha256, mine, transaction
 
 from proof.verify import (
@@ -39,6 +39,7 @@ TRUST = ChainTrust(headers=HEADERS, networks={"regtest"})
 NAMED = ChainTrust(networks={"regtest"})
 ROOT = bytes.fromhex(VALID["tree"]["rootSha256"])
 PLAIN = read_anchor(bytes.fromhex(VALID["evidence"]["transaction"]), ROOT).plain_root or b""
+INNER = VALID["branch"]["left"]
 HEADER = bytes.fromhex(VALID["evidence"]["header"])
 BLOCK = double_sha256(HEADER)
 
@@ -218,6 +219,66 @@ def test_without_a_plain_path_the_plain_root_is_only_named() -> None:
     assert (established.plain_root, established.bitcoin.plain_path) == (PLAIN, False)
 
 
+def test_the_plain_root_is_the_transactions_whatever_else_the_evidence_says() -> None:
+    payload = ANCHORED.changed()
+    payload["evidence"]["plainRoot"] = VALID["tree"]["rootSha256"]
+    assert tied(payload) == tied(VALID)
+
+
+def deeper(node: Payload, levels: int) -> Payload:
+    """A branch as it stands under so many levels."""
+    node["depth"] += levels
+    for side in {"left", "right"} & node.keys():
+        deeper(node[side], levels)
+    return node
+
+
+def chain_payload(others: list[tuple[bytes, bytes]], place: bytes | None = None) -> Payload:
+    """The payload under a chain's tree over its round, which has `ROOT` and `PLAIN`, and `others`, each
+    the contract's root and what stands in its place in the plain tree.
+
+    `place`: the root of another round whose plain path is given in the place of the round's own.
+    """
+    rounds = sorted([(ROOT, PLAIN), *others])
+    roots, plains = [root for root, _ in rounds], [plain for _, plain in rounds]
+    payload, at = ANCHORED.changed(), roots.index(ROOT)
+    below = payload["branch"]
+    payload["branch"] = top = node = signer.branch([root.hex() for root in roots], at)
+    while True:
+        side = "left" if "left" in node else "right"
+        if node[side]["sha256"] == ROOT.hex():
+            break
+        node = node[side]
+    node[side] = deeper(below, node["depth"] + 1)
+    payload["tree"]["rootSha256"] = top["sha256"]
+    payload["evidence"]["plainPath"].append(signer.plain_path(plains, roots.index(place or ROOT)))
+    rebuilt(payload, transaction(bytes.fromhex(top["sha256"]) + signer.plain_root(plains)))
+    header = bytes.fromhex(payload["evidence"]["header"])
+    payload["tree"]["timestamp"] = int.from_bytes(header[68:72], "little") * 1000
+    payload["evidence"]["height"] = 99  # above the headers, which have another block at its own
+    return payload
+
+
+CHECKPOINT = (b"\x55" * 32, b"\x55" * 32)
+CHAIN_TREES: dict[str, list[tuple[bytes, bytes]]] = {
+    "one round and a checkpoint after it": [CHECKPOINT],
+    "one round and a checkpoint before it": [(b"\x33" * 32, b"\x33" * 32)],
+    "a round whose plain root is this one's root": [CHECKPOINT, (b"\x11" * 32, ROOT)],
+    "a round whose root is this one's plain root": [CHECKPOINT, (PLAIN, b"\x22" * 32)],
+}
+
+
+@pytest.mark.parametrize("name", CHAIN_TREES)
+def test_a_round_stands_in_its_own_place_of_both_trees(name: str) -> None:
+    others = CHAIN_TREES[name]
+    established = tied(chain_payload(others))
+    assert established.bitcoin is not None
+    assert established.bitcoin.plain_path
+    for other, _ in others:
+        with pytest.raises(errors.PlainPathError):
+            tied(chain_payload(others, other))
+
+
 def test_witnesses_change_nothing() -> None:
     found = anchored.bitcoin(witness=True)
     assert found.payload["evidence"]["transaction"] != VALID["evidence"]["transaction"]
@@ -281,6 +342,12 @@ def _root_in_a_witness(payload: Payload) -> None:
     rebuilt(payload, struct.pack("<i", 2) + body + bytes(4))
     raw = struct.pack("<i", 2) + b"\x00\x01" + body + witness + bytes(4)
     payload["evidence"]["transaction"] = raw.hex()
+
+
+def carried_by(script: bytes) -> Callable[[Payload], object]:
+    """A transaction whose second output has that script, in a block of its own."""
+    raw = transaction(ROOT).replace(b"\x22\x6a\x20" + ROOT, bytes([len(script)]) + script, 1)
+    return lambda payload: rebuilt(payload, raw)
 
 
 def _low_difficulty(payload: Payload) -> None:
@@ -376,6 +443,44 @@ FORGERIES: dict[str, tuple[type[RefusedError], Callable[[Payload], object]]] = {
     "the length of one root before two": (
         errors.RootOutputError,
         lambda p: rebuilt(p, transaction(ROOT + PLAIN).replace(b"\x6a\x40", b"\x6a\x20", 1)),
+    ),
+    **{
+        name: (errors.RootOutputError, carried_by(script))
+        for name, script in {
+            "a byte before the root": b"\x6a\x41\x00" + ROOT + PLAIN,
+            "both roots inside a longer push": b"\x6a\x4b" + b"x" * 5 + ROOT + PLAIN + b"x" * 6,
+            "both roots at the end of a longer push": b"\x6a\x4b" + b"x" * 11 + ROOT + PLAIN,
+            "a byte behind the push of one root": b"\x6a\x20" + ROOT + b"\x51",
+            "a byte behind the push of two roots": b"\x6a\x40" + ROOT + PLAIN + b"\x51",
+            "two pushes": b"\x6a\x20" + ROOT + b"\x20" + PLAIN,
+            "one root in PUSHDATA1": b"\x6a\x4c\x20" + ROOT,
+            "two roots in PUSHDATA2": b"\x6a\x4d\x40\x00" + ROOT + PLAIN,
+            "two roots in PUSHDATA4": b"\x6a\x4e\x40\x00\x00\x00" + ROOT + PLAIN,
+            "two roots without a push": b"\x6a" + ROOT + PLAIN,
+            "the length of two roots before one": b"\x6a\x40" + ROOT,
+            "an OP_RETURN of nothing": b"\x6a",
+            "something before the OP_RETURN": b"\x00\x6a\x40" + ROOT + PLAIN,
+            "the root as a witness program": b"\x00\x20" + ROOT,
+            "both roots as keys that may spend": (
+                b"\x51\x21\x02" + ROOT + b"\x21\x02" + PLAIN + b"\x52\xae"
+            ),
+            "both roots pushed and dropped": b"\x40" + ROOT + PLAIN + b"\x75\x51",
+        }.items()
+    },
+    "both roots twice": (
+        errors.RootOutputError,
+        lambda p: rebuilt(p, transaction(ROOT + PLAIN, outputs=[b"\x6a\x40" + ROOT + PLAIN])),
+    ),
+    "an OP_RETURN of nothing beside the roots": (
+        errors.RootOutputError,
+        lambda p: rebuilt(p, transaction(ROOT + PLAIN, outputs=[b"\x6a"])),
+    ),
+    "an inner node of the contract's tree with the leaf's plain path": (
+        errors.PlainPathError,
+        lambda p: (
+            p.update(sha256=INNER["sha256"]),
+            p["branch"].update(left={"sha256": INNER["sha256"], "depth": 1}),
+        ),
     ),
     "another plain root": (
         errors.PlainPathError,

@@ -75,8 +75,8 @@ def test_a_bitcoin_proof_in_json(capsys: pytest.CaptureFixture[str]) -> None:
     ("name", "said"),
     [
         ("btc.json", "the plain root (RFC 9162) by which .ots files go; the plain path"),
-        ("pathless.json", "go; nothing above rests on it"),
-        ("eth.json", "go; nothing above rests on it"),
+        ("pathless.json", "it was not checked, and nothing above rests on it"),
+        ("eth.json", "it was not checked, and nothing above rests on it"),
         ("foreign.json", None),
     ],
 )
@@ -94,6 +94,7 @@ def test_the_second_half_is_told_in_words(
     else:
         assert "and behind it" in out
         assert said in out
+        assert ("not checked" in out) is (name != "btc.json")
 
 
 def test_a_bitcoin_proof_with_a_block_hash(capsys: pytest.CaptureFixture[str]) -> None:

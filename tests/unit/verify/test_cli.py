@@ -72,7 +72,8 @@ def test_tied(folder: Path, pyz: Path) -> None:
     assert "signed it within the second that began at 2026-02-02T02:40:00Z." in done.stdout
     assert "existed by 2026-02-02T02:40:01Z" in done.stdout
     assert "Entry 6 of 11 in the log 'log.example/test' is the root and, behind it," in done.stdout
-    assert "the plain root (RFC 9162) by which .ots files go" in done.stdout
+    assert "in the place of the plain root (RFC 9162), by which .ots files go;" in done.stdout
+    assert "it was not checked, and nothing above rests on it." in done.stdout
     assert "Not established" not in done.stdout
     assert "Claimed: " not in done.stdout
 

@@ -237,6 +237,33 @@ def test_forged_evidence_is_refused(attack: str) -> None:
         verify_payload(dump(payload), chains=TRUST)
 
 
+SELECTOR = keccak(b"anchor(bytes32,bytes32)")[:4]
+OTHER_DATA: dict[str, bytes] = {
+    "nothing": b"",
+    "31 bytes": ROOT[:31],
+    "33 bytes": ROOT + b"\x00",
+    "a byte before the root": b"\x00" + ROOT,
+    "63 bytes": ROOT + PLAIN[:31],
+    "65 bytes": ROOT + PLAIN + b"\x00",
+    "a byte before both roots": b"\x00" + ROOT + PLAIN,
+    "96 bytes": ROOT + PLAIN + bytes(32),
+    "96 bytes, the roots last": bytes(32) + ROOT + PLAIN,
+    "a selector and the root": SELECTOR + ROOT,
+    "a selector and both roots": SELECTOR + ROOT + PLAIN,
+    "the roots in hexadecimal": (ROOT + PLAIN).hex().encode(),
+    "the root in hexadecimal": ROOT.hex().encode(),
+    "the plain root alone": PLAIN,
+    "the plain root twice": PLAIN + PLAIN,
+}
+
+
+@pytest.mark.parametrize("name", OTHER_DATA)
+def test_data_of_another_form_is_refused(name: str) -> None:
+    check_transaction(_fee_market(ROOT + PLAIN, []), ROOT, CHAIN_ID)
+    with pytest.raises(errors.EthereumDataError):
+        check_transaction(_fee_market(OTHER_DATA[name], []), ROOT, CHAIN_ID)
+
+
 # RLP
 
 ITEMS = st.recursive(

@@ -1,6 +1,7 @@
 """OpenTimestamps files that are refused: malformed, forged, damaged anywhere, made to cost."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from hashlib import sha256
 from typing import Any
 
@@ -156,7 +157,33 @@ def swapped(raw: bytes, old: bytes, new: bytes) -> bytes:
     return raw.replace(old, new)
 
 
+BODY = HEAD + b"\x08" + bytes.fromhex(ANCHORED.payload["sha256"])
 SIBLING = bytes.fromhex(ANCHORED.payload["evidence"]["path"][0])
+(PLAIN_PATH,) = ANCHORED.payload["evidence"]["plainPath"]
+PLAIN_ROOT = ANCHORED.payload["evidence"]["transaction"][-72:-8]
+RIGHT = bytes.fromhex(PLAIN_PATH[0]["right"])
+
+
+def by_the_contracts_root(*, in_its_own_place: bool) -> bytes:
+    """The way from the hash to the contract's root, which needs hexlify, and on to the block."""
+    file, node = ots.parse_ots(OURS), ANCHORED.payload["branch"]
+    operations: list[ots.Operation] = []
+    while "leftSha256" in node:
+        side, other = ("left", "right") if "left" in node else ("right", "left")
+        tag = ots.APPEND if side == "left" else ots.PREPEND
+        sibling = node[f"{other}Sha256"].encode()
+        operations[:0] = [(ots.HEXLIFY, b""), (tag, sibling), (ots.SHA256, b"")]
+        node = node[side]
+    (branch,) = file.timestamp.branches
+    at = next(at for at, (_, argument) in enumerate(branch.operations) if len(argument) > 32)
+    before, behind = branch.operations[at][1], branch.operations[at + 1][1]
+    if in_its_own_place:
+        before, behind = before[:-32], bytes.fromhex(PLAIN_ROOT) + behind
+    operations += [(ots.PREPEND, before), (ots.APPEND, behind), *branch.operations[at + 2 :]]
+    changed = replace(branch, operations=tuple(operations))
+    return write_ots(replace(file, timestamp=replace(file.timestamp, branches=(changed,))))
+
+
 FORGED: dict[str, Callable[[], bytes]] = {
     "swapped sibling": lambda: swapped(OURS, b"\xf1\x20" + SIBLING, b"\xf0\x20" + SIBLING),
     "other sibling": lambda: swapped(OURS, SIBLING, bytes(32)),
@@ -164,7 +191,39 @@ FORGED: dict[str, Callable[[], bytes]] = {
         OURS, bytes.fromhex(ANCHORED.payload["sha256"]), sha256(b"other").digest()
     ),
     "other height": lambda: OURS[:-1] + b"\x06",
+    "leaf not hashed": lambda: swapped(OURS, BODY + b"\xf1\x01\x00\x08", BODY),
+    "leaf hashed without its mark": lambda: swapped(OURS, BODY + b"\xf1\x01\x00", BODY),
+    "leaf hashed before its mark": lambda: swapped(
+        OURS, BODY + b"\xf1\x01\x00\x08", BODY + b"\x08\xf1\x01\x00"
+    ),
+    "leaf's mark behind it": lambda: swapped(OURS, BODY + b"\xf1", BODY + b"\xf0"),
+    "leaf hashed as a node": lambda: swapped(OURS, BODY + b"\xf1\x01\x00", BODY + b"\xf1\x01\x01"),
+    "plain sibling on the other side": lambda: swapped(
+        OURS, b"\xf0\x20" + RIGHT, b"\xf1\x20" + RIGHT
+    ),
+    "node's mark before its sibling": lambda: swapped(
+        OURS, b"\xf0\x20" + RIGHT + b"\xf1\x01\x01", b"\xf1\x01\x01\xf1\x20" + RIGHT
+    ),
+    "the contract's root in the plain root's place": lambda: by_the_contracts_root(
+        in_its_own_place=False
+    ),
 }
+
+
+def test_a_file_by_the_contracts_rule_is_as_right_as_any() -> None:
+    established = verify_ots(by_the_contracts_root(in_its_own_place=True), chains=TRUST)
+    assert established.tied
+    assert established.digest.hex() == ANCHORED.payload["sha256"]
+
+
+def test_an_inner_node_of_the_plain_tree_is_named_and_nothing_more() -> None:
+    """Its 65 bytes existed, which is all that the file says."""
+    step = BODY + b"\xf1\x01\x00\x08\xf0\x20" + RIGHT + b"\xf1\x01\x01\x08"
+    assert OURS.startswith(step)
+    leaf = sha256(b"\x00" + BODY[-32:]).digest()
+    node = sha256(b"\x01" + leaf + RIGHT).digest()
+    established = verify_ots(BODY[:-32] + node + OURS[len(step) :], chains=TRUST)
+    assert (established.tied, established.digest) == (True, node)
 
 
 @pytest.mark.parametrize("attack", FORGED)

@@ -267,6 +267,20 @@ FORGERIES: dict[str, tuple[type[RefusedError], Change]] = {
     "no plain root": (errors.HexError, lambda p: p["evidence"].pop("plainRoot")),
     "plain root of half a length": (errors.HexError, evidence(plainRoot="0" * 32)),
     "plain root in upper case": (errors.HexError, evidence(plainRoot="AB" * 32)),
+    "plain root of 31 bytes": (errors.HexError, evidence(plainRoot="0" * 62)),
+    "plain root of 33 bytes": (errors.HexError, evidence(plainRoot="0" * 66)),
+    "plain root with 0x before it": (errors.HexError, evidence(plainRoot="0x" + "0" * 62)),
+    "plain root of nothing": (errors.HexError, evidence(plainRoot="")),
+    "plain root as null": (errors.HexError, evidence(plainRoot=None)),
+    "plain root in a list": (errors.HexError, evidence(plainRoot=["0" * 64])),
+    "plain root beside the evidence": (
+        errors.HexError,
+        lambda p: p.update(plainRoot=p["evidence"].pop("plainRoot")),
+    ),
+    "the root for its plain root": (
+        errors.LogRootMismatchError,
+        evidence(plainRoot=VALID["tree"]["rootSha256"]),
+    ),
     "the plain root sold as the root": (
         errors.LogRootMismatchError,
         lambda p: (
@@ -385,6 +399,37 @@ def test_an_entry_of_the_root_alone_is_none() -> None:
         verify_payload(dump(payload), log_keys=KEYS)
 
 
+ROOTS = (
+    bytes.fromhex(VALID["tree"]["rootSha256"]),
+    bytes.fromhex(VALID["evidence"]["plainRoot"]),
+)
+OTHER_ENTRIES: dict[str, bytes] = {
+    "the halves the other way round": ROOTS[1] + ROOTS[0],
+    "in hexadecimal": b"".join(ROOTS).hex().encode(),
+    "the plain root alone": ROOTS[1],
+    "with its length before it": b"\x00\x40" + b"".join(ROOTS),
+    "a byte more": b"".join(ROOTS) + b"\x00",
+    "both hashed as nodes are": sha256(b"\x01" + b"".join(ROOTS)).digest(),
+}
+
+
+@pytest.mark.parametrize("name", [None, *OTHER_ENTRIES])
+def test_an_entry_is_the_root_and_then_the_plain_root(name: str | None) -> None:
+    entry = b"".join(ROOTS) if name is None else OTHER_ENTRIES[name]
+    payload = copy.deepcopy(VALID)
+    payload["tree"]["transaction"] = "0"
+    payload["evidence"] |= {
+        "index": 0,
+        "inclusion": [],
+        "checkpoint": resigned(1, (LOG, WITNESS), sha256(b"\x00" + entry).digest()),
+    }
+    if name is None:
+        assert verify_quickly(dump(payload)).tied
+        return
+    with pytest.raises(errors.LogRootMismatchError):
+        verify_quickly(dump(payload))
+
+
 def test_two_logs_cannot_lend_each_other_a_checkpoint() -> None:
     """A trusted key of another log signs a checkpoint that names the first log."""
     other = Signer.named("other.example", note.LOG_KEY)
@@ -417,6 +462,10 @@ TEXTS: dict[str, tuple[type[RefusedError], bytes]] = {
     "number": (errors.MemberError, b"3"),
     "null": (errors.MemberError, b"null"),
     "leaf named twice": (errors.DuplicateMemberError, b'{"sha256": "00", ' + RAW[1:]),
+    "plain root named twice": (
+        errors.DuplicateMemberError,
+        RAW.replace(b'"plainRoot":', b'"plainRoot": "' + b"0" * 64 + b'", "plainRoot":', 1),
+    ),
     "depth named twice": (
         errors.DuplicateMemberError,
         RAW.replace(b'"depth": 1', b'"depth": 1, "depth": 1'),

@@ -54,6 +54,11 @@ FORGERIES: dict[str, tuple[bytes, Any]] = {
     ),
     "a hashed leaf as a leaf": (hashed(LEAVES[INDEX]), PATH),
     "a leaf as an inner node": (LEAVES[INDEX], [[{"right": hashed(LEAVES[3]).hex()}], *PATH]),
+    "an inner node of the contract's tree as a leaf": (
+        bytes.fromhex(merkle_levels([leaf.hex() for leaf in LEAVES])[1][INDEX // 2]),
+        [PATH[0][1:], PATH[1]],
+    ),
+    "the plain root of a round as a node above it": (ROUND_ROOT, [PATH[1][:1], PATH[1][1:]]),
     "another leaf": (LEAVES[3], PATH),
     "the contract's root as a leaf of the plain tree": (CONTRACT_ROOT, PATH[1:]),
     "the round's path alone": (LEAVES[INDEX], PATH[:1]),
