@@ -173,7 +173,8 @@ class Established:
 def plain_root_text(plain_root: bytes) -> str:
     """What the second half of an entry or of a transaction's data is, in words, where no path led to it."""
     return (
-        f"{plain_root.hex()},\n             in the place of the plain root (RFC 9162), by which .ots files go;"
+        f"{plain_root.hex()},"
+        "\n             in the place of the plain root (RFC 9162), by which .ots files go;"
         "\n             it was not checked, and nothing above rests on it"
     )
 
