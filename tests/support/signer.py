@@ -4,8 +4,9 @@ It shares no tree or signing code with the product except the note encoders, whi
 tests.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from hashlib import sha256
 from typing import Any
 
@@ -74,17 +75,34 @@ def plain_root(leaves: Sequence[bytes]) -> bytes:
 
 def plain_path(leaves: Sequence[bytes], index: int) -> list[dict[str, str]]:
     """The siblings of a leaf as evidence carries them."""
+    return plain_paths(leaves)(index)
+
+
+def plain_paths(leaves: Sequence[bytes]) -> Callable[[int], list[dict[str, str]]]:
+    """The same for any leaf of one tree, of which each part is hashed once."""
     hashes = [sha256(b"\x00" + leaf).digest() for leaf in leaves]
-    steps: list[dict[str, str]] = []
-    while len(hashes) > 1:
-        k = _split(len(hashes))
-        if index < k:
-            steps.append({"right": log_root(hashes[k:]).hex()})
-            hashes = hashes[:k]
-        else:
-            steps.append({"left": log_root(hashes[:k]).hex()})
-            hashes, index = hashes[k:], index - k
-    return steps[::-1]
+
+    @cache
+    def root(start: int, end: int) -> bytes:
+        if end - start == 1:
+            return hashes[start]
+        middle = start + _split(end - start)
+        return sha256(b"\x01" + root(start, middle) + root(middle, end)).digest()
+
+    def path(index: int) -> list[dict[str, str]]:
+        steps: list[dict[str, str]] = []
+        start, end = 0, len(hashes)
+        while end - start > 1:
+            middle = start + _split(end - start)
+            if index < middle:
+                steps.append({"right": root(middle, end).hex()})
+                end = middle
+            else:
+                steps.append({"left": root(start, middle).hex()})
+                start = middle
+        return steps[::-1]
+
+    return path
 
 
 def log_root(leaves: Sequence[bytes]) -> bytes:

@@ -37,29 +37,26 @@ def _permute(lanes: list[int]) -> None:
             lanes[x] ^ lanes[x + 5] ^ lanes[x + 10] ^ lanes[x + 15] ^ lanes[x + 20]
             for x in range(5)
         ]
-        theta = [columns[x - 1] ^ _rotated(columns[(x + 1) % 5], 1) for x in range(5)]
+        turned = [(lane << 1 | lane >> 63) & _MASK for lane in columns]
+        theta = [columns[x - 1] ^ turned[(x + 1) % 5] for x in range(5)]
         moved = [0] * 25
-        for at, (to, offset) in enumerate(_MOVES):
-            moved[to] = _rotated(lanes[at] ^ theta[at % 5], offset)
-        for at in range(25):
-            row = at - at % 5
-            item, two = moved[row + (at + 1) % 5], moved[row + (at + 2) % 5]
-            lanes[at] = moved[at] ^ (~item & two & _MASK)
+        for at, column, to, left in _MOVES:
+            lane = lanes[at] ^ theta[column]
+            moved[to] = (lane << left | lane >> (64 - left)) & _MASK
+        for row in range(0, 25, 5):
+            a, b, c, d, e = moved[row : row + 5]
+            lanes[row : row + 5] = a ^ ~b & c, b ^ ~c & d, c ^ ~d & e, d ^ ~e & a, e ^ ~a & b
         lanes[0] ^= constant
 
 
-def _rotated(lane: int, by: int) -> int:
-    return ((lane << by) | (lane >> (64 - by))) & _MASK
-
-
-def _moves() -> list[tuple[int, int]]:
-    """Where rho and pi take each lane, and how far it is rotated on the way."""
+def _moves() -> list[tuple[int, int, int, int]]:
+    """Each lane and its column, where rho and pi take it, and how far it is rotated on the way."""
     offsets, x, y = {(0, 0): 0}, 1, 0
     for step in range(24):
         offsets[x, y] = (step + 1) * (step + 2) // 2 % 64
         x, y = y, (2 * x + 3 * y) % 5
     return [
-        (at // 5 + 5 * ((2 * (at % 5) + 3 * (at // 5)) % 5), offsets[at % 5, at // 5])
+        (at, at % 5, at // 5 + 5 * ((2 * (at % 5) + 3 * (at // 5)) % 5), offsets[at % 5, at // 5])
         for at in range(25)
     ]
 
