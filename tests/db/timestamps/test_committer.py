@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from hashlib import sha256
 from typing import Any
@@ -20,8 +20,6 @@ from proof.timestamps.submissions import queries
 from proof.timestamps.submissions.committer import LARGE_REQUEST, MAX_ROWS, Committer
 from proof.timestamps.submissions.types import CommitResult
 from proof.timestamps.trees.sealing import close_due, seal_next
-
-Run = Callable[[Any], Any]
 
 
 def digests(count: int, label: str = "") -> list[bytes]:
@@ -85,144 +83,122 @@ async def require_sealed_once(
     assert Counter(leaf for leaf in leaves if leaf not in blinding) == Counter(expected)
 
 
-def test_overlapping_sets_through_two_committers(run: Run, platform: Platform) -> None:
-    async def scene() -> None:
-        item, two = await newcomer(platform), await newcomer(platform)
-        chosen, pool = random.Random(7), digests(400)
-        requests = [
-            (owner, which, chosen.sample(pool, chosen.choice([1, 1, 5, 60, 200])))
-            for owner in (item, two)
-            for which in (0, 1)
-            for _ in range(60)
-        ]
-        chosen.shuffle(requests)
-        async with committing(platform.database, 2) as committers:
-            results = await asyncio.gather(
-                *(commit(committers[which], owner, sent) for owner, which, sent in requests)
-            )
-        for owner in (item, two):
-            new: Counter[bytes] = Counter()
-            rounds: dict[bytes, int] = {}
-            for (whose, _, sent), done in zip(requests, results, strict=True):
-                if whose is owner:
-                    fresh = [digest for digest in sent if digest not in done.known]
-                    assert done.known <= set(sent)
-                    new.update(fresh)
-                    rounds |= dict.fromkeys(fresh, done.round.id)
-            wanted = {digest for whose, _, sent in requests if whose is owner for digest in sent}
-            assert new == Counter(wanted), "each hash is new to exactly one request"
-            assert await stored(platform, owner) == rounds
-            assert await used(platform, owner) == len(wanted)
-            await require_sealed_once(platform, owner, wanted)
-
-    run(scene())
+async def test_overlapping_sets_through_two_committers(platform: Platform) -> None:
+    item, two = await newcomer(platform), await newcomer(platform)
+    chosen, pool = random.Random(7), digests(400)
+    requests = [
+        (owner, which, chosen.sample(pool, chosen.choice([1, 1, 5, 60, 200])))
+        for owner in (item, two)
+        for which in (0, 1)
+        for _ in range(60)
+    ]
+    chosen.shuffle(requests)
+    async with committing(platform.database, 2) as committers:
+        results = await asyncio.gather(
+            *(commit(committers[which], owner, sent) for owner, which, sent in requests)
+        )
+    for owner in (item, two):
+        new: Counter[bytes] = Counter()
+        rounds: dict[bytes, int] = {}
+        for (whose, _, sent), done in zip(requests, results, strict=True):
+            if whose is owner:
+                fresh = [digest for digest in sent if digest not in done.known]
+                assert done.known <= set(sent)
+                new.update(fresh)
+                rounds |= dict.fromkeys(fresh, done.round.id)
+        wanted = {digest for whose, _, sent in requests if whose is owner for digest in sent}
+        assert new == Counter(wanted), "each hash is new to exactly one request"
+        assert await stored(platform, owner) == rounds
+        assert await used(platform, owner) == len(wanted)
+        await require_sealed_once(platform, owner, wanted)
 
 
-def test_the_same_sets_in_opposite_orders_do_not_deadlock(run: Run, platform: Platform) -> None:
-    async def scene() -> None:
-        owners = [await newcomer(platform) for _ in range(3)]
-        async with committing(platform.database, 2) as (forward, backward):
-            for n in range(15):
-                hashes = digests(400, f"opposite {n}")
-                done = await asyncio.gather(
-                    *(commit(forward, owner, hashes) for owner in owners),
-                    *(commit(backward, owner, hashes[::-1]) for owner in reversed(owners)),
-                )
-                fresh = sum(len(hashes) - len(item.known) for item in done)
-                assert fresh == len(owners) * len(hashes)
-
-    run(scene())
-
-
-def test_in_one_batch_the_first_request_has_a_hash_as_new(run: Run, platform: Platform) -> None:
-    async def scene() -> None:
-        owner, (a, b, c) = await newcomer(platform), digests(3)
-        sent = [[a], [b, a], [a], [c, b]]
-        async with committing(platform.database) as (committer,):
-            done = await asyncio.gather(*(commit(committer, owner, hashes) for hashes in sent))
-            again = await commit(committer, owner, [c, a])
-        assert [item.known for item in done] == [set(), {a}, {a}, {b}]
-        assert again.known == {a, c}
-        assert len({item.round.id for item in done}) == 1
-
-    run(scene())
-
-
-def test_two_partners_with_one_hash_learn_nothing_of_each_other(
-    run: Run, platform: Platform
-) -> None:
-    async def scene() -> None:
-        item, two = await newcomer(platform), await newcomer(platform)
-        async with committing(platform.database) as (committer,):
+async def test_the_same_sets_in_opposite_orders_do_not_deadlock(platform: Platform) -> None:
+    owners = [await newcomer(platform) for _ in range(3)]
+    async with committing(platform.database, 2) as (forward, backward):
+        for n in range(15):
+            hashes = digests(400, f"opposite {n}")
             done = await asyncio.gather(
-                *(commit(committer, owner, digests(5)) for owner in (item, two))
+                *(commit(forward, owner, hashes) for owner in owners),
+                *(commit(backward, owner, hashes[::-1]) for owner in reversed(owners)),
             )
-        assert [found.known for found in done] == [frozenset(), frozenset()]
-        assert done[0].round.id != done[1].round.id
-        assert done[0].round.trees != done[1].round.trees
-
-    run(scene())
+            fresh = sum(len(hashes) - len(item.known) for item in done)
+            assert fresh == len(owners) * len(hashes)
 
 
-def test_a_round_closed_underneath_is_left_and_nothing_is_lost(
-    run: Run, platform: Platform
-) -> None:
-    async def scene() -> None:
-        owner = await newcomer(platform)
-        async with committing(platform.database, 2) as committers:
-            seen = []
-            for n in range(6):
-                hashes = digests(10, f"turn {n}")
-                done = await commit(committers[n % 2], owner, hashes)
-                assert done.known == frozenset()
-                seen.append(done.round.id)
-                await close_due(platform.database, 0)
-                if n % 3 == 0:
-                    await seal_next(platform.database)
-        assert len(set(seen)) == 6, "nothing is added to a closed round"
-        wanted = {digest for n in range(6) for digest in digests(10, f"turn {n}")}
-        assert set(await stored(platform, owner)) == wanted
-        await require_sealed_once(platform, owner, wanted)
-
-    run(scene())
+async def test_in_one_batch_the_first_request_has_a_hash_as_new(platform: Platform) -> None:
+    owner, (a, b, c) = await newcomer(platform), digests(3)
+    sent = [[a], [b, a], [a], [c, b]]
+    async with committing(platform.database) as (committer,):
+        done = await asyncio.gather(*(commit(committer, owner, hashes) for hashes in sent))
+        again = await commit(committer, owner, [c, a])
+    assert [item.known for item in done] == [set(), {a}, {a}, {b}]
+    assert again.known == {a, c}
+    assert len({item.round.id for item in done}) == 1
 
 
-def test_closing_and_sealing_all_the_while(run: Run, platform: Platform) -> None:
-    async def scene() -> None:
-        owner = await newcomer(platform)
-        finished = asyncio.Event()
+async def test_two_partners_with_one_hash_learn_nothing_of_each_other(platform: Platform) -> None:
+    item, two = await newcomer(platform), await newcomer(platform)
+    async with committing(platform.database) as (committer,):
+        done = await asyncio.gather(
+            *(commit(committer, owner, digests(5)) for owner in (item, two))
+        )
+    assert [found.known for found in done] == [frozenset(), frozenset()]
+    assert done[0].round.id != done[1].round.id
+    assert done[0].round.trees != done[1].round.trees
 
-        async def worker() -> None:
-            while not finished.is_set():
-                await close_due(platform.database, 0)
+
+async def test_a_round_closed_underneath_is_left_and_nothing_is_lost(platform: Platform) -> None:
+    owner = await newcomer(platform)
+    async with committing(platform.database, 2) as committers:
+        seen = []
+        for n in range(6):
+            hashes = digests(10, f"turn {n}")
+            done = await commit(committers[n % 2], owner, hashes)
+            assert done.known == frozenset()
+            seen.append(done.round.id)
+            await close_due(platform.database, 0)
+            if n % 3 == 0:
                 await seal_next(platform.database)
-
-        async def sender(committer: Committer, label: str) -> None:
-            for n in range(25):
-                done = await commit(committer, owner, digests(20, f"{label} {n}"))
-                assert done.known == frozenset()
-
-        workers = [asyncio.create_task(worker()) for _ in range(2)]
-        async with committing(platform.database, 2) as committers:
-            await asyncio.gather(
-                *(sender(item, f"{at} {k}") for at, item in enumerate(committers) for k in range(3))
-            )
-        finished.set()
-        await asyncio.gather(*workers)
-        wanted = {
-            digest
-            for at in range(2)
-            for k in range(3)
-            for n in range(25)
-            for digest in digests(20, f"{at} {k} {n}")
-        }
-        await require_sealed_once(platform, owner, wanted)
-
-    run(scene())
+    assert len(set(seen)) == 6, "nothing is added to a closed round"
+    wanted = {digest for n in range(6) for digest in digests(10, f"turn {n}")}
+    assert set(await stored(platform, owner)) == wanted
+    await require_sealed_once(platform, owner, wanted)
 
 
-def test_large_requests_go_their_own_lane_and_hold_nobody_up(
-    run: Run, platform: Platform, monkeypatch: pytest.MonkeyPatch
+async def test_closing_and_sealing_all_the_while(platform: Platform) -> None:
+    owner = await newcomer(platform)
+    finished = asyncio.Event()
+
+    async def worker() -> None:
+        while not finished.is_set():
+            await close_due(platform.database, 0)
+            await seal_next(platform.database)
+
+    async def sender(committer: Committer, label: str) -> None:
+        for n in range(25):
+            done = await commit(committer, owner, digests(20, f"{label} {n}"))
+            assert done.known == frozenset()
+
+    workers = [asyncio.create_task(worker()) for _ in range(2)]
+    async with committing(platform.database, 2) as committers:
+        await asyncio.gather(
+            *(sender(item, f"{at} {k}") for at, item in enumerate(committers) for k in range(3))
+        )
+    finished.set()
+    await asyncio.gather(*workers)
+    wanted = {
+        digest
+        for at in range(2)
+        for k in range(3)
+        for n in range(25)
+        for digest in digests(20, f"{at} {k} {n}")
+    }
+    await require_sealed_once(platform, owner, wanted)
+
+
+async def test_large_requests_go_their_own_lane_and_hold_nobody_up(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real, released = queries.commit, asyncio.Event()
 
@@ -231,44 +207,37 @@ def test_large_requests_go_their_own_lane_and_hold_nobody_up(
             await released.wait()
         return await real(connection, ids, blobs)
 
-    async def scene() -> None:
-        owner = await newcomer(platform)
-        large = [digests(MAX_ROWS, f"large {n}") for n in range(2)]
-        small = [digests(1, f"small {n}") for n in range(20)]
-        monkeypatch.setattr(queries, "commit", held)
-        async with committing(platform.database) as (committer,), asyncio.timeout(120):
-            waiting = [asyncio.create_task(commit(committer, owner, hashes)) for hashes in large]
-            done = await asyncio.gather(*(commit(committer, owner, item) for item in small))
-            assert not any(task.done() for task in waiting)
-            released.set()
-            done += await asyncio.gather(*waiting)
-        assert {item.known for item in done} == {frozenset()}
-        await require_sealed_once(
-            platform, owner, {digest for hashes in large + small for digest in hashes}
-        )
-
-    run(scene())
+    owner = await newcomer(platform)
+    large = [digests(MAX_ROWS, f"large {n}") for n in range(2)]
+    small = [digests(1, f"small {n}") for n in range(20)]
+    monkeypatch.setattr(queries, "commit", held)
+    async with committing(platform.database) as (committer,), asyncio.timeout(120):
+        waiting = [asyncio.create_task(commit(committer, owner, hashes)) for hashes in large]
+        done = await asyncio.gather(*(commit(committer, owner, item) for item in small))
+        assert not any(task.done() for task in waiting)
+        released.set()
+        done += await asyncio.gather(*waiting)
+    assert {item.known for item in done} == {frozenset()}
+    await require_sealed_once(
+        platform, owner, {digest for hashes in large + small for digest in hashes}
+    )
 
 
-def test_closing_finishes_what_was_accepted(run: Run, platform: Platform) -> None:
-    async def scene() -> None:
-        owner, committer = await newcomer(platform), Committer(platform.database)
-        committer.start()
-        sent = [
-            asyncio.create_task(commit(committer, owner, digests(3, f"late {n}")))
-            for n in range(50)
-        ]
-        await asyncio.sleep(0)
-        await committer.close()
-        assert all(not done.known for done in await asyncio.gather(*sent))
-        assert len(await stored(platform, owner)) == 150
-
-    run(scene())
+async def test_closing_finishes_what_was_accepted(platform: Platform) -> None:
+    owner, committer = await newcomer(platform), Committer(platform.database)
+    committer.start()
+    sent = [
+        asyncio.create_task(commit(committer, owner, digests(3, f"late {n}"))) for n in range(50)
+    ]
+    await asyncio.sleep(0)
+    await committer.close()
+    assert all(not done.known for done in await asyncio.gather(*sent))
+    assert len(await stored(platform, owner)) == 150
 
 
 @pytest.mark.parametrize("applied", [False, True], ids=["failed", "failed but applied"])
-def test_after_an_unknown_outcome_sending_again_is_safe(
-    run: Run, platform: Platform, monkeypatch: pytest.MonkeyPatch, applied: bool
+async def test_after_an_unknown_outcome_sending_again_is_safe(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch, applied: bool
 ) -> None:
     real = queries.commit
 
@@ -277,40 +246,34 @@ def test_after_an_unknown_outcome_sending_again_is_safe(
             await real(connection, *arguments)
         raise asyncpg.ConnectionDoesNotExistError("the server went away")
 
-    async def scene() -> None:
-        owner, hashes = await newcomer(platform), digests(5, f"unknown {applied}")
-        async with committing(platform.database) as (committer,):
-            with monkeypatch.context() as patch:
-                patch.setattr(queries, "commit", failing)
-                with pytest.raises(DatabaseUnavailableError, match="send it again"):
-                    await commit(committer, owner, hashes)
-            done = await commit(committer, owner, hashes)
-        assert done.known == (set(hashes) if applied else set())
-        await require_sealed_once(platform, owner, set(hashes))
-
-    run(scene())
+    owner, hashes = await newcomer(platform), digests(5, f"unknown {applied}")
+    async with committing(platform.database) as (committer,):
+        with monkeypatch.context() as patch:
+            patch.setattr(queries, "commit", failing)
+            with pytest.raises(DatabaseUnavailableError, match="send it again"):
+                await commit(committer, owner, hashes)
+        done = await commit(committer, owner, hashes)
+    assert done.known == (set(hashes) if applied else set())
+    await require_sealed_once(platform, owner, set(hashes))
 
 
-def test_a_lost_connection_is_replaced(run: Run, platform: Platform) -> None:
-    async def scene() -> None:
-        owner = await newcomer(platform)
-        async with committing(platform.database) as (committer,):
-            await commit(committer, owner, digests(1, "before"))
-            connections = await platform.fetch(
-                "SELECT pg_terminate_backend(pid, 120000) FROM pg_stat_activity"
-                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
-                " AND query LIKE '%WITH fence%'"
-            )
-            assert connections
-            outcomes = await asyncio.gather(
-                *(commit(committer, owner, digests(1, f"after {n}")) for n in range(3)),
-                return_exceptions=True,
-            )
-            assert all(
-                isinstance(outcome, CommitResult | DatabaseUnavailableError) for outcome in outcomes
-            )
-            for n in range(3):
-                await commit(committer, owner, digests(1, f"after {n}"))
-        assert len(await stored(platform, owner)) == 4
-
-    run(scene())
+async def test_a_lost_connection_is_replaced(platform: Platform) -> None:
+    owner = await newcomer(platform)
+    async with committing(platform.database) as (committer,):
+        await commit(committer, owner, digests(1, "before"))
+        connections = await platform.fetch(
+            "SELECT pg_terminate_backend(pid, 120000) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            " AND query LIKE '%WITH fence%'"
+        )
+        assert connections
+        outcomes = await asyncio.gather(
+            *(commit(committer, owner, digests(1, f"after {n}")) for n in range(3)),
+            return_exceptions=True,
+        )
+        assert all(
+            isinstance(outcome, CommitResult | DatabaseUnavailableError) for outcome in outcomes
+        )
+        for n in range(3):
+            await commit(committer, owner, digests(1, f"after {n}"))
+    assert len(await stored(platform, owner)) == 4

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -20,7 +19,6 @@ from proof.timestamps.anchors.log.witness import LogRolledBackError, MarkUnwrita
 from proof.verify import parse_verifier_key, verify_checkpoint
 from proof.verify.evidence.log.rfc6962 import leaf_hash
 
-Run = Callable[[Any], Any]
 PRODUCTION = Environment.PRODUCTION
 
 
@@ -232,18 +230,13 @@ def test_a_clock_that_went_back_signs_nothing(alone: Stage) -> None:
     alone.run(scene())
 
 
-def test_origin_and_keys_stay_what_they_were_at_the_first_start(
-    run: Run, platform: Platform
-) -> None:
-    async def scene() -> None:
-        async with platform.database.connection() as connection:
-            before = await verifier_keys(connection, PRODUCTION)
-            await ensure_log(platform.database, platform.vault, PRODUCTION, "other.example/log")
-            assert await verifier_keys(connection, PRODUCTION) == before
-        rows = await platform.fetch("SELECT origin FROM log_heads ORDER BY 1")
-        assert [row["origin"] for row in rows] == [
-            "proof.example/production",
-            "proof.example/sandbox",
-        ]
-
-    run(scene())
+async def test_origin_and_keys_stay_what_they_were_at_the_first_start(platform: Platform) -> None:
+    async with platform.database.connection() as connection:
+        before = await verifier_keys(connection, PRODUCTION)
+        await ensure_log(platform.database, platform.vault, PRODUCTION, "other.example/log")
+        assert await verifier_keys(connection, PRODUCTION) == before
+    rows = await platform.fetch("SELECT origin FROM log_heads ORDER BY 1")
+    assert [row["origin"] for row in rows] == [
+        "proof.example/production",
+        "proof.example/sandbox",
+    ]

@@ -1,10 +1,8 @@
 """Counting: nothing counted is lost or doubled, whatever the database does."""
 
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
-from typing import Any
 
 import pytest
 from tests.db.webhooks.scene import FaultyDatabase
@@ -14,8 +12,6 @@ from tests.support.partners import owner_of
 from proof.core.errors import DatabaseUnavailableError, QuotaExceededError
 from proof.partners.types import Limits, PartnerEnvironment
 from proof.timestamps.submissions.usage import UNLIMITED, Meter, MonthUsage, UsageKind, add
-
-Run = Callable[[Any], Any]
 
 
 @dataclass
@@ -31,72 +27,58 @@ async def newcomer(platform: Platform, **limits: int) -> PartnerEnvironment:
     return replace(owner, limits=Limits(**limits))
 
 
-def test_months_are_counted_apart_and_reported_in_order(run: Run, platform: Platform) -> None:
-    async def scene() -> None:
-        clock, owner = SetClock(), await newcomer(platform)
-        meter = Meter(platform.database, clock)
+async def test_months_are_counted_apart_and_reported_in_order(platform: Platform) -> None:
+    clock, owner = SetClock(), await newcomer(platform)
+    meter = Meter(platform.database, clock)
+    await meter.count(owner, UsageKind.STATUS)
+    clock.moment = datetime(2026, 11, 1, tzinfo=UTC)
+    for _ in range(3):
         await meter.count(owner, UsageKind.STATUS)
-        clock.moment = datetime(2026, 11, 1, tzinfo=UTC)
-        for _ in range(3):
+    async with platform.database.transaction() as tx:
+        await add(tx, Counter({(owner.id, date(2026, 12, 1), UsageKind.PROOFS): 5}))
+    assert await meter.report(owner, 2026, None) == [
+        MonthUsage(2026, 10, 0, 0, 1),
+        MonthUsage(2026, 11, 0, 0, 3),
+        MonthUsage(2026, 12, 0, 5, 0),
+    ]
+    assert await meter.report(owner, 2026, 9) == [MonthUsage(2026, 9, 0, 0, 0)]
+    assert await meter.report(owner, 2025, None) == []
+
+
+async def test_a_limit_holds_before_and_after_the_counts_are_written(platform: Platform) -> None:
+    clock, owner = SetClock(), await newcomer(platform, status=3)
+    meter = Meter(platform.database, clock)
+    await meter.count(owner, UsageKind.STATUS)
+    await meter.count(owner, UsageKind.STATUS)
+    await meter.flush()
+    await meter.count(owner, UsageKind.STATUS)
+    for _ in range(2):
+        with pytest.raises(QuotaExceededError, match="limit of 3 status is reached"):
             await meter.count(owner, UsageKind.STATUS)
-        async with platform.database.transaction() as tx:
-            await add(tx, Counter({(owner.id, date(2026, 12, 1), UsageKind.PROOFS): 5}))
-        assert await meter.report(owner, 2026, None) == [
-            MonthUsage(2026, 10, 0, 0, 1),
-            MonthUsage(2026, 11, 0, 0, 3),
-            MonthUsage(2026, 12, 0, 5, 0),
-        ]
-        assert await meter.report(owner, 2026, 9) == [MonthUsage(2026, 9, 0, 0, 0)]
-        assert await meter.report(owner, 2025, None) == []
-
-    run(scene())
-
-
-def test_a_limit_holds_before_and_after_the_counts_are_written(
-    run: Run, platform: Platform
-) -> None:
-    async def scene() -> None:
-        clock, owner = SetClock(), await newcomer(platform, status=3)
-        meter = Meter(platform.database, clock)
-        await meter.count(owner, UsageKind.STATUS)
-        await meter.count(owner, UsageKind.STATUS)
         await meter.flush()
-        await meter.count(owner, UsageKind.STATUS)
-        for _ in range(2):
-            with pytest.raises(QuotaExceededError, match="limit of 3 status is reached"):
-                await meter.count(owner, UsageKind.STATUS)
-            await meter.flush()
-        assert await meter.left(owner, UsageKind.STATUS) == 0
-        assert await meter.left(owner, UsageKind.PROOFS) == UNLIMITED
-        clock.moment = datetime(2026, 11, 1, tzinfo=UTC)
-        assert await meter.left(owner, UsageKind.STATUS) == 3
-        await meter.count(owner, UsageKind.STATUS)
-
-    run(scene())
+    assert await meter.left(owner, UsageKind.STATUS) == 0
+    assert await meter.left(owner, UsageKind.PROOFS) == UNLIMITED
+    clock.moment = datetime(2026, 11, 1, tzinfo=UTC)
+    assert await meter.left(owner, UsageKind.STATUS) == 3
+    await meter.count(owner, UsageKind.STATUS)
 
 
-def test_what_could_not_be_written_is_written_later(run: Run, platform: Platform) -> None:
-    async def scene() -> None:
-        owner, away = await newcomer(platform), True
-        database = FaultyDatabase(platform.database, lambda: False if away else None)
-        meter = Meter(database, SetClock())
-        await meter.count(owner, UsageKind.STATUS)
-        with pytest.raises(DatabaseUnavailableError):
-            await meter.flush()
-        await meter.count(owner, UsageKind.STATUS)
-        away = False
+async def test_what_could_not_be_written_is_written_later(platform: Platform) -> None:
+    owner, away = await newcomer(platform), True
+    database = FaultyDatabase(platform.database, lambda: False if away else None)
+    meter = Meter(database, SetClock())
+    await meter.count(owner, UsageKind.STATUS)
+    with pytest.raises(DatabaseUnavailableError):
         await meter.flush()
-        await meter.flush()
-        assert await meter.report(owner, 2026, 10) == [MonthUsage(2026, 10, 0, 0, 2)]
+    await meter.count(owner, UsageKind.STATUS)
+    away = False
+    await meter.flush()
+    await meter.flush()
+    assert await meter.report(owner, 2026, 10) == [MonthUsage(2026, 10, 0, 0, 2)]
 
-    run(scene())
 
-
-def test_no_limit_asks_no_database(run: Run, platform: Platform) -> None:
-    async def scene() -> None:
-        owner = await newcomer(platform)
-        meter = Meter(FaultyDatabase(platform.database, lambda: False), SetClock())
-        await meter.count(owner, UsageKind.STATUS)
-        await meter.require(owner, UsageKind.PROOFS)
-
-    run(scene())
+async def test_no_limit_asks_no_database(platform: Platform) -> None:
+    owner = await newcomer(platform)
+    meter = Meter(FaultyDatabase(platform.database, lambda: False), SetClock())
+    await meter.count(owner, UsageKind.STATUS)
+    await meter.require(owner, UsageKind.PROOFS)

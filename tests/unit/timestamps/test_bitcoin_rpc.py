@@ -114,17 +114,14 @@ def test_a_wallet_is_known_by_its_node_and_name_and_the_address_is_not_told() ->
     assert not any("secret-key" in each or "8332" in each for each in others)
 
 
-def test_a_call_and_its_result(run: Run, credentials: Path) -> None:
-    async def scene() -> None:
-        node = ScriptedNode(http(b'{"result": {"fee": 0.10000001}, "error": null, "id": 0}'))
-        async with asking(node, credentials) as rpc:
-            found = await rpc.wallet("send", 1, "two")
-        assert str(found["fee"]) == "0.10000001"
-        assert node.heads[0].startswith("POST /wallet/anchors HTTP/1.1")
-        asked = {"jsonrpc": "1.0", "id": 0, "method": "send", "params": [1, "two"]}
-        assert node.bodies == [asked]
-
-    run(scene())
+async def test_a_call_and_its_result(credentials: Path) -> None:
+    node = ScriptedNode(http(b'{"result": {"fee": 0.10000001}, "error": null, "id": 0}'))
+    async with asking(node, credentials) as rpc:
+        found = await rpc.wallet("send", 1, "two")
+    assert str(found["fee"]) == "0.10000001"
+    assert node.heads[0].startswith("POST /wallet/anchors HTTP/1.1")
+    asked = {"jsonrpc": "1.0", "id": 0, "method": "send", "params": [1, "two"]}
+    assert node.bodies == [asked]
 
 
 @pytest.mark.parametrize(
@@ -151,13 +148,10 @@ def test_a_fee_that_cannot_be_raised_for_want_of_coins_says_so(
     assert reason in error.message
 
 
-def test_an_answer_of_exactly_the_limit_is_read(run: Run, credentials: Path) -> None:
-    async def scene() -> None:
-        body = OK + b" " * (1000 - len(OK))
-        async with asking(ScriptedNode(http(body)), credentials, max_answer_bytes=1000) as rpc:
-            assert await rpc.node("getblockchaininfo") == 1
-
-    run(scene())
+async def test_an_answer_of_exactly_the_limit_is_read(credentials: Path) -> None:
+    body = OK + b" " * (1000 - len(OK))
+    async with asking(ScriptedNode(http(body)), credentials, max_answer_bytes=1000) as rpc:
+        assert await rpc.node("getblockchaininfo") == 1
 
 
 NO_NODES = {
@@ -197,17 +191,14 @@ def test_an_error_keeps_its_code(run: Run, credentials: Path) -> None:
     assert (found.rpc_code, found.reason) == (-5, "unknown")
 
 
-def test_a_restarted_nodes_cookie_is_read_again(run: Run, credentials: Path) -> None:
-    async def scene() -> None:
-        node = ScriptedNode(http(OK), http(b"", 401), http(OK))
-        async with asking(node, credentials) as rpc:
-            await rpc.node("uptime")
-            credentials.write_text("__cookie__:another")  # noqa: ASYNC240 - a small local file
-            assert await rpc.node("uptime") == 1
-        sent = [head.partition("authorization: ")[2].split("\r\n")[0] for head in node.heads]
-        assert sent[0] == sent[1] != sent[2]
-
-    run(scene())
+async def test_a_restarted_nodes_cookie_is_read_again(credentials: Path) -> None:
+    node = ScriptedNode(http(OK), http(b"", 401), http(OK))
+    async with asking(node, credentials) as rpc:
+        await rpc.node("uptime")
+        credentials.write_text("__cookie__:another")  # noqa: ASYNC240 - a small local file
+        assert await rpc.node("uptime") == 1
+    sent = [head.partition("authorization: ")[2].split("\r\n")[0] for head in node.heads]
+    assert sent[0] == sent[1] != sent[2]
 
 
 def test_credentials_that_are_not_accepted(run: Run, credentials: Path) -> None:
@@ -237,30 +228,27 @@ def test_credentials_that_cannot_be_used(
     assert node.heads == []
 
 
-def test_a_wallet_is_loaded_or_said_to_be_missing(run: Run, credentials: Path) -> None:
-    async def scene() -> None:
-        node = ScriptedNode(error(-18), http(OK), http(OK))
-        async with asking(node, credentials) as rpc:
-            assert await rpc.wallet("getbalances") == 1
-        assert [body["method"] for body in node.bodies] == [
-            "getbalances",
-            "loadwallet",
-            "getbalances",
-        ]
-        for reply, said in (
-            (error(-18, "not found"), "no wallet 'anchors'"),
-            (error(-13), "locked"),
-        ):
-            async with asking(ScriptedNode(reply), credentials) as rpc:
-                with pytest.raises(WalletError, match=said):
-                    await rpc.wallet("getbalances")
-
-    run(scene())
+async def test_a_wallet_is_loaded_or_said_to_be_missing(credentials: Path) -> None:
+    node = ScriptedNode(error(-18), http(OK), http(OK))
+    async with asking(node, credentials) as rpc:
+        assert await rpc.wallet("getbalances") == 1
+    assert [body["method"] for body in node.bodies] == [
+        "getbalances",
+        "loadwallet",
+        "getbalances",
+    ]
+    for reply, said in (
+        (error(-18, "not found"), "no wallet 'anchors'"),
+        (error(-13), "locked"),
+    ):
+        async with asking(ScriptedNode(reply), credentials) as rpc:
+            with pytest.raises(WalletError, match=said):
+                await rpc.wallet("getbalances")
 
 
 @pytest.mark.parametrize(("blocks", "headers", "downloading"), [(10, 13, False), (13, 13, True)])
-def test_a_node_that_catches_up_builds_nothing(
-    run: Run, credentials: Path, blocks: int, headers: int, downloading: bool
+async def test_a_node_that_catches_up_builds_nothing(
+    credentials: Path, blocks: int, headers: int, downloading: bool
 ) -> None:
     info = {
         "chain": "main",
@@ -270,12 +258,9 @@ def test_a_node_that_catches_up_builds_nothing(
         "verificationprogress": 0.5,
     }
 
-    async def scene() -> None:
-        body = json.dumps({"result": info, "error": None, "id": 0}).encode()
-        async with asking(ScriptedNode(http(body)), credentials) as rpc:
-            chain = BitcoinChain(rpc, "main", 6, CEILING)
-            for call in (chain.standing(), chain.build(Roots(bytes(32), bytes(32)), [])):
-                with pytest.raises(NodeSyncingError, match=f"block {blocks} of {headers}"):
-                    await call
-
-    run(scene())
+    body = json.dumps({"result": info, "error": None, "id": 0}).encode()
+    async with asking(ScriptedNode(http(body)), credentials) as rpc:
+        chain = BitcoinChain(rpc, "main", 6, CEILING)
+        for call in (chain.standing(), chain.build(Roots(bytes(32), bytes(32)), [])):
+            with pytest.raises(NodeSyncingError, match=f"block {blocks} of {headers}"):
+                await call

@@ -74,188 +74,157 @@ def carriers(node: Regtest, root: bytes) -> int:
     return json.dumps(blocks, default=str).count(f"OP_RETURN {root.hex()}")
 
 
-def test_mined_reorganised_and_mined_again(run: Run, harbour: Anchorage, node: Regtest) -> None:
-    async def scene() -> None:
-        digest, transaction = await afloat(harbour, node, "reorganised")
-        blocks = node.mine()
-        await harbour.anchorer.step()
-        assert await harbour.status(digest) is SubmitStatus.INCLUDED
-        blocks += node.mine(2)
-        await harbour.anchorer.step()
-        first = await harbour.proven(digest, blocks)
-        node.reorganise(3)
-        await harbour.anchorer.step()
-        assert await harbour.status(digest) is SubmitStatus.SUBMITTED
-        with pytest.raises(ProofNotYetError):
-            await harbour.proofs.proof(owner(), digest, Currency.BTC)
-        blocks = node.mine(3)
-        await harbour.anchorer.step()
-        again = await harbour.proven(digest, blocks)
-        assert (again.root, again.claimed.transaction) == (first.root, transaction)
-        block = node.call("getblock", blocks[0])
-        assert again.timestamp_ms == block["time"] * 1000
-        assert again.bitcoin
-        assert again.bitcoin.height == block["height"]
-
-    run(scene())
+async def test_mined_reorganised_and_mined_again(harbour: Anchorage, node: Regtest) -> None:
+    digest, transaction = await afloat(harbour, node, "reorganised")
+    blocks = node.mine()
+    await harbour.anchorer.step()
+    assert await harbour.status(digest) is SubmitStatus.INCLUDED
+    blocks += node.mine(2)
+    await harbour.anchorer.step()
+    first = await harbour.proven(digest, blocks)
+    node.reorganise(3)
+    await harbour.anchorer.step()
+    assert await harbour.status(digest) is SubmitStatus.SUBMITTED
+    with pytest.raises(ProofNotYetError):
+        await harbour.proofs.proof(owner(), digest, Currency.BTC)
+    blocks = node.mine(3)
+    await harbour.anchorer.step()
+    again = await harbour.proven(digest, blocks)
+    assert (again.root, again.claimed.transaction) == (first.root, transaction)
+    block = node.call("getblock", blocks[0])
+    assert again.timestamp_ms == block["time"] * 1000
+    assert again.bitcoin
+    assert again.bitcoin.height == block["height"]
 
 
-def test_a_tree_of_many_rounds_is_proved_in_a_block_of_many_transactions(
-    run: Run, harbour: Anchorage, node: Regtest
+async def test_a_tree_of_many_rounds_is_proved_in_a_block_of_many_transactions(
+    harbour: Anchorage, node: Regtest
 ) -> None:
-    async def scene() -> None:
-        digests = [digest_of(("many", n)) for n in range(9)]
-        for identity, digest in enumerate(digests, 1):
-            await harbour.submit(digest, identity=identity)
-        await harbour.turn()
-        node.own(coins=7)
-        for _ in range(6):
-            node.call("sendtoaddress", node.address(), Decimal(1), wallet=WALLET)
-        for transaction in node.call("listtransactions", "*", 6, wallet=WALLET):
-            raw = node.call("gettransaction", transaction["txid"], wallet=WALLET)["hex"]
-            node.call("sendrawtransaction", raw)
-        blocks = node.mine(3)
-        assert len(node.call("getblock", blocks[0])["tx"]) > 4
+    digests = [digest_of(("many", n)) for n in range(9)]
+    for identity, digest in enumerate(digests, 1):
+        await harbour.submit(digest, identity=identity)
+    await harbour.turn()
+    node.own(coins=7)
+    for _ in range(6):
+        node.call("sendtoaddress", node.address(), Decimal(1), wallet=WALLET)
+    for transaction in node.call("listtransactions", "*", 6, wallet=WALLET):
+        raw = node.call("gettransaction", transaction["txid"], wallet=WALLET)["hex"]
+        node.call("sendrawtransaction", raw)
+    blocks = node.mine(3)
+    assert len(node.call("getblock", blocks[0])["tx"]) > 4
+    await harbour.anchorer.step()
+    for identity, digest in enumerate(digests, 1):
+        await harbour.proven(digest, blocks, identity)
+
+
+async def test_what_lingers_is_replaced_by_a_dearer_one(harbour: Anchorage, node: Regtest) -> None:
+    digest, first = await afloat(harbour, node, "lingers")
+    paid = node.call("getmempoolentry", first)["fees"]["base"]
+    for _ in range(2):
+        harbour.clock.pass_(harbour.schedule.replace_after)
         await harbour.anchorer.step()
-        for identity, digest in enumerate(digests, 1):
-            await harbour.proven(digest, blocks, identity)
-
-    run(scene())
-
-
-def test_what_lingers_is_replaced_by_a_dearer_one(
-    run: Run, harbour: Anchorage, node: Regtest
-) -> None:
-    async def scene() -> None:
-        digest, first = await afloat(harbour, node, "lingers")
-        paid = node.call("getmempoolentry", first)["fees"]["base"]
-        for _ in range(2):
-            harbour.clock.pass_(harbour.schedule.replace_after)
-            await harbour.anchorer.step()
-            assert await harbour.trouble() is None
-            (newest,) = node.mempool()
-            dearer = node.call("getmempoolentry", newest)["fees"]["base"]
-            assert dearer > paid
-            paid = dearer
-        blocks = node.mine(3)
-        await harbour.anchorer.step()
-        established = await harbour.proven(digest, blocks)
-        assert established.claimed.transaction == newest
-        assert carriers(node, established.root) == 1
-
-    run(scene())
+        assert await harbour.trouble() is None
+        (newest,) = node.mempool()
+        dearer = node.call("getmempoolentry", newest)["fees"]["base"]
+        assert dearer > paid
+        paid = dearer
+    blocks = node.mine(3)
+    await harbour.anchorer.step()
+    established = await harbour.proven(digest, blocks)
+    assert established.claimed.transaction == newest
+    assert carriers(node, established.root) == 1
 
 
-def test_evicted_by_a_floor_it_comes_back_above_it(
-    run: Run, harbour: Anchorage, node: Regtest
-) -> None:
-    async def scene() -> None:
-        digest, first = await afloat(harbour, node, "evicted")
-        node.restart("-minrelaytxfee=0.0002")
-        try:
-            assert node.mempool() == []
-            await harbour.anchorer.step()
-            assert await harbour.status(digest) is SubmitStatus.UNSUBMITTED
-            assert "min relay fee not met" in (await harbour.trouble() or "")
-            harbour.clock.pass_(timedelta(minutes=1))
-            await harbour.anchorer.step()
-            (second,) = node.mempool()
-            assert second != first
-            blocks = node.mine(3)
-            await harbour.anchorer.step()
-            assert await harbour.trouble() is None
-            assert carriers(node, (await harbour.proven(digest, blocks)).root) == 1
-        finally:
-            node.restart()
-
-    run(scene())
-
-
-def test_forgotten_by_the_network_it_is_sent_again(
-    run: Run, harbour: Anchorage, node: Regtest
-) -> None:
-    async def scene() -> None:
-        digest, transaction = await afloat(harbour, node, "forgotten")
-        node.restart("-persistmempool=0")
+async def test_evicted_by_a_floor_it_comes_back_above_it(harbour: Anchorage, node: Regtest) -> None:
+    digest, first = await afloat(harbour, node, "evicted")
+    node.restart("-minrelaytxfee=0.0002")
+    try:
         assert node.mempool() == []
         await harbour.anchorer.step()
-        assert node.mempool() == [transaction]
+        assert await harbour.status(digest) is SubmitStatus.UNSUBMITTED
+        assert "min relay fee not met" in (await harbour.trouble() or "")
+        harbour.clock.pass_(timedelta(minutes=1))
+        await harbour.anchorer.step()
+        (second,) = node.mempool()
+        assert second != first
         blocks = node.mine(3)
         await harbour.anchorer.step()
-        await harbour.proven(digest, blocks)
+        assert await harbour.trouble() is None
+        assert carriers(node, (await harbour.proven(digest, blocks)).root) == 1
+    finally:
+        node.restart()
 
-    run(scene())
+
+async def test_forgotten_by_the_network_it_is_sent_again(harbour: Anchorage, node: Regtest) -> None:
+    digest, transaction = await afloat(harbour, node, "forgotten")
+    node.restart("-persistmempool=0")
+    assert node.mempool() == []
+    await harbour.anchorer.step()
+    assert node.mempool() == [transaction]
+    blocks = node.mine(3)
+    await harbour.anchorer.step()
+    await harbour.proven(digest, blocks)
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
-def test_killed_around_its_broadcast_the_stored_transaction_is_the_one(
-    run: Run,
-    harbour: Anchorage,
-    node: Regtest,
-    database: Database,
-    moment: str,
+async def test_killed_around_its_broadcast_the_stored_transaction_is_the_one(
+    harbour: Anchorage, node: Regtest, database: Database, moment: str
 ) -> None:
-    async def scene() -> None:
-        digest = digest_of(("killed", moment))
-        await harbour.submit(digest)
-        await work(harbour.database, harbour.folder)
-        harbour.clock.pass_(SCHEDULE.every)
-        arguments = {
-            "database": database._arguments,
-            "url": node.url,
-            "wallet": WALLET,
-            "cookie": str(node.cookie),
-            "now": harbour.clock.now().isoformat(),
-        }
-        ended = await asyncio.to_thread(step_until_killed, arguments, moment)
-        assert ended.returncode == -signal.SIGKILL, ended.stderr
-        (stored,) = await harbour.fetch("SELECT transaction, broadcast_at FROM anchor_transactions")
-        assert stored["broadcast_at"] is None
-        assert node.mempool() == ([stored["transaction"]] if moment == "after" else [])
-        await harbour.anchorer.step()
-        await harbour.anchorer.step()
-        assert node.mempool() == [stored["transaction"]]
-        blocks = node.mine(3)
-        await harbour.anchorer.step()
-        established = await harbour.proven(digest, blocks)
-        assert established.claimed.transaction == stored["transaction"]
-        assert carriers(node, established.root) == 1
-        assert len(await harbour.fetch("SELECT FROM anchor_transactions")) == 1
-
-    run(scene())
+    digest = digest_of(("killed", moment))
+    await harbour.submit(digest)
+    await work(harbour.database, harbour.folder)
+    harbour.clock.pass_(SCHEDULE.every)
+    arguments = {
+        "database": database._arguments,
+        "url": node.url,
+        "wallet": WALLET,
+        "cookie": str(node.cookie),
+        "now": harbour.clock.now().isoformat(),
+    }
+    ended = await asyncio.to_thread(step_until_killed, arguments, moment)
+    assert ended.returncode == -signal.SIGKILL, ended.stderr
+    (stored,) = await harbour.fetch("SELECT transaction, broadcast_at FROM anchor_transactions")
+    assert stored["broadcast_at"] is None
+    assert node.mempool() == ([stored["transaction"]] if moment == "after" else [])
+    await harbour.anchorer.step()
+    await harbour.anchorer.step()
+    assert node.mempool() == [stored["transaction"]]
+    blocks = node.mine(3)
+    await harbour.anchorer.step()
+    established = await harbour.proven(digest, blocks)
+    assert established.claimed.transaction == stored["transaction"]
+    assert carriers(node, established.root) == 1
+    assert len(await harbour.fetch("SELECT FROM anchor_transactions")) == 1
 
 
-def test_coins_spent_elsewhere_meanwhile_are_replaced_by_others(
-    run: Run, harbour: Anchorage, node: Regtest, database: Database
+async def test_coins_spent_elsewhere_meanwhile_are_replaced_by_others(
+    harbour: Anchorage, node: Regtest, database: Database
 ) -> None:
-    async def scene() -> None:
-        digest = digest_of("coins gone")
-        await harbour.submit(digest)
-        node.stop()
-        await harbour.turn()
-        assert "is not running" in (await harbour.trouble() or "")
-        node.start()
-        await harbour.anchorer.step()
-        (first,) = node.mempool()
-        node.restart("-persistmempool=0")
-        # A wallet restored from a backup knows nothing of it and spends the same coin.
-        details = node.call("gettransaction", first, wallet=WALLET)["hex"]
-        spent = node.call("decoderawtransaction", details)["vin"]
-        coins = [{"txid": coin["txid"], "vout": coin["vout"]} for coin in spent]
-        raw = node.call("createrawtransaction", coins, [{node.address(): Decimal("0.5")}])
-        signed = node.call("signrawtransactionwithwallet", raw, wallet=WALLET)["hex"]
-        node.call("sendrawtransaction", signed, 0)
-        node.mine()
-        await harbour.anchorer.step()
-        assert await harbour.status(digest) is SubmitStatus.UNSUBMITTED
-        harbour.clock.pass_(timedelta(minutes=1))
-        await harbour.anchorer.step()
-        assert len(node.mempool()) == 1
-        blocks = node.mine(3)
-        await harbour.anchorer.step()
-        await harbour.proven(digest, blocks)
-
-    run(scene())
+    digest = digest_of("coins gone")
+    await harbour.submit(digest)
+    node.stop()
+    await harbour.turn()
+    assert "is not running" in (await harbour.trouble() or "")
+    node.start()
+    await harbour.anchorer.step()
+    (first,) = node.mempool()
+    node.restart("-persistmempool=0")
+    # A wallet restored from a backup knows nothing of it and spends the same coin.
+    details = node.call("gettransaction", first, wallet=WALLET)["hex"]
+    spent = node.call("decoderawtransaction", details)["vin"]
+    coins = [{"txid": coin["txid"], "vout": coin["vout"]} for coin in spent]
+    raw = node.call("createrawtransaction", coins, [{node.address(): Decimal("0.5")}])
+    signed = node.call("signrawtransactionwithwallet", raw, wallet=WALLET)["hex"]
+    node.call("sendrawtransaction", signed, 0)
+    node.mine()
+    await harbour.anchorer.step()
+    assert await harbour.status(digest) is SubmitStatus.UNSUBMITTED
+    harbour.clock.pass_(timedelta(minutes=1))
+    await harbour.anchorer.step()
+    assert len(node.mempool()) == 1
+    blocks = node.mine(3)
+    await harbour.anchorer.step()
+    await harbour.proven(digest, blocks)
 
 
 def test_a_wallet_of_small_coins_builds_no_anchor_that_an_ots_file_cannot_hold(

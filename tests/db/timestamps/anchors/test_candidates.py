@@ -51,111 +51,92 @@ def test_whatever_fails_one_transaction_is_paid(
         run(scene(*faults))
 
 
-def test_a_stored_candidate_is_the_one_that_is_broadcast(
-    run: Run, anchorage: Anchorage, network: FakeNetwork, chain: FakeChain
+async def test_a_stored_candidate_is_the_one_that_is_broadcast(
+    anchorage: Anchorage, network: FakeNetwork, chain: FakeChain
 ) -> None:
-    async def scene() -> None:
-        digest = digest_of("stored")
-        await anchorage.submit(digest)
-        chain.fail("broadcast", Fault.FAILED, Fault.FAILED)
-        await anchorage.turn()
-        (stored,) = await anchorage.fetch(
-            "SELECT transaction, broadcast_at FROM anchor_transactions"
-        )
-        assert (stored["broadcast_at"], network.waiting) == (None, {})
-        assert "node" in (await anchorage.trouble() or "")
-        await anchorage.anchorer.step()
-        await anchorage.another(chain).step()
-        assert list(network.waiting) == [stored["transaction"]]
-
-    run(scene())
+    digest = digest_of("stored")
+    await anchorage.submit(digest)
+    chain.fail("broadcast", Fault.FAILED, Fault.FAILED)
+    await anchorage.turn()
+    (stored,) = await anchorage.fetch("SELECT transaction, broadcast_at FROM anchor_transactions")
+    assert (stored["broadcast_at"], network.waiting) == (None, {})
+    assert "node" in (await anchorage.trouble() or "")
+    await anchorage.anchorer.step()
+    await anchorage.another(chain).step()
+    assert list(network.waiting) == [stored["transaction"]]
 
 
-def test_two_workers_at_once_store_one_candidate(
-    run: Run, anchorage: Anchorage, network: FakeNetwork, chain: FakeChain
+async def test_two_workers_at_once_store_one_candidate(
+    anchorage: Anchorage, network: FakeNetwork, chain: FakeChain
 ) -> None:
-    async def scene() -> None:
-        digest = digest_of("two workers")
-        await anchorage.submit(digest)
-        chain.fail("build", Fault.FAILED)
-        await anchorage.turn()
-        await gather(*(anchorage.another(chain).step() for _ in range(4)))
-        network.mine(4)
-        await gather(*(anchorage.another(chain).step() for _ in range(4)))
-        established = await anchorage.proven(digest, network.hashes)
-        assert network.carried(established.root) == 1
-        assert len(await anchorage.fetch("SELECT FROM anchor_transactions")) == 1
-        assert len(await anchorage.fetch("SELECT FROM outbox WHERE type = 'timestamp.tree'")) == 1
-
-    run(scene())
+    digest = digest_of("two workers")
+    await anchorage.submit(digest)
+    chain.fail("build", Fault.FAILED)
+    await anchorage.turn()
+    await gather(*(anchorage.another(chain).step() for _ in range(4)))
+    network.mine(4)
+    await gather(*(anchorage.another(chain).step() for _ in range(4)))
+    established = await anchorage.proven(digest, network.hashes)
+    assert network.carried(established.root) == 1
+    assert len(await anchorage.fetch("SELECT FROM anchor_transactions")) == 1
+    assert len(await anchorage.fetch("SELECT FROM outbox WHERE type = 'timestamp.tree'")) == 1
 
 
-def test_what_lingers_is_replaced_and_any_candidate_may_win(
-    run: Run, anchorage: Anchorage, network: FakeNetwork, chain: FakeChain
+async def test_what_lingers_is_replaced_and_any_candidate_may_win(
+    anchorage: Anchorage, network: FakeNetwork, chain: FakeChain
 ) -> None:
-    async def scene() -> None:
-        digest = digest_of("lingers")
-        await anchorage.submit(digest)
-        await anchorage.turn()
-        (first,) = network.waiting
-        await anchorage.anchorer.step()
-        assert list(network.waiting) == [first]
-        anchorage.clock.pass_(anchorage.schedule.replace_after)
-        await anchorage.anchorer.step()
-        (second,) = network.waiting
-        assert second != first
-        anchorage.clock.pass_(anchorage.schedule.replace_after)
-        chain.fail("broadcast", Fault.FAILED)
-        await anchorage.anchorer.step()
-        # The third is stored and the second wins.
-        network.mine(3)
-        await anchorage.anchorer.step()
-        tree = (await anchorage.proofs.status(owner(), digest)).trees[0]
-        assert (tree.status, tree.transaction) == (SubmitStatus.VERIFIED, second)
-        assert len(await anchorage.fetch("SELECT FROM anchor_transactions")) == 3
-        assert network.carried((await anchorage.proven(digest, network.hashes)).root) == 1
-
-    run(scene())
+    digest = digest_of("lingers")
+    await anchorage.submit(digest)
+    await anchorage.turn()
+    (first,) = network.waiting
+    await anchorage.anchorer.step()
+    assert list(network.waiting) == [first]
+    anchorage.clock.pass_(anchorage.schedule.replace_after)
+    await anchorage.anchorer.step()
+    (second,) = network.waiting
+    assert second != first
+    anchorage.clock.pass_(anchorage.schedule.replace_after)
+    chain.fail("broadcast", Fault.FAILED)
+    await anchorage.anchorer.step()
+    # The third is stored and the second wins.
+    network.mine(3)
+    await anchorage.anchorer.step()
+    tree = (await anchorage.proofs.status(owner(), digest)).trees[0]
+    assert (tree.status, tree.transaction) == (SubmitStatus.VERIFIED, second)
+    assert len(await anchorage.fetch("SELECT FROM anchor_transactions")) == 3
+    assert network.carried((await anchorage.proven(digest, network.hashes)).root) == 1
 
 
-def test_a_stored_successor_is_broadcast_after_a_crash(
-    run: Run, anchorage: Anchorage, network: FakeNetwork, chain: FakeChain
+async def test_a_stored_successor_is_broadcast_after_a_crash(
+    anchorage: Anchorage, network: FakeNetwork, chain: FakeChain
 ) -> None:
-    async def scene() -> None:
-        await anchorage.submit(digest_of("successor"))
-        await anchorage.turn()
-        anchorage.clock.pass_(anchorage.schedule.replace_after)
-        chain.fail("broadcast", Fault.FAILED)
-        await anchorage.anchorer.step()
-        await anchorage.another(chain).step()
-        stored = await anchorage.fetch(
-            "SELECT transaction FROM anchor_transactions ORDER BY number"
-        )
-        assert list(network.waiting) == [stored[1]["transaction"]]
-
-    run(scene())
+    await anchorage.submit(digest_of("successor"))
+    await anchorage.turn()
+    anchorage.clock.pass_(anchorage.schedule.replace_after)
+    chain.fail("broadcast", Fault.FAILED)
+    await anchorage.anchorer.step()
+    await anchorage.another(chain).step()
+    stored = await anchorage.fetch("SELECT transaction FROM anchor_transactions ORDER BY number")
+    assert list(network.waiting) == [stored[1]["transaction"]]
 
 
-def test_an_evicted_transaction_comes_back_dearer(
-    run: Run, anchorage: Anchorage, network: FakeNetwork, chain: FakeChain
+async def test_an_evicted_transaction_comes_back_dearer(
+    anchorage: Anchorage, network: FakeNetwork, chain: FakeChain
 ) -> None:
-    async def scene() -> None:
-        digest = digest_of("evicted")
-        await anchorage.submit(digest)
-        await anchorage.turn()
-        network.waiting.clear()
-        network.floor = 5_000
-        await anchorage.anchorer.step()
-        assert await anchorage.status(digest) is SubmitStatus.UNSUBMITTED
-        assert "fee" in (await anchorage.trouble() or "")
-        anchorage.clock.pass_(timedelta(minutes=1))
-        await anchorage.anchorer.step()
-        assert len(network.waiting) == 1
-        await anchorage.anchorer.step()
-        assert await anchorage.status(digest) is SubmitStatus.SUBMITTED
-        assert await anchorage.trouble() is None
-
-    run(scene())
+    digest = digest_of("evicted")
+    await anchorage.submit(digest)
+    await anchorage.turn()
+    network.waiting.clear()
+    network.floor = 5_000
+    await anchorage.anchorer.step()
+    assert await anchorage.status(digest) is SubmitStatus.UNSUBMITTED
+    assert "fee" in (await anchorage.trouble() or "")
+    anchorage.clock.pass_(timedelta(minutes=1))
+    await anchorage.anchorer.step()
+    assert len(network.waiting) == 1
+    await anchorage.anchorer.step()
+    assert await anchorage.status(digest) is SubmitStatus.SUBMITTED
+    assert await anchorage.trouble() is None
 
 
 @pytest.mark.parametrize(
@@ -166,8 +147,7 @@ def test_an_evicted_transaction_comes_back_dearer(
         ("name", "main", "regtest", "regtest"),
     ],
 )
-def test_the_tree_waits_and_the_operator_is_told(
-    run: Run,
+async def test_the_tree_waits_and_the_operator_is_told(
     anchorage: Anchorage,
     network: FakeNetwork,
     chain: FakeChain,
@@ -176,19 +156,16 @@ def test_the_tree_waits_and_the_operator_is_told(
     good: object,
     words: str,
 ) -> None:
-    async def scene() -> None:
-        digest = digest_of(attribute)
-        setattr(chain, attribute, bad)
-        await anchorage.submit(digest)
-        for _ in range(3):
-            await anchorage.turn()
-        assert words in (await anchorage.trouble() or "")
-        assert await anchorage.status(digest) is SubmitStatus.UNSUBMITTED
-        setattr(chain, attribute, good)
-        await anchorage.anchorer.step()
-        assert await anchorage.trouble() is None
-        network.mine(3)
-        await anchorage.anchorer.step()
-        await anchorage.proven(digest, network.hashes)
-
-    run(scene())
+    digest = digest_of(attribute)
+    setattr(chain, attribute, bad)
+    await anchorage.submit(digest)
+    for _ in range(3):
+        await anchorage.turn()
+    assert words in (await anchorage.trouble() or "")
+    assert await anchorage.status(digest) is SubmitStatus.UNSUBMITTED
+    setattr(chain, attribute, good)
+    await anchorage.anchorer.step()
+    assert await anchorage.trouble() is None
+    network.mine(3)
+    await anchorage.anchorer.step()
+    await anchorage.proven(digest, network.hashes)

@@ -25,73 +25,58 @@ Run = Callable[[Any], Any]
 BTC = Currency.BTC
 
 
-def test_unsound_evidence_is_not_published(
-    run: Run,
-    anchorage: Anchorage,
-    network: FakeNetwork,
-    chain: FakeChain,
-    monkeypatch: pytest.MonkeyPatch,
+async def test_unsound_evidence_is_not_published(
+    anchorage: Anchorage, network: FakeNetwork, chain: FakeChain, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def scene() -> None:
-        digest = digest_of("unsound")
-        await anchorage.submit(digest)
-        await anchorage.turn()
-        network.mine(3)
-        evidence = chain.evidence
+    digest = digest_of("unsound")
+    await anchorage.submit(digest)
+    await anchorage.turn()
+    network.mine(3)
+    evidence = chain.evidence
 
-        async def of_another_block(roots: Roots, candidate: Any) -> Any:
-            found = await evidence(roots, candidate)
-            found.members["header"] = network.blocks[-1].header.hex()
-            return found
+    async def of_another_block(roots: Roots, candidate: Any) -> Any:
+        found = await evidence(roots, candidate)
+        found.members["header"] = network.blocks[-1].header.hex()
+        return found
 
-        monkeypatch.setattr(chain, "evidence", of_another_block)
-        await anchorage.anchorer.step()
-        assert await anchorage.status(digest) < SubmitStatus.VERIFIED
-        assert "refused" in (await anchorage.trouble() or "")
-        assert not await anchorage.fetch("SELECT FROM outbox WHERE type = 'timestamp.tree'")
-        monkeypatch.setattr(chain, "evidence", evidence)
-        await anchorage.anchorer.step()
-        await anchorage.proven(digest, network.hashes)
-
-    run(scene())
+    monkeypatch.setattr(chain, "evidence", of_another_block)
+    await anchorage.anchorer.step()
+    assert await anchorage.status(digest) < SubmitStatus.VERIFIED
+    assert "refused" in (await anchorage.trouble() or "")
+    assert not await anchorage.fetch("SELECT FROM outbox WHERE type = 'timestamp.tree'")
+    monkeypatch.setattr(chain, "evidence", evidence)
+    await anchorage.anchorer.step()
+    await anchorage.proven(digest, network.hashes)
 
 
-def test_a_hash_from_before_the_chain_has_its_proof_in_the_log(
-    run: Run, anchorage: Anchorage
+async def test_a_hash_from_before_the_chain_has_its_proof_in_the_log(anchorage: Anchorage) -> None:
+    digest = digest_of("before the chain")
+    committer = Committer(anchorage.database)
+    committer.start()
+    await committer.commit(1, "production", [digest])
+    await committer.close()
+    await work(anchorage.database, anchorage.folder)
+    assert await anchorage.proofs.currency(owner(), 0) is BTC
+    with pytest.raises(NotInChainError, match="currencyId 900"):
+        await anchorage.proofs.proof(owner(), digest, BTC)
+    assert await anchorage.proofs.proof(owner(), digest, Currency.LOG)
+
+
+async def test_a_chain_that_is_disabled_goes_on_proving(
+    anchorage: Anchorage, network: FakeNetwork
 ) -> None:
-    async def scene() -> None:
-        digest = digest_of("before the chain")
-        committer = Committer(anchorage.database)
-        committer.start()
-        await committer.commit(1, "production", [digest])
-        await committer.close()
-        await work(anchorage.database, anchorage.folder)
-        assert await anchorage.proofs.currency(owner(), 0) is BTC
-        with pytest.raises(NotInChainError, match="currencyId 900"):
-            await anchorage.proofs.proof(owner(), digest, BTC)
-        assert await anchorage.proofs.proof(owner(), digest, Currency.LOG)
-
-    run(scene())
-
-
-def test_a_chain_that_is_disabled_goes_on_proving(
-    run: Run, anchorage: Anchorage, network: FakeNetwork
-) -> None:
-    async def scene() -> None:
-        digest = digest_of("disabled")
-        without = Proofs(anchorage.database, anchorage.clock)
-        await anchorage.submit(digest)
-        with pytest.raises(UnknownCurrencyError, match=r"enabled: 900 \(LOG\)"):
-            await without.currency(owner(), 0)
-        await anchorage.turn()
-        network.mine(3)
-        await anchorage.anchorer.step()
-        assert await without.currency(owner(), 0) is BTC
-        assert await without.proof(owner(), digest, BTC)
-        with pytest.raises(UnknownCurrencyError):
-            await without.currency(owner(), 1)
-
-    run(scene())
+    digest = digest_of("disabled")
+    without = Proofs(anchorage.database, anchorage.clock)
+    await anchorage.submit(digest)
+    with pytest.raises(UnknownCurrencyError, match=r"enabled: 900 \(LOG\)"):
+        await without.currency(owner(), 0)
+    await anchorage.turn()
+    network.mine(3)
+    await anchorage.anchorer.step()
+    assert await without.currency(owner(), 0) is BTC
+    assert await without.proof(owner(), digest, BTC)
+    with pytest.raises(UnknownCurrencyError):
+        await without.currency(owner(), 1)
 
 
 def test_who_is_early_is_told_when_to_ask_again(
@@ -158,26 +143,23 @@ SPOILED = {
 
 
 @pytest.mark.parametrize("damage", SPOILED)
-def test_fsck_names_the_tree_that_differs(
-    run: Run, anchorage: Anchorage, network: FakeNetwork, damage: str
+async def test_fsck_names_the_tree_that_differs(
+    anchorage: Anchorage, network: FakeNetwork, damage: str
 ) -> None:
-    async def scene() -> None:
-        statement, said = SPOILED[damage]
-        digest = digest_of(damage)
-        receipt = await anchorage.anchored(digest, network)
-        assert await lost(anchorage.database, {digest}) == []
-        await tamper(anchorage.database, statement)
-        found = await fsck(anchorage.database, lambda *_: None)
-        (finding,) = [each for each in found.findings if each.where.startswith("tree ")]
-        assert finding.where == f"tree {tree_of(receipt, BTC)}"
-        assert said in finding.what
-        # What a proof is made of is right where these are wrong.
-        if damage not in {
-            "another checkpoint",
-            "another plain root",
-            "another plain leaf of the round",
-        }:
-            with pytest.raises((UnsoundProofError, LeafMissingError)):
-                await anchorage.proofs.proof(owner(), digest, BTC)
-
-    run(scene())
+    statement, said = SPOILED[damage]
+    digest = digest_of(damage)
+    receipt = await anchorage.anchored(digest, network)
+    assert await lost(anchorage.database, {digest}) == []
+    await tamper(anchorage.database, statement)
+    found = await fsck(anchorage.database, lambda *_: None)
+    (finding,) = [each for each in found.findings if each.where.startswith("tree ")]
+    assert finding.where == f"tree {tree_of(receipt, BTC)}"
+    assert said in finding.what
+    # What a proof is made of is right where these are wrong.
+    if damage not in {
+        "another checkpoint",
+        "another plain root",
+        "another plain leaf of the round",
+    }:
+        with pytest.raises((UnsoundProofError, LeafMissingError)):
+            await anchorage.proofs.proof(owner(), digest, BTC)

@@ -23,7 +23,6 @@ from proof.timestamps.anchors.ethereum.signer import Fees, load_signer
 from proof.timestamps.anchors.overview import EnabledChain, overview
 from proof.timestamps.types import Roots, SubmitStatus
 
-Run = Callable[[Any], Any]
 ROOTS = Roots(bytes(range(32)), bytes(range(2, 34)))
 LIES: tuple[Any, ...] = (
     None, {}, [], "x", 5, -1, True, "0x", "0xzz", {"hash": "zz"}, [None], ["x"], 10**400,
@@ -108,8 +107,8 @@ def ethereum(liar: Liar, folder: Path) -> tuple[Chain, Candidate]:
 
 
 @pytest.mark.parametrize("made", [bitcoin, ethereum])
-def test_a_lie_is_trouble_of_the_chain_and_nothing_else(
-    run: Run, liar: Liar, tmp_path: Path, made: Callable[[Liar, Path], tuple[Chain, Candidate]]
+async def test_a_lie_is_trouble_of_the_chain_and_nothing_else(
+    liar: Liar, tmp_path: Path, made: Callable[[Liar, Path], tuple[Chain, Candidate]]
 ) -> None:
     chain, candidate = made(liar, tmp_path)
 
@@ -126,43 +125,37 @@ def test_a_lie_is_trouble_of_the_chain_and_nothing_else(
                 assert isinstance(result, ChainError), (liar.lie, result)
                 told.append(result.message)
 
-    async def all_lies() -> None:
-        for liar.honest in ({}, HONEST):
-            for liar.lie in LIES:
-                await scene()
-        await chain.close()
-
     told: list[str] = []
-    run(all_lies())
+    for liar.honest in ({}, HONEST):
+        for liar.lie in LIES:
+            await scene()
+    await chain.close()
     assert not any(liar.url in message for message in told)
     assert len(told) > 5 * len(LIES)
 
 
-def test_the_operator_reads_of_it_and_the_tree_waits(
-    run: Run, database: Database, liar: Liar, tmp_path: Path
+async def test_the_operator_reads_of_it_and_the_tree_waits(
+    database: Database, liar: Liar, tmp_path: Path
 ) -> None:
     chain, _ = bitcoin(liar, tmp_path)
     liar.lie = {"pruned": True}
     anchorage = Anchorage(database, tmp_path, chain)
 
-    async def scene() -> None:
-        await anchorage.start()
-        digest = digest_of("told by a liar")
-        await anchorage.submit(digest)
-        await anchorage.turn()
-        assert await anchorage.status(digest) is SubmitStatus.UNSUBMITTED
-        assert "answers in a form that is not known" in (await anchorage.trouble() or "")
-        shown = await overview(database, EnabledChain("production", chain, SCHEDULE))
-        assert shown.standing is None
-        assert "answers in a form that is not known" in (shown.trouble or "")
-        await anchorage.stop()
-        await chain.close()
-
-    run(scene())
+    await anchorage.start()
+    digest = digest_of("told by a liar")
+    await anchorage.submit(digest)
+    await anchorage.turn()
+    assert await anchorage.status(digest) is SubmitStatus.UNSUBMITTED
+    assert "answers in a form that is not known" in (await anchorage.trouble() or "")
+    shown = await overview(database, EnabledChain("production", chain, SCHEDULE))
+    assert shown.standing is None
+    assert "answers in a form that is not known" in (shown.trouble or "")
+    await anchorage.stop()
+    await chain.close()
 
 
-def test_a_node_that_has_finalized_nothing_yet_still_counts_blocks(
-    run: Run, liar: Liar, tmp_path: Path
+async def test_a_node_that_has_finalized_nothing_yet_still_counts_blocks(
+    liar: Liar, tmp_path: Path
 ) -> None:
     chain, candidate = ethereum(liar, tmp_path)
     block = {"hash": "0x" + "ab" * 32, "number": "0x5"}
@@ -173,16 +166,13 @@ def test_a_node_that_has_finalized_nothing_yet_still_counts_blocks(
     }
     liar.refused = "finalized"
 
-    async def scene() -> None:
-        seen = await chain.poll([candidate])
-        assert (seen.status, seen.settled) == (SubmitStatus.VERIFIED, False)
-        await chain.close()
-
-    run(scene())
+    seen = await chain.poll([candidate])
+    assert (seen.status, seen.settled) == (SubmitStatus.VERIFIED, False)
+    await chain.close()
 
 
-def test_a_receipt_of_no_block_is_of_a_transaction_that_waits(
-    run: Run, liar: Liar, tmp_path: Path
+async def test_a_receipt_of_no_block_is_of_a_transaction_that_waits(
+    liar: Liar, tmp_path: Path
 ) -> None:
     """Some nodes answer so while a transaction is in their pool."""
     chain, candidate = ethereum(liar, tmp_path)
@@ -191,17 +181,12 @@ def test_a_receipt_of_no_block_is_of_a_transaction_that_waits(
         "eth_getTransactionByHash": {"hash": candidate.transaction},
     }
 
-    async def scene() -> None:
-        seen = await chain.poll([candidate])
-        assert (seen.status, seen.candidate) == (SubmitStatus.SUBMITTED, candidate)
-        await chain.close()
-
-    run(scene())
+    seen = await chain.poll([candidate])
+    assert (seen.status, seen.candidate) == (SubmitStatus.SUBMITTED, candidate)
+    await chain.close()
 
 
-def test_what_a_node_says_of_the_wallet_is_told_as_it_is(
-    run: Run, liar: Liar, tmp_path: Path
-) -> None:
+async def test_what_a_node_says_of_the_wallet_is_told_as_it_is(liar: Liar, tmp_path: Path) -> None:
     chain, _ = ethereum(liar, tmp_path)
     liar.honest = HONEST | {
         "eth_blockNumber": "0x7",
@@ -211,26 +196,20 @@ def test_what_a_node_says_of_the_wallet_is_told_as_it_is(
     }
     cost = 23_560 * (2 * 10**9 + 10**8)
 
-    async def scene() -> None:
-        seen = await chain.standing()
-        assert (seen.network, seen.height, seen.balance) == (f"chain {CHAIN_ID}", 7, 10**18)
-        assert (seen.anchor_cost, seen.pays_for) == (cost, 10**18 // cost)
-        await chain.close()
-
-    run(scene())
+    seen = await chain.standing()
+    assert (seen.network, seen.height, seen.balance) == (f"chain {CHAIN_ID}", 7, 10**18)
+    assert (seen.anchor_cost, seen.pays_for) == (cost, 10**18 // cost)
+    await chain.close()
 
 
 @pytest.mark.parametrize(("confirmations", "settled"), [(99, False), (100, True)])
-def test_a_block_as_deep_as_a_miners_reward_is_settled(
-    run: Run, liar: Liar, tmp_path: Path, confirmations: int, settled: bool
+async def test_a_block_as_deep_as_a_miners_reward_is_settled(
+    liar: Liar, tmp_path: Path, confirmations: int, settled: bool
 ) -> None:
     chain, candidate = bitcoin(liar, tmp_path)
     found = {"confirmations": confirmations, "blockhash": "ab" * 32}
     liar.honest = HONEST | {"gettransaction": found}
 
-    async def scene() -> None:
-        seen = await chain.poll([candidate])
-        assert (seen.status, seen.settled) == (SubmitStatus.VERIFIED, settled)
-        await chain.close()
-
-    run(scene())
+    seen = await chain.poll([candidate])
+    assert (seen.status, seen.settled) == (SubmitStatus.VERIFIED, settled)
+    await chain.close()

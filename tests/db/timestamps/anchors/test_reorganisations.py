@@ -1,6 +1,5 @@
 """Blocks that are exchanged for others, until a tree is settled."""
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,83 +11,67 @@ from proof.timestamps.proofs.errors import ProofNotYetError
 from proof.timestamps.trees import sealing
 from proof.timestamps.types import Currency, SubmitStatus
 
-Run = Callable[[Any], Any]
 BTC = Currency.BTC
 
 
-def test_a_reorganisation_takes_a_tree_back_and_forward_again(
-    run: Run, anchorage: Anchorage, network: FakeNetwork
+async def test_a_reorganisation_takes_a_tree_back_and_forward_again(
+    anchorage: Anchorage, network: FakeNetwork
 ) -> None:
-    async def scene() -> None:
-        digest = digest_of("reorganised")
-        await anchorage.anchored(digest, network)
-        before = await anchorage.proven(digest, network.hashes)
+    digest = digest_of("reorganised")
+    await anchorage.anchored(digest, network)
+    before = await anchorage.proven(digest, network.hashes)
+    network.reorganise(3)
+    await anchorage.anchorer.step()
+    assert await anchorage.status(digest) is SubmitStatus.SUBMITTED
+    with pytest.raises(ProofNotYetError):
+        await anchorage.proofs.proof(owner(), digest, BTC)
+    network.mine(3)
+    await anchorage.anchorer.step()
+    after = await anchorage.proven(digest, network.hashes)
+    assert (after.root, after.leaf) == (before.root, before.leaf)
+    assert after.timestamp_ms != before.timestamp_ms
+    assert network.carried(after.root) == 1
+
+
+async def test_a_block_exchanged_unseen_brings_new_evidence(
+    anchorage: Anchorage, network: FakeNetwork
+) -> None:
+    digest = digest_of("exchanged")
+    await anchorage.anchored(digest, network)
+    network.reorganise(3)
+    network.mine(3)
+    await anchorage.anchorer.step()
+    assert await anchorage.status(digest) is SubmitStatus.VERIFIED
+    await anchorage.proven(digest, network.hashes)
+
+
+async def test_a_reorganisation_while_a_proof_is_put_together_spoils_nothing(
+    anchorage: Anchorage, network: FakeNetwork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digest = digest_of("reorganised meanwhile")
+    await anchorage.anchored(digest, network)
+    before = network.hashes
+    paths = sealing.paths
+
+    async def paths_meanwhile(*arguments: Any) -> Any:
         network.reorganise(3)
         await anchorage.anchorer.step()
-        assert await anchorage.status(digest) is SubmitStatus.SUBMITTED
-        with pytest.raises(ProofNotYetError):
-            await anchorage.proofs.proof(owner(), digest, BTC)
-        network.mine(3)
-        await anchorage.anchorer.step()
-        after = await anchorage.proven(digest, network.hashes)
-        assert (after.root, after.leaf) == (before.root, before.leaf)
-        assert after.timestamp_ms != before.timestamp_ms
-        assert network.carried(after.root) == 1
+        return await paths(*arguments)
 
-    run(scene())
+    monkeypatch.setattr(sealing, "paths", paths_meanwhile)
+    await anchorage.proven(digest, before)
+    assert await anchorage.status(digest) is SubmitStatus.SUBMITTED
 
 
-def test_a_block_exchanged_unseen_brings_new_evidence(
-    run: Run, anchorage: Anchorage, network: FakeNetwork
+async def test_a_settled_tree_is_looked_at_no_more(
+    anchorage: Anchorage, network: FakeNetwork, chain: FakeChain
 ) -> None:
-    async def scene() -> None:
-        digest = digest_of("exchanged")
-        await anchorage.anchored(digest, network)
-        network.reorganise(3)
-        network.mine(3)
-        await anchorage.anchorer.step()
-        assert await anchorage.status(digest) is SubmitStatus.VERIFIED
-        await anchorage.proven(digest, network.hashes)
-
-    run(scene())
-
-
-def test_a_reorganisation_while_a_proof_is_put_together_spoils_nothing(
-    run: Run,
-    anchorage: Anchorage,
-    network: FakeNetwork,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    async def scene() -> None:
-        digest = digest_of("reorganised meanwhile")
-        await anchorage.anchored(digest, network)
-        before = network.hashes
-        paths = sealing.paths
-
-        async def paths_meanwhile(*arguments: Any) -> Any:
-            network.reorganise(3)
-            await anchorage.anchorer.step()
-            return await paths(*arguments)
-
-        monkeypatch.setattr(sealing, "paths", paths_meanwhile)
-        await anchorage.proven(digest, before)
-        assert await anchorage.status(digest) is SubmitStatus.SUBMITTED
-
-    run(scene())
-
-
-def test_a_settled_tree_is_looked_at_no_more(
-    run: Run, anchorage: Anchorage, network: FakeNetwork, chain: FakeChain
-) -> None:
-    async def scene() -> None:
-        digest = digest_of("settled")
-        await anchorage.submit(digest)
-        await anchorage.turn()
-        network.mine(100)
-        await anchorage.anchorer.step()
-        looked = len(chain.calls)
-        await anchorage.anchorer.step()
-        assert len(chain.calls) == looked
-        await anchorage.proven(digest, network.hashes)
-
-    run(scene())
+    digest = digest_of("settled")
+    await anchorage.submit(digest)
+    await anchorage.turn()
+    network.mine(100)
+    await anchorage.anchorer.step()
+    looked = len(chain.calls)
+    await anchorage.anchorer.step()
+    assert len(chain.calls) == looked
+    await anchorage.proven(digest, network.hashes)

@@ -159,123 +159,100 @@ def purse(
         run(chain.close())
 
 
-def test_both_environments_at_once_from_two_workers_each(run: Run, purse: Purse) -> None:
-    async def scene() -> None:
-        trees = [await purse.tree(each, f"at once, {each}") for each in Environment]
-        anchorers = [purse.anchorer(each) for each in Environment for _ in range(2)]
-        for _ in range(3):
-            await gather(*(anchorer.step() for anchorer in anchorers))
-        await purse.anchored(trees, *anchorers)
-        assert len(await purse.fetch("SELECT FROM anchor_transactions")) == 2
-        assert await purse.fetch("SELECT FROM chain_troubles") == []
-
-    run(scene())
-
-
-def test_stored_and_not_broadcast_while_the_other_environment_goes_on(
-    run: Run, purse: Purse
-) -> None:
-    async def scene() -> None:
-        trees = [await purse.tree(each, f"stored, {each}") for each in Environment]
-        await purse.anchorer(PRODUCTION, Deaf(purse.chain())).step()
-        assert purse.waiting() == []
-        sandbox = purse.anchorer(SANDBOX)
-        await sandbox.step()
-        await purse.anchored(trees, purse.anchorer(PRODUCTION), sandbox)
-        assert len(await purse.fetch("SELECT FROM anchor_transactions")) == 2
-
-    run(scene())
-
-
-def test_an_environment_that_left_the_file_with_a_transaction_stored_holds_nobody_up(
-    run: Run, purse: Purse
-) -> None:
-    async def scene() -> None:
-        left = await purse.tree(PRODUCTION, "left")
-        await purse.anchorer(PRODUCTION, Deaf(purse.chain())).step()
-        tree = await purse.tree(SANDBOX, "stays")
-        await purse.anchored([tree], purse.anchorer(SANDBOX))
-        assert purse.in_blocks(left[1]) == 1
-        await purse.anchored([left, tree], purse.anchorer(PRODUCTION))
-        assert len(await purse.fetch("SELECT FROM anchor_transactions")) == 2
-
-    run(scene())
-
-
-def test_one_is_replaced_by_a_dearer_one_while_the_other_is_due(run: Run, purse: Purse) -> None:
-    async def scene() -> None:
-        trees = [await purse.tree(each, f"dearer, {each}") for each in Environment]
-        production, sandbox = map(purse.anchorer, Environment)
-        for _ in range(3):
-            await production.step()
-            await sandbox.step()
-            purse.clock.pass_(SCHEDULE.replace_after)
-        (told,) = await purse.fetch("SELECT environment, message FROM chain_troubles")
-        assert told["environment"] == "sandbox"
-        assert f"production's tree {trees[0][0]} is in no block yet" in told["message"]
-        assert "127.0.0.1" not in told["message"]
-        numbers = await purse.fetch(
-            "SELECT count(*) AS of, tree_id FROM anchor_transactions GROUP BY tree_id"
-        )
-        assert {row["tree_id"]: row["of"] for row in numbers} == {trees[0][0]: 3}
-        assert len(purse.waiting()) == 1
-        await purse.anchored(trees, production, sandbox)
-
-    run(scene())
-
-
-def test_a_reorganisation_brings_both_back_to_wait_together(run: Run, purse: Purse) -> None:
-    async def scene() -> None:
-        trees = [await purse.tree(each, f"reorganised, {each}") for each in Environment]
-        production, sandbox = map(purse.anchorer, Environment)
-        for _ in range(2):
-            await production.step()
-            await sandbox.step()
-            purse.lab.mine()
-        await production.step()
-        await sandbox.step()
-        purse.lab.reorganise(2)
-        for anchorer in (sandbox, production):
-            await anchorer.step()
-        assert len(purse.waiting()) == 2
-        purse.clock.pass_(SCHEDULE.replace_after)
-        for anchorer in (sandbox, production):
-            await anchorer.step()
-        await purse.anchored(trees, sandbox, production)
-
-    run(scene())
-
-
-def test_two_trees_of_one_environment_go_one_at_a_time(run: Run, purse: Purse) -> None:
-    async def scene() -> None:
-        trees = [await purse.tree(PRODUCTION, f"tree {number}") for number in range(3)]
-        anchorers = [purse.anchorer(PRODUCTION) for _ in range(2)]
+async def test_both_environments_at_once_from_two_workers_each(purse: Purse) -> None:
+    trees = [await purse.tree(each, f"at once, {each}") for each in Environment]
+    anchorers = [purse.anchorer(each) for each in Environment for _ in range(2)]
+    for _ in range(3):
         await gather(*(anchorer.step() for anchorer in anchorers))
-        assert len(purse.waiting()) == 1
-        await purse.anchored(trees, *anchorers)
-        assert len(await purse.fetch("SELECT FROM anchor_transactions")) == 3
-
-    run(scene())
+    await purse.anchored(trees, *anchorers)
+    assert len(await purse.fetch("SELECT FROM anchor_transactions")) == 2
+    assert await purse.fetch("SELECT FROM chain_troubles") == []
 
 
-def test_a_stored_successor_found_too_late_takes_no_second_nonce(
-    run: Run, database: Database, ethereum: Anvil
+async def test_stored_and_not_broadcast_while_the_other_environment_goes_on(purse: Purse) -> None:
+    trees = [await purse.tree(each, f"stored, {each}") for each in Environment]
+    await purse.anchorer(PRODUCTION, Deaf(purse.chain())).step()
+    assert purse.waiting() == []
+    sandbox = purse.anchorer(SANDBOX)
+    await sandbox.step()
+    await purse.anchored(trees, purse.anchorer(PRODUCTION), sandbox)
+    assert len(await purse.fetch("SELECT FROM anchor_transactions")) == 2
+
+
+async def test_an_environment_that_left_the_file_with_a_transaction_stored_holds_nobody_up(
+    purse: Purse,
 ) -> None:
-    async def scene() -> None:
-        ethereum.forget()
-        purse = Purse(database, AnvilLab(ethereum))
-        tree = await purse.tree(PRODUCTION, "late successor")
-        production = purse.anchorer(PRODUCTION)
-        await production.step()
-        purse.clock.pass_(SCHEDULE.replace_after)
-        await purse.anchorer(PRODUCTION, Deaf(purse.chain())).step()
-        purse.clock.pass_(SCHEDULE.replace_after)
-        await production.step()
-        rows = await purse.fetch("SELECT transaction, raw, fee FROM anchor_transactions")
-        nonces = {carried(Candidate(row["transaction"], row["raw"], 0)).nonce for row in rows}
-        assert (len(rows), len(nonces), len(purse.waiting())) == (3, 1, 1)
-        await purse.anchored([tree], production)
-        for chain in purse.chains:
-            await chain.close()
+    left = await purse.tree(PRODUCTION, "left")
+    await purse.anchorer(PRODUCTION, Deaf(purse.chain())).step()
+    tree = await purse.tree(SANDBOX, "stays")
+    await purse.anchored([tree], purse.anchorer(SANDBOX))
+    assert purse.in_blocks(left[1]) == 1
+    await purse.anchored([left, tree], purse.anchorer(PRODUCTION))
+    assert len(await purse.fetch("SELECT FROM anchor_transactions")) == 2
 
-    run(scene())
+
+async def test_one_is_replaced_by_a_dearer_one_while_the_other_is_due(purse: Purse) -> None:
+    trees = [await purse.tree(each, f"dearer, {each}") for each in Environment]
+    production, sandbox = map(purse.anchorer, Environment)
+    for _ in range(3):
+        await production.step()
+        await sandbox.step()
+        purse.clock.pass_(SCHEDULE.replace_after)
+    (told,) = await purse.fetch("SELECT environment, message FROM chain_troubles")
+    assert told["environment"] == "sandbox"
+    assert f"production's tree {trees[0][0]} is in no block yet" in told["message"]
+    assert "127.0.0.1" not in told["message"]
+    numbers = await purse.fetch(
+        "SELECT count(*) AS of, tree_id FROM anchor_transactions GROUP BY tree_id"
+    )
+    assert {row["tree_id"]: row["of"] for row in numbers} == {trees[0][0]: 3}
+    assert len(purse.waiting()) == 1
+    await purse.anchored(trees, production, sandbox)
+
+
+async def test_a_reorganisation_brings_both_back_to_wait_together(purse: Purse) -> None:
+    trees = [await purse.tree(each, f"reorganised, {each}") for each in Environment]
+    production, sandbox = map(purse.anchorer, Environment)
+    for _ in range(2):
+        await production.step()
+        await sandbox.step()
+        purse.lab.mine()
+    await production.step()
+    await sandbox.step()
+    purse.lab.reorganise(2)
+    for anchorer in (sandbox, production):
+        await anchorer.step()
+    assert len(purse.waiting()) == 2
+    purse.clock.pass_(SCHEDULE.replace_after)
+    for anchorer in (sandbox, production):
+        await anchorer.step()
+    await purse.anchored(trees, sandbox, production)
+
+
+async def test_two_trees_of_one_environment_go_one_at_a_time(purse: Purse) -> None:
+    trees = [await purse.tree(PRODUCTION, f"tree {number}") for number in range(3)]
+    anchorers = [purse.anchorer(PRODUCTION) for _ in range(2)]
+    await gather(*(anchorer.step() for anchorer in anchorers))
+    assert len(purse.waiting()) == 1
+    await purse.anchored(trees, *anchorers)
+    assert len(await purse.fetch("SELECT FROM anchor_transactions")) == 3
+
+
+async def test_a_stored_successor_found_too_late_takes_no_second_nonce(
+    database: Database, ethereum: Anvil
+) -> None:
+    ethereum.forget()
+    purse = Purse(database, AnvilLab(ethereum))
+    tree = await purse.tree(PRODUCTION, "late successor")
+    production = purse.anchorer(PRODUCTION)
+    await production.step()
+    purse.clock.pass_(SCHEDULE.replace_after)
+    await purse.anchorer(PRODUCTION, Deaf(purse.chain())).step()
+    purse.clock.pass_(SCHEDULE.replace_after)
+    await production.step()
+    rows = await purse.fetch("SELECT transaction, raw, fee FROM anchor_transactions")
+    nonces = {carried(Candidate(row["transaction"], row["raw"], 0)).nonce for row in rows}
+    assert (len(rows), len(nonces), len(purse.waiting())) == (3, 1, 1)
+    await purse.anchored([tree], production)
+    for chain in purse.chains:
+        await chain.close()
