@@ -1,27 +1,24 @@
 """The chain suite on Anvil, and what is Ethereum's alone: nonces, gas, finality, tries."""
 
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import pytest
 import rlp
 from tests.support.anvil import GWEI, Anvil, running
 from tests.support.anvil_lab import AnvilLab
-from tests.support.chain_suite import ChainSuite, within
+from tests.support.chain_suite import ChainSuite, opened
 
 from proof.timestamps.anchors.chain import (
     CeilingReachedError,
-    Chain,
     NodeDownError,
     TransactionRefusedError,
 )
 from proof.timestamps.anchors.ethereum.signer import carried
 from proof.timestamps.types import Roots, SubmitStatus
 
-Run = Callable[[Any], Any]
 ZERO = Roots(bytes(32), bytes(32))
 
 
@@ -46,12 +43,12 @@ class TestEthereumChain(ChainSuite):
 
 
 @pytest.mark.parametrize("others", [1, 16, 130])
-def test_among_many_transactions_the_path_is_right(
-    run: Run, node: Anvil, lab: AnvilLab, others: int
+async def test_among_many_transactions_the_path_is_right(
+    node: Anvil, lab: AnvilLab, others: int
 ) -> None:
     roots = some_roots()
 
-    async def anchored(chain: Chain) -> None:
+    async with opened(lab.chain()) as chain:
         accounts = node.ask("eth_accounts")
         for number in range(others):
             sent = {
@@ -69,11 +66,9 @@ def test_among_many_transactions_the_path_is_right(
         assert len(path) >= 2
         assert rlp.decode(bytes.fromhex(path[-1]))[1] == candidate.raw
 
-    within(run, lab.chain(), anchored)
 
-
-def test_a_successor_outbids_with_the_same_nonce(run: Run, lab: AnvilLab) -> None:
-    async def replaced(chain: Chain) -> None:
+async def test_a_successor_outbids_with_the_same_nonce(lab: AnvilLab) -> None:
+    async with opened(lab.chain()) as chain:
         first = await chain.build(ZERO, [])
         await chain.broadcast(first)
         second = await chain.build(ZERO, [first])
@@ -81,11 +76,9 @@ def test_a_successor_outbids_with_the_same_nonce(run: Run, lab: AnvilLab) -> Non
         for before, after in zip(carried(first).fees, carried(second).fees, strict=True):
             assert after * 10 >= before * 11
 
-    within(run, lab.chain(), replaced)
 
-
-def test_a_nonce_that_was_taken_is_given_up(run: Run, node: Anvil, lab: AnvilLab) -> None:
-    async def taken(chain: Chain) -> None:
+async def test_a_nonce_that_was_taken_is_given_up(node: Anvil, lab: AnvilLab) -> None:
+    async with opened(lab.chain()) as chain:
         ours, other = [await chain.build(some_roots(), []) for _ in range(2)]
         assert carried(ours).nonce == carried(other).nonce
         await chain.broadcast(other)
@@ -97,11 +90,10 @@ def test_a_nonce_that_was_taken_is_given_up(run: Run, node: Anvil, lab: AnvilLab
         assert (await chain.poll([other])).status is SubmitStatus.INCLUDED
         assert (await chain.poll([ours, again])).candidate == again
 
-    within(run, lab.chain(), taken)
 
-
-def test_successors_stop_at_the_ceiling(run: Run, node: Anvil) -> None:
-    async def raised(chain: Chain) -> None:
+async def test_successors_stop_at_the_ceiling(node: Anvil) -> None:
+    node.forget()
+    async with opened(node.chain(ceiling=4 * GWEI)) as chain:
         candidates = [await chain.build(ZERO, [])]
         await chain.broadcast(candidates[0])
         with suppress(CeilingReachedError):
@@ -110,12 +102,9 @@ def test_successors_stop_at_the_ceiling(run: Run, node: Anvil) -> None:
         assert 2 <= len(candidates) < 41
         assert carried(candidates[-1]).fees.highest <= 4 * GWEI
 
-    node.forget()
-    within(run, node.chain(ceiling=4 * GWEI), raised)
 
-
-def test_finality_is_asked_for_when_no_count_is_set(run: Run, node: Anvil, lab: AnvilLab) -> None:
-    async def waited(chain: Chain) -> None:
+async def test_finality_is_asked_for_when_no_count_is_set(node: Anvil, lab: AnvilLab) -> None:
+    async with opened(node.chain(confirmations=None)) as chain:
         candidate = await chain.build(ZERO, [])
         await chain.broadcast(candidate)
         node.mine(3)
@@ -124,16 +113,11 @@ def test_finality_is_asked_for_when_no_count_is_set(run: Run, node: Anvil, lab: 
         seen = await chain.poll([candidate])
         assert (seen.status, seen.settled) == (SubmitStatus.VERIFIED, True)
 
-    within(run, node.chain(confirmations=None), waited)
 
-
-def test_a_node_that_is_gone_is_named_without_its_url(run: Run, tmp_path: Path) -> None:
+async def test_a_node_that_is_gone_is_named_without_its_url(tmp_path: Path) -> None:
     with running(tmp_path) as gone:
         chain = gone.chain()
-
-    async def asked(chain: Chain) -> str:
+    async with opened(chain):
         with pytest.raises(NodeDownError, match="is it running") as down:
             await chain.standing()
-        return str(down.value)
-
-    assert "127.0.0.1" not in within(run, chain, asked)
+    assert "127.0.0.1" not in str(down.value)

@@ -1,8 +1,9 @@
 """What every chain must do, whichever it is: subclass `ChainSuite` and give it a laboratory."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Protocol
 from uuid import uuid4
 
 import pytest
@@ -19,7 +20,6 @@ from proof.timestamps.anchors.chain import (
 from proof.timestamps.anchors.soundness import UnsoundEvidenceError, require_sound
 from proof.timestamps.types import Roots, SubmitStatus, Tree
 
-Run = Callable[[Awaitable[Any]], Any]
 ROOTS = Roots(bytes(range(32)), bytes(range(2, 34)))
 OTHER_ROOTS = Roots(bytes(range(1, 33)), bytes(range(3, 35)))
 
@@ -74,18 +74,16 @@ class ChainSuite:
 
     carries_plain_root = True
 
-    def test_building_tells_nobody(self, run: Run, lab: ChainLab) -> None:
-        async def scene(chain: Chain) -> None:
+    async def test_building_tells_nobody(self, lab: ChainLab) -> None:
+        async with opened(lab.chain()) as chain:
             candidate = await chain.build(ROOTS, [])
             assert ROOTS.joined in candidate.raw
             assert candidate.fee > 0
             lab.mine()
             assert (await chain.poll([candidate])).status is SubmitStatus.UNSUBMITTED
 
-        within(run, lab.chain(), scene)
-
-    def test_from_the_network_into_a_block_and_deep_enough(self, run: Run, lab: ChainLab) -> None:
-        async def scene(chain: Chain) -> None:
+    async def test_from_the_network_into_a_block_and_deep_enough(self, lab: ChainLab) -> None:
+        async with opened(lab.chain()) as chain:
             candidate = await chain.build(ROOTS, [])
             await chain.broadcast(candidate)
             await chain.broadcast(candidate)
@@ -101,10 +99,8 @@ class ChainSuite:
             await chain.broadcast(candidate)
             await proven(chain, ROOTS, [candidate])
 
-        within(run, lab.chain(), scene)
-
-    def test_evidence_is_of_one_root_and_one_block(self, run: Run, lab: ChainLab) -> None:
-        async def scene(chain: Chain) -> None:
+    async def test_evidence_is_of_one_root_and_one_block(self, lab: ChainLab) -> None:
+        async with opened(lab.chain()) as chain:
             candidate = await chain.build(ROOTS, [])
             await chain.broadcast(candidate)
             lab.mine(lab.confirmations)
@@ -126,12 +122,8 @@ class ChainSuite:
                 with pytest.raises(UnsoundEvidenceError):
                     require_sound(claimed, evidence.members, block)
 
-        within(run, lab.chain(), scene)
-
-    def test_a_reorganisation_takes_it_back_and_forward_again(
-        self, run: Run, lab: ChainLab
-    ) -> None:
-        async def scene(chain: Chain) -> None:
+    async def test_a_reorganisation_takes_it_back_and_forward_again(self, lab: ChainLab) -> None:
+        async with opened(lab.chain()) as chain:
             candidate = await chain.build(ROOTS, [])
             await chain.broadcast(candidate)
             lab.mine(lab.confirmations)
@@ -144,10 +136,8 @@ class ChainSuite:
             assert after.block != before.block
             await proven(chain, ROOTS, [candidate])
 
-        within(run, lab.chain(), scene)
-
-    def test_of_two_candidates_one_is_paid(self, run: Run, lab: ChainLab) -> None:
-        async def scene(chain: Chain) -> None:
+    async def test_of_two_candidates_one_is_paid(self, lab: ChainLab) -> None:
+        async with opened(lab.chain()) as chain:
             first = await chain.build(ROOTS, [])
             await chain.broadcast(first)
             second = await chain.build(ROOTS, [first])
@@ -165,10 +155,8 @@ class ChainSuite:
             lab.mine(lab.confirmations)
             await proven(chain, ROOTS, [first, second, third])
 
-        within(run, lab.chain(), scene)
-
-    def test_the_candidate_before_may_win(self, run: Run, lab: ChainLab) -> None:
-        async def scene(chain: Chain) -> None:
+    async def test_the_candidate_before_may_win(self, lab: ChainLab) -> None:
+        async with opened(lab.chain()) as chain:
             first = await chain.build(ROOTS, [])
             await chain.broadcast(first)
             second = await chain.build(ROOTS, [first])
@@ -179,10 +167,8 @@ class ChainSuite:
             assert (sighting.status, sighting.candidate) == (SubmitStatus.VERIFIED, first)
             await proven(chain, ROOTS, [first, second])
 
-        within(run, lab.chain(), scene)
-
-    def test_what_the_network_forgot_is_broadcast_again(self, run: Run, lab: ChainLab) -> None:
-        async def scene(chain: Chain) -> None:
+    async def test_what_the_network_forgot_is_broadcast_again(self, lab: ChainLab) -> None:
+        async with opened(lab.chain()) as chain:
             candidate = await chain.build(ROOTS, [])
             await chain.broadcast(candidate)
             lab.forget()
@@ -191,10 +177,8 @@ class ChainSuite:
             assert (await chain.poll([candidate])).status is SubmitStatus.SUBMITTED
             lab.mine()
 
-        within(run, lab.chain(), scene)
-
-    def test_a_node_that_is_down_says_so_and_comes_back(self, run: Run, lab: ChainLab) -> None:
-        async def scene(chain: Chain) -> None:
+    async def test_a_node_that_is_down_says_so_and_comes_back(self, lab: ChainLab) -> None:
+        async with opened(lab.chain()) as chain:
             candidate = await chain.build(ROOTS, [])
             lab.stop()
             try:
@@ -213,28 +197,23 @@ class ChainSuite:
             assert (await chain.poll([candidate])).status is SubmitStatus.SUBMITTED
             lab.mine()
 
-        within(run, lab.chain(), scene)
-
-    def test_an_empty_wallet_builds_nothing(self, run: Run, lab: ChainLab) -> None:
-        async def scene(chain: Chain) -> None:
+    async def test_an_empty_wallet_builds_nothing(self, lab: ChainLab) -> None:
+        async with opened(lab.poor()) as chain:
             standing = await chain.standing()
             assert (standing.balance, standing.pays_for) == (0, 0)
             with pytest.raises(WalletError):
                 await chain.build(ROOTS, [])
 
-        within(run, lab.poor(), scene)
-
-    def test_above_the_ceiling_nothing_is_built(self, run: Run, lab: ChainLab) -> None:
-        async def scene(chain: Chain) -> None:
+    async def test_above_the_ceiling_nothing_is_built(self, lab: ChainLab) -> None:
+        async with opened(lab.capped()) as chain:
             with pytest.raises(CeilingReachedError):
                 await chain.build(ROOTS, [])
 
-        within(run, lab.capped(), scene)
+    async def test_on_another_network_nothing_is_done(self, lab: ChainLab) -> None:
+        async with opened(lab.chain()) as chain:
+            candidate = await chain.build(ROOTS, [])
 
-    def test_on_another_network_nothing_is_done(self, run: Run, lab: ChainLab) -> None:
-        candidate = within(run, lab.chain(), lambda chain: chain.build(ROOTS, []))
-
-        async def scene(chain: Chain) -> None:
+        async with opened(lab.elsewhere()) as chain:
             for call in (
                 chain.standing(),
                 chain.build(ROOTS, []),
@@ -244,10 +223,8 @@ class ChainSuite:
                 with pytest.raises(WrongNetworkError):
                     await call
 
-        within(run, lab.elsewhere(), scene)
-
-    def test_what_the_operator_reads(self, run: Run, lab: ChainLab) -> None:
-        async def scene(chain: Chain) -> None:
+    async def test_what_the_operator_reads(self, lab: ChainLab) -> None:
+        async with opened(lab.chain()) as chain:
             before = await chain.standing()
             assert before.balance > before.anchor_cost > 0
             assert before.pays_for == before.balance // before.anchor_cost
@@ -255,19 +232,14 @@ class ChainSuite:
             after = await chain.standing()
             assert (after.height, after.address) == (before.height + 1, before.address)
 
-        within(run, lab.chain(), scene)
 
-
-def within(run: Run, chain: Chain, scene: Callable[[Chain], Awaitable[Any]]) -> Any:
-    """Run a scene and close the chain's connections."""
-
-    async def closed() -> Any:
-        try:
-            return await scene(chain)
-        finally:
-            await chain.close()
-
-    return run(closed())
+@asynccontextmanager
+async def opened(chain: Chain) -> AsyncIterator[Chain]:
+    """The chain, whose connections are closed at the end of the block."""
+    try:
+        yield chain
+    finally:
+        await chain.close()
 
 
 async def proven(chain: Chain, roots: Roots, candidates: list[Candidate]) -> None:

@@ -1,7 +1,7 @@
 """The suite of chains over a time-stamping authority, and what such an authority may answer."""
 
 import subprocess
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,12 +10,11 @@ from typing import Any
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from tests.support.chain_suite import OTHER_ROOTS, ROOTS, ChainLab, ChainSuite, verified, within
+from tests.support.chain_suite import OTHER_ROOTS, ROOTS, ChainLab, ChainSuite, opened, verified
 from tests.support.tsa import POLICY, generated, issuer
 from tests.support.tsa_lab import FakeAuthority, TsaLab, authority, granted, refused
 
 from proof.timestamps.anchors.chain import (
-    Chain,
     ChainError,
     NodeDownError,
     WrongNetworkError,
@@ -29,8 +28,6 @@ from proof.timestamps.anchors.tsa.wire import MAX_ANSWER_BYTES, AnswerError, rea
 from proof.timestamps.tsa import der
 from proof.timestamps.tsa.request import parse_request
 from proof.timestamps.types import SubmitStatus
-
-Run = Callable[[Awaitable[Any]], Any]
 
 
 @pytest.fixture
@@ -49,10 +46,10 @@ class TestTsa(ChainSuite):
 
     carries_plain_root = False
 
-    def test_building_tells_nobody(self, run: Run, lab: ChainLab) -> None:
+    async def test_building_tells_nobody(self, lab: ChainLab) -> None:
         """Building asks the authority and nobody else; each token is one of its own."""
 
-        async def scene(chain: Chain) -> None:
+        async with opened(lab.chain()) as chain:
             first, second = await chain.build(ROOTS, []), await chain.build(ROOTS, [])
             assert ROOTS.root in first.raw
             assert ROOTS.plain not in first.raw
@@ -61,12 +58,10 @@ class TestTsa(ChainSuite):
             assert first.transaction != second.transaction
             assert (await chain.poll([])).status is SubmitStatus.UNSUBMITTED
 
-        within(run, lab.chain(), scene)
-
-    def test_from_the_network_into_a_block_and_deep_enough(self, run: Run, lab: ChainLab) -> None:
+    async def test_from_the_network_into_a_block_and_deep_enough(self, lab: ChainLab) -> None:
         """There is no way to go: it is verified and settled at once."""
 
-        async def scene(chain: Chain) -> None:
+        async with opened(lab.chain()) as chain:
             candidate = await chain.build(ROOTS, [])
             await chain.broadcast(candidate)
             await chain.broadcast(candidate)
@@ -79,57 +74,46 @@ class TestTsa(ChainSuite):
             tree = verified(chain, ROOTS, candidate, evidence.timestamp_ms)
             require_sound(tree, evidence.members, sighting.block)
 
-        within(run, lab.chain(), scene)
-
-    def test_a_reorganisation_takes_it_back_and_forward_again(
-        self, run: Run, lab: ChainLab
-    ) -> None:
+    async def test_a_reorganisation_takes_it_back_and_forward_again(self, lab: ChainLab) -> None:
         """Nothing takes it back, whatever is signed later."""
 
-        async def scene(chain: Chain) -> None:
+        async with opened(lab.chain()) as chain:
             candidate = await chain.build(ROOTS, [])
             before = await chain.poll([candidate])
             await chain.build(OTHER_ROOTS, [])
             assert await chain.poll([candidate]) == before
 
-        within(run, lab.chain(), scene)
-
-    def test_of_two_candidates_one_is_paid(self, run: Run, lab: ChainLab) -> None:
+    async def test_of_two_candidates_one_is_paid(self, lab: ChainLab) -> None:
         """Of two tokens the older counts, which has the earlier time."""
 
-        async def scene(chain: Chain) -> None:
+        async with opened(lab.chain()) as chain:
             first = await chain.build(ROOTS, [])
             second = await chain.build(ROOTS, [first])
             assert (await chain.poll([first, second])).candidate == first
             times = [(await chain.evidence(ROOTS, each)).timestamp_ms for each in (first, second)]
             assert times == sorted(times)
 
-        within(run, lab.chain(), scene)
-
-    def test_the_candidate_before_may_win(self, run: Run, lab: ChainLab) -> None:
+    async def test_the_candidate_before_may_win(self, lab: ChainLab) -> None:
         """Broadcasting the newer one changes nothing."""
 
-        async def scene(chain: Chain) -> None:
+        async with opened(lab.chain()) as chain:
             first = await chain.build(ROOTS, [])
             second = await chain.build(ROOTS, [first])
             await chain.broadcast(second)
             assert (await chain.poll([first, second])).candidate == first
 
-        within(run, lab.chain(), scene)
-
-    def test_what_the_network_forgot_is_broadcast_again(self, run: Run, lab: ChainLab) -> None:
+    async def test_what_the_network_forgot_is_broadcast_again(self, lab: ChainLab) -> None:
         """What is stored is whole: nobody has to remember it."""
-        candidate = within(run, lab.chain(), lambda chain: chain.build(ROOTS, []))
+        async with opened(lab.chain()) as chain:
+            candidate = await chain.build(ROOTS, [])
 
-        async def scene(chain: Chain) -> None:
+        async with opened(lab.chain()) as chain:
             assert (await chain.poll([candidate])).status is SubmitStatus.VERIFIED
 
-        within(run, lab.chain(), scene)
-
-    def test_a_node_that_is_down_says_so_and_comes_back(self, run: Run, lab: ChainLab) -> None:
+    async def test_a_node_that_is_down_says_so_and_comes_back(self, lab: ChainLab) -> None:
         """Only asking for a token needs the authority."""
 
-        async def scene(chain: Chain) -> None:
+        async with opened(lab.chain()) as chain:
             candidate = await chain.build(ROOTS, [])
             lab.stop()
             try:
@@ -144,50 +128,40 @@ class TestTsa(ChainSuite):
                 lab.start()
             assert (await chain.build(ROOTS, [])).raw
 
-        within(run, lab.chain(), scene)
-
-    def test_an_empty_wallet_builds_nothing(self, run: Run, lab: ChainLab) -> None:
+    async def test_an_empty_wallet_builds_nothing(self, lab: ChainLab) -> None:
         """There is no wallet."""
 
-        async def scene(chain: Chain) -> None:
+        async with opened(lab.poor()) as chain:
             standing = await chain.standing()
             assert (standing.balance, standing.anchor_cost, standing.pays_for) == (0, 0, 0)
             assert chain.unit == ""
             assert (await chain.build(ROOTS, [])).fee == 0
 
-        within(run, lab.poor(), scene)
-
-    def test_above_the_ceiling_nothing_is_built(self, run: Run, lab: ChainLab) -> None:
+    async def test_above_the_ceiling_nothing_is_built(self, lab: ChainLab) -> None:
         """An authority that refuses says why, and its words cannot move a terminal's cursor."""
 
-        async def scene(chain: Chain) -> None:
+        async with opened(lab.capped()) as chain:
             with pytest.raises(AnswerError, match="status 2: timeNotAvailable, 'the clock") as told:
                 await chain.build(ROOTS, [])
             assert told.value.message.isprintable()
 
-        within(run, lab.capped(), scene)
-
-    def test_on_another_network_nothing_is_done(self, run: Run, lab: ChainLab) -> None:
+    async def test_on_another_network_nothing_is_done(self, lab: ChainLab) -> None:
         """Under another CA no token is believed."""
 
-        async def scene(chain: Chain) -> None:
+        async with opened(lab.elsewhere()) as chain:
             for call in (chain.standing(), chain.build(ROOTS, [])):
                 with pytest.raises(WrongNetworkError, match="does not vouch"):
                     await call
 
-        within(run, lab.elsewhere(), scene)
-
-    def test_what_the_operator_reads(self, run: Run, lab: ChainLab) -> None:
+    async def test_what_the_operator_reads(self, lab: ChainLab) -> None:
         """The certificate that verifiers must be told of."""
 
-        async def scene(chain: Chain) -> None:
+        async with opened(lab.chain()) as chain:
             signer = x509.load_pem_x509_certificates(generated().chain)[0]
             fingerprint = signer.fingerprint(hashes.SHA256()).hex()
             assert (await chain.standing()).network == f"certificate {fingerprint}"
             sighting = await chain.poll([await chain.build(ROOTS, [])])
             assert sighting.block == fingerprint
-
-        within(run, lab.chain(), scene)
 
 
 def changed(**other: Any) -> Callable[[bytes], tuple[int, bytes]]:
@@ -237,63 +211,54 @@ ANSWERS: dict[str, tuple[type[ChainError], Callable[[bytes], tuple[int, bytes]]]
 
 
 @pytest.mark.parametrize("case", ANSWERS)
-def test_an_answer_that_is_not_believed(case: str, run: Run, lab: TsaLab) -> None:
+async def test_an_answer_that_is_not_believed(case: str, lab: TsaLab) -> None:
     expected, lab.authority.answer = ANSWERS[case]
 
-    async def scene(chain: Chain) -> None:
+    async with opened(lab.chain()) as chain:
         with pytest.raises(expected) as told:
             await chain.build(ROOTS, [])
         assert "127.0.0.1" not in str(told.value)
-
-    within(run, lab.chain(), scene)
     assert (lab.authority.asked, lab.authority.redirected) == (1, 0)
 
 
-def test_an_answer_that_never_ends_is_given_up(run: Run, lab: TsaLab) -> None:
+async def test_an_answer_that_never_ends_is_given_up(lab: TsaLab) -> None:
     lab.authority.dribble_s = 0.1
 
-    async def scene(chain: Chain) -> None:
+    async with opened(lab.chain(timeout_s=0.3)) as chain:
         with pytest.raises(NodeDownError, match=r"does not answer within 0\.3 s"):
             await chain.build(ROOTS, [])
 
-    within(run, lab.chain(timeout_s=0.3), scene)
 
-
-def test_a_policy_is_asked_for_and_required(run: Run, lab: TsaLab) -> None:
-    async def refuses(chain: Chain) -> None:
+async def test_a_policy_is_asked_for_and_required(lab: TsaLab) -> None:
+    async with opened(lab.chain(policy="2.25.7")) as chain:
         with pytest.raises(AnswerError, match="unacceptedPolicy"):
             await chain.build(ROOTS, [])
         lab.authority.answer = changed(policy=None)
         with pytest.raises(WrongTokenError, match=f"under policy {POLICY}"):
             await chain.build(ROOTS, [])
-
-    within(run, lab.chain(policy="2.25.7"), refuses)
     lab.authority.answer = granted
-    within(run, lab.chain(policy=POLICY), lambda chain: chain.build(ROOTS, []))
+    async with opened(lab.chain(policy=POLICY)) as chain:
+        await chain.build(ROOTS, [])
 
 
-def test_an_authority_that_failed_is_left_alone_for_a_while(run: Run, lab: TsaLab) -> None:
+async def test_an_authority_that_failed_is_left_alone_for_a_while(lab: TsaLab) -> None:
     lab.authority.answer = refused
 
-    async def scene(chain: Chain) -> None:
+    async with opened(lab.chain(pause=timedelta(minutes=1))) as chain:
         for _ in range(3):
             with pytest.raises(AnswerError):
                 await chain.build(ROOTS, [])
-
-    within(run, lab.chain(pause=timedelta(minutes=1)), scene)
     assert lab.authority.asked == 1
 
 
-def test_damaged_storage_is_told(run: Run, lab: TsaLab) -> None:
-    async def scene(chain: Chain) -> None:
+async def test_damaged_storage_is_told(lab: TsaLab) -> None:
+    async with opened(lab.chain()) as chain:
         candidate = await chain.build(ROOTS, [])
         cut = replace(candidate, raw=candidate.raw[:-1])
         with pytest.raises(ChainError, match="is damaged"):
             await chain.poll([cut])
         with pytest.raises(WrongTokenError):
             await chain.evidence(OTHER_ROOTS, candidate)
-
-    within(run, lab.chain(), scene)
 
 
 CONFIGURATION = """
@@ -318,11 +283,11 @@ ess_cert_id_alg = {ess}
 
 
 @pytest.mark.parametrize(
-    ("digest", "ess", "chain"),
+    ("digest", "ess", "with_chain"),
     [("sha256", "sha1", "no"), ("sha512", "sha256", "yes"), ("sha384", "sha512", "no")],
 )
-def test_an_authority_written_elsewhere(
-    tmp_path: Path, run: Run, lab: TsaLab, digest: str, ess: str, chain: str
+async def test_an_authority_written_elsewhere(
+    tmp_path: Path, lab: TsaLab, digest: str, ess: str, with_chain: str
 ) -> None:
     """OpenSSL's, with what ours leaves out: ordering, its name, a chain of hashes."""
     signer, ca = x509.load_pem_x509_certificates(generated().chain)
@@ -330,7 +295,8 @@ def test_an_authority_written_elsewhere(
     (tmp_path / "signer.pem").write_bytes(signer.public_bytes(serialization.Encoding.PEM))
     (tmp_path / "key.pem").write_bytes(generated().key)
     (tmp_path / "serial").write_text("01\n")
-    (tmp_path / "conf").write_text(CONFIGURATION.format(digest=digest, ess=ess, chain=chain))
+    configuration = CONFIGURATION.format(digest=digest, ess=ess, chain=with_chain)
+    (tmp_path / "conf").write_text(configuration)
 
     def answer(query: bytes) -> tuple[int, bytes]:
         (tmp_path / "query").write_bytes(query)
@@ -339,13 +305,10 @@ def test_an_authority_written_elsewhere(
         return 200, done.stdout
 
     lab.authority.answer = answer
-
-    async def scene(chain: Chain) -> None:
+    async with opened(lab.chain(policy="1.2.3.4")) as chain:
         candidate = await chain.build(ROOTS, [])
         assert candidate.transaction == "2"
         sighting = await chain.poll([candidate])
         evidence = await chain.evidence(ROOTS, candidate)
         tree = verified(chain, ROOTS, candidate, evidence.timestamp_ms)
         require_sound(tree, evidence.members, sighting.block)
-
-    within(run, lab.chain(policy="1.2.3.4"), scene)

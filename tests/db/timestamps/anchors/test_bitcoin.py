@@ -15,11 +15,11 @@ import pytest
 from tests.support.anchors import SCHEDULE, Anchorage, digest_of
 from tests.support.bitcoin import WALLET, Regtest, regtest
 from tests.support.bitcoin_lab import BitcoinLab
-from tests.support.chain_suite import within
+from tests.support.chain_suite import opened
 from tests.support.pipeline import owner, work
 
 from proof.db import Database
-from proof.timestamps.anchors.chain import Chain, WalletError
+from proof.timestamps.anchors.chain import WalletError
 from proof.timestamps.proofs.errors import ProofNotYetError
 from proof.timestamps.types import Currency, Roots, SubmitStatus
 
@@ -227,8 +227,8 @@ async def test_coins_spent_elsewhere_meanwhile_are_replaced_by_others(
     await harbour.proven(digest, blocks)
 
 
-def test_a_wallet_of_small_coins_builds_no_anchor_that_an_ots_file_cannot_hold(
-    run: Run, node: Regtest
+async def test_a_wallet_of_small_coins_builds_no_anchor_that_an_ots_file_cannot_hold(
+    node: Regtest,
 ) -> None:
     node.call("createwallet", "dust")
     for _ in range(4):
@@ -243,23 +243,19 @@ def test_a_wallet_of_small_coins_builds_no_anchor_that_an_ots_file_cannot_hold(
     node.restart("-minrelaytxfee=0.00002")
     node.call("loadwallet", "dust")
 
-    async def scene(chain: Chain) -> None:
-        with pytest.raises(WalletError, match="join them beforehand"):
-            await chain.build(Roots(bytes(32), bytes(32)), [])
-
     try:
-        within(run, BitcoinLab(node).chain(wallet="dust"), scene)
+        async with opened(BitcoinLab(node).chain(wallet="dust")) as chain:
+            with pytest.raises(WalletError, match="join them beforehand"):
+                await chain.build(Roots(bytes(32), bytes(32)), [])
     finally:
         node.restart()
 
 
-def test_the_wallet_is_funded_where_the_operator_is_told(run: Run, node: Regtest) -> None:
-    async def scene(chain: Chain) -> None:
+async def test_the_wallet_is_funded_where_the_operator_is_told(node: Regtest) -> None:
+    async with opened(BitcoinLab(node).chain()) as chain:
         addresses = {(await chain.standing()).address for _ in range(3)}
         (address,) = addresses
         told = node.call("getaddressinfo", address, wallet=WALLET)
         assert (told["ismine"], told["labels"]) == (True, ["proof"])
         node.call("sendtoaddress", address, 1, wallet=WALLET)
         assert (await chain.standing()).address == address
-
-    within(run, BitcoinLab(node).chain(), scene)
