@@ -12,12 +12,14 @@ from tests.support.ports import free_port
 from typer.testing import CliRunner, Result
 
 from proof.db import Database
+from proof.db.embedded import EmbeddedCluster
 from proof.main.commands import application
 from proof.main.findings import _application
 from proof.main.installation import LocalInstallation
 
 Given = dict[str, str]
 KEY = "ab" * 32
+_APP = application(LocalInstallation)
 
 
 @pytest.fixture
@@ -34,7 +36,7 @@ def given(
 
 
 def proof(given: Given, *arguments: str) -> Result:
-    result = CliRunner().invoke(application(LocalInstallation), arguments, env=given)
+    result = CliRunner().invoke(_APP, arguments, env=given)
     assert result.exception is None or isinstance(result.exception, SystemExit)
     return result
 
@@ -44,6 +46,13 @@ def said(given: Given, level: str, *options: str) -> list[str]:
     checks = json.loads(result.stdout)["checks"]
     assert (result.exit_code == 2) is any(check["level"] == "problem" for check in checks)
     return [check["text"] for check in checks if check["level"] == level]
+
+
+def test_a_folder_that_another_proof_holds_is_told(cluster: EmbeddedCluster) -> None:
+    """To have it checked while it runs is ordinary, so that is a warning."""
+    given = {"PROOF_DATA_DIR": str(cluster._folders.data_dir), "PROOF_PORT": str(free_port())}
+    (found,) = [text for text in said(given, "warning") if "another Proof runs on" in text]
+    assert proof(given, "serve").stderr == f"proof: {found}\n"
 
 
 def test_the_database_is_opened_as_both_roles(given: Given) -> None:

@@ -14,7 +14,6 @@ from tests.support.tsa import generated
 from typer.testing import CliRunner, Result
 
 from proof.config import Settings
-from proof.db.embedded import EmbeddedCluster
 from proof.main.commands import application
 from proof.main.installation import LocalInstallation
 
@@ -351,17 +350,6 @@ def test_a_folder_that_cannot_be_written_is_found(
     assert "Permission denied" in found
     for command in KEEPING:
         assert proof(command, **place).stderr == f"proof: {found}\n"
-
-
-def test_a_folder_that_another_proof_holds_is_told(
-    cluster: EmbeddedCluster, place: dict[str, str]
-) -> None:
-    """To have it checked while it runs is ordinary, so that is a warning."""
-    given = place | {"PROOF_DATA_DIR": str(cluster._folders.data_dir)}
-    checks = json.loads(proof("config", "check", "--json", **given).stdout)["checks"]
-    (found,) = [check for check in checks if "another Proof runs on" in check["text"]]
-    assert found["level"] == "warning"
-    assert proof("serve", **given).stderr == f"proof: {found['text']}\n"
 
 
 def test_a_port_in_use_is_found_and_told(place: dict[str, str]) -> None:
