@@ -98,7 +98,11 @@ def _unpack_npm(folder: Path) -> None:
     unpacking = folder.with_suffix(".new")
     shutil.rmtree(unpacking, ignore_errors=True)
     with tarfile.open(fileobj=io.BytesIO(archive)) as opened:
-        opened.extractall(unpacking, filter="data")
+        for member in opened.getmembers():
+            if member.isfile() and (content := opened.extractfile(member)):
+                target = unpacking / member.name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(content.read())
     unpacking.rename(folder)
 
 
