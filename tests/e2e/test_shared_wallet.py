@@ -110,13 +110,14 @@ def url_of(arguments: dict[str, Any]) -> str:
 
 
 def in_blocks(bitcoin: Regtest, ethereum: Anvil) -> Iterator[tuple[str, str]]:
-    """The chain and what a transaction of its blocks carries, of all of them."""
+    """The chain and the root that a transaction of its blocks may carry, of all of them: a plain root comes
+    after it."""
     for height in range(100, bitcoin.call("getblockcount") + 1):
         for item in bitcoin.call("getblock", bitcoin.call("getblockhash", height), 2)["tx"]:
-            yield from (("BTC", output["scriptPubKey"]["hex"][4:]) for output in item["vout"])
+            yield from (("BTC", output["scriptPubKey"]["hex"][4:68]) for output in item["vout"])
     for number in range(int(ethereum.ask("eth_blockNumber"), 16) + 1):
         for item in ethereum.ask("eth_getBlockByNumber", hex(number), True)["transactions"]:
-            yield "ETH", item["input"][2:]
+            yield "ETH", item["input"][2:66]
 
 
 @pytest.mark.timeout(240)
