@@ -144,6 +144,28 @@ def bitcoin(
     return Anchored(payload, tuple(headers))
 
 
+def rebuilt(
+    payload: Payload, raw: bytes, path: list[bytes] | None = None, index: int = 0
+) -> Payload:
+    """The payload around another transaction in a block of its own, consistent but for the attack."""
+    txid = double_sha256(raw)
+    root, given_path = merkle([txid], 0) if path is None else (b"", path)
+    if path is not None:
+        root, position = txid, index
+        for sibling in path:
+            root = double_sha256(sibling + root if position & 1 else root + sibling)
+            position >>= 1
+    header = mine(bytes(32), root, GENESIS_TIME_S + 4200)
+    payload["evidence"] |= {
+        "header": header.hex(),
+        "transaction": raw.hex(),
+        "path": [node.hex() for node in given_path],
+        "index": index,
+    }
+    payload["tree"]["transaction"] = txid[::-1].hex()
+    return payload
+
+
 # Ethereum
 
 
