@@ -14,6 +14,7 @@ from starlette.types import Receive, Scope, Send
 from proof.api.errors import MethodNotAllowedError
 from proof.api.forms import ErrorForm
 from proof.api.http import (
+    NOT_KEPT,
     Call,
     Caller,
     Edge,
@@ -49,9 +50,10 @@ _requests = Counter("proof_requests", "Answered requests", ["path", "method", "s
 _MAX_QUERY_FIELDS = 20
 
 # A shared cache does not store the answer to a request with `Authorization`, but may store that to one with
-# `x-api-key` (RFC 9111, section 3.5), and give one partner what another was answered.
+# `x-api-key` (RFC 9111, section 3.5), and give one partner what another was answered. And it may keep a 404
+# that says nothing of caches (RFC 9110, section 15.1), though what is not there now may be in a second.
 _CACHEABLE = frozenset({"GET", "HEAD"})
-_NOT_KEPT = (b"cache-control", b"no-store")
+_FIRST_ERROR = 400
 
 # The words of msgspec for a body whose outermost value is no object; an error further inside names a path.
 _NO_OBJECT = re.compile(r"Expected `object`, got `\w+`$")
@@ -102,8 +104,9 @@ class Endpoint:
             reply = terms.errors.reply(error, edge.request_id)
             await hold_back(error)
         self._count(scope["method"], reply.status)
-        if self._gated and scope["method"] in _CACHEABLE and _NOT_KEPT not in reply.headers:
-            terms.notices.append(_NOT_KEPT)
+        private = self._gated and scope["method"] in _CACHEABLE
+        if (private or reply.status >= _FIRST_ERROR) and NOT_KEPT not in reply.headers:
+            terms.notices.append(NOT_KEPT)
         await send_reply(reply, edge.request_id, send, terms.notices)
 
     def _count(self, method: str, status: int) -> None:

@@ -32,8 +32,7 @@ def _coded(error: Exception, request_id: str) -> Reply:
 
 def _text(error: Exception, request_id: str) -> Reply:
     reply = error_reply(error, request_id)
-    headers = (*reply.headers, (b"cache-control", b"no-store"))
-    return Reply(reply.status, _message(reply).encode("ascii", "replace"), TEXT, headers)
+    return replace(reply, body=_message(reply).encode("ascii", "replace"), content_type=TEXT)
 
 
 def _message(reply: Reply) -> str:

@@ -27,6 +27,7 @@ JSON = b"application/json"
 
 # A browser that guesses the type of a body could run what somebody else sent us as a page.
 NOSNIFF = (b"x-content-type-options", b"nosniff")
+NOT_KEPT = (b"cache-control", b"no-store")
 Headers = tuple[tuple[bytes, bytes], ...]
 
 # The caller of an operation; None where anybody may call.

@@ -158,7 +158,8 @@ def _operation(operation: Operation, references: dict[type, Any]) -> dict[str, A
         "summary": operation.summary,
         "tags": [operation.family.tag],
         "responses": {
-            str(status): _answer(answer, references) for status, answer in operation.answers.items()
+            str(status): _answer(answer, references) | _headers(operation)
+            for status, answer in operation.answers.items()
         }
         | _refusals(operation, references),
     }
@@ -254,6 +255,15 @@ def _answer(answer: Answer, references: dict[type, Any]) -> dict[str, Any]:
     elif answer.content_type != "application/json":
         described["content"] = {answer.content_type: {}}
     return described
+
+
+def _headers(operation: Operation) -> dict[str, Any]:
+    """Those that every answer of its family has."""
+    described = {
+        name.decode(): {"required": True, "schema": {"const": value.decode()}}
+        for name, value in operation.family.headers
+    }
+    return {"headers": described} if described else {}
 
 
 def _types(operation: Operation) -> list[type]:

@@ -8,7 +8,7 @@ import msgspec
 from starlette.types import Scope
 
 from proof.api.forms import MESSAGE, ErrorForm
-from proof.api.http import Call, Headers, Reply
+from proof.api.http import NOT_KEPT, Call, Headers, Reply
 from proof.db.shares import Work
 from proof.partners.access.operators import OperatorScope
 from proof.partners.access.rates import CallClass
@@ -87,7 +87,7 @@ class OperationFamily:
     def refusal(self, error: Exception, request_id: str) -> Reply:
         """The answer to a call that no operation handled."""
         reply = self.errors.reply(error, request_id)
-        return replace(reply, headers=(*reply.headers, *self.headers))
+        return replace(reply, headers=(*reply.headers, *self.headers, NOT_KEPT))
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,13 @@ async def test_what_is_for_everybody_may_be_kept(platform: Platform) -> None:
         assert answer.headers.get("cache-control") == cache
 
 
+async def test_no_refusal_is_kept(platform: Platform) -> None:
+    for target in ("/nothing", "/log/tile/0/999", "/tsa", "/w/none/x", "/timestamp/00"):
+        answer = await platform.call("GET", target)
+        assert answer.status in {404, 405}
+        assert answer.headers["cache-control"] == "no-store", target
+
+
 class _Some(dict[str, str]):
     """A value for whichever parameter a path has."""
 

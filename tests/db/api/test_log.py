@@ -2,6 +2,7 @@
 
 from hashlib import sha256
 
+import pytest
 from tests.support import signer
 from tests.support.application import Platform, Stage
 from tests.support.partners import execute, owner_of
@@ -160,6 +161,69 @@ def test_what_is_appended_but_not_signed_is_not_shown(alone: Stage) -> None:
         await platform.writers[Environment.PRODUCTION].publish()
         assert (await newest(platform)).size == 4
         assert (await platform.call("GET", "/log/tile/0/000.p/4")).status == 200
+
+    alone.run(scene())
+
+
+PATHS = ("checkpoint", "key", "tile/0/000", "tile/entries/x001/x234/067.p/7", "consistency/1/2")
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_pages_of_other_sites_may_read_it(platform: Platform, path: str) -> None:
+    for prefix in ("", "/sandbox"):
+        allowed = await platform.call("OPTIONS", f"{prefix}/log/{path}")
+        assert (allowed.status, allowed.body) == (204, b"")
+        assert allowed.headers["access-control-allow-methods"] == "GET, HEAD, OPTIONS"
+        assert allowed.headers["access-control-max-age"] == "86400"
+        for answer in (allowed, await platform.call("GET", f"{prefix}/log/{path}")):
+            assert answer.headers["access-control-allow-origin"] == "*"
+            assert "access-control-allow-credentials" not in answer.headers
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "tile/0/999", 404),
+        ("GET", "tile/entries/999.p/1", 404),
+        ("GET", "tile/64/000", 404),
+        ("GET", "nothing", 404),
+        ("GET", "consistency/1/999999", 404),
+        ("GET", "consistency/x/y", 400),
+        ("POST", "checkpoint", 405),
+    ],
+)
+async def test_a_refusal_is_read_by_any_page_and_kept_by_no_cache(
+    platform: Platform, method: str, path: str, status: int
+) -> None:
+    """What is not in the log yet is in it a second later."""
+    answer = await platform.call(method, f"/log/{path}")
+    assert answer.status == status
+    assert answer.headers["access-control-allow-origin"] == "*"
+    assert answer.headers["cache-control"] == "no-store"
+
+
+def test_a_tile_has_one_name(alone: Stage) -> None:
+    platform = alone.platform
+
+    async def scene() -> None:
+        owner = (await owner_of(platform.database, await platform.onboard())).id
+        await grow(platform, owner, 256)
+        for kind in ("0", "entries"):
+            assert (await platform.call("GET", f"/log/tile/{kind}/000")).status == 200
+            for other in (
+                "00",
+                "0",
+                "0000",
+                "x000/000",
+                "000.p/256",
+                "000.p/01",
+                "000.p/0",
+                "000/",
+            ):
+                assert (await platform.call("GET", f"/log/tile/{kind}/{other}")).status == 404, (
+                    other
+                )
+        assert (await platform.call("GET", "/log/tile/00/000")).status == 404
 
     alone.run(scene())
 

@@ -31,8 +31,12 @@ _KEPT_BYTES = 32 * 1024 * 1024
 
 _KEPT_AT_MOST = 20_000
 
-# x001/x234/067 is tile 1,234,067; .p/7 after it asks for its first seven hashes only.
-_POSITION = re.compile(r"((?:x[0-9]{3}/){0,5}[0-9]{3})(?:\.p/([1-9][0-9]{0,2}))?")
+# For a day; browsers themselves keep it for less.
+_PREFLIGHT = ((b"access-control-max-age", b"86400"),)
+
+# x001/x234/067 is tile 1,234,067; .p/7 after it asks for its first seven hashes only. A number has one
+# spelling, or caches would hold a tile under many names.
+_POSITION = re.compile(r"((?!x000/)(?:x[0-9]{3}/){0,5}[0-9]{3})(?:\.p/([1-9][0-9]{0,2}))?")
 
 _LEVELS = frozenset("012345")
 
@@ -102,6 +106,10 @@ class LogHandlers:
             lambda: self._read_consistency(environment, old, new),
             _TEXT,
         )
+
+    async def preflight(self, _call: Call) -> Reply:
+        """OPTIONS of all of them, for verifiers in browsers."""
+        return Reply(204, b"", _TEXT, _PREFLIGHT)
 
     async def _finally(
         self,

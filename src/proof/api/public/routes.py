@@ -24,7 +24,15 @@ _ANY_ORIGIN = (
     (b"access-control-allow-methods", b"GET, POST, OPTIONS"),
     (b"access-control-allow-headers", b"accept, content-type, user-agent"),
 )
-_LOG = OperationFamily("log", Anybody(), MESSAGE)
+# So may a page that verifies a proof read the log; with no credentials, any header is harmless.
+_READ_BY_ANY_ORIGIN = (
+    (b"access-control-allow-origin", b"*"),
+    (b"access-control-allow-methods", b"GET, HEAD, OPTIONS"),
+    (b"access-control-allow-headers", b"*"),
+    (b"access-control-expose-headers", b"retry-after"),
+)
+_LOG = OperationFamily("log", Anybody(), MESSAGE, headers=_READ_BY_ANY_ORIGIN)
+_LOG_PREFLIGHTS = replace(_LOG, listed=False)
 _CALENDAR = OperationFamily(
     "calendar",
     Anybody(),
@@ -74,7 +82,7 @@ def public_routes(services: Services) -> list[Operation]:
 
 def _log_routes(services: Services) -> list[Operation]:
     log = LogHandlers(services)
-    return [
+    reading = [
         Operation(
             _LOG, "GET", "/log/checkpoint", log.checkpoint, "Newest checkpoint",
             {200: Answer("a signed note", content_type=_TEXT)}, refuses=(404,),
@@ -99,6 +107,15 @@ def _log_routes(services: Services) -> list[Operation]:
             parameters=(_OLD, _NEW), refuses=(404,),
         ),
     ]  # fmt: skip
+    preflights = [
+        Operation(
+            _LOG_PREFLIGHTS, "OPTIONS", each.path, log.preflight,
+            "May a page of another site read it: it may", {204: Answer("CORS headers")},
+            parameters=each.parameters,
+        )
+        for each in reading
+    ]  # fmt: skip
+    return [*reading, *preflights]
 
 
 def _calendar_routes(services: Services) -> list[Operation]:
