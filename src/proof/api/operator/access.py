@@ -1,12 +1,15 @@
 """/operator/v1/partners/…: tokens, allowlists and rates of a partner, as the operator sets them."""
 
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Annotated
 
 import msgspec
 from msgspec import Meta, Struct
 
 from proof.api.http import Call, Reply
+from proof.api.operations import Answer, Operation, Parameter
+from proof.api.operator.families import ENVIRONMENT, PARTNER, operator_family
 from proof.api.parameters import environment
 from proof.api.services import Services
 from proof.core.errors import InvalidInputError, NotFoundError
@@ -21,6 +24,14 @@ from proof.partners.types import CredentialKind, Environment
 _NOT_KEPT = ((b"cache-control", b"no-store"),)
 
 _encode = msgspec.json.Encoder().encode
+
+_KIND = Parameter("kind", "path", "of token", {"type": "string", "enum": [*CredentialKind]})
+
+_CLASS = Parameter("call_class", "path", "of calls", {"type": "string", "enum": [*CallClass]})
+
+_KEY_ID = Parameter("key_id", "path", "a token's key id", {"type": "string"})
+
+_NETWORK = Parameter("network", "query", "an address or CIDR network", {"type": "string"})
 
 
 class TokenBody(Struct):
@@ -222,3 +233,61 @@ def _allowlist(info: AllowlistInfo) -> Reply:
 def _rates(found: dict[CallClass, Rate]) -> Reply:
     bodies = {name: RateBody(rate.calls, rate.window_s, rate.burst) for name, rate in found.items()}
     return Reply(200, _encode(RateList(bodies)))
+
+
+def access_routes(services: Services) -> list[Operation]:
+    """Tokens, allowlists and rates."""
+    gate = OperatorGateHandlers(services)
+    partner = "/operator/v1/partners/{partner_id}"
+    tokens, lists = f"{partner}/tokens", f"{partner}/{{environment}}/allowlists/{{kind}}"
+    rates, where = f"{partner}/{{environment}}/rates", (PARTNER, ENVIRONMENT)
+    operation = partial(Operation, operator_family("operator access"))
+    allowlist = {200: Answer("the list as it is now", AllowlistBody)}
+    limits = {200: Answer("the limits as they are now", RateList)}
+    return [
+        operation(
+            "GET", tokens, gate.tokens, "Tokens: state, deadline, and when and from where last used",
+            {200: Answer("every token the partner ever had", TokenList)},
+            parameters=(PARTNER,), refuses=(404,),
+        ),
+        operation(
+            "POST", f"{tokens}/{{key_id}}/revoke", gate.revoke,
+            "End a token now, everywhere within a second",
+            {200: Answer("the token", TokenBody)}, parameters=(PARTNER, _KEY_ID), refuses=(404,),
+        ),
+        operation(
+            "POST", f"{partner}/{{environment}}/tokens", gate.rotate,
+            "Issue a new token; old ones end after a grace",
+            {201: Answer("the token, shown this once, and the ends of the old ones", NewToken)},
+            body=TokenRequest, parameters=where, refuses=(404,),
+        ),
+        operation(
+            "GET", lists, gate.allowlist, "From where a kind of token may be used", allowlist,
+            parameters=(*where, _KIND), refuses=(404,),
+        ),
+        operation(
+            "POST", lists, gate.allow, "Let an address or network in", allowlist,
+            body=NetworkRequest, parameters=(*where, _KIND), refuses=(404,),
+        ),
+        operation(
+            "DELETE", lists, gate.disallow, "Take an address or network off the list", allowlist,
+            parameters=(*where, _KIND, _NETWORK), refuses=(404,),
+        ),
+        operation(
+            "PATCH", lists, gate.mode, "Enforce the list, or report only whom it would refuse", allowlist,
+            body=ModeRequest, parameters=(*where, _KIND), refuses=(404,),
+        ),
+        operation(
+            "GET", rates, gate.rates, "How fast the partner may call",
+            {200: Answer("the limits that hold", RateList)}, parameters=where, refuses=(404,),
+        ),
+        operation(
+            "PUT", f"{rates}/{{call_class}}", gate.set_rate, "Limit a class of calls", limits,
+            body=RateBody, parameters=(*where, _CLASS), refuses=(404,),
+        ),
+        operation(
+            "DELETE", f"{rates}/{{call_class}}", gate.unset_rate,
+            "Set no limit for a class of calls", limits,
+            parameters=(*where, _CLASS), refuses=(404,),
+        ),
+    ]  # fmt: skip

@@ -1,9 +1,13 @@
 """/operator/v1: partners as the operator sees them."""
 
+from functools import partial
+
 import msgspec
 import structlog
 
 from proof.api.http import Call, Reply
+from proof.api.operations import Answer, Operation, Parameter
+from proof.api.operator.families import PARTNER, limit, operator_family
 from proof.api.operator.wire import (
     EditAnswer,
     EditRequest,
@@ -43,6 +47,12 @@ _NOT_KEPT = ((b"cache-control", b"no-store"),)
 _encode = msgspec.json.Encoder().encode
 
 _log = structlog.get_logger()
+
+_MARKDOWN = "text/markdown"
+
+_AFTER = Parameter(
+    "after", "query", "`next` of the page before", {"type": "string"}, required=False
+)
 
 
 class OperatorHandlers:
@@ -181,3 +191,52 @@ def _whole_number(name: str, text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= _DIGITS):
         raise InvalidInputError(f"{name}: {text[:40]!r} is not a whole number")
     return int(text)
+
+
+def partner_record_routes(services: Services) -> list[Operation]:
+    handlers = OperatorHandlers(services)
+    operation = partial(Operation, operator_family("operator"))
+    view = {200: Answer("the partner", PartnerView)}
+    return [
+        operation(
+            "POST", "/operator/v1/partners", handlers.add, "Onboard a partner",
+            {201: Answer("the partner, and its secrets this once or a link to them", NewPartnerAnswer)},
+            body=NewPartnerRequest,
+        ),
+        operation(
+            "GET", "/operator/v1/partners", handlers.list, "List partners",
+            {200: Answer("a page", PartnerPage)},
+            parameters=(_AFTER, limit(PAGE_MAX, PAGE_MAX)),
+        ),
+        operation(
+            "GET", "/operator/v1/partners/{partner_id}", handlers.show, "Show a partner", view,
+            parameters=(PARTNER,), refuses=(404,),
+        ),
+        operation(
+            "PATCH", "/operator/v1/partners/{partner_id}", handlers.edit, "Change a partner",
+            {200: Answer("the partner, and what changed", EditAnswer)},
+            body=EditRequest, parameters=(PARTNER,), refuses=(404, 409),
+        ),
+        operation(
+            "POST", "/operator/v1/partners/{partner_id}/suspend", handlers.suspend,
+            "Suspend a partner: every call of its is refused", view,
+            parameters=(PARTNER,), refuses=(404,),
+        ),
+        operation(
+            "POST", "/operator/v1/partners/{partner_id}/resume", handlers.resume,
+            "End a suspension", view,
+            parameters=(PARTNER,), refuses=(404,),
+        ),
+        operation(
+            "GET", "/operator/v1/partners/{partner_id}/handover", handlers.handover,
+            "Integration sheet, without secrets",
+            {200: Answer("a page for the partner's developers", content_type=_MARKDOWN)},
+            parameters=(PARTNER,), refuses=(404,),
+        ),
+        operation(
+            "POST", "/operator/v1/partners/{partner_id}/handover", handlers.renew,
+            "Issue new tokens, behind a link that shows them once",
+            {201: Answer("the link; the old tokens end as after a rotation", HandoverAnswer)},
+            parameters=(PARTNER,), refuses=(404,),
+        ),
+    ]  # fmt: skip

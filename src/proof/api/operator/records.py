@@ -1,13 +1,15 @@
 """/operator/v1/refusals and /operator/v1/audit: what happened, to read."""
 
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta, Struct
 
 from proof.api.http import Call, Reply
-from proof.api.operator.webhooks import ID_MAX
+from proof.api.operations import Answer, Operation, Parameter
+from proof.api.operator.families import BEFORE, ID_MAX, OF, limit, operator_family
 from proof.api.parameters import moment, printable_text, whole_number
 from proof.api.services import Services
 from proof.partners.access.refusals import Reason, Refusal, list_refusals
@@ -23,6 +25,23 @@ AUDIT_DEFAULT = 50
 _BACK = timedelta(hours=24)
 
 _encode = msgspec.json.Encoder().encode
+
+_SINCE = Parameter(
+    "since", "query", "24 hours ago unless given", {"type": "string", "format": "date-time"},
+    required=False,
+)  # fmt: skip
+
+_MOMENT = {"type": "string", "format": "date-time"}
+
+_ENTRIES = (
+    Parameter("actor", "query", "part of who acted", {"type": "string"}, required=False),
+    Parameter(
+        "action", "query", "one action, or what stands before its dot", {"type": "string"},
+        required=False,
+    ),
+    Parameter("since", "query", "from this time on", _MOMENT, required=False),
+    Parameter("until", "query", "before this time", _MOMENT, required=False),
+)  # fmt: skip
 
 
 class RefusalBody(Struct):
@@ -119,3 +138,22 @@ def _refusal(refusal: Refusal) -> RefusalBody:
         count=refusal.count,
         last_at=refusal.last_at,
     )
+
+
+def record_routes(services: Services) -> list[Operation]:
+    """Refusals and the audit log."""
+    records = OperatorRecordHandlers(services)
+    operation = partial(Operation, operator_family("operator access"))
+    return [
+        operation(
+            "GET", "/operator/v1/refusals", records.refusals, "Callers that were turned away, and why",
+            {200: Answer("counted by caller and reason", RefusalList)},
+            parameters=(OF, _SINCE, limit(REFUSALS_AT_MOST, REFUSALS_AT_MOST)), refuses=(404,),
+        ),
+        operation(
+            "GET", "/operator/v1/audit", records.audit, "What operators and credentials did",
+            {200: Answer("a page of the audit log", AuditPage)},
+            parameters=(OF, *_ENTRIES, BEFORE, limit(AUDIT_DEFAULT, LIST_AT_MOST)),
+            refuses=(404,),
+        ),
+    ]  # fmt: skip

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Annotated
 from uuid import UUID
 
@@ -9,6 +10,8 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from proof.api.http import Call, Reply
+from proof.api.operations import Answer, Operation, Parameter
+from proof.api.operator.families import BEFORE, ENVIRONMENT, ID_MAX, PARTNER, limit, operator_family
 from proof.api.parameters import choice, environment, moment, printable_text, uuid, whole_number
 from proof.api.services import Services
 from proof.partners.access.rotation import GRACE, LONGEST
@@ -41,16 +44,43 @@ from proof.webhooks.types import DeliveryState, Ordering, Waiting
 
 PAGE_DEFAULT = 100
 
-# The audit log's canonical JSON holds whole numbers up to this one.
-ID_MAX = 2**53 - 1
-
-
 _NOT_KEPT = ((b"cache-control", b"no-store"),)
 
 _encode = msgspec.json.Encoder().encode
 
 
 _Moment = Annotated[datetime, Meta(tz=True)]
+
+_ENDPOINT = Parameter(
+    "endpoint_id", "path", "an endpoint's UUID", {"type": "string", "format": "uuid"}
+)
+
+_DELIVERIES = (
+    Parameter(
+        "endpoint_id",
+        "query",
+        "one endpoint's only",
+        {"type": "string", "format": "uuid"},
+        required=False,
+    ),
+    Parameter(
+        "state",
+        "query",
+        "one state only",
+        {"type": "string", "enum": [*DeliveryState]},
+        required=False,
+    ),
+    Parameter("subject", "query", "of one object's events", {"type": "string"}, required=False),
+    Parameter(
+        "since",
+        "query",
+        "of events that happened since",
+        {"type": "string", "format": "date-time"},
+        required=False,
+    ),
+    BEFORE,
+    limit(PAGE_DEFAULT, DELIVERIES_AT_MOST),
+)
 
 
 class EndpointList(Struct):
@@ -263,3 +293,56 @@ def _secrets(status: int, found: Sequence[WebhookSecret]) -> Reply:
         for secret in found
     ]
     return Reply(status, _encode(SecretList(bodies)), headers=_NOT_KEPT)
+
+
+def operator_webhook_routes(services: Services) -> list[Operation]:
+    """The path names the environment."""
+    handlers = OperatorWebhookHandlers(services)
+    base = "/operator/v1/partners/{partner_id}/{environment}/webhooks"
+    operation = partial(Operation, operator_family("operator webhooks"))
+    where = (PARTNER, ENVIRONMENT)
+    return [
+        operation(
+            "GET", base, handlers.endpoints, "Endpoints, and whether they are called",
+            {200: Answer("all endpoints of the environment", EndpointList)},
+            parameters=where, refuses=(404,),
+        ),
+        operation(
+            "GET", f"{base}/deliveries", handlers.deliveries, "What was sent, and what came of it",
+            {200: Answer("a page", DeliveryPage)},
+            parameters=(*where, *_DELIVERIES), refuses=(404,),
+        ),
+        operation(
+            "POST", f"{base}/replay", handlers.replay, "Send again, with the same `webhook-id`",
+            {200: Answer("how many are due again", ReplayAnswer)},
+            body=ReplayRequest, parameters=where, refuses=(404,),
+        ),
+        operation(
+            "POST", f"{base}/{{endpoint_id}}/test",
+            handlers.test, "Send an event of the type `webhook.test` to one endpoint",
+            {202: Answer("it is on its way", SentTest)},
+            parameters=(*where, _ENDPOINT), refuses=(404,),
+        ),
+        operation(
+            "GET", f"{base}/secrets", handlers.secrets, "Which webhook secrets are live",
+            {200: Answer("when each was made and ends; not the secrets themselves", SecretList)},
+            parameters=where, refuses=(404,),
+        ),
+        operation(
+            "POST", f"{base}/secrets",
+            handlers.rotate, "Make a new webhook secret; the old ones sign along for a while",
+            {201: Answer("the new secret with its text, and the ends of the others", SecretList)},
+            body=RotationRequest, parameters=where, refuses=(404,),
+        ),
+        operation(
+            "POST", f"{base}/secrets/reveal",
+            handlers.reveal, "Show the live webhook secrets; it is audited",
+            {200: Answer("the secrets with their texts", SecretList)},
+            parameters=where, refuses=(404,),
+        ),
+        operation(
+            "PATCH", f"{base}/{{endpoint_id}}", handlers.change, "Change how an endpoint is called",
+            {200: Answer("the endpoint as it is now", EndpointView)},
+            body=EndpointRequest, parameters=(*where, _ENDPOINT), refuses=(404,),
+        ),
+    ]  # fmt: skip

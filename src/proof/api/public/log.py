@@ -3,10 +3,13 @@
 import re
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from proof.api.forms import MESSAGE
 from proof.api.http import Call, Headers, Reply
+from proof.api.operations import Answer, Anybody, Operation, OperationFamily, Parameter
 from proof.api.services import Services
 from proof.core.coalescing import Coalesced
 from proof.core.errors import InvalidInputError, NotFoundError
@@ -39,6 +42,31 @@ _PREFLIGHT = ((b"access-control-max-age", b"86400"),)
 _POSITION = re.compile(r"((?!x000/)(?:x[0-9]{3}/){0,5}[0-9]{3})(?:\.p/([1-9][0-9]{0,2}))?")
 
 _LEVELS = frozenset("012345")
+
+# A page of any site that verifies a proof may read the log; with no credentials, any header is harmless.
+_READ_BY_ANY_ORIGIN = (
+    (b"access-control-allow-origin", b"*"),
+    (b"access-control-allow-methods", b"GET, HEAD, OPTIONS"),
+    (b"access-control-allow-headers", b"*"),
+    (b"access-control-expose-headers", b"retry-after"),
+)
+
+_LOG = OperationFamily("log", Anybody(), MESSAGE, headers=_READ_BY_ANY_ORIGIN)
+
+_PREFLIGHTS = replace(_LOG, listed=False)
+
+
+def _path(name: str, description: str, pattern: str) -> Parameter:
+    return Parameter(name, "path", description, {"type": "string", "pattern": pattern})
+
+
+_TILE_PATH = _path("position", "a tile path: 067, x001/x234/067, 067.p/7", "^[x0-9./p]+$")
+
+_LEVEL = _path("level", "tile level", "^[0-5]$")
+
+_OLD = _path("old", "the smaller size", "^[0-9]+$")
+
+_NEW = _path("new", "the larger size", "^[0-9]+$")
 
 
 class LogHandlers:
@@ -187,3 +215,41 @@ def _size(text: str) -> int:
     if not text.isascii() or not text.isdigit() or len(text) > 18:
         raise InvalidInputError("sizes: two whole numbers are required")
     return int(text)
+
+
+def log_routes(services: Services) -> list[Operation]:
+    log = LogHandlers(services)
+    reading = [
+        Operation(
+            _LOG, "GET", "/log/checkpoint", log.checkpoint, "Newest checkpoint",
+            {200: Answer("a signed note", content_type="text/plain")}, refuses=(404,),
+        ),
+        Operation(
+            _LOG, "GET", "/log/key", log.key, "Verifier keys of the log",
+            {200: Answer("one key a line", content_type="text/plain")},
+        ),
+        Operation(
+            _LOG, "GET", "/log/tile/entries/{position:path}", log.entries, "Entries",
+            {200: Answer("entries, each after its length in two bytes", content_type=_BYTES.decode())},
+            parameters=(_TILE_PATH,), refuses=(404,),
+        ),
+        Operation(
+            _LOG, "GET", "/log/tile/{level}/{position:path}", log.tile, "Tile of hashes",
+            {200: Answer("up to 256 hashes of 32 bytes", content_type=_BYTES.decode())},
+            parameters=(_LEVEL, _TILE_PATH), refuses=(404,),
+        ),
+        Operation(
+            _LOG, "GET", "/log/consistency/{old}/{new}", log.consistency, "Consistency of two sizes",
+            {200: Answer("the path, one hash a line", content_type="text/plain")},
+            parameters=(_OLD, _NEW), refuses=(404,),
+        ),
+    ]  # fmt: skip
+    preflights = [
+        Operation(
+            _PREFLIGHTS, "OPTIONS", each.path, log.preflight,
+            "May a page of another site read it: it may", {204: Answer("CORS headers")},
+            parameters=each.parameters,
+        )
+        for each in reading
+    ]  # fmt: skip
+    return [*reading, *preflights]

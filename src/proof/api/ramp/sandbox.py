@@ -7,6 +7,8 @@ import msgspec
 from msgspec import Meta, Struct
 
 from proof.api.http import Call, Reply
+from proof.api.operations import Answer, Operation
+from proof.api.ramp.families import SANDBOX, TRANSACTION
 from proof.api.services import Services
 from proof.core.clock import moment_text
 from proof.core.errors import NotFoundError
@@ -75,3 +77,20 @@ def _uuid(text: str) -> UUID:
         return UUID(text)
     except ValueError:
         raise NotFoundError("there is no such transaction") from None
+
+
+def sandbox_routes(services: Services) -> list[Operation]:
+    handlers = SandboxHandlers(services)
+    return [
+        Operation(
+            SANDBOX, "POST", "/simulate/{merchant_transaction_id}", handlers.simulate,
+            "Act as the user, to the end of an outcome",
+            {200: Answer("what is being played", SimulateAnswer)},
+            body=SimulateRequest, parameters=(TRANSACTION,), refuses=(404, 409), in_turn=True,
+        ),
+        Operation(
+            SANDBOX, "POST", "/clock/advance", handlers.advance, "Move the sandbox's clock forward",
+            {200: Answer("the clock afterwards", AdvanceAnswer)},
+            body=AdvanceRequest, in_turn=True,
+        ),
+    ]  # fmt: skip

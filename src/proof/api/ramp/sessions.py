@@ -4,13 +4,38 @@ import msgspec
 from starlette.datastructures import Headers
 
 from proof.api.http import Call, Reply
+from proof.api.operations import Answer, Operation, Parameter
+from proof.api.ramp.families import READING, SESSIONS, TRANSACTION
 from proof.api.services import Services
 from proof.core.errors import InvalidInputError
-from proof.ramp.sessions.service import check_key
+from proof.ramp.sessions.service import KEY_MAX, check_key
+from proof.ramp.sessions.types import (
+    USER_ID_MAX,
+    KycView,
+    SessionRequest,
+    TransactionView,
+    WidgetParameters,
+)
 
 _encode = msgspec.json.Encoder().encode
 
 _HIT = ((b"idempotency-hit", b"true"),)
+
+_USER = Parameter(
+    "partner_user_id",
+    "path",
+    "your id of the user",
+    {"type": "string", "minLength": 1, "maxLength": USER_ID_MAX},
+)
+
+_IDEMPOTENCY_KEY = Parameter(
+    "Idempotency-Key",
+    "header",
+    f"any text of your choosing, up to {KEY_MAX} characters: for 24 hours the same key and body get the"
+    " first answer again, with `Idempotency-Hit: true`",
+    {"type": "string", "pattern": f"^[ -~]{{1,{KEY_MAX}}}$"},
+    required=False,
+)
 
 
 class RampHandlers:
@@ -48,3 +73,24 @@ def idempotency_key(headers: Headers) -> str | None:
     if len(found) > 1:
         raise InvalidInputError("Idempotency-Key: one is possible, not several")
     return check_key(found[0])
+
+
+def session_routes(services: Services) -> list[Operation]:
+    handlers = RampHandlers(services)
+    return [
+        Operation(
+            SESSIONS, "POST", "/widget/session", handlers.open_session, "Open a session",
+            {200: Answer("what the widget is run with, every value as it is", WidgetParameters)},
+            body=SessionRequest, parameters=(_IDEMPOTENCY_KEY,), refuses=(404, 409, 422, 502),
+        ),
+        Operation(
+            READING, "GET", "/widget/transactions/{merchant_transaction_id}", handlers.transaction,
+            "State of a transaction", {200: Answer("the transaction", TransactionView)},
+            parameters=(TRANSACTION,), refuses=(404,),
+        ),
+        Operation(
+            READING, "GET", "/widget/users/{partner_user_id:path}/kyc-status", handlers.kyc_status,
+            "Whether a user is identified", {200: Answer("how far it is", KycView)},
+            parameters=(_USER,), refuses=(404,),
+        ),
+    ]  # fmt: skip

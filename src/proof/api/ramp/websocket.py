@@ -21,7 +21,9 @@ from proof.api.http import (
     refusing,
     send_reply,
 )
+from proof.api.operations import Answer, Operation, Parameter
 from proof.api.ramp.errors import ramp_error_reply, ramp_reply
+from proof.api.ramp.families import READING
 from proof.api.ramp.watches import OVER, Ending, Watch
 from proof.api.refusals import hold_back
 from proof.api.services import Services
@@ -29,13 +31,20 @@ from proof.db.shares import Work, working_for
 from proof.partners.access.rates import CallClass
 from proof.partners.types import CredentialKind
 from proof.ramp.sessions.errors import ParameterError
-from proof.ramp.transactions.updates import Update
+from proof.ramp.transactions.updates import Update, UpdateMessage
 
 PATH = "/ws"
 
 _VERSION = b"13"
 
 _PORTS = {"http": 80, "https": 443}
+
+_TX_ID = Parameter(
+    "tx_id",
+    "query",
+    "a transaction's `merchant_transaction_id`",
+    {"type": "string", "format": "uuid"},
+)
 
 
 async def watch_transaction(call: Call) -> Reply:
@@ -160,3 +169,14 @@ def _transaction_id(query: Mapping[str, str]) -> UUID:
     except ValueError:
         pass
     raise ParameterError("tx_id: a transaction's merchant_transaction_id is required")
+
+
+def websocket_routes() -> list[Operation]:
+    """What /ws answers to a request that opens no WebSocket; the document tells of both."""
+    return [
+        Operation(
+            READING, "GET", PATH, watch_transaction, "Watch a transaction over a WebSocket",
+            {101: Answer("the WebSocket is open, and this is each message", UpdateMessage)},
+            parameters=(_TX_ID,), refuses=(404, 426),
+        ),
+    ]  # fmt: skip

@@ -5,15 +5,20 @@ from uuid import UUID
 
 import msgspec
 from msgspec import Meta, Struct
+from starlette.types import Scope
 
 from proof.api.endpoint import presented_token
+from proof.api.forms import RAMP
 from proof.api.http import Call, Reply
+from proof.api.operations import Answer, Anybody, Operation, OperationFamily
 from proof.api.services import Services
 from proof.core.errors import InvalidInputError, NotFoundError
+from proof.db.shares import Work
 from proof.ramp.providers.protocols import PaymentMethod
 from proof.ramp.sessions.admission import Opening
 from proof.ramp.sessions.errors import UnauthorisedError
 from proof.ramp.sessions.state import WidgetState
+from proof.ramp.sessions.widget import OpenedWidget
 
 _encode = msgspec.json.Encoder().encode
 
@@ -59,6 +64,16 @@ class ChallengeRequest(_Request):
 
 class NothingRequest(_Request):
     pass
+
+
+def _session(scope: Scope) -> str | None:
+    return presented_token(scope["headers"])
+
+
+# Those of the hosted page, which is ours too: they may change with it, so no document lists them.
+_PAGE = OperationFamily(
+    "ramp", Anybody(_session, work=Work.WIDGET), RAMP, listed=False, body_limit=16 * 1024
+)
 
 
 class WidgetHandlers:
@@ -148,3 +163,32 @@ def _token(call: Call) -> str:
 
 def _reply(state: WidgetState) -> Reply:
     return Reply(200, _encode(state), headers=_NO_STORE)
+
+
+def widget_routes(services: Services) -> list[Operation]:
+    handlers = WidgetHandlers(services)
+    state = {200: Answer("how the session stands", WidgetState)}
+    return [
+        Operation(
+            _PAGE, "POST", "/w/api/open", handlers.open, "Open the widget",
+            {200: Answer("the tab's token and the state", OpenedWidget)}, body=OpenRequest,
+        ),
+        Operation(_PAGE, "GET", "/w/api/state", handlers.state, "State of the session", state),
+        Operation(
+            _PAGE, "POST", "/w/api/quote", handlers.quote, "Choose a currency", state,
+            body=QuoteRequest,
+        ),
+        Operation(_PAGE, "POST", "/w/api/kyc", handlers.kyc, "Identify", state, body=KycRequest),
+        Operation(_PAGE, "POST", "/w/api/pay", handlers.pay, "Pay", state, body=PayRequest),
+        Operation(
+            _PAGE, "POST", "/w/api/challenge", handlers.challenge, "Answer the bank", state,
+            body=ChallengeRequest,
+        ),
+        Operation(
+            _PAGE, "POST", "/w/api/deposit", handlers.deposit, "Show the deposit address", state,
+            body=NothingRequest,
+        ),
+        Operation(
+            _PAGE, "POST", "/w/api/cancel", handlers.cancel, "Give up", state, body=NothingRequest,
+        ),
+    ]  # fmt: skip

@@ -8,13 +8,17 @@ from msgspec import UNSET
 
 from proof.api.endpoint import presented_token
 from proof.api.http import Call, Reply
+from proof.api.operations import Answer, Operation
 from proof.api.services import Services
+from proof.api.timestamps.families import EXAMPLES, SETTINGS
 from proof.api.wire import (
     ExampleRequest,
     NotificationBody,
+    ProofPayload,
     SettingAnswer,
     SettingRequest,
     TargetBody,
+    TimestampData,
     TreeTarget,
     TreeTargetBody,
     UsageAnswer,
@@ -140,3 +144,35 @@ def _audited(owner: PartnerEnvironment, setting: SettingAnswer) -> dict[str, obj
         "tree": audited(found.tree.target),
         "currency_ids": list(found.tree.currency_ids),
     }
+
+
+def setting_routes(services: Services) -> list[Operation]:
+    settings = SettingHandlers(services)
+    return [
+        Operation(
+            SETTINGS, "GET", "/v1/api-key/setting", settings.read, "Where notices go",
+            {200: Answer("the whole setting", SettingAnswer)},
+        ),
+        Operation(
+            SETTINGS, "PATCH", "/v1/api-key/setting", settings.patch, "Change where notices go",
+            {200: Answer("the whole setting", SettingAnswer)},
+            body=SettingRequest, in_turn=True,
+        ),
+        Operation(
+            SETTINGS, "POST", "/v1/api-key/usage", settings.usage, "Usage and limits",
+            {200: Answer("limits, and one report for each used month", UsageAnswer)},
+            body=UsageRequest,
+        ),
+        Operation(
+            EXAMPLES, "POST", "/v1/webhook/proof/example", settings.proof_example,
+            "Try a proof webhook",
+            {200: Answer("the example, which was also posted to the target", ProofPayload)},
+            body=ExampleRequest,
+        ),
+        Operation(
+            EXAMPLES, "POST", "/v1/webhook/tree/example", settings.tree_example,
+            "Try a tree webhook",
+            {200: Answer("the example, which was also posted to the target", TimestampData)},
+            body=ExampleRequest,
+        ),
+    ]  # fmt: skip

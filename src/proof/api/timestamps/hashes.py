@@ -6,9 +6,12 @@ from uuid import UUID
 import msgspec
 
 from proof.api.http import Call, Reply
+from proof.api.operations import Answer, Operation, Parameter
 from proof.api.services import Services
+from proof.api.timestamps.families import PROOFS, STATES, SUBMISSIONS
 from proof.api.wire import (
     HashStatusAnswer,
+    ProofPayload,
     ProofRequest,
     TimestampAnswer,
     TimestampData,
@@ -28,6 +31,23 @@ from proof.webhooks.service import endpoints
 OTS = b"application/vnd.opentimestamps.ots"
 
 _encode = msgspec.json.Encoder().encode
+
+_SHA256 = Parameter(
+    "sha256",
+    "path",
+    "64 hexadecimal digits",
+    {"type": "string", "pattern": "^[0-9a-fA-F]{64}$"},
+)
+
+_TREE_ID = Parameter("treeId", "path", "a tree's UUID", {"type": "string", "format": "uuid"})
+
+_CURRENCY = Parameter(
+    "currencyId",
+    "query",
+    f"the chain; {int(Currency.LOG)} is LOG",
+    {"type": "integer", "default": int(Currency.LOG)},
+    required=False,
+)
 
 
 class ProofFormat(StrEnum):
@@ -137,3 +157,52 @@ def _currency_id(text: str) -> int:
     if not text.isascii() or not text.isdigit() or len(text) > 9:
         raise InvalidInputError("currencyId: a whole number is required")
     return int(text)
+
+
+def hash_routes(services: Services) -> list[Operation]:
+    v1 = TimestampHandlers(services)
+    return [
+        Operation(
+            SUBMISSIONS, "POST", "/v1/timestamp", v1.submit, "Submit hashes",
+            {
+                200: Answer("all or some hashes are new, and durable", TimestampAnswer),
+                202: Answer("all hashes were known", TimestampAnswer),
+            },
+            body=TimestampRequest,
+        ),
+        Operation(
+            STATES, "GET", "/v1/timestamp/{sha256}", v1.hash_status, "State of a hash",
+            {200: Answer("when it came, and its trees", HashStatusAnswer)},
+            parameters=(_SHA256,), refuses=(404,),
+        ),
+        Operation(
+            STATES, "POST", "/v1/tree/status", v1.tree_status, "State of a tree",
+            {200: Answer("the tree", TimestampData)},
+            body=TreeStatusRequest, refuses=(404,),
+        ),
+        Operation(
+            STATES, "GET", "/v1/tree/{treeId}", v1.tree, "State of a tree",
+            {200: Answer("the tree", TimestampData)},
+            parameters=(_TREE_ID,), refuses=(404,),
+        ),
+        Operation(
+            PROOFS, "POST", "/v1/proof", v1.request_proof,
+            "Have a proof delivered to the proof webhook",
+            {202: Answer("accepted; the proof webhook follows")},
+            body=ProofRequest, refuses=(404, 425),
+        ),
+        Operation(
+            PROOFS, "GET", "/v1/proof/{sha256}", v1.proof, "Fetch a proof",
+            {200: Answer("the payload of the proof webhook, or the file", ProofPayload)},
+            parameters=(_SHA256, _CURRENCY, _FORMAT), refuses=(404, 425),
+        ),
+    ]  # fmt: skip
+
+
+_FORMAT = Parameter(
+    "format",
+    "query",
+    "the webhook's payload, or an OpenTimestamps file of a Bitcoin proof",
+    {"type": "string", "enum": [*ProofFormat]},
+    required=False,
+)
