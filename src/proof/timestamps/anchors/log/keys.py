@@ -1,19 +1,14 @@
 """The two keys of a log: one signs checkpoints, the other cosigns them with the time."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
+from proof.core.note_keys import SigningKey
 from proof.core.secrets import Vault
 from proof.db import Connection
 from proof.verify.evidence.log.note import (
     COSIGNER_KEY,
     LOG_KEY,
     checkpoint_body,
-    cosignature_message,
-    cosignature_payload,
-    key_hash,
-    signature_line,
     signed_note,
     verifier_key,
 )
@@ -22,22 +17,6 @@ ROLES = ("log", "cosigner")
 # What a record of log_keys is sealed for; the columns are the table's.
 IDENTITY = "{role} key of the {environment} log"
 _TYPES = {"log": LOG_KEY, "cosigner": COSIGNER_KEY}
-
-
-@dataclass(frozen=True, slots=True)
-class SigningKey:
-    """A named Ed25519 key of one type (c2sp.org/signed-note)."""
-
-    name: str
-    key_type: int
-    private: Ed25519PrivateKey = field(repr=False)
-
-    def line(self, message: bytes, time_s: int | None = None) -> bytes:
-        """The signature line over `message`; with a time, in the form of a cosignature."""
-        signature = self.private.sign(message)
-        payload = signature if time_s is None else cosignature_payload(time_s, signature)
-        hashed = key_hash(self.name, self.key_type, self.private.public_key().public_bytes_raw())
-        return signature_line(self.name, hashed, payload)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,23 +30,22 @@ class CheckpointSigner:
     def sign(self, size: int, root: bytes, time_s: int) -> bytes:
         """A checkpoint with the log's signature and the cosignature of that POSIX time."""
         body = checkpoint_body(self.origin, size, root)
-        cosigned = self.cosigner.line(cosignature_message(time_s, body), time_s)
-        return signed_note(body, [self.log.line(body), cosigned])
+        return signed_note(body, [self.log.sign(body), self.cosigner.cosign(body, time_s)])
 
 
 async def ensure(tx: Connection, vault: Vault, environment: str, origin: str) -> None:
     """Make the keys of an environment's log unless it has them."""
     names = {"log": origin, "cosigner": f"{origin}/cosigner"}
     for role in ROLES:
-        private = Ed25519PrivateKey.generate()
+        key = SigningKey.generate(names[role], _TYPES[role])
         await tx.execute(
             "INSERT INTO log_keys (environment, role, name, public_key, sealed)"
             " VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING",
             environment,
             role,
-            names[role],
-            private.public_key().public_bytes_raw(),
-            vault.seal(private.private_bytes_raw(), _identity(environment, role)),
+            key.name,
+            key.public.public_key,
+            vault.seal(key.seed, _identity(environment, role)),
         )
 
 
@@ -77,12 +55,10 @@ async def signer(connection: Connection, vault: Vault, environment: str) -> Chec
         "SELECT role, name, sealed FROM log_keys WHERE environment = $1", environment
     )
     keys = {
-        row["role"]: SigningKey(
+        row["role"]: SigningKey.from_seed(
             row["name"],
             _TYPES[row["role"]],
-            Ed25519PrivateKey.from_private_bytes(
-                vault.open(row["sealed"], _identity(environment, row["role"]))
-            ),
+            vault.open(row["sealed"], _identity(environment, row["role"])),
         )
         for row in rows
     }
