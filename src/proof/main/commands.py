@@ -29,7 +29,7 @@ MODULES = {
     "status": "proofs.fetching",
     "fetch": "proofs.fetching",
     "verify": "proofs.verifying",
-    "log": "log.commands",
+    "log": "proofs.verifying",
     "headers": "proofs.headers",
     "ots": "proofs.ots",
     "fsck": "server.fsck",

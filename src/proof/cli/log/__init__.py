@@ -1,1 +1,0 @@
-"""Commands about the log that gives hashes their time."""
