@@ -13,24 +13,22 @@ from collections.abc import Callable
 from itertools import cycle
 from uuid import UUID
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
 from bench.figures import Figure, Target
 from bench.options import Options
 from proof.core.canonical import canonical_json
-from proof.timestamps.anchors.log.keys import CheckpointSigner, SigningKey
+from proof.core.note_keys import SigningKey
+from proof.timestamps.anchors.log.keys import CheckpointSigner
 from proof.timestamps.proofs.service import payload
 from proof.timestamps.trees.merkle import PathStep
 from proof.timestamps.types import Currency, Roots, SubmitStatus, Tree
 from proof.verify import (
     VerifierKey,
     parent,
-    parse_verifier_key,
     root_from_inclusion,
     verify_branch,
     verify_payload,
 )
-from proof.verify.evidence.log.note import COSIGNER_KEY, LOG_KEY, end_of_second_ms, verifier_key
+from proof.verify.evidence.log.note import COSIGNER_KEY, LOG_KEY, end_of_second_ms
 from proof.verify.evidence.log.rfc6962 import leaf_hash
 
 _Payload = dict[str, object]
@@ -46,7 +44,7 @@ def run(options: Options) -> list[Figure]:
     """Proofs a second: raw bytes and parsed, without a log's evidence and with it."""
     rounds, repeats = (5, 500) if options.quick else (40, 1_000)
     signer = _signer("bench.example/log")
-    keys = [_public(signer.log), _public(signer.cosigner)]
+    keys = [signer.log.public, signer.cosigner.public]
     apart = _proofs(signer, rounds=_PROOFS)
     together = _proofs(signer, rounds=1)
     bare = [{name: proof[name] for name in ("sha256", "tree", "branch")} for proof in apart]
@@ -150,11 +148,6 @@ def _logged(
 
 
 def _signer(origin: str) -> CheckpointSigner:
-    log = SigningKey(origin, LOG_KEY, Ed25519PrivateKey.generate())
-    cosigner = SigningKey(f"{origin}/cosigner", COSIGNER_KEY, Ed25519PrivateKey.generate())
+    log = SigningKey.generate(origin, LOG_KEY)
+    cosigner = SigningKey.generate(f"{origin}/cosigner", COSIGNER_KEY)
     return CheckpointSigner(origin, log, cosigner)
-
-
-def _public(key: SigningKey) -> VerifierKey:
-    public = key.private.public_key().public_bytes_raw()
-    return parse_verifier_key(verifier_key(key.name, key.key_type, public))

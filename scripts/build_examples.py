@@ -10,16 +10,15 @@ from hashlib import sha256
 from pathlib import Path
 from uuid import UUID
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
 import proof.timestamps.proofs.examples as package
 from proof.core.canonical import canonical_json
-from proof.timestamps.anchors.log.keys import CheckpointSigner, SigningKey
+from proof.core.note_keys import SigningKey
+from proof.timestamps.anchors.log.keys import CheckpointSigner
 from proof.timestamps.anchors.log.tree import append, inclusion_path, reader, root
 from proof.timestamps.proofs.service import payload
 from proof.timestamps.trees.merkle import build, tile_path
 from proof.timestamps.types import Currency, Roots, SubmitStatus, Tree
-from proof.verify.evidence.log.note import COSIGNER_KEY, LOG_KEY, end_of_second_ms, verifier_key
+from proof.verify.evidence.log.note import COSIGNER_KEY, LOG_KEY, end_of_second_ms
 from proof.verify.evidence.log.rfc6962 import leaf_hash
 
 ORIGIN = "example.org/log"
@@ -69,16 +68,12 @@ def main() -> None:
     steps = tile_path(tree.levels[0], leaves.index(LEAF), top=True)
     (folder / "proof.json").write_bytes(canonical_json(payload(LEAF, shown, steps, evidence)))
     (folder / "tree.json").write_bytes(canonical_json(shown.wire()))
-    lines = [_text(signer.log), _text(signer.cosigner)]
+    lines = [signer.log.text, signer.cosigner.text]
     (folder / "log-key.txt").write_text("".join(f"{line}\n" for line in lines))
 
 
 def _key(name: str, key_type: int, seed: int) -> SigningKey:
-    return SigningKey(name, key_type, Ed25519PrivateKey.from_private_bytes(bytes([seed]) * 32))
-
-
-def _text(key: SigningKey) -> str:
-    return verifier_key(key.name, key.key_type, key.private.public_key().public_bytes_raw())
+    return SigningKey.from_seed(name, key_type, bytes([seed]) * 32)
 
 
 if __name__ == "__main__":

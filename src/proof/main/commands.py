@@ -29,7 +29,7 @@ MODULES = {
     "status": "proofs.fetching",
     "fetch": "proofs.fetching",
     "verify": "proofs.verifying",
-    "log": "proofs.verifying",
+    "log": "log.commands",
     "headers": "proofs.headers",
     "ots": "proofs.ots",
     "fsck": "server.fsck",

@@ -23,6 +23,7 @@ from proof.verify.evidence.bitcoin.headers import TrustedHeaders, load_headers
 from proof.verify.evidence.log.checkpoint import Checkpoint, Cosignature, verify_checkpoint
 from proof.verify.evidence.log.ed25519 import Ed25519Verify
 from proof.verify.evidence.log.note import VerifierKey, VerifierKeyError, parse_verifier_key
+from proof.verify.evidence.log.policy import Policy, PolicyError, parse_policy
 from proof.verify.evidence.log.rfc6962 import root_from_inclusion, verify_consistency
 from proof.verify.evidence.ots.evidence import EstablishedOts, verify_ots
 from proof.verify.evidence.ots.export import to_ots
@@ -42,6 +43,8 @@ __all__ = [
     "EstablishedOts",
     "EthereumInclusion",
     "LogInclusion",
+    "Policy",
+    "PolicyError",
     "RefusedError",
     "TokenInclusion",
     "TrustError",
@@ -50,6 +53,7 @@ __all__ = [
     "VerifierKeyError",
     "load_headers",
     "parent",
+    "parse_policy",
     "parse_verifier_key",
     "root_from_inclusion",
     "to_ots",

@@ -18,6 +18,8 @@ from tests.support.served_platform import ServedPlatform, platform_served
 from typer.testing import CliRunner, Result
 
 from proof.api.services import Services
+from proof.cli.installation import Installation, ServerOptions
+from proof.cli.log import commands as log
 from proof.cli.proofs import fetching, stamping, verifying
 from proof.db.embedded import EmbeddedCluster
 from proof.partners.types import Environment, OnboardedPartner
@@ -29,6 +31,12 @@ from proof.timestamps.submissions.service import Submissions
 from proof.timestamps.types import Chains, Currency
 
 Proof = Callable[..., Result]
+
+
+def no_installation(options: ServerOptions) -> Installation:
+    """No command of a caller opens one."""
+    raise AssertionError("a caller's command opened the installation")
+
 
 _CHAINS: Chains = {Environment.PRODUCTION: (Currency.BTC,)}
 _PACES = {(Environment.PRODUCTION, Currency.BTC): Pace(SCHEDULE.every, BLOCK, BLOCKS)}
@@ -118,6 +126,7 @@ def proof(
     app = typer.Typer()
     for commands in (stamping, fetching, verifying):
         commands.register(app)
+    log.register(app, no_installation)
     monkeypatch.chdir(tmp_path)
     key = issued(partner).api_key
 

@@ -8,10 +8,17 @@ import typer
 from tests.support.middleman import Middleman, middleman
 from typer.testing import CliRunner, Result
 
+from proof.cli.installation import Installation, ServerOptions
+from proof.cli.log import commands as log
 from proof.cli.proofs import fetching, stamping, verifying
 
 KEY = "proof_live_0jRCnJxdWbzFQ_secret_1r8r2g"
 Proof = Callable[..., Result]
+
+
+def no_installation(options: ServerOptions) -> Installation:
+    """No command of a caller opens one."""
+    raise AssertionError("a caller's command opened the installation")
 
 
 @pytest.fixture
@@ -27,6 +34,7 @@ def proof(stranger: Middleman, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     app = typer.Typer()
     for commands in (stamping, fetching, verifying):
         commands.register(app)
+    log.register(app, no_installation)
     monkeypatch.chdir(tmp_path)
 
     def run(*arguments: object, given: bytes | None = None, **environment: str) -> Result:

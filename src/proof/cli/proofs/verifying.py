@@ -1,9 +1,8 @@
-"""proof verify, log key: checking what a server gave, and the keys to check it with.
+"""proof verify: checking what a server gave.
 
 `proof verify` runs the stand-alone verifier's own command, so both say and exit the same.
 """
 
-import asyncio
 import inspect
 import io
 import json
@@ -15,9 +14,8 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
-from proof.cli.output import FAILED, USAGE, Json, err, fail, print_json, printable
+from proof.cli.output import FAILED, USAGE, Json, fail, print_json, printable
 from proof.cli.proofs import manifest as manifests
-from proof.cli.proofs.client import Target, Url, connected, stated_api_errors
 from proof.cli.proofs.fetching import PROOF_SUFFIX, proof_path
 from proof.cli.proofs.hashing import Problem, find_files, hash_all
 from proof.cli.proofs.manifest import Difference, ManifestError
@@ -29,12 +27,6 @@ OTS_SUFFIX = ".ots"
 
 
 _Command = TypeVar("_Command", bound=Callable[..., None])
-
-
-_TRUST = (
-    "Get these keys over a channel you trust, and keep them: a key that came with a proof proves"
-    " nothing. Then: proof verify FILE --log-key KEYFILE"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,23 +92,6 @@ def register(app: typer.Typer) -> None:
         if _is_input(file):
             raise fail("--files takes no manifest from standard input; name its file", USAGE)
         raise typer.Exit(_verify_manifest(arguments, file, files, as_json=as_json))
-
-    log = typer.Typer(no_args_is_help=True, help="The log that gives hashes their time.")
-    app.add_typer(log, name="log")
-
-    @log.command()
-    def key(url: Url, as_json: Json = False) -> None:
-        """Print the verifier keys of a server's log, for --log-key.
-
-        Example: proof log key > log.key
-        """
-        with stated_api_errors():
-            keys = asyncio.run(_keys(Target.checked(url)))
-        if as_json:
-            print_json({"keys": keys})
-            return
-        typer.echo("\n".join(keys))
-        err.print(_TRUST, markup=False)
 
 
 def _with_options(options: Iterable[TrustOption]) -> Callable[[_Command], _Command]:
@@ -232,8 +207,3 @@ def _print(compared: _Comparison, folder: Path) -> None:
     same = "differs from" if compared.differs else "is exactly as"
     but = "; what was skipped no manifest covers" if compared.skipped else ""
     typer.echo(f"{printable(str(folder))} {same} the manifest says{but}.")
-
-
-async def _keys(target: Target) -> list[str]:
-    async with connected(target) as api:
-        return await api.log_keys()

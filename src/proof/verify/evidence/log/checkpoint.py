@@ -22,6 +22,9 @@ from proof.verify.evidence.log.ed25519 import Ed25519Verify
 from proof.verify.evidence.log.note import (
     COSIGNER_KEY,
     LOG_KEY,
+    MAX_TIME_S,
+    SIGNATURE_BYTES,
+    TIME_BYTES,
     Note,
     SignatureLine,
     VerifierKey,
@@ -34,12 +37,6 @@ from proof.verify.evidence.log.note import (
 _BODY_LINES: Final = 3
 
 _ROOT_BYTES: Final = 32
-
-_SIGNATURE_BYTES: Final = 64
-
-_TIME_BYTES: Final = 8
-
-_MAX_TIME_S: Final = 2**63 - 1
 
 _LAST_TIME_S: Final = 253_402_300_798  # the last second that ends within the year 9999
 
@@ -104,7 +101,7 @@ def parse_checkpoint_body(body: bytes) -> CheckpointBody:
         raise CheckpointFormatError("a checkpoint has three lines, none of them empty")
     origin, size, root_text = lines[:_BODY_LINES]
     root = decode_base64(root_text)
-    if not _size(size) or int(size) > _MAX_TIME_S:
+    if not _size(size) or int(size) > MAX_TIME_S:
         raise CheckpointFormatError(
             f"the checkpoint's size is {quoted(size)}, not a decimal number"
         )
@@ -158,7 +155,9 @@ def _verified_lines(
     note: Note, keys: Sequence[VerifierKey], ed25519_verify: Ed25519Verify
 ) -> list[tuple[VerifierKey, SignatureLine]]:
     """The lines that name a trusted key, each verified."""
-    trusted = {(key.name, key.key_hash): key for key in keys}
+    trusted = {
+        (key.name, key.key_hash): key for key in keys if key.key_type in {LOG_KEY, COSIGNER_KEY}
+    }
     signed: dict[tuple[str, bytes], tuple[VerifierKey, SignatureLine]] = {}
     for line in note.signatures:
         signer = (line.name, line.key_hash)
@@ -177,15 +176,15 @@ def _verify_line(
 ) -> None:
     message, time_bytes = body, 0
     if key.key_type == COSIGNER_KEY:
-        time_bytes = _TIME_BYTES
+        time_bytes = TIME_BYTES
         message = cosignature_message(_cosigned_time_s(line), body)
-    if len(line.payload) != time_bytes + _SIGNATURE_BYTES:
+    if len(line.payload) != time_bytes + SIGNATURE_BYTES[key.key_type]:
         raise SignatureError(f"the signature of {quoted(key.name)} has the wrong length")
     ed25519.check(key.public_key, message, line.payload[time_bytes:], ed25519_verify)
 
 
 def _cosigned_time_s(line: SignatureLine) -> int:
-    time_s = int.from_bytes(line.payload[:_TIME_BYTES], "big")
-    if time_s > _MAX_TIME_S:
+    time_s = int.from_bytes(line.payload[:TIME_BYTES], "big")
+    if time_s > MAX_TIME_S:
         raise CosignatureTimeError(f"the cosignature of {quoted(line.name)} has an impossible time")
     return time_s

@@ -1,9 +1,9 @@
 """Signed notes and verifier keys: how a log signs, written and read.
 
 Sources: c2sp.org/signed-note (format, verifier keys, key hash), c2sp.org/tlog-checkpoint (the
-body), c2sp.org/tlog-cosignature (type 0x04). The encoders are what a log's server signs and sends;
-the parsers are for whoever checks it. Nothing here verifies a signature: see
-`proof.verify.checkpoint`.
+body), c2sp.org/tlog-cosignature@v1.1.0-rc.1 (types 0x04 and 0x06). The encoders are what a log's
+server signs and sends; the parsers are for whoever checks it. Nothing here verifies a signature: see
+`proof.verify.evidence.log.checkpoint`.
 """
 
 import re
@@ -27,19 +27,33 @@ LOG_KEY: Final = 0x01
 COSIGNER_KEY: Final = 0x04
 """Signature type of a timestamped Ed25519 cosignature."""
 
+MLDSA_COSIGNER_KEY: Final = 0x06
+"""Signature type of a timestamped ML-DSA-44 cosignature."""
 
-MAX_NOTE_BYTES: Final = 128 * 1024  # room for the 16 post-quantum signatures the format demands
+COSIGNER_KEYS: Final = frozenset({COSIGNER_KEY, MLDSA_COSIGNER_KEY})
+
+PUBLIC_KEY_BYTES: Final = {LOG_KEY: 32, COSIGNER_KEY: 32, MLDSA_COSIGNER_KEY: 1312}
+
+SIGNATURE_BYTES: Final = {LOG_KEY: 64, COSIGNER_KEY: 64, MLDSA_COSIGNER_KEY: 2420}
+"""Of the signature alone, without a cosignature's time."""
+
+TIME_BYTES: Final = 8
+
+MAX_TIME_S: Final = 2**63 - 1
+
+# Room for 32 witnesses that sign with both of their keys; the format demands 16 signatures of nearly 5 kB.
+MAX_NOTE_BYTES: Final = 128 * 1024
 
 MAX_SIGNATURES: Final = 64
 
 
-_TYPES: Final = frozenset({LOG_KEY, COSIGNER_KEY})
-
 _KEY_HASH_BYTES: Final = 4
 
-_PUBLIC_KEY_BYTES: Final = 32
+_MAX_SIGNED_NAME_BYTES: Final = (
+    255  # what an ML-DSA-44 cosigner signs gives a name's length one byte
+)
 
-_MAX_TIME_S: Final = 2**63 - 1
+_SUBTREE_LABEL: Final = b"subtree/v1\n\0"
 
 _LINE_PARTS: Final = 3
 
@@ -56,7 +70,7 @@ class VerifierKeyError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class VerifierKey:
-    """A key the caller trusts: `public_key` is 32 bytes, `key_hash` the 4 bytes of `key_hash()`."""
+    """A key the caller trusts: `public_key` has the bytes of its type, `key_hash` the 4 of `key_hash()`."""
 
     name: str
     key_type: int
@@ -87,7 +101,7 @@ def key_hash(name: str, key_type: int, public_key: bytes) -> bytes:
 
 
 def verifier_key(name: str, key_type: int, public_key: bytes) -> str:
-    """The key's text form `<name>+<8 hex>+<base64(type || 32-byte key)>`.
+    """The key's text form `<name>+<8 hex>+<base64(type || public key)>`.
 
     Raises VerifierKeyError for a name, type or length that `parse_verifier_key` would refuse.
     """
@@ -136,18 +150,43 @@ def end_of_second_ms(time_s: int) -> int:
 
 
 def cosignature_message(time_s: int, body: bytes) -> bytes:
-    """What a cosigner signs: `cosignature/v1`, the POSIX time in seconds, the checkpoint's body."""
+    """What an Ed25519 cosigner signs: `cosignature/v1`, the POSIX time in seconds, a checkpoint's body."""
     return b"cosignature/v1\ntime %d\n" % time_s + body
 
 
-def cosignature_payload(time_s: int, signature: bytes) -> bytes:
-    """The 72 bytes of a cosignature's line: 8-byte big-endian time, then the signature.
+def cosigned_message(cosigner: str, time_s: int, origin: str, size: int, root: bytes) -> bytes:
+    """What an ML-DSA-44 cosigner signs: its own name, the POSIX time in seconds, the log's origin, the
+    leaves from 0 up to `size`, and their 32-byte root; not a checkpoint's extension lines.
 
-    Raises ValueError for a time outside 0 to 2^63 - 1 or a signature that is not 64 bytes.
+    Raises ValueError for what the message has no room for.
     """
-    if not 0 <= time_s <= _MAX_TIME_S or len(signature) != 2 * _PUBLIC_KEY_BYTES:
-        raise ValueError("a cosignature has a time below 2^63 and a 64-byte signature")
-    return time_s.to_bytes(8, "big") + signature
+    names = [cosigner.encode(), origin.encode()]
+    if not all(1 <= len(name) <= _MAX_SIGNED_NAME_BYTES for name in names):
+        raise ValueError("an ML-DSA-44 cosigner signs names of 1 to 255 bytes")
+    if not (0 <= time_s <= MAX_TIME_S and 0 <= size < 2**64 and len(root) == sha256().digest_size):
+        raise ValueError("a cosigned tree has a time below 2^63, a size and a 32-byte root")
+    signer, log = (bytes([len(name)]) + name for name in names)
+    start = bytes(8)
+    return (
+        _SUBTREE_LABEL
+        + signer
+        + time_s.to_bytes(TIME_BYTES, "big")
+        + log
+        + start
+        + size.to_bytes(8, "big")
+        + root
+    )
+
+
+def cosignature_payload(time_s: int, signature: bytes) -> bytes:
+    """What stands in a cosignature's line behind the key hash: 8-byte big-endian time, then the signature.
+
+    Raises ValueError for a time outside 0 to 2^63 - 1 or a signature of no cosigner's length.
+    """
+    lengths = [SIGNATURE_BYTES[each] for each in COSIGNER_KEYS]
+    if not 0 <= time_s <= MAX_TIME_S or len(signature) not in lengths:
+        raise ValueError("a cosignature has a time below 2^63 and a signature of 64 or 2420 bytes")
+    return time_s.to_bytes(TIME_BYTES, "big") + signature
 
 
 def signature_line(name: str, key_hash: bytes, payload: bytes) -> bytes:
@@ -217,9 +256,13 @@ def _is_name(name: str) -> bool:
 def _check_key(name: str, key_type: int, public_key: bytes) -> None:
     if not _is_name(name):
         raise VerifierKeyError("a key's name is not empty and has no spaces or plus signs")
-    if key_type not in _TYPES:
+    expected = PUBLIC_KEY_BYTES.get(key_type)
+    if expected is None:
         raise VerifierKeyError(
-            f"key type 0x{key_type:02x} is neither 0x01 (log) nor 0x04 (cosigner)"
+            f"key type 0x{key_type:02x} is none of 0x01 (log), 0x04 (Ed25519 cosigner)"
+            " and 0x06 (ML-DSA-44 cosigner)"
         )
-    if len(public_key) != _PUBLIC_KEY_BYTES:
-        raise VerifierKeyError("an Ed25519 public key has 32 bytes")
+    if len(public_key) != expected:
+        raise VerifierKeyError(f"a public key of type 0x{key_type:02x} has {expected} bytes")
+    if key_type == MLDSA_COSIGNER_KEY and len(name.encode()) > _MAX_SIGNED_NAME_BYTES:
+        raise VerifierKeyError("the name of an ML-DSA-44 cosigner has at most 255 bytes")

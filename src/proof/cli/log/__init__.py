@@ -1,0 +1,1 @@
+"""Commands about the log that gives hashes their time."""
