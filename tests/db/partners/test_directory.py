@@ -7,8 +7,9 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
-from tests.db.webhooks.scene import FaultyDatabase, until
+from tests.db.webhooks.scene import until
 from tests.support.application import Platform
+from tests.support.databases import FaultyDatabase, HangingDatabase
 from tests.support.partners import execute, issued, limit, onboard, revoke, suspend
 
 from proof.db import Connection, Database
@@ -134,33 +135,17 @@ async def test_a_directory_that_never_read_trusts_nobody(platform: Platform) -> 
 
 
 async def test_all_who_wait_for_a_database_that_hangs_share_one_check(platform: Platform) -> None:
-    tries = 0
-
-    async def scene() -> None:
-        asked, answered = asyncio.Event(), asyncio.Event()
-
-        class Hanging(FaultyDatabase):
-            @asynccontextmanager
-            async def connection(self) -> AsyncIterator[Connection]:
-                nonlocal tries
-                tries += 1
-                asked.set()
-                await answered.wait()
-                async with super().connection() as connection:
-                    yield connection
-
-        directory = Directory(Hanging(platform.database, lambda: False))
-        first = asyncio.create_task(directory.find("0" * 13))
-        await asked.wait()
-        others = [asyncio.create_task(directory.find("0" * 13)) for _ in range(50)]
-        await asyncio.sleep(0)
-        answered.set()
-        ends = await asyncio.gather(first, *others, return_exceptions=True)
-        assert {type(end) for end in ends} == {DirectoryStaleError}
-
-    await scene()
+    database = HangingDatabase(platform.database)
+    directory = Directory(database)
+    calls = [asyncio.create_task(directory.find("0" * 13))]
+    await database.asked.wait()
+    calls += [asyncio.create_task(directory.find("0" * 13)) for _ in range(50)]
+    await asyncio.sleep(0)
+    database.answered.set()
+    ends = await asyncio.gather(*calls, return_exceptions=True)
+    assert {type(end) for end in ends} == {DirectoryStaleError}
     # One that was under way, and one for all who came meanwhile.
-    assert tries == 2
+    assert database.tries == 2
 
 
 async def test_a_flood_of_unknown_tokens_costs_the_database_little(platform: Platform) -> None:

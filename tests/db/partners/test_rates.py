@@ -2,19 +2,18 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 from tests.db.partners.processes import API_KEY, OPERATOR, PRODUCTION, SANDBOX, Process, identity
-from tests.db.webhooks.scene import FaultyDatabase, TurnedClock
+from tests.db.webhooks.scene import TurnedClock
 from tests.support.application import Platform
+from tests.support.databases import FaultyDatabase, HangingDatabase
 from tests.support.partners import issued, onboard
 from tests.support.rates import RateClocks, stopped_clocks
 
 from proof.core.errors import DatabaseUnavailableError, InvalidInputError, NotFoundError
-from proof.db import Connection, Database
+from proof.db import Database
 from proof.partners.access.buckets import Rate
 from proof.partners.access.rates import (
     DEFAULT_RATES,
@@ -238,28 +237,17 @@ async def test_without_the_database_nobody_is_let_in_uncounted(platform: Platfor
 
 
 async def test_all_who_wait_for_a_database_that_hangs_share_one_try(platform: Platform) -> None:
-    asked, answered, tries = asyncio.Event(), asyncio.Event(), 0
-
-    class Hanging(FaultyDatabase):
-        @asynccontextmanager
-        async def connection(self) -> AsyncIterator[Connection]:
-            nonlocal tries
-            tries += 1
-            asked.set()
-            await answered.wait()
-            async with super().connection() as connection:
-                yield connection
-
-    limiter = Limiter(Hanging(platform.database, lambda: False))
+    database = HangingDatabase(platform.database)
+    limiter = Limiter(database)
     owner = identity(await onboard(platform.database, platform.vault))
     calls = [asyncio.create_task(limiter.take(owner, SUBMIT, STILL))]
-    await asked.wait()
+    await database.asked.wait()
     calls += [asyncio.create_task(limiter.take(owner, SUBMIT, STILL)) for _ in range(50)]
     await asyncio.sleep(0)
-    answered.set()
+    database.answered.set()
     ends = await asyncio.gather(*calls, return_exceptions=True)
     assert {type(end) for end in ends} == {DatabaseUnavailableError}
-    assert tries == 2
+    assert database.tries == 2
 
 
 async def test_the_gate_limits_what_the_operator_set_and_counts_it(platform: Platform) -> None:

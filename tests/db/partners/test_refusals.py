@@ -15,8 +15,9 @@ from tests.db.partners.processes import (
     identity,
     key_id,
 )
-from tests.db.webhooks.scene import FaultyDatabase, TurnedClock
+from tests.db.webhooks.scene import TurnedClock
 from tests.support.application import Platform, Stage
+from tests.support.databases import FaultyDatabase
 from tests.support.partners import issued, onboard, suspend
 
 from proof.core.errors import CallerError, DatabaseUnavailableError, NotFoundError

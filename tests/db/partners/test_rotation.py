@@ -16,8 +16,9 @@ from tests.db.partners.processes import (
     key_id,
     rotated,
 )
-from tests.db.webhooks.scene import FaultyDatabase, TurnedClock
+from tests.db.webhooks.scene import TurnedClock
 from tests.support.application import Platform
+from tests.support.databases import FaultyDatabase
 from tests.support.partners import issued, onboard
 
 from proof.core.errors import DatabaseUnavailableError, InvalidInputError, NotFoundError

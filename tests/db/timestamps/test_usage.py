@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 
 import pytest
-from tests.db.webhooks.scene import FaultyDatabase
 from tests.support.application import Platform
+from tests.support.databases import FaultyDatabase
 from tests.support.partners import owner_of
 
 from proof.core.errors import DatabaseUnavailableError, QuotaExceededError

@@ -10,7 +10,6 @@ from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
 
-from proof.core.errors import DatabaseUnavailableError
 from proof.db import Connection, Database
 from proof.events import Event, publish, relay
 from proof.outbound import OutboundPolicy, OutboundReply
@@ -81,24 +80,6 @@ class FakeClient:
 
     def bodies(self, host: str) -> list[bytes]:
         return [body for to, body, _ in self.sent if to == host]
-
-
-class FaultyDatabase(Database):
-    """A database that is away when `fails` says so, before (False) or after (True) it acted."""
-
-    def __init__(self, real: Database, fails: Callable[[], bool | None]) -> None:
-        super().__init__(real._pool, real._arguments)
-        self._fails = fails
-
-    @asynccontextmanager
-    async def connection(self) -> AsyncIterator[Connection]:
-        fails = self._fails()
-        if fails is False:
-            raise DatabaseUnavailableError("away")
-        async with super().connection() as connection:
-            yield connection
-        if fails:
-            raise DatabaseUnavailableError("away after it acted")
 
 
 async def ring(_: Connection, __: int) -> Sequence[bytes]:

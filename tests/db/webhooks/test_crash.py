@@ -9,7 +9,6 @@ import pytest
 from tests.db.webhooks.scene import (
     QUICK,
     FakeClient,
-    FaultyDatabase,
     TurnedClock,
     deliverer,
     deliveries,
@@ -20,6 +19,7 @@ from tests.db.webhooks.scene import (
     states,
     until,
 )
+from tests.support.databases import FaultyDatabase
 
 from proof.core.errors import DatabaseUnavailableError
 from proof.db import Database

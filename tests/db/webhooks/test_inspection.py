@@ -8,7 +8,6 @@ from uuid import uuid4
 import pytest
 from tests.db.webhooks.scene import (
     FakeClient,
-    FaultyDatabase,
     TurnedClock,
     deliverer,
     endpoint,
@@ -17,6 +16,7 @@ from tests.db.webhooks.scene import (
     relay_all,
     states,
 )
+from tests.support.databases import FaultyDatabase
 from tests.support.partners import issued, onboard
 
 from proof.core.errors import DatabaseUnavailableError, InvalidInputError, NotFoundError

@@ -7,7 +7,6 @@ import pytest
 from tests.db.webhooks.scene import (
     FakeClient,
     FakeNotifier,
-    FaultyDatabase,
     TurnedClock,
     deliverer,
     endpoint,
@@ -15,6 +14,7 @@ from tests.db.webhooks.scene import (
     relay_all,
     seen,
 )
+from tests.support.databases import FaultyDatabase
 from tests.support.partners import issued, onboard
 from tests.support.relay import relay
 

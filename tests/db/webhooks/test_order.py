@@ -9,6 +9,7 @@ from tests.db.webhooks.scene import (
     LASTING_S,
     QUICK,
     FakeClient,
+    SteppedDeliverer,
     TurnedClock,
     deliverer,
     deliveries,
@@ -38,6 +39,18 @@ async def order(database: Database, ordering: Ordering = Ordering.SUBJECT) -> No
 async def ordered(database: Database) -> None:
     await endpoint(database, "https://one.example/")
     await order(database)
+
+
+async def under_way(
+    database: Database, events: int, answer: int = 200
+) -> tuple[FakeClient, TurnedClock, SteppedDeliverer]:
+    """So many events of one object for an endpoint that asks for order and gives this answer; who sends
+    them, through what, and by which clock."""
+    client, clock = FakeClient(answers={"one.example": answer}), TurnedClock()
+    await ordered(database)
+    await happen(database, events, subject="one")
+    await relay_all(database)
+    return client, clock, deliverer(database, client, clock)
 
 
 def sequences(client: FakeClient) -> list[int]:
@@ -116,11 +129,7 @@ async def test_without_asking_a_failure_holds_nothing_up_and_the_sequence_tells(
 
 
 async def test_the_next_is_sent_only_after_the_former_has_ended(database: Database) -> None:
-    client, clock = FakeClient(answers={"one.example": 500}), TurnedClock()
-    await ordered(database)
-    await happen(database, 3, subject="one")
-    await relay_all(database)
-    item = deliverer(database, client, clock)
+    client, clock, item = await under_way(database, 3, answer=500)
     await item.run_once()
     await item.run_once()
     assert sequences(client) == [1]
@@ -138,11 +147,7 @@ async def test_the_next_is_sent_only_after_the_former_has_ended(database: Databa
 
 
 async def test_after_one_that_failed_for_good_the_next_is_sent(database: Database) -> None:
-    client, clock = FakeClient(answers={"one.example": 500}), TurnedClock()
-    await ordered(database)
-    await happen(database, 2, subject="one")
-    await relay_all(database)
-    item = deliverer(database, client, clock)
+    client, clock, item = await under_way(database, 2, answer=500)
     for _ in range(10):
         await item.run_once()
         clock.turn(2 * 86_400)
@@ -210,11 +215,7 @@ async def test_a_fan_out_and_the_end_of_the_former_at_the_same_moment(database: 
 
 
 async def test_giving_order_up_lets_out_what_was_held_back(database: Database) -> None:
-    client, clock = FakeClient(answers={"one.example": 500}), TurnedClock()
-    await ordered(database)
-    await happen(database, 3, subject="one")
-    await relay_all(database)
-    item = deliverer(database, client, clock)
+    client, clock, item = await under_way(database, 3, answer=500)
     await item.run_once()
     await order(database, Ordering.NONE)
     client.answers.clear()
@@ -244,9 +245,7 @@ async def test_a_fan_out_repeated_by_another_relay_adds_nothing(database: Databa
 
 
 async def test_an_endpoint_that_is_called_again_keeps_the_order(database: Database) -> None:
-    await ordered(database)
-    await happen(database, 3, subject="one")
-    await relay_all(database)
+    await under_way(database, 3)
     known = await endpoint_id(database)
     async with database.transaction() as tx:
         await tx.execute(
