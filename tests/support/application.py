@@ -45,7 +45,6 @@ from proof.ramp.sessions.widget import Widgets
 from proof.ramp.transactions.updates import Updates
 from proof.timestamps.anchors.health import Part, parts
 from proof.timestamps.anchors.log.service import LogWriter, ensure_log
-from proof.timestamps.anchors.log.witness import HighWaterMark
 from proof.timestamps.calendar import Calendar
 from proof.timestamps.proofs.service import Proofs
 from proof.timestamps.submissions.committer import Committer
@@ -222,8 +221,7 @@ class Platform:
 
     def writer(self, environment: Environment, clock: Clock | None = None) -> LogWriter:
         """A writer of one environment's log, over the same high-water mark as every other."""
-        mark = HighWaterMark(self.folder, environment)
-        return LogWriter(self.database, self.vault, clock or self.clock, environment, mark)
+        return LogWriter(self.database, self.vault, clock or self.clock, environment, self.folder)
 
     async def seal(self) -> None:
         """Everything the worker does with what was submitted so far: close, seal, append, publish."""

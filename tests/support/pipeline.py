@@ -4,10 +4,11 @@ from pathlib import Path
 
 from proof.core.clock import SystemClock
 from proof.core.secrets import Vault
-from proof.db import Database
+from proof.db import Connection, Database
 from proof.partners.types import Environment, Limits, PartnerEnvironment
+from proof.timestamps.anchors.log import queries
+from proof.timestamps.anchors.log.keys import verifier_keys
 from proof.timestamps.anchors.log.service import LogWriter
-from proof.timestamps.anchors.log.witness import HighWaterMark
 from proof.timestamps.proofs.audit import fsck
 from proof.timestamps.proofs.service import Proofs
 from proof.timestamps.trees.sealing import close_due, seal_next
@@ -24,9 +25,13 @@ def owner(identity: int = 1) -> PartnerEnvironment:
 
 
 def writer(database: Database, folder: Path) -> LogWriter:
-    """The log's writer, with its high-water mark in `folder`."""
-    mark = HighWaterMark(folder, Environment.PRODUCTION)
-    return LogWriter(database, VAULT, SystemClock(), Environment.PRODUCTION, mark)
+    """The log's writer, with its high-water marks in `folder`."""
+    return LogWriter(database, VAULT, SystemClock(), Environment.PRODUCTION, folder)
+
+
+async def key_lines(connection: Connection, environment: str = Environment.PRODUCTION) -> list[str]:
+    """The verifier keys of an environment's current log."""
+    return await verifier_keys(connection, (await queries.head(connection, environment)).log_id)
 
 
 async def work(database: Database, folder: Path) -> None:

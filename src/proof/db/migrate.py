@@ -177,6 +177,9 @@ async def _grant(connection: "asyncpg.Connection[asyncpg.Record]", user: str) ->
         REVOKE INSERT, UPDATE, DELETE ON alembic_version FROM {role};
         REVOKE UPDATE, DELETE ON log_tiles FROM {role};
         GRANT UPDATE (hashes) ON log_tiles TO {role};
+        REVOKE UPDATE, DELETE ON logs FROM {role};
+        GRANT UPDATE (retired_at, reason, final_size, final_root, final_note, kept_size)
+            ON logs TO {role};
         """
         + "".join(f"REVOKE UPDATE, DELETE ON {table} FROM {role};" for table in _APPEND_ONLY)
     )

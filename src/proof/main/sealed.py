@@ -10,7 +10,7 @@ from proof.webhooks import signing as webhook_signing
 
 SEALED = (
     SealedColumn("handovers", ("token_sha256",), handovers.IDENTITY),
-    SealedColumn("log_keys", ("environment", "role"), log_keys.IDENTITY),
+    SealedColumn("log_keys", ("label", "role"), log_keys.IDENTITY),
     SealedColumn("provider_accounts", ("id",), accounts.IDENTITY),
     SealedColumn("provider_callbacks", ("account_id", "dedup_sha256"), callbacks.IDENTITY),
     SealedColumn("ramp_personal", ("kind", "id"), personal.IDENTITY),

@@ -23,7 +23,6 @@ from proof.ramp.providers.protocols import Reach
 from proof.ramp.providers.registry import Premises, Providers, background_steps
 from proof.ramp.transactions.mailing import AlertMail
 from proof.timestamps.anchors.log.service import LogWriter
-from proof.timestamps.anchors.log.witness import HighWaterMark
 from proof.webhooks.breaker import BreakerPolicy
 from proof.webhooks.delivery import Deliverer
 from proof.webhooks.mail import NoticeMail
@@ -78,13 +77,7 @@ async def _run(settings: Settings, stop: asyncio.Event) -> None:
             mailer = open_mailer(settings)
             deliverer = _deliverer(settings, database, client, vault, clock)
             writers = [
-                LogWriter(
-                    database,
-                    vault,
-                    clock,
-                    environment,
-                    HighWaterMark(keys_folder(settings), environment),
-                )
+                LogWriter(database, vault, clock, environment, keys_folder(settings))
                 for environment in Environment
             ]
             others = [

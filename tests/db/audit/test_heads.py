@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from tests.db.audit.scene import chained, owning
-from tests.support.pipeline import ORIGIN, VAULT, work
+from tests.support.pipeline import ORIGIN, VAULT, key_lines, work
 from tests.support.signer import Signer
 
 from proof.core.clock import SystemClock
@@ -16,7 +16,6 @@ from proof.db import Database
 from proof.partners import audit_chain
 from proof.partners.audit import entry_from
 from proof.partners.audit_chain import SYSTEM, ZERO, entry_hash, extend, note_submitted
-from proof.timestamps.anchors.log.keys import verifier_keys
 from proof.timestamps.anchors.log.service import ensure_log
 from proof.timestamps.proofs.audit import fsck
 from proof.timestamps.proofs.audit_heads import (
@@ -80,7 +79,7 @@ async def test_a_head_is_proved_and_any_verifier_reads_it(
     body = await proved(database, tmp_path, "a", "b")
     async with database.connection() as connection:
         head = await audit_chain.newest_head(connection)
-        keys = [parse_verifier_key(t) for t in await verifier_keys(connection, "production")]
+        keys = [parse_verifier_key(t) for t in await key_lines(connection)]
     assert head is not None
     established = verify_payload(body, log_keys=keys)
     assert established.tied

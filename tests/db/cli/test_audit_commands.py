@@ -15,14 +15,13 @@ import pytest
 from tests.db.audit.scene import chained
 from tests.db.cli.commands import Proof, added, done
 from tests.db.cli.conftest import Local
-from tests.support.pipeline import ORIGIN, VAULT, work
+from tests.support.pipeline import ORIGIN, VAULT, key_lines, work
 
 from proof.cli.server.audit import _written
 from proof.core.clock import SystemClock
 from proof.db import Database
 from proof.partners.access.refusals import Reason, Refusals
 from proof.partners.types import CredentialKind
-from proof.timestamps.anchors.log.keys import verifier_keys
 from proof.timestamps.anchors.log.service import ensure_log
 from proof.timestamps.proofs.audit_heads import newest_proof, submit_head
 
@@ -37,7 +36,7 @@ def kept(run: Any, database: Database, tmp_path: Path) -> tuple[Path, Path]:
         await submit_head(database, SystemClock())
         await work(database, tmp_path)
         async with database.connection() as connection:
-            keys = [*await verifier_keys(connection, "production")]
+            keys = [*await key_lines(connection)]
         return (await newest_proof(database, SystemClock())).body, keys
 
     body, keys = run(scene())

@@ -216,10 +216,10 @@ def test_no_table_holds_a_secret_in_any_reading(alone: Stage) -> None:
 
 
 async def require_log_keys_sealed(platform: Platform, found: bytes) -> None:
-    rows = await platform.fetch("SELECT environment, role, sealed FROM log_keys")
+    rows = await platform.fetch("SELECT label, role, sealed FROM log_keys")
     assert len(rows) == 4
     for row in rows:
-        identity = f"{row['role']} key of the {row['environment']} log"
+        identity = f"{row['role']} key of the {row['label']} log"
         private = platform.vault.open(row["sealed"], identity)
         assert private not in found
         assert private.hex().encode() not in found

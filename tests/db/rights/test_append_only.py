@@ -1,5 +1,7 @@
 """What the application role may not do, whoever speaks for it."""
 
+from typing import Any
+
 import asyncpg
 import pytest
 
@@ -15,7 +17,12 @@ APPEND_ONLY = [
     "log_entries",
     "log_checkpoints",
 ]
-TILE = "INSERT INTO log_tiles VALUES ('production', 0, 0, sha256('a'))"
+LOG = "INSERT INTO logs (environment, number, label, origin) VALUES ('e', 1, 'e', 'o')"
+TILE = "INSERT INTO log_tiles SELECT id, 0, 0, sha256('a') FROM logs"
+RETIRED = """
+UPDATE logs SET retired_at = now(), reason = 'rotation', final_size = 1, final_root = sha256('root'),
+    final_note = 'note', kept_size = 1
+"""
 
 
 def of_a_column(table: str) -> str:
@@ -28,7 +35,7 @@ def of_a_column(table: str) -> str:
 @pytest.mark.parametrize("verb", ["UPDATE", "DELETE", "TRUNCATE"])
 async def test_what_is_appended_to_is_never_changed(database: Database, verb: str) -> None:
     async with database.connection() as connection:
-        for table in [*APPEND_ONLY, "log_tiles"]:
+        for table in [*APPEND_ONLY, "log_tiles", "logs"]:
             column = await connection.fetchval(of_a_column(table))
             statement = {
                 "UPDATE": f"UPDATE {table} SET {column} = {column}",
@@ -51,6 +58,7 @@ async def test_what_is_appended_to_is_never_changed(database: Database, verb: st
 )
 async def test_a_tile_of_the_log_only_grows(database: Database, hashes: str, allowed: bool) -> None:
     async with database.connection() as connection:
+        await connection.execute(LOG)
         await connection.execute(TILE)
         await connection.execute("UPDATE log_tiles SET hashes = hashes || sha256('c')")
         statement = f"UPDATE log_tiles SET hashes = {hashes}"
@@ -59,3 +67,22 @@ async def test_a_tile_of_the_log_only_grows(database: Database, hashes: str, all
         else:
             with pytest.raises(asyncpg.InsufficientPrivilegeError, match="only grows"):
                 await connection.execute(statement)
+
+
+async def test_a_retired_log_stays_as_it_is(
+    database: Database, owner_arguments: dict[str, Any]
+) -> None:
+    async with database.connection() as connection:
+        await connection.execute(LOG)
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await connection.execute("UPDATE logs SET origin = 'other'")
+        with pytest.raises(asyncpg.CheckViolationError):
+            await connection.execute("UPDATE logs SET retired_at = now(), reason = 'half'")
+        await connection.execute(RETIRED)
+    owner = await asyncpg.connect(**owner_arguments)
+    try:
+        for statement in (RETIRED, "UPDATE logs SET retired_at = NULL", "DELETE FROM logs"):
+            with pytest.raises(asyncpg.InsufficientPrivilegeError, match="stays as it is"):
+                await owner.execute(statement)
+    finally:
+        await owner.close()

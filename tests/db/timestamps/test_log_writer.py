@@ -11,9 +11,9 @@ import pytest
 from tests.support import signer
 from tests.support.application import Platform, Stage
 from tests.support.partners import execute, issued, tamper
+from tests.support.pipeline import key_lines
 
 from proof.partners.types import Environment
-from proof.timestamps.anchors.log.keys import verifier_keys
 from proof.timestamps.anchors.log.service import ClockBehindError, ensure_log
 from proof.timestamps.anchors.log.witness import LogRolledBackError, MarkUnwritableError
 from proof.verify import parse_verifier_key, verify_checkpoint
@@ -51,9 +51,10 @@ async def sealed_rounds(platform: Platform, count: int, label: str = "") -> list
 
 async def checkpoints(platform: Platform) -> list[Any]:
     async with platform.database.connection() as connection:
-        keys = list(map(parse_verifier_key, await verifier_keys(connection, PRODUCTION)))
+        keys = list(map(parse_verifier_key, await key_lines(connection)))
     rows = await platform.fetch(
-        "SELECT size, note FROM log_checkpoints WHERE environment = 'production' ORDER BY size"
+        "SELECT size, note FROM log_checkpoints JOIN logs ON logs.id = log_id"
+        " WHERE environment = 'production' ORDER BY size"
     )
     found = [verify_checkpoint(row["note"].encode(), keys) for row in rows]
     assert [checkpoint.size for checkpoint in found] == [row["size"] for row in rows]
@@ -232,10 +233,10 @@ def test_a_clock_that_went_back_signs_nothing(alone: Stage) -> None:
 
 async def test_origin_and_keys_stay_what_they_were_at_the_first_start(platform: Platform) -> None:
     async with platform.database.connection() as connection:
-        before = await verifier_keys(connection, PRODUCTION)
+        before = await key_lines(connection)
         await ensure_log(platform.database, platform.vault, PRODUCTION, "other.example/log")
-        assert await verifier_keys(connection, PRODUCTION) == before
-    rows = await platform.fetch("SELECT origin FROM log_heads ORDER BY 1")
+        assert await key_lines(connection) == before
+    rows = await platform.fetch("SELECT origin FROM logs ORDER BY 1")
     assert [row["origin"] for row in rows] == [
         "proof.example/production",
         "proof.example/sandbox",

@@ -7,9 +7,9 @@ import pytest
 from tests.support import signer
 from tests.support.application import Platform
 from tests.support.partners import issued, owner_of, tamper
+from tests.support.pipeline import key_lines
 
 from proof.partners.types import Environment, OnboardedPartner, PartnerEnvironment
-from proof.timestamps.anchors.log.keys import verifier_keys
 from proof.timestamps.proofs.audit import fsck
 from proof.timestamps.proofs.errors import (
     ProofNotYetError,
@@ -51,7 +51,7 @@ async def test_every_proof_verifies_with_the_logs_keys(platform: Platform, count
     await submit(platform, partner, hashes)
     await platform.seal()
     async with platform.database.connection() as connection:
-        texts = await verifier_keys(connection, Environment.PRODUCTION)
+        texts = await key_lines(connection)
     keys = list(map(parse_verifier_key, texts))
     for digest in hashes[:: count // 25 + 1]:
         raw = await proofs.proof(owner, digest, Currency.LOG)

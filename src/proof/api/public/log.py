@@ -1,11 +1,12 @@
 """/log: the log as c2sp.org/tlog-tiles lays it out, for anybody."""
 
 import re
+import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import NamedTuple
 
 from proof.api.forms import MESSAGE
 from proof.api.http import Call, Headers, Reply
@@ -41,6 +42,9 @@ _PREFLIGHT = ((b"access-control-max-age", b"86400"),)
 # spelling, or caches would hold a tile under many names.
 _POSITION = re.compile(r"((?!x000/)(?:x[0-9]{3}/){0,5}[0-9]{3})(?:\.p/([1-9][0-9]{0,2}))?")
 
+# How long another log may be the current one, unnoticed by a process that is asked for tiles.
+_KNOWN_S = 1.0
+
 _LEVELS = frozenset("012345")
 
 # A page of any site that verifies a proof may read the log; with no credentials, any header is harmless.
@@ -69,6 +73,15 @@ _OLD = _path("old", "the smaller size", "^[0-9]+$")
 _NEW = _path("new", "the larger size", "^[0-9]+$")
 
 
+class _Log(NamedTuple):
+    """An environment's current log: its signed size and newest checkpoint when this was read."""
+
+    log_id: int
+    size: int
+    note: bytes | None
+    read_at: float
+
+
 class LogHandlers:
     """The handlers of the log.
 
@@ -82,56 +95,53 @@ class LogHandlers:
             environment: Coalesced(partial(self._read_newest, environment))
             for environment in Environment
         }
-        self._signed = dict.fromkeys(Environment, 0)
+        self._known: dict[Environment, _Log] = {}
         self._final: OrderedDict[tuple[object, ...], bytes] = OrderedDict()
         self._final_bytes = 0
 
     async def checkpoint(self, call: Call) -> Reply:
         """GET /log/checkpoint."""
-        newest = await self._newest[call.edge.environment].get()
-        if newest is None:
+        log = await self._newest[call.edge.environment].get()
+        if log.note is None:
             raise NotFoundError(
                 "this log has signed no checkpoint yet; it does with its first entry"
             )
-        return Reply(200, newest["note"].encode(), _TEXT, _FRESH)
+        return Reply(200, log.note, _TEXT, _FRESH)
 
     async def key(self, call: Call) -> Reply:
         """GET /log/key."""
-        environment = call.edge.environment
-        return await self._finally(
-            ("key", environment), lambda: self._read_key(environment), _TEXT, _AN_HOUR
-        )
+        log_id = (await self._log(call.edge.environment)).log_id
+        return await self._finally(("key", log_id), lambda: self._read_key(log_id), _TEXT, _AN_HOUR)
 
     async def tile(self, call: Call) -> Reply:
         """GET /log/tile/{level}/{position}."""
         level, (position, width) = call.path["level"], _position(call.path["position"])
         if level not in _LEVELS:
             raise NotFoundError(f"level: there is no tile level {level}")
-        name, environment = TileName(int(level), position), call.edge.environment
-        await self._require_signed(environment, name, width)
+        name = TileName(int(level), position)
+        log_id = await self._log_with(call.edge.environment, name, width)
         return await self._finally(
-            ("tile", environment, name, width), lambda: self._read_tile(environment, name, width)
+            ("tile", log_id, name, width), lambda: self._read_tile(log_id, name, width)
         )
 
     async def entries(self, call: Call) -> Reply:
         """GET /log/tile/entries/{position}: each entry after its length in two bytes, big-endian."""
         position, width = _position(call.path["position"])
-        environment = call.edge.environment
-        await self._require_signed(environment, TileName(0, position), width)
+        log_id = await self._log_with(call.edge.environment, TileName(0, position), width)
         return await self._finally(
-            ("entries", environment, position, width),
-            lambda: self._read_entries(environment, position, width),
+            ("entries", log_id, position, width),
+            lambda: self._read_entries(log_id, position, width),
         )
 
     async def consistency(self, call: Call) -> Reply:
         """GET /log/consistency/{old}/{new}: the path in hexadecimal, one hash a line."""
         old, new = _size(call.path["old"]), _size(call.path["new"])
-        environment = call.edge.environment
-        if not 0 < old <= new <= await self._signed_size(environment, new):
+        log = await self._log(call.edge.environment, new)
+        if not 0 < old <= new <= log.size:
             raise NotFoundError("sizes: 0 < old <= new <= the size of the newest checkpoint")
         return await self._finally(
-            ("consistency", environment, old, new),
-            lambda: self._read_consistency(environment, old, new),
+            ("consistency", log.log_id, old, new),
+            lambda: self._read_consistency(log.log_id, old, new),
             _TEXT,
         )
 
@@ -163,42 +173,47 @@ class LogHandlers:
             _, oldest = self._final.popitem(last=False)
             self._final_bytes -= len(oldest)
 
-    async def _require_signed(self, environment: Environment, name: TileName, width: int) -> None:
-        """Only what a checkpoint has signed is shown: an entry is not final before."""
+    async def _log_with(self, environment: Environment, name: TileName, width: int) -> int:
+        """The id of the current log if it has signed that much of a tile: an entry is not final before."""
         last = name.position * TILE_WIDTH + width
-        size = await self._signed_size(environment, last << (8 * name.level))
-        if last > size >> (8 * name.level):
-            raise NotFoundError(f"the log has {size} entries; this tile is not complete yet")
+        log = await self._log(environment, last << (8 * name.level))
+        if last > log.size >> (8 * name.level):
+            raise NotFoundError(f"the log has {log.size} entries; this tile is not complete yet")
+        return log.log_id
 
-    async def _signed_size(self, environment: Environment, wanted: int) -> int:
-        """How many entries are signed, or fewer if that is enough for what is wanted."""
-        if self._signed[environment] < wanted:
-            newest = await self._newest[environment].get()
-            self._signed[environment] = newest["size"] if newest else 0
-        return self._signed[environment]
+    async def _log(self, environment: Environment, wanted: int = 0) -> _Log:
+        """The current log as it was a moment ago, or as it is if that does not hold what is wanted."""
+        known = self._known.get(environment)
+        if known is None or known.size < wanted or time.monotonic() > known.read_at + _KNOWN_S:
+            known = await self._newest[environment].get()
+        return known
 
-    async def _read_newest(self, environment: Environment) -> Any:
+    async def _read_newest(self, environment: Environment) -> _Log:
         async with self._database.connection() as connection:
-            return await queries.newest_checkpoint(connection, environment)
+            log_id = (await queries.head(connection, environment)).log_id
+            newest = await queries.newest_checkpoint(connection, log_id)
+        size, note = (newest["size"], newest["note"].encode()) if newest else (0, None)
+        self._known[environment] = _Log(log_id, size, note, time.monotonic())
+        return self._known[environment]
 
-    async def _read_key(self, environment: Environment) -> bytes:
+    async def _read_key(self, log_id: int) -> bytes:
         async with self._database.connection() as connection:
-            lines = await verifier_keys(connection, environment)
+            lines = await verifier_keys(connection, log_id)
         return ("\n".join(lines) + "\n").encode()
 
-    async def _read_tile(self, environment: Environment, name: TileName, width: int) -> bytes:
+    async def _read_tile(self, log_id: int, name: TileName, width: int) -> bytes:
         async with self._database.connection() as connection:
-            tiles = await queries.tiles(connection, environment, [name])
+            tiles = await queries.tiles(connection, log_id, [name])
         return tiles[name][: width * HASH_BYTES]
 
-    async def _read_entries(self, environment: Environment, position: int, width: int) -> bytes:
+    async def _read_entries(self, log_id: int, position: int, width: int) -> bytes:
         async with self._database.connection() as connection:
-            entries = await queries.entries(connection, environment, position * TILE_WIDTH, width)
+            entries = await queries.entries(connection, log_id, position * TILE_WIDTH, width)
         return b"".join(len(entry).to_bytes(2, "big") + entry for entry in entries)
 
-    async def _read_consistency(self, environment: Environment, old: int, new: int) -> bytes:
+    async def _read_consistency(self, log_id: int, old: int, new: int) -> bytes:
         async with self._database.connection() as connection:
-            path = await consistency(connection, environment, old, new)
+            path = await consistency(connection, log_id, old, new)
         return "".join(f"{node.hex()}\n" for node in path).encode()
 
 

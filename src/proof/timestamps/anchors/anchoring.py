@@ -98,10 +98,10 @@ class Anchorer:
 
     async def _seal(self) -> None:
         async with self._database.transaction() as tx:
-            newest = await log_queries.newest_checkpoint(tx, self._environment)
+            newest = await log_queries.current_checkpoint(tx, self._environment)
             if newest is None:
                 return
-            checkpoint = Checkpoint(newest["size"], newest["note"].encode())
+            checkpoint = Checkpoint(newest["log_id"], newest["size"], newest["note"].encode())
             while await aggregation.seal_next(
                 tx, self._environment, self._chain.currency, checkpoint
             ):

@@ -16,14 +16,15 @@ from proof.timestamps.types import Currency
 UNSIGNED_S = 30
 
 _UNSIGNED = """
-SELECT h.environment, extract(epoch FROM now() - min(r.sealed_at))::int AS age_s
-FROM log_heads h
-LEFT JOIN rounds r ON r.environment = h.environment AND r.sealed_at IS NOT NULL AND r.id IN (
-    SELECT e.round_id FROM log_entries e WHERE e.environment = h.environment AND e.position >=
-        (SELECT coalesce(max(size), 0) FROM log_checkpoints c WHERE c.environment = h.environment)
+SELECT l.environment, extract(epoch FROM now() - min(r.sealed_at))::int AS age_s
+FROM logs l
+LEFT JOIN rounds r ON r.environment = l.environment AND r.sealed_at IS NOT NULL AND r.id IN (
+    SELECT e.round_id FROM log_entries e WHERE e.log_id = l.id AND e.position >=
+        (SELECT coalesce(max(size), 0) FROM log_checkpoints c WHERE c.log_id = l.id)
     UNION ALL
-    SELECT id FROM rounds WHERE environment = h.environment AND sealed_at IS NOT NULL AND NOT logged)
-GROUP BY h.environment ORDER BY h.environment
+    SELECT id FROM rounds WHERE environment = l.environment AND sealed_at IS NOT NULL AND NOT logged)
+WHERE l.retired_at IS NULL
+GROUP BY l.environment ORDER BY l.environment
 """
 
 _CHAINS = """

@@ -30,22 +30,24 @@ from proof.verify.evidence.log.rfc6962 import leaf_hash
 
 _SEALED = """
 SELECT t.id, t.environment, t.currency_id, t.status, t.root, t.plain_root, t.transaction, t.timestamp_ms,
-       t.leaf_count, t.block, t.evidence, t.checkpoint_size, c.note
+       t.leaf_count, t.block, t.evidence, t.checkpoint_log_id, t.checkpoint_size,
+       c.note
 FROM trees t LEFT JOIN log_checkpoints c
-    ON c.environment = t.environment AND c.size = t.checkpoint_size
+    ON c.log_id = t.checkpoint_log_id AND c.size = t.checkpoint_size
 WHERE t.closed_at IS NOT NULL AND t.root IS NOT NULL
 ORDER BY t.closed_at
 """
 # What a round's tree says of itself once a checkpoint holds its entry: the first that does gives the time.
 _OTHER_LOG_TREES = """
 SELECT t.id FROM log_entries e
+JOIN logs l ON l.id = e.log_id AND (l.retired_at IS NULL OR e.position < l.kept_size)
 JOIN round_trees rt ON rt.round_id = e.round_id
 JOIN trees t ON t.id = rt.tree_id AND t.currency_id = $2 AND t.status = 3
 LEFT JOIN LATERAL (
     SELECT signed_at FROM log_checkpoints c
-    WHERE c.environment = e.environment AND c.size > e.position ORDER BY c.size LIMIT 1
+    WHERE c.log_id = e.log_id AND c.size > e.position ORDER BY c.size LIMIT 1
 ) first ON true
-WHERE e.environment = $1
+WHERE e.log_id = $1
   AND (t.root, t.plain_root, t.transaction, t.timestamp_ms) IS DISTINCT FROM
       (e.root, e.plain_root, e.position::text, (extract(epoch FROM signed_at)::bigint + 1) * 1000)
 """
@@ -73,7 +75,7 @@ async def tree_problems(
 async def _problem(connection: Connection, row: Any) -> str | None:
     if row["note"] is None:
         return f"there is no checkpoint of {row['checkpoint_size']} entries, which it pins"
-    checkpoint = Checkpoint(row["checkpoint_size"], row["note"].encode())
+    checkpoint = Checkpoint(row["checkpoint_log_id"], row["checkpoint_size"], row["note"].encode())
     found = await aggregation.leaves(connection, row["id"], checkpoint.leaf)
     tree = await asyncio.to_thread(build, found["leaves"], found["plain_leaves"])
     stored = await connection.fetch(
@@ -133,15 +135,11 @@ async def fsck(database: Database, progress: Progress) -> Audit:
     # One snapshot, so that work going on meanwhile is not taken for damage.
     async with database.snapshot() as connection:
         rounds, leaves = await _rounds(connection, findings, progress)
-        environments = [
-            row["environment"]
-            for row in await connection.fetch("SELECT environment FROM log_heads")
-        ]
         entries = checkpoints = 0
-        for environment in environments:
-            entries += await _log(connection, environment, findings)
-            checkpoints += await _checkpoints(connection, environment, findings, progress)
-            for row in await connection.fetch(_OTHER_LOG_TREES, environment, Currency.LOG):
+        for log in await log_queries.logs(connection):
+            entries += await _log(connection, log, findings)
+            checkpoints += await _checkpoints(connection, log, findings, progress)
+            for row in await connection.fetch(_OTHER_LOG_TREES, log.log_id, Currency.LOG):
                 what = "it says other than its entry and the first checkpoint over it"
                 findings.append(Finding(f"tree {row['id']}", what))
         findings += [
@@ -187,51 +185,50 @@ async def _round_problem(connection: Connection, row: Any) -> str | None:
     return _tree_problem(tree, row, stored)
 
 
-async def _log(connection: Connection, environment: str, findings: list[Finding]) -> int:
-    head = await log_queries.head(connection, environment)
+async def _log(connection: Connection, head: log_queries.Head, findings: list[Finding]) -> int:
     size = 0
     tiles: dict[TileName, bytes] = {}
     while size < head.size:
-        entries = await log_queries.entries(connection, environment, size, _PAGE)
+        entries = await log_queries.entries(connection, head.log_id, size, _PAGE)
         if not entries:
             break
         tiles |= append(size, tiles, list(map(leaf_hash, entries)))
         size += len(entries)
     if size != head.size:
         findings.append(
-            Finding(f"{environment} log", f"has {size} entries, its head says {head.size}")
+            Finding(f"{head.label} log", f"has {size} entries, its head says {head.size}")
         )
     elif root(size, reader(tiles)) != head.root:
         findings.append(
-            Finding(f"{environment} log", "its entries do not make the root of its head")
+            Finding(f"{head.label} log", "its entries do not make the root of its head")
         )
-    elif await log_queries.tiles(connection, environment, tiles) != tiles:
-        findings.append(Finding(f"{environment} log", "its tiles are not those its entries make"))
+    elif await log_queries.tiles(connection, head.log_id, tiles) != tiles:
+        findings.append(Finding(f"{head.label} log", "its tiles are not those its entries make"))
     return size
 
 
 async def _checkpoints(
-    connection: Connection, environment: str, findings: list[Finding], progress: Progress
+    connection: Connection, log: log_queries.Head, findings: list[Finding], progress: Progress
 ) -> int:
-    keys = [parse_verifier_key(text) for text in await verifier_keys(connection, environment)]
+    keys = [parse_verifier_key(text) for text in await verifier_keys(connection, log.log_id)]
     rows = await connection.fetch(
-        "SELECT size, note, signed_at FROM log_checkpoints WHERE environment = $1 ORDER BY size",
-        environment,
+        "SELECT size, note, signed_at FROM log_checkpoints WHERE log_id = $1 ORDER BY size",
+        log.log_id,
     )
     for done, row in enumerate(rows, 1):
-        where = f"{environment} checkpoint {row['size']}"
+        where = f"{log.label} checkpoint {row['size']}"
         try:
             checkpoint = verify_checkpoint(row["note"].encode(), keys)
         except RefusedError as error:
             findings.append(Finding(where, str(error)))
             continue
-        if checkpoint.root != await root_at(connection, environment, row["size"]):
+        if checkpoint.root != await root_at(connection, log.log_id, row["size"]):
             findings.append(Finding(where, "its root is not that of the log's entries"))
         if checkpoint.cosigned_time_s != row["signed_at"].timestamp():
             findings.append(
                 Finding(where, f"its row says that it was signed at {row['signed_at']}")
             )
-        progress(f"{environment} checkpoints", done, len(rows))
+        progress(f"{log.label} checkpoints", done, len(rows))
     return len(rows)
 
 

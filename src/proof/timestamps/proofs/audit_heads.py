@@ -146,7 +146,9 @@ async def _check_saved(
     connection: Connection, raw: bytes, keys: Sequence[VerifierKey]
 ) -> SavedHead:
     trusted = keys or [
-        parse_verifier_key(text) for text in await verifier_keys(connection, SYSTEM.environment)
+        parse_verifier_key(text)
+        for log in await log_queries.logs(connection, SYSTEM.environment)
+        for text in await verifier_keys(connection, log.log_id)
     ]
     try:
         established = verify_payload(raw, log_keys=trusted)
@@ -174,13 +176,18 @@ async def _require_same_log(
     inclusion = established.inclusion
     if inclusion is None:
         raise SavedHeadError(f"the proof of position {position} has no evidence of the log")
-    log = await log_queries.head(connection, SYSTEM.environment)
+    logs = await log_queries.logs(connection, SYSTEM.environment)
+    log = next((log for log in logs if log.origin == inclusion.origin), None)
+    if log is None:
+        raise SavedHeadError(
+            f"position {position} was saved with the log {inclusion.origin}, which is not kept here"
+        )
     if log.size < inclusion.size:
         raise SavedHeadError(
             f"the log held {inclusion.size} entries when position {position} was saved;"
             f" it holds {log.size}"
         )
-    if await root_at(connection, SYSTEM.environment, inclusion.size) != inclusion.root:
+    if await root_at(connection, log.log_id, inclusion.size) != inclusion.root:
         raise SavedHeadError(
             f"the first {inclusion.size} entries of the log are not those that pinned"
             f" position {position}"

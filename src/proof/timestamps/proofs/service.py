@@ -11,7 +11,7 @@ through the verifier, with our own public keys or the block our node saw, before
 import json
 from collections.abc import Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from cryptography.exceptions import InvalidSignature
@@ -108,7 +108,7 @@ class Proofs:
         self._clock = clock
         self._chains = chains
         self._paces = paces
-        self._keys: dict[str, Sequence[VerifierKey]] = {}
+        self._keys: dict[int, Sequence[VerifierKey]] = {}
 
     def chains(self, environment: Environment) -> tuple[Currency, ...]:
         """The chains of an environment, the log's included, by currencyId."""
@@ -183,8 +183,16 @@ class Proofs:
             )
         within = await sealing.paths(connection, row["round_id"], digest)
         steps = within.steps
+        keys: Sequence[VerifierKey] = ()
         if currency is Currency.LOG:
-            evidence = await _log_evidence(connection, owner.environment, tree)
+            position = int(tree.transaction or "")
+            checkpoint = await log_queries.checkpoint_of(connection, row["round_id"], position)
+            if checkpoint is None:
+                raise UnsoundProofError(
+                    f"the tree {tree.tree_id} says {position}, where no checkpoint has its round"
+                )
+            keys = await self._log_keys(connection, checkpoint["log_id"])
+            evidence = await _log_evidence(connection, checkpoint, position, tree)
         else:
             root = await queries.round_root(connection, row["round_id"])
             above = await aggregation.paths(connection, tree.tree_id, root)
@@ -193,37 +201,32 @@ class Proofs:
             if kind_of(currency).brings_plain_path:
                 evidence["plainPath"] = [plain_path(within.plain), plain_path(above.plain)]
         found = payload(digest, tree, steps, evidence)
-        await self._require_sound(connection, owner, found, trust_in(currency, row["block"]))
+        _require_sound(found, keys, trust_in(currency, row["block"]))
         return canonical_json(found)
 
-    async def _require_sound(
-        self,
-        connection: Connection,
-        owner: PartnerEnvironment,
-        found: dict[str, object],
-        chains: ChainTrust,
-    ) -> None:
-        if owner.environment not in self._keys:
-            texts = await verifier_keys(connection, owner.environment)
-            self._keys[owner.environment] = tuple(map(parse_verifier_key, texts))
-        try:
-            established = verify_payload(
-                found,
-                log_keys=self._keys[owner.environment],
-                ed25519_verify=_ed25519_verify,
-                chains=chains,
-            )
-        except RefusedError as error:
-            raise UnsoundProofError(
-                f"the proof of {found['sha256']} is refused: {error}"
-            ) from error
-        if not established.tied:
-            raise UnsoundProofError(f"the proof of {found['sha256']} is tied to nothing of ours")
-        if established.timestamp_ms != established.claimed.timestamp_ms:
-            raise UnsoundProofError(
-                f"the proof of {found['sha256']} claims the time {established.claimed.timestamp_ms},"
-                f" but establishes {established.timestamp_ms}"
-            )
+    async def _log_keys(self, connection: Connection, log_id: int) -> Sequence[VerifierKey]:
+        if log_id not in self._keys:
+            texts = await verifier_keys(connection, log_id)
+            self._keys[log_id] = tuple(map(parse_verifier_key, texts))
+        return self._keys[log_id]
+
+
+def _require_sound(
+    found: dict[str, object], log_keys: Sequence[VerifierKey], chains: ChainTrust
+) -> None:
+    try:
+        established = verify_payload(
+            found, log_keys=log_keys, ed25519_verify=_ed25519_verify, chains=chains
+        )
+    except RefusedError as error:
+        raise UnsoundProofError(f"the proof of {found['sha256']} is refused: {error}") from error
+    if not established.tied:
+        raise UnsoundProofError(f"the proof of {found['sha256']} is tied to nothing of ours")
+    if established.timestamp_ms != established.claimed.timestamp_ms:
+        raise UnsoundProofError(
+            f"the proof of {found['sha256']} claims the time {established.claimed.timestamp_ms},"
+            f" but establishes {established.timestamp_ms}"
+        )
 
 
 def enabled_currency(
@@ -236,11 +239,11 @@ def enabled_currency(
     raise UnknownCurrencyError(f"{name}: {currency_id} is not enabled here; enabled: {texts}")
 
 
-async def _log_evidence(connection: Connection, environment: str, tree: Tree) -> dict[str, object]:
+async def _log_evidence(
+    connection: Connection, checkpoint: Any, position: int, tree: Tree
+) -> dict[str, object]:
     assert tree.plain_root is not None
-    position = int(tree.transaction or "")
-    checkpoint = await log_queries.first_checkpoint_over(connection, environment, position)
-    path = await inclusion(connection, environment, position, checkpoint["size"])
+    path = await inclusion(connection, checkpoint["log_id"], position, checkpoint["size"])
     return {
         "type": "log",
         "origin": checkpoint["origin"],

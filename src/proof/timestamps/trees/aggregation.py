@@ -53,7 +53,8 @@ FROM (
 ) AS leaf
 """
 _SEAL = """
-UPDATE trees SET root = $2, plain_root = $3, leaf_count = $4, hash_count = $5, checkpoint_size = $6
+UPDATE trees SET root = $2, plain_root = $3, leaf_count = $4, hash_count = $5,
+    checkpoint_log_id = $6, checkpoint_size = $7
 WHERE id = $1
 """
 _TILES_ABOVE = """
@@ -105,11 +106,13 @@ async def leaves(connection: Connection, tree_id: UUID, checkpoint_hash: bytes) 
 
 
 async def store(
-    tx: Connection, tree_id: UUID, tree: RoundTree, hashes: int, checkpoint_size: int
+    tx: Connection, tree_id: UUID, tree: RoundTree, hashes: int, pinned: "Checkpoint"
 ) -> None:
-    """`hashes`: how many submitted ones are below; `checkpoint_size`: of the log at the checkpoint."""
+    """`hashes`: how many submitted ones are below; `pinned`: whose hash is a leaf."""
     await store_tiles(tx, "tree", tree_id, tree)
-    await tx.execute(_SEAL, tree_id, *tree.roots, tree.leaf_count, hashes, checkpoint_size)
+    await tx.execute(
+        _SEAL, tree_id, *tree.roots, tree.leaf_count, hashes, pinned.log_id, pinned.size
+    )
 
 
 async def discard(tx: Connection, tree_id: UUID) -> None:
@@ -125,6 +128,7 @@ async def tiles_above(connection: Connection, tree_id: UUID, leaf: bytes) -> lis
 class Checkpoint(NamedTuple):
     """A log's signed checkpoint: how many entries it covers, and the signed note's bytes."""
 
+    log_id: int
     size: int
     note: bytes
 
@@ -161,7 +165,7 @@ async def seal_next(
         await discard(tx, tree_id)
         return True
     tree = await build_aside(tx, found["leaves"], found["plain_leaves"])
-    await store(tx, tree_id, tree, found["hashes"], newest.size)
+    await store(tx, tree_id, tree, found["hashes"], newest)
     return True
 
 

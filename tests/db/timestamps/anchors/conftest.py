@@ -15,8 +15,7 @@ from proof.db import Database
 from proof.db.embedded import EmbeddedCluster
 
 _EMPTIED = (
-    "rounds, submissions, trees, log_heads, log_keys, log_tiles, log_checkpoints, outbox,"
-    " chain_troubles, timestamp_settings, timestamp_usage"
+    "rounds, submissions, trees, logs, outbox, chain_troubles, timestamp_settings, timestamp_usage"
 )
 
 

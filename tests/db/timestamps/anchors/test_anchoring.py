@@ -88,7 +88,7 @@ async def test_the_newest_checkpoint_is_a_leaf(anchorage: Anchorage) -> None:
     (row,) = await anchorage.fetch(
         "SELECT t.leaf_count, t.hash_count, hashes, sha256(convert_to(note, 'UTF8')) AS pinned"
         " FROM trees t JOIN tree_tiles ON tree_id = t.id"
-        " JOIN log_checkpoints c ON c.size = t.checkpoint_size AND c.environment = t.environment"
+        " JOIN log_checkpoints c ON c.size = t.checkpoint_size AND c.log_id = t.checkpoint_log_id"
     )
     assert (row["leaf_count"], row["hash_count"]) == (2, 1)
     assert row["pinned"] in {row["hashes"][:32], row["hashes"][32:]}

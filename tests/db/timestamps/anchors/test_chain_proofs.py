@@ -127,7 +127,7 @@ SPOILED = {
         "make the root",
     ),
     "another checkpoint": (
-        "UPDATE trees SET checkpoint_size = 99 WHERE currency_id = 0",
+        "UPDATE trees SET checkpoint_size = 99 WHERE checkpoint_size IS NOT NULL",
         "no checkpoint of 99",
     ),
     "another time": (

@@ -11,6 +11,7 @@
 
 import asyncio
 from datetime import datetime
+from pathlib import Path
 
 from proof.core.clock import Clock
 from proof.core.errors import ProofError
@@ -44,23 +45,23 @@ class ClockBehindError(ProofError):
 async def ensure_log(database: Database, vault: Vault, environment: str, origin: str) -> None:
     """Create an environment's log at the first start. The origin is fixed from then on."""
     async with database.transaction() as tx:
-        await queries.create_head(tx, environment, origin, EMPTY_ROOT)
-        fixed = await queries.head(tx, environment, lock=True)
-        await keys.ensure(tx, vault, environment, fixed.origin)
+        await queries.create_first(tx, environment, origin, EMPTY_ROOT)
+        await keys.ensure(tx, vault, await queries.head(tx, environment, lock=True))
 
 
 class LogWriter:
-    """Appends sealed rounds to one environment's log and signs what it holds."""
+    """Appends sealed rounds to one environment's current log and signs what it holds. `marks`: the folder
+    of the high-water marks."""
 
     def __init__(
-        self, database: Database, vault: Vault, clock: Clock, environment: str, mark: HighWaterMark
+        self, database: Database, vault: Vault, clock: Clock, environment: str, marks: Path
     ) -> None:
         self._database = database
         self._vault = vault
         self._clock = clock
         self._environment = environment
-        self._mark = mark
-        self._signer: keys.CheckpointSigner | None = None
+        self._marks = marks
+        self._signer: tuple[int, keys.CheckpointSigner] | None = None
 
     @property
     def environment(self) -> str:
@@ -74,14 +75,14 @@ class LogWriter:
             rounds = await queries.unlogged_rounds(tx, self._environment, _APPEND_AT_ONCE)
             if not rounds:
                 return 0
-            before = await queries.tiles(tx, self._environment, edge(head.size))
+            before = await queries.tiles(tx, head.log_id, edge(head.size))
             entries = [Roots(row["root"], row["plain_root"]).joined for row in rounds]
             changed = append(head.size, before, list(map(leaf_hash, entries)))
             size = head.size + len(rounds)
             new_root = root(size, reader({**before, **changed}))
-            await queries.store_entries(tx, self._environment, head.size, rounds)
-            await queries.store_tiles(tx, self._environment, changed)
-            await queries.store_head(tx, self._environment, size, new_root)
+            await queries.store_entries(tx, head.log_id, head.size, rounds)
+            await queries.store_tiles(tx, head.log_id, changed)
+            await queries.store_head(tx, head.log_id, size, new_root)
         return len(rounds)
 
     async def publish(self) -> bool:
@@ -91,23 +92,24 @@ class LogWriter:
         """
         async with self._database.transaction() as tx:
             head = await queries.head(tx, self._environment, lock=True)
-            newest = await queries.newest_checkpoint(tx, self._environment)
+            newest = await queries.newest_checkpoint(tx, head.log_id)
             signed_size = newest["size"] if newest else 0
             if head.size == signed_size:
                 return False
-            await self._require_continuation(tx, head)
+            mark = HighWaterMark(self._marks, head.label)
+            await _require_continuation(tx, head, mark)
             at = self._time_to_sign(newest["signed_at"] if newest else None)
-            note = (await self._keys(tx)).sign(head.size, head.root, int(at.timestamp()))
-            await asyncio.to_thread(self._mark.write, SignedHead(head.size, head.root))
-            await queries.store_checkpoint(tx, self._environment, head.size, note, at)
-            await self._announce(tx, signed_size, head.size, at)
+            note = (await self._keys(tx, head)).sign(head.size, head.root, int(at.timestamp()))
+            await asyncio.to_thread(mark.write, SignedHead(head.size, head.root))
+            await queries.store_checkpoint(tx, head.log_id, head.size, note, at)
+            await self._announce(tx, head.log_id, signed_size, head.size, at)
         return True
 
-    async def _announce(self, tx: Connection, first: int, end: int, at: datetime) -> None:
+    async def _announce(
+        self, tx: Connection, log_id: int, first: int, end: int, at: datetime
+    ) -> None:
         existed_by_ms = end_of_second_ms(int(at.timestamp()))
-        rows = await queries.verify_trees(
-            tx, self._environment, Currency.LOG, first, end, existed_by_ms
-        )
+        rows = await queries.verify_trees(tx, log_id, Currency.LOG, first, end, existed_by_ms)
         verified = [
             (
                 row["partner_environment_id"],
@@ -124,10 +126,10 @@ class LogWriter:
         ]
         await publish_events(tx, await tree_events(tx, verified))
 
-    async def _keys(self, connection: Connection) -> keys.CheckpointSigner:
-        if self._signer is None:
-            self._signer = await keys.signer(connection, self._vault, self._environment)
-        return self._signer
+    async def _keys(self, connection: Connection, head: queries.Head) -> keys.CheckpointSigner:
+        if self._signer is None or self._signer[0] != head.log_id:
+            self._signer = head.log_id, await keys.signer(connection, self._vault, head.log_id)
+        return self._signer[1]
 
     def _time_to_sign(self, newest: datetime | None) -> datetime:
         at = self._clock.now().replace(microsecond=0)
@@ -135,37 +137,38 @@ class LogWriter:
             raise ClockBehindError(f"the clock shows {at}, before the newest checkpoint's {newest}")
         return at
 
-    async def _require_continuation(self, connection: Connection, head: queries.Head) -> None:
-        signed = await asyncio.to_thread(self._mark.read)
-        if head.size < signed.size:
-            raise LogRolledBackError(
-                f"the {self._environment} log holds {head.size} entries, but {signed.size} were"
-                f" signed ({self._mark.path}); restore the newest backup, nothing is signed until then"
-            )
-        if signed.size and await root_at(connection, self._environment, signed.size) != signed.root:
-            raise LogRolledBackError(
-                f"the first {signed.size} entries of the {self._environment} log are not those that"
-                f" were signed ({self._mark.path}); restore the newest backup, nothing is signed"
-            )
+
+async def _require_continuation(
+    connection: Connection, head: queries.Head, mark: HighWaterMark
+) -> None:
+    signed = await asyncio.to_thread(mark.read)
+    if head.size < signed.size:
+        raise LogRolledBackError(
+            f"the {head.label} log holds {head.size} entries, but {signed.size} were"
+            f" signed ({mark.path}); restore the newest backup, nothing is signed until then"
+        )
+    if signed.size and await root_at(connection, head.log_id, signed.size) != signed.root:
+        raise LogRolledBackError(
+            f"the first {signed.size} entries of the {head.label} log are not those that"
+            f" were signed ({mark.path}); restore the newest backup, nothing is signed"
+        )
 
 
-async def root_at(connection: Connection, environment: str, size: int) -> bytes:
+async def root_at(connection: Connection, log_id: int, size: int) -> bytes:
     """The root of the first `size` entries, from the stored tiles."""
     names = tiles_read(lambda node: root(size, node))
-    return root(size, reader(await queries.tiles(connection, environment, names)))
+    return root(size, reader(await queries.tiles(connection, log_id, names)))
 
 
-async def inclusion(
-    connection: Connection, environment: str, position: int, size: int
-) -> list[bytes]:
+async def inclusion(connection: Connection, log_id: int, position: int, size: int) -> list[bytes]:
     """The inclusion path of an entry in the log of `size` entries."""
     names = tiles_read(lambda node: inclusion_path(position, size, node))
-    tiles = await queries.tiles(connection, environment, names)
+    tiles = await queries.tiles(connection, log_id, names)
     return inclusion_path(position, size, reader(tiles))
 
 
-async def consistency(connection: Connection, environment: str, old: int, new: int) -> list[bytes]:
+async def consistency(connection: Connection, log_id: int, old: int, new: int) -> list[bytes]:
     """The path that shows the log of `new` entries to extend that of `old` entries."""
     names: set[TileName] = tiles_read(lambda node: consistency_path(old, new, node))
-    tiles = await queries.tiles(connection, environment, names)
+    tiles = await queries.tiles(connection, log_id, names)
     return consistency_path(old, new, reader(tiles))

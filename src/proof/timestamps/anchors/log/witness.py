@@ -26,10 +26,10 @@ class SignedHead(NamedTuple):
 
 
 class HighWaterMark:
-    """One file an environment: the size and root that were signed last."""
+    """One file a log: the size and root that were signed last."""
 
-    def __init__(self, folder: Path, environment: str) -> None:
-        self.path = folder / f"{environment}-log.json"
+    def __init__(self, folder: Path, label: str) -> None:
+        self.path = folder / f"{label}-log.json"
 
     def read(self) -> SignedHead:
         """What was signed last; size 0 when nothing was."""
