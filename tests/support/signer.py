@@ -4,6 +4,7 @@ It shares no tree or signing code with the product except the note encoders, whi
 tests.
 """
 
+from base64 import b64decode
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -12,6 +13,7 @@ from typing import Any
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PrivateKey
 
 from proof.verify.evidence.log import note
 
@@ -36,11 +38,13 @@ class Signer:
 
     name: str
     key_type: int
-    private: Ed25519PrivateKey
+    private: Ed25519PrivateKey | MLDSA44PrivateKey
 
     @classmethod
     def named(cls, name: str, key_type: int, seed: str = "") -> "Signer":
         secret = sha256(f"{name} {key_type} {seed}".encode()).digest()
+        if key_type == note.MLDSA_COSIGNER_KEY:
+            return cls(name, key_type, MLDSA44PrivateKey.from_seed_bytes(secret))
         return cls(name, key_type, Ed25519PrivateKey.from_private_bytes(secret))
 
     @property
@@ -57,14 +61,21 @@ class Signer:
 
     def line(self, body: bytes, time_s: int = TIME_S) -> bytes:
         payload = self.private.sign(body)
-        if self.key_type == note.COSIGNER_KEY:
-            signature = self.private.sign(note.cosignature_message(time_s, body))
+        if self.key_type != note.LOG_KEY:
+            signature = self.private.sign(self._cosigned(body, time_s))
             payload = note.cosignature_payload(time_s, signature)
         return note.signature_line(self.name, self.key.key_hash, payload)
+
+    def _cosigned(self, body: bytes, time_s: int) -> bytes:
+        if self.key_type == note.COSIGNER_KEY:
+            return note.cosignature_message(time_s, body)
+        origin, size, root = body.decode().split("\n")[:3]
+        return note.cosigned_message(self.name, time_s, origin, int(size), b64decode(root))
 
 
 LOG = Signer.named(ORIGIN, note.LOG_KEY)
 WITNESS = Signer.named(COSIGNER, note.COSIGNER_KEY)
+MLDSA_WITNESS = Signer.named(COSIGNER, note.MLDSA_COSIGNER_KEY)
 KEYS = (LOG.key, WITNESS.key)
 
 

@@ -22,6 +22,7 @@ from proof.verify.established import (
 from proof.verify.evidence.bitcoin.headers import TrustedHeaders, load_headers
 from proof.verify.evidence.log.checkpoint import Checkpoint, Cosignature, verify_checkpoint
 from proof.verify.evidence.log.ed25519 import Ed25519Verify
+from proof.verify.evidence.log.mldsa44 import Mldsa44Verify
 from proof.verify.evidence.log.note import VerifierKey, VerifierKeyError, parse_verifier_key
 from proof.verify.evidence.log.policy import Policy, PolicyError, parse_policy
 from proof.verify.evidence.log.rfc6962 import root_from_inclusion, verify_consistency
@@ -43,6 +44,7 @@ __all__ = [
     "EstablishedOts",
     "EthereumInclusion",
     "LogInclusion",
+    "Mldsa44Verify",
     "Policy",
     "PolicyError",
     "RefusedError",

@@ -16,7 +16,7 @@ from proof.verify.errors import (
 )
 from proof.verify.established import ClaimedTree, Established, LogInclusion, utc_text
 from proof.verify.evidence.kinds import kinds
-from proof.verify.evidence.log import ed25519
+from proof.verify.evidence.log import ed25519, mldsa44
 from proof.verify.evidence.log.ed25519 import Ed25519Verify
 from proof.verify.evidence.log.evidence import (
     LOG_CURRENCY,
@@ -24,6 +24,7 @@ from proof.verify.evidence.log.evidence import (
     MAX_LOG_PATH,
     verify_log,
 )
+from proof.verify.evidence.log.mldsa44 import Mldsa44Verify
 from proof.verify.evidence.log.note import VerifierKey
 from proof.verify.merkle import Branch
 from proof.verify.strict_json import hex_hash, integer, members, parse_json, text
@@ -52,6 +53,7 @@ def verify_payload(
     *,
     log_keys: Sequence[VerifierKey] = (),
     ed25519_verify: Ed25519Verify = ed25519.verify,
+    mldsa44_verify: Mldsa44Verify = mldsa44.verify,
     chains: ChainTrust = NO_CHAINS,
 ) -> Established:
     """Verify a proof payload and return what it establishes, tied to what the caller trusts or not.
@@ -89,7 +91,9 @@ def verify_payload(
     evidence = members(payload["evidence"], "evidence")
     name = text(evidence, "type", "evidence")
     if name == LOG:
-        return verify_log(branch, tree, evidence, log_keys, ed25519_verify)  # 5, 6, 7
+        return verify_log(
+            branch, tree, evidence, log_keys, ed25519_verify, mldsa44_verify
+        )  # 5, 6, 7
     kind = kinds().get(name)
     if kind is None:
         reason = f"This verifier does not know evidence of type {quoted(name)}."

@@ -6,7 +6,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PublicKey
 
-from proof.core.note_keys import SEED_BYTES, SigningKey
+from proof.core.note_keys import SEED_BYTES, SigningKey, ed25519_verify, mldsa44_verify
 from proof.verify import VerifierKeyError, errors, parse_verifier_key
 from proof.verify.evidence.log.note import (
     COSIGNER_KEY,
@@ -131,6 +131,16 @@ def test_an_mldsa_cosigner_has_room_for_names_of_255_bytes() -> None:
     with pytest.raises(VerifierKeyError, match="255"):
         key(MLDSA_COSIGNER_KEY, name + "x")
     key(COSIGNER_KEY, name + "x").cosign(checkpoint_body(name + "x", 1, ROOT), TIME_S)
+
+
+def test_openssl_verifies_where_it_is_asked_to() -> None:
+    for key_type, verify in ((LOG_KEY, ed25519_verify), (MLDSA_COSIGNER_KEY, mldsa44_verify)):
+        signing = key(key_type)
+        public, signature = signing.public.public_key, signing.private.sign(BODY)
+        assert verify(public, BODY, signature) is True
+        assert verify(public, BODY + b"x", signature) is False
+        assert verify(public, BODY, signature[:-1]) is False
+        assert verify(public[:-1], BODY, signature) is False
 
 
 def test_types_algorithms_and_seeds_that_do_not_fit_are_refused() -> None:

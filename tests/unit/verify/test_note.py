@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.support import signer
-from tests.support.signer import KEYS, LOG, ORIGIN, TIME_S, WITNESS, Signer
+from tests.support.signer import KEYS, LOG, MLDSA_WITNESS, ORIGIN, TIME_S, WITNESS, Signer
 
 from proof.verify import (
     RefusedError,
@@ -60,7 +60,7 @@ def test_verifier_key_of_the_go_reference() -> None:
 
 
 def test_key_round_trip() -> None:
-    for each in (LOG, WITNESS):
+    for each in (LOG, WITNESS, MLDSA_WITNESS):
         key = parse_verifier_key(each.text)
         assert note.verifier_key(key.name, key.key_type, key.public_key) == each.text
         assert key.key_hash == note.key_hash(key.name, key.key_type, key.public_key)
@@ -78,6 +78,8 @@ MALFORMED_KEYS = {
     "other type": f"{ORIGIN}+00000000+{b64encode(bytes([2]) + ROOT).decode()}",
     "short key": f"{ORIGIN}+00000000+{b64encode(bytes([1]) + ROOT[:31]).decode()}",
     "long key": f"{ORIGIN}+00000000+{b64encode(bytes([1]) + ROOT + b'x').decode()}",
+    "ML-DSA-44 key of 32 bytes": f"{ORIGIN}+00000000+{b64encode(bytes([6]) + ROOT).decode()}",
+    "ML-DSA-44 key in a log's name": MLDSA_WITNESS.text.replace(MLDSA_WITNESS.name, ORIGIN),
     "renamed": KEY_TEXT.replace("log.", "bog."),
     "no name": KEY_TEXT.removeprefix(ORIGIN),
     "space in name": "a " + KEY_TEXT,
@@ -166,6 +168,31 @@ def test_extension_lines_are_signed_and_ignored() -> None:
         verify_checkpoint(text.replace(b"extension", b"Extension"), KEYS)
 
 
+def test_an_mldsa_cosigner_vouches_for_the_time_beside_or_without_ed25519() -> None:
+    keys = [LOG.key, MLDSA_WITNESS.key]
+    line = MLDSA_WITNESS.line(BODY, 90)
+    for text in (
+        signed(LOG.line(BODY), line),
+        signed(WITNESS.line(BODY, 80), line, LOG.line(BODY)),
+    ):
+        assert verify_checkpoint(text, keys).cosigned_time_s == 90
+    assert verify_checkpoint(text, [*keys, WITNESS.key]).cosigned_time_s == 80
+
+
+def test_an_mldsa_cosigner_signs_no_extension_lines() -> None:
+    body = BODY + b"extension\n"
+    text = signed(LOG.line(body), MLDSA_WITNESS.line(BODY), body=body)
+    assert verify_checkpoint(text, [LOG.key, MLDSA_WITNESS.key]).cosigned_time_s == TIME_S
+
+
+def test_an_mldsa_cosigner_cannot_have_signed_an_origin_that_its_message_has_no_room_for() -> None:
+    log = Signer.named("l" * 256, note.LOG_KEY)
+    body = note.checkpoint_body(log.name, 7, ROOT)
+    text = signed(log.line(body), MLDSA_WITNESS.line(BODY), body=body)
+    with pytest.raises(errors.SignatureError, match="so long an origin"):
+        verify_checkpoint(text, [log.key, MLDSA_WITNESS.key])
+
+
 def test_origin_without_trusted_key_is_not_established() -> None:
     other = Signer.named("other.example", note.LOG_KEY)
     body = note.checkpoint_body(other.name, 7, ROOT)
@@ -227,6 +254,47 @@ FORGERIES: dict[str, tuple[type[RefusedError], bytes]] = {
         errors.DuplicateSignatureError,
         signed(LOG.line(BODY), WITNESS.line(BODY, 1), WITNESS.line(BODY, 2)),
     ),
+    "ML-DSA-44 time altered": (
+        errors.SignatureError,
+        signed(LOG.line(BODY), flipped(MLDSA_WITNESS.line(BODY), 7)),
+    ),
+    "ML-DSA-44 signature altered": (
+        errors.SignatureError,
+        signed(LOG.line(BODY), flipped(MLDSA_WITNESS.line(BODY), 2427)),
+    ),
+    "ML-DSA-44 time beyond 2^63": (
+        errors.CosignatureTimeError,
+        signed(LOG.line(BODY), raw_line(MLDSA_WITNESS, b"\xff" * 2428)),
+    ),
+    "ML-DSA-44 signature too short": (
+        errors.SignatureError,
+        signed(LOG.line(BODY), raw_line(MLDSA_WITNESS, bytes(2427))),
+    ),
+    "Ed25519 cosignature in the ML-DSA-44 key's name": (
+        errors.SignatureError,
+        signed(LOG.line(BODY), borrowed_line(WITNESS, MLDSA_WITNESS)),
+    ),
+    "ML-DSA-44 cosignature of the note's text": (
+        errors.SignatureError,
+        signed(
+            LOG.line(BODY), raw_line(MLDSA_WITNESS, bytes(8) + MLDSA_WITNESS.private.sign(BODY))
+        ),
+    ),
+    "ML-DSA-44 cosigner names two times": (
+        errors.DuplicateSignatureError,
+        signed(LOG.line(BODY), MLDSA_WITNESS.line(BODY, 1), MLDSA_WITNESS.line(BODY, 2)),
+    ),
+    **{
+        f"ML-DSA-44 cosignature of another {what}": (
+            errors.SignatureError,
+            signed(LOG.line(BODY), MLDSA_WITNESS.line(body)),
+        )
+        for what, body in {
+            "origin": note.checkpoint_body("log.example/tes", 7, ROOT),
+            "size": note.checkpoint_body(ORIGIN, 8, ROOT),
+            "root": note.checkpoint_body(ORIGIN, 7, bytes(32)),
+        }.items()
+    },
     "root replaced": (
         errors.SignatureError,
         signed(LOG.line(BODY), body=note.checkpoint_body(ORIGIN, 7, bytes(32))),
@@ -242,7 +310,7 @@ FORGERIES: dict[str, tuple[type[RefusedError], bytes]] = {
 def test_forged_checkpoint_is_refused(attack: str) -> None:
     expected, text = FORGERIES[attack]
     with pytest.raises(expected):
-        verify_checkpoint(text, KEYS)
+        verify_checkpoint(text, [*KEYS, MLDSA_WITNESS.key])
 
 
 GOOD = signed(LOG.line(BODY))
@@ -303,6 +371,13 @@ def test_only_true_accepts(answer: object) -> None:
     """A caller's function that forgets to return, as one that only raises does, cannot accept."""
     with pytest.raises(errors.SignatureError):
         verify_checkpoint(GOOD, KEYS, lambda *_: answer)  # type: ignore[arg-type]
+    text = signed(LOG.line(BODY), MLDSA_WITNESS.line(BODY))
+    with pytest.raises(errors.SignatureError):
+        verify_checkpoint(
+            text,
+            [LOG.key, MLDSA_WITNESS.key],
+            mldsa44_verify=lambda *_: answer,  # type: ignore[arg-type]
+        )
 
 
 @given(st.integers(0, len(GOOD) - 1), st.integers(0, 255))

@@ -14,11 +14,9 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-
 from proof.core.canonical import canonical_json
 from proof.core.clock import Clock
+from proof.core.note_keys import ed25519_verify, mldsa44_verify
 from proof.db import Connection, Database
 from proof.events import Event
 from proof.events import publish as publish_events
@@ -216,7 +214,11 @@ def _require_sound(
 ) -> None:
     try:
         established = verify_payload(
-            found, log_keys=log_keys, ed25519_verify=_ed25519_verify, chains=chains
+            found,
+            log_keys=log_keys,
+            ed25519_verify=ed25519_verify,
+            mldsa44_verify=mldsa44_verify,
+            chains=chains,
         )
     except RefusedError as error:
         raise UnsoundProofError(f"the proof of {found['sha256']} is refused: {error}") from error
@@ -265,11 +267,3 @@ def _not_in_chain(digest: bytes, currency: Currency) -> NotInChainError:
         f"sha256: {digest.hex()} came before {currency.name} was enabled; its proof in the log is"
         f" there: currencyId {int(Currency.LOG)}"
     )
-
-
-def _ed25519_verify(public_key: bytes, message: bytes, signature: bytes) -> bool:
-    try:
-        Ed25519PublicKey.from_public_bytes(public_key).verify(signature, message)
-    except (InvalidSignature, ValueError):
-        return False
-    return True

@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final
+from typing import Final, TypeAlias
 
 from proof.verify.errors import (
     CheckpointFormatError,
@@ -17,18 +17,21 @@ from proof.verify.errors import (
     SignatureError,
     quoted,
 )
-from proof.verify.evidence.log import ed25519
+from proof.verify.evidence.log import ed25519, mldsa44
 from proof.verify.evidence.log.ed25519 import Ed25519Verify
+from proof.verify.evidence.log.mldsa44 import Mldsa44Verify
 from proof.verify.evidence.log.note import (
-    COSIGNER_KEY,
+    COSIGNER_KEYS,
     LOG_KEY,
     MAX_TIME_S,
+    MLDSA_COSIGNER_KEY,
     SIGNATURE_BYTES,
     TIME_BYTES,
     Note,
     SignatureLine,
     VerifierKey,
     cosignature_message,
+    cosigned_message,
     decode_base64,
     end_of_second_ms,
     parse_note,
@@ -39,6 +42,8 @@ _BODY_LINES: Final = 3
 _ROOT_BYTES: Final = 32
 
 _LAST_TIME_S: Final = 253_402_300_798  # the last second that ends within the year 9999
+
+_Verifiers: TypeAlias = tuple[Ed25519Verify, Mldsa44Verify]
 
 _size = re.compile(r"0|[1-9][0-9]{0,18}").fullmatch
 
@@ -111,12 +116,15 @@ def parse_checkpoint_body(body: bytes) -> CheckpointBody:
 
 
 def verify_checkpoint(
-    note: bytes, keys: Sequence[VerifierKey], ed25519_verify: Ed25519Verify = ed25519.verify
+    note: bytes,
+    keys: Sequence[VerifierKey],
+    ed25519_verify: Ed25519Verify = ed25519.verify,
+    mldsa44_verify: Mldsa44Verify = mldsa44.verify,
 ) -> Checkpoint:
     """Read a signed checkpoint and verify every line of a trusted key.
 
     `note` is UTF-8; `keys` are log keys (0x01), whose name is the origin they speak for, and
-    cosigner keys (0x04). Lines of other keys are ignored, as signed-note demands.
+    cosigner keys (0x04, 0x06). Lines of other keys are ignored, as signed-note demands.
 
     Raises a subclass of RefusedError: a malformed note, a trusted key's line that does not verify
     or occurs twice, or an origin whose key the caller trusts without a line by that key. A note
@@ -126,7 +134,7 @@ def verify_checkpoint(
     is consistent with other checkpoints.
     """
     parsed, body = _parsed(note)
-    signed = _verified_lines(parsed, keys, ed25519_verify)
+    signed = _verified_lines(parsed, body, keys, (ed25519_verify, mldsa44_verify))
     signing = [key for key, _ in signed]
     log_keys = [key for key in keys if key.key_type == LOG_KEY and key.name == body.origin]
     signers = [key for key in log_keys if key in signing]
@@ -137,7 +145,7 @@ def verify_checkpoint(
     cosignatures = tuple(
         Cosignature(key.name, _cosigned_time_s(line))
         for key, line in signed
-        if key.key_type == COSIGNER_KEY
+        if key.key_type in COSIGNER_KEYS
     )
     log_key = signers[0] if signers else None
     return Checkpoint(body.origin, body.size, body.root, log_key, cosignatures)
@@ -152,12 +160,10 @@ def _parsed(note: bytes) -> tuple[Note, CheckpointBody]:
 
 
 def _verified_lines(
-    note: Note, keys: Sequence[VerifierKey], ed25519_verify: Ed25519Verify
+    note: Note, body: CheckpointBody, keys: Sequence[VerifierKey], verifiers: _Verifiers
 ) -> list[tuple[VerifierKey, SignatureLine]]:
     """The lines that name a trusted key, each verified."""
-    trusted = {
-        (key.name, key.key_hash): key for key in keys if key.key_type in {LOG_KEY, COSIGNER_KEY}
-    }
+    trusted = {(key.name, key.key_hash): key for key in keys}
     signed: dict[tuple[str, bytes], tuple[VerifierKey, SignatureLine]] = {}
     for line in note.signatures:
         signer = (line.name, line.key_hash)
@@ -166,21 +172,36 @@ def _verified_lines(
             continue
         if signer in signed:
             raise DuplicateSignatureError(f"{quoted(key.name)} signed the checkpoint twice")
-        _verify_line(note.body, line, key, ed25519_verify)
+        _verify_line(note, body, line, key, verifiers)
         signed[signer] = (key, line)
     return list(signed.values())
 
 
 def _verify_line(
-    body: bytes, line: SignatureLine, key: VerifierKey, ed25519_verify: Ed25519Verify
+    note: Note, body: CheckpointBody, line: SignatureLine, key: VerifierKey, verifiers: _Verifiers
 ) -> None:
-    message, time_bytes = body, 0
-    if key.key_type == COSIGNER_KEY:
-        time_bytes = TIME_BYTES
-        message = cosignature_message(_cosigned_time_s(line), body)
+    time_bytes = 0 if key.key_type == LOG_KEY else TIME_BYTES
     if len(line.payload) != time_bytes + SIGNATURE_BYTES[key.key_type]:
         raise SignatureError(f"the signature of {quoted(key.name)} has the wrong length")
-    ed25519.check(key.public_key, message, line.payload[time_bytes:], ed25519_verify)
+    signature = line.payload[time_bytes:]
+    ed25519_verify, mldsa44_verify = verifiers
+    if key.key_type == MLDSA_COSIGNER_KEY:
+        message = _mldsa_message(body, line)
+        mldsa44.check(key.public_key, message, signature, mldsa44_verify)
+        return
+    message = note.body
+    if key.key_type != LOG_KEY:
+        message = cosignature_message(_cosigned_time_s(line), note.body)
+    ed25519.check(key.public_key, message, signature, ed25519_verify)
+
+
+def _mldsa_message(body: CheckpointBody, line: SignatureLine) -> bytes:
+    time_s = _cosigned_time_s(line)
+    try:
+        return cosigned_message(line.name, time_s, body.origin, body.size, body.root)
+    except ValueError as error:
+        # The key's name fits, so it is the origin that no such cosigner can have signed.
+        raise SignatureError(f"{quoted(line.name)} cannot have signed so long an origin") from error
 
 
 def _cosigned_time_s(line: SignatureLine) -> int:

@@ -136,9 +136,9 @@ def verify(public_key: bytes, message: bytes, signature: bytes) -> bool:
     return _verify(public_key, message, signature)
 
 
-# All proofs of one round come with the same signatures, and each takes milliseconds to check. The answer
-# depends on nothing but these bytes.
-@lru_cache(maxsize=32)
+# All proofs of one round come with the same signatures, as many as a note may carry, and each takes
+# milliseconds to check. The answer depends on nothing but these bytes.
+@lru_cache(maxsize=64)
 def _verify(public_key: bytes, message: bytes, signature: bytes) -> bool:
     if len(public_key) != _KEY_BYTES or len(signature) != _SIGNATURE_BYTES:
         return False

@@ -19,6 +19,7 @@ from proof.verify.established import ClaimedTree, Established, LogInclusion, utc
 from proof.verify.evidence.log import rfc6962
 from proof.verify.evidence.log.checkpoint import Checkpoint, verify_checkpoint
 from proof.verify.evidence.log.ed25519 import Ed25519Verify
+from proof.verify.evidence.log.mldsa44 import Mldsa44Verify
 from proof.verify.evidence.log.note import VerifierKey
 from proof.verify.merkle import Branch
 from proof.verify.strict_json import decode_hashes, hex_hash, integer, text, text_list
@@ -36,6 +37,7 @@ def verify_log(
     evidence: dict[str, object],
     log_keys: Sequence[VerifierKey],
     ed25519_verify: Ed25519Verify,
+    mldsa44_verify: Mldsa44Verify,
 ) -> Established:
     """Steps 5 to 7 of `verify_payload`. The log's entry is 64 raw bytes: the round's root, then its plain
     root, which the evidence names and nothing here rests on.
@@ -43,7 +45,9 @@ def verify_log(
     `tree.timestamp` is the publisher's claim and is not compared: what is established are the trusted
     cosignatures' times, and a third party's may be later.
     """
-    checkpoint = verify_checkpoint(_note(evidence), log_keys, ed25519_verify)  # signatures of 6, 7
+    checkpoint = verify_checkpoint(  # signatures of 6, 7
+        _note(evidence), log_keys, ed25519_verify, mldsa44_verify
+    )
     inclusion = _verify_inclusion(branch.root, evidence, checkpoint)  # 5
     if tree.currency_id != LOG_CURRENCY_ID or tree.currency != LOG_CURRENCY:
         raise CurrencyMismatchError(
