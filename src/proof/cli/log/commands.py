@@ -1,10 +1,11 @@
-"""proof log: the keys of a log."""
+"""proof log: the keys of a log, and watching and copying it."""
 
 import asyncio
 
 import typer
 
 from proof.cli.installation import Opener
+from proof.cli.log import following
 from proof.cli.output import Json, err, print_json
 from proof.cli.proofs.client import Target, Url, connected, stated_api_errors
 
@@ -14,14 +15,10 @@ _TRUST = (
 )
 
 
-def register(app: typer.Typer, _open_installation: Opener) -> None:
+def register(app: typer.Typer, open_installation: Opener) -> None:
     """Add the commands."""
     log = typer.Typer(no_args_is_help=True, help="The log that gives hashes their time.")
     app.add_typer(log, name="log")
-
-    @log.callback()
-    def group() -> None:
-        pass
 
     @log.command()
     def key(url: Url, as_json: Json = False) -> None:
@@ -36,6 +33,8 @@ def register(app: typer.Typer, _open_installation: Opener) -> None:
             return
         typer.echo("\n".join(keys))
         err.print(_TRUST, markup=False)
+
+    following.register(log, open_installation)
 
 
 async def _keys(target: Target) -> list[str]:

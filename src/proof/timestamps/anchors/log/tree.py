@@ -50,7 +50,7 @@ def append(size: int, tiles: Tiles, leaf_hashes: list[bytes]) -> dict[TileName, 
             before = changed.get(name)
             changed[name] = (tiles.get(name, b"") if before is None else before) + value
             if len(changed[name]) == _TILE_BYTES:
-                above.append(_complete(changed[name]))
+                above.append(complete_root(changed[name]))
         level, start, hashes = level + 1, start // TILE_WIDTH, above
     return changed
 
@@ -103,7 +103,7 @@ def reader(tiles: Tiles) -> NodeReader:
         first = index << within
         hashes = tiles[TileName(level // _TILE_LEVELS, first // TILE_WIDTH)]
         start = first % TILE_WIDTH * HASH_BYTES
-        return _complete(hashes[start : start + (HASH_BYTES << within)])
+        return complete_root(hashes[start : start + (HASH_BYTES << within)])
 
     return node
 
@@ -134,7 +134,7 @@ def _range(low: int, high: int, node: NodeReader) -> bytes:
     return value
 
 
-def _complete(hashes: bytes) -> bytes:
+def complete_root(hashes: bytes) -> bytes:
     """The root over a power of two of concatenated hashes."""
     level = [hashes[i : i + HASH_BYTES] for i in range(0, len(hashes), HASH_BYTES)]
     while len(level) > 1:

@@ -1,0 +1,262 @@
+"""A monitor: sees that a log only grows, and remembers what it saw.
+
+In crash order, of one round:
+
+1. The checkpoint is fetched, verified by the policy and held against the one that is remembered. Stopped
+   here, nothing is remembered but what was before.
+2. Evidence of a fault is on disk before anybody is told of it; a checkpoint that contradicts the
+   remembered one never takes its place.
+3. The new checkpoint, or what is to be told, is remembered. Stopped after it, the notice is sent in the
+   next round: at least once, under one id.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Final
+from uuid import uuid4
+
+import msgspec
+
+from proof.core.clock import Clock, readable_text
+from proof.core.errors import ProofError
+from proof.follow.faults import Fault, LogFaultError
+from proof.follow.source import LogSource
+from proof.follow.state import Notice, State, StateFolder
+from proof.follow.trust import Trust
+from proof.follow.trusted import SignedCheckpoint, TrustedTree, fork, require_extension
+from proof.timestamps.anchors.log.tree import TILE_WIDTH
+
+# A clock of another machine may be ahead of ours by this much.
+_AHEAD: Final = timedelta(minutes=5)
+
+# After so many bundles of entries it is remembered how far they were hashed.
+_BUNDLES_A_STEP: Final = 64
+
+Tell = Callable[[Notice], Awaitable[None]]
+"""Tells people by one channel. Raises ProofError when it could not."""
+
+Advance = Callable[[int, int], None]
+"""Is told how many entries were hashed of how many."""
+
+
+def _silent(_done: int, _total: int) -> None:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Demands:
+    """What a monitor asks of a log beside growing only.
+
+    `max_age`: how long it may stand still. `entries`: every entry is fetched and hashed. `against`:
+    checkpoints that others got, with the names they are told by.
+    """
+
+    max_age: timedelta | None = None
+    entries: bool = False
+    against: Sequence[tuple[str, SignedCheckpoint]] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """What one round found; `fault` None: all is well. `kept` is the checkpoint remembered after it, None
+    without any. `untold`: why a notice could not be sent."""
+
+    at: datetime
+    message: str
+    fault: Fault | None = None
+    evidence: Path | None = None
+    kept: SignedCheckpoint | None = None
+    grown_by: int = 0
+    entries: int = 0
+    grew_at: datetime | None = None
+    untold: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class Monitor:
+    """Follows one log."""
+
+    source: LogSource
+    trust: Trust
+    folder: StateFolder
+    clock: Clock
+    demands: Demands = Demands()
+    channels: Mapping[str, Tell] = field(default_factory=dict)
+    advance: Advance = _silent
+
+    async def round(self) -> Round:
+        """Look once. Raises StateError, OSError when the memory cannot be read or written."""
+        at, before = self.clock.now(), self.folder.read()
+        fault = None
+        try:
+            await self._look(at, before)
+        except LogFaultError as error:
+            fault = error
+        evidence = self.folder.keep(fault, at) if fault else None
+        state = self._noted(self.folder.read(), fault, evidence, at)
+        state, untold = await self._told(state)
+        kept = _remembered(state)
+        size_before = (_remembered(before) or kept).size if kept else 0
+        return Round(
+            at,
+            fault.message if fault else _well(kept, state, self.demands),
+            fault.fault if fault else None,
+            evidence,
+            kept,
+            kept.size - size_before if kept else 0,
+            state.entries,
+            state.grew_at,
+            untold,
+        )
+
+    async def _look(self, at: datetime, state: State) -> None:
+        seen = self.trust.verify(await self._checkpoint(state))
+        kept = _remembered(state)
+        tree = await self._continued(kept, seen)
+        if kept is None or seen.size > kept.size:
+            state = msgspec.structs.replace(state, note=seen.note.decode(), grew_at=at)
+            self.folder.write(state)
+        elif seen.note != kept.note:
+            state = self.folder.write(msgspec.structs.replace(state, note=seen.note.decode()))
+        await self._hold_against(tree, seen)
+        if self.demands.entries and state.entries < seen.size:
+            await self._hash_entries(tree, seen, state)
+        self._require_fresh(at, seen, state)
+
+    async def _checkpoint(self, state: State) -> bytes:
+        try:
+            return await self.source.checkpoint()
+        except LogFaultError as error:
+            if error.fault is Fault.EMPTY and state.note:
+                raise LogFaultError(
+                    Fault.UNREACHABLE, "the log that had a checkpoint serves none: " + error.message
+                ) from None
+            raise
+
+    async def _continued(
+        self, kept: SignedCheckpoint | None, seen: SignedCheckpoint
+    ) -> TrustedTree:
+        """The tree of what is seen, which continues what is remembered."""
+        if kept is not None and seen.size < kept.size:
+            await self._require_begins(kept, seen)
+            raise LogFaultError(
+                Fault.ROLLBACK,
+                f"rollback: the log shows its checkpoint of {seen.size} entries, and had shown one of"
+                f" {kept.size}; an old copy is served, or entries were lost",
+                {"older": kept.note.decode(), "newer": seen.note.decode()},
+            )
+        if kept is not None and seen.size == kept.size and seen.root != kept.root:
+            raise fork(
+                f"two checkpoints of {seen.size} entries are signed, with different roots",
+                kept,
+                seen,
+            )
+        tree = await TrustedTree.opened([self.source], seen)
+        if kept is not None:
+            await require_extension(tree, kept, seen)
+        return tree
+
+    async def _require_begins(self, kept: SignedCheckpoint, seen: SignedCheckpoint) -> None:
+        """A smaller checkpoint may also be of another history, which the tiles of the larger one show if
+        they are still served. Raises LogFaultError: FORK."""
+        try:
+            tree = await TrustedTree.opened([self.source], kept)
+            await require_extension(tree, seen, kept)
+        except LogFaultError as error:
+            if error.fault is Fault.FORK:
+                raise
+
+    async def _hold_against(self, tree: TrustedTree, seen: SignedCheckpoint) -> None:
+        for name, other in self.demands.against:
+            if other.checkpoint.origin != seen.checkpoint.origin:
+                continue
+            if other.size > seen.size:
+                raise LogFaultError(
+                    Fault.ROLLBACK,
+                    f"rollback: {name} holds a signed checkpoint of {other.size} entries, and the log shows"
+                    f" {seen.size}; an old copy is served, or entries were lost",
+                    {"older": other.note.decode(), "newer": seen.note.decode()},
+                )
+            await require_extension(tree, other, seen)
+
+    async def _hash_entries(self, tree: TrustedTree, seen: SignedCheckpoint, state: State) -> None:
+        first, last = state.entries // TILE_WIDTH, -(-seen.size // TILE_WIDTH)
+        for position in range(first, last):
+            await tree.entries(position)
+            done = min((position + 1) * TILE_WIDTH, seen.size)
+            self.advance(done, seen.size)
+            if done == seen.size or position % _BUNDLES_A_STEP == 0:
+                state = self.folder.write(msgspec.structs.replace(state, entries=done))
+
+    def _require_fresh(self, at: datetime, seen: SignedCheckpoint, state: State) -> None:
+        """The newest time that a trusted cosigner dated, or when the size was first seen where none did."""
+        if self.demands.max_age is None:
+            return
+        dated = [time for time in _times(seen) if time <= at + _AHEAD]
+        newest = max(dated, default=state.grew_at or at)
+        if at - newest > self.demands.max_age:
+            raise LogFaultError(
+                Fault.STALE,
+                f"stale: the newest checkpoint, of {seen.size} entries, is from {readable_text(newest)};"
+                f" the log stands still for longer than {self.demands.max_age}",
+            )
+
+    def _noted(
+        self, state: State, fault: LogFaultError | None, evidence: Path | None, at: datetime
+    ) -> State:
+        """With a notice for people if this is not what they were told last."""
+        condition = "" if fault is None else f"{fault.fault}:{evidence.name if evidence else ''}"
+        if condition == state.condition:
+            return state
+        notice = Notice(
+            uuid4().hex,
+            at,
+            fault.fault if fault else None,
+            fault.message if fault else "all is well again",
+            str(evidence) if evidence else None,
+            tuple(self.channels),
+        )
+        notices = (*state.notices, notice) if self.channels else ()
+        return self.folder.write(
+            msgspec.structs.replace(state, condition=condition, notices=notices)
+        )
+
+    async def _told(self, state: State) -> tuple[State, tuple[str, ...]]:
+        """Send what waits; what fails waits for the next round."""
+        left, untold = [], []
+        for notice in state.notices:
+            failed = []
+            for channel in notice.channels:
+                try:
+                    if channel in self.channels:
+                        await self.channels[channel](notice)
+                except ProofError as error:
+                    failed.append(channel)
+                    untold.append(error.message)
+            if failed:
+                left.append(msgspec.structs.replace(notice, channels=tuple(failed)))
+        if tuple(left) != state.notices:
+            state = self.folder.write(msgspec.structs.replace(state, notices=tuple(left)))
+        return state, tuple(untold)
+
+
+def _times(signed: SignedCheckpoint) -> list[datetime]:
+    found = []
+    for each in signed.checkpoint.cosignatures:
+        try:
+            found.append(datetime.fromtimestamp(each.time_s, UTC))
+        except (OverflowError, ValueError, OSError):
+            continue
+    return [time for time in found if time.timestamp() > 0]
+
+
+def _remembered(state: State) -> SignedCheckpoint | None:
+    return SignedCheckpoint.remembered(state.note.encode()) if state.note else None
+
+
+def _well(kept: SignedCheckpoint | None, state: State, demands: Demands) -> str:
+    assert kept is not None, "a round without a fault has seen a checkpoint"
+    said = f"{kept.checkpoint.origin} has {kept.size} entries and continues all that was seen of it"
+    return said + (f"; {state.entries} entries were hashed again" if demands.entries else "")

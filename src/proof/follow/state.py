@@ -1,0 +1,86 @@
+"""What a monitor remembers: the checkpoint it saw last, and evidence of what went wrong."""
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from proof.core.clock import moment_text
+from proof.core.errors import ProofError
+from proof.follow.faults import LogFaultError
+from proof.follow.files import put
+
+_FILE: Final = "state.json"
+
+_EVIDENCE: Final = "evidence"
+
+
+class StateError(ProofError):
+    """The memory is there and cannot be read."""
+
+
+class Notice(msgspec.Struct, frozen=True, rename="camel"):
+    """Something to tell people; `id` is the same however often it is sent. `channels` are still to be
+    told. `fault` None: all is well again."""
+
+    id: str
+    at: datetime
+    fault: str | None
+    message: str
+    evidence: str | None
+    channels: tuple[str, ...]
+
+
+class State(msgspec.Struct, frozen=True, rename="camel"):
+    """`note`: the newest checkpoint that continued all before it. `grew_at`: when its size was first seen.
+    `entries`: how many from the first on were hashed again. `condition`: what people were told last."""
+
+    note: str = ""
+    grew_at: datetime | None = None
+    entries: int = 0
+    condition: str = ""
+    notices: tuple[Notice, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class StateFolder:
+    """A folder of one monitor's own."""
+
+    path: Path
+
+    def read(self) -> State:
+        """The state of a monitor that has seen nothing, where there is none. Raises StateError, OSError:
+        to begin again without memory is for people to decide."""
+        try:
+            return msgspec.json.decode((self.path / _FILE).read_bytes(), type=State)
+        except FileNotFoundError:
+            return State()
+        except msgspec.DecodeError as error:
+            raise StateError(
+                f"{self.path / _FILE} cannot be read ({error}); bring it back from a copy, or name another"
+                " folder to begin anew, without memory of what was seen"
+            ) from None
+
+    def write(self, state: State) -> State:
+        """Durable when this returns. Raises OSError."""
+        put(self.path / _FILE, msgspec.json.format(msgspec.json.encode(state), indent=1))
+        return state
+
+    def keep(self, error: LogFaultError, at: datetime) -> Path | None:
+        """The file that holds the evidence of a fault, made unless it is there; None without evidence."""
+        if not error.evidence:
+            return None
+        facts: dict[str, Any] = {
+            "fault": error.fault,
+            "message": error.message,
+            "evidence": error.evidence,
+        }
+        name = sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+        path = self.path / _EVIDENCE / f"{error.fault}-{name}.json"
+        if not path.exists():
+            put(path, json.dumps({"at": moment_text(at), **facts}, indent=1).encode() + b"\n")
+        return path
