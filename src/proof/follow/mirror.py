@@ -21,7 +21,7 @@ from proof.core.errors import InvalidInputError
 from proof.follow.faults import Fault, LogFaultError
 from proof.follow.files import TEMPORARY, alone_in, put
 from proof.follow.layout import CHECKPOINT, bundle, entries_path, split_bundle, tile_path
-from proof.follow.source import LogSource
+from proof.follow.source import LogSource, newest
 from proof.follow.trust import Trust
 from proof.follow.trusted import SignedCheckpoint, TrustedTree, fork, require_extension
 from proof.timestamps.anchors.log.tree import HASH_BYTES, TILE_WIDTH, TileName
@@ -115,8 +115,8 @@ class Mirror:
     async def _update(self, *, check: bool) -> Update:
         self._files = 0
         old = await self._own_checkpoint()
-        new = self._trust.verify(await self._source.checkpoint())
-        self._require_successor(old, new)
+        new = self._trust.verify(await newest(self._source, known=old is not None))
+        await self._require_successor(old, new)
         tree = await TrustedTree.opened([self._local, self._source], new)
         if old is not None:
             await require_extension(tree, old, new)
@@ -138,7 +138,7 @@ class Mirror:
                 " folder of a mirror"
             ) from None
 
-    def _require_successor(self, old: SignedCheckpoint | None, new: SignedCheckpoint) -> None:
+    async def _require_successor(self, old: SignedCheckpoint | None, new: SignedCheckpoint) -> None:
         if old is None:
             return
         if old.checkpoint.origin != new.checkpoint.origin:
@@ -147,6 +147,7 @@ class Mirror:
                 " needs a folder of its own"
             )
         if new.size < old.size:
+            await require_extension(await TrustedTree.opened([self._local], old), new, old)
             raise LogFaultError(
                 Fault.ROLLBACK,
                 f"rollback: the log shows {new.size} entries, and the mirror has {old.size}; the mirror"

@@ -22,7 +22,7 @@ import msgspec
 from proof.core.clock import Clock, readable_text
 from proof.core.errors import ProofError
 from proof.follow.faults import Fault, LogFaultError
-from proof.follow.source import LogSource
+from proof.follow.source import LogSource, newest
 from proof.follow.state import Notice, State, StateFolder
 from proof.follow.trust import Trust
 from proof.follow.trusted import SignedCheckpoint, TrustedTree, fork, require_extension
@@ -112,7 +112,7 @@ class Monitor:
         )
 
     async def _look(self, at: datetime, state: State) -> None:
-        seen = self.trust.verify(await self._checkpoint(state))
+        seen = self.trust.verify(await newest(self.source, known=bool(state.note)))
         kept = _remembered(state)
         tree = await self._continued(kept, seen)
         if kept is None or seen.size > kept.size:
@@ -124,16 +124,6 @@ class Monitor:
         if self.demands.entries and state.entries < seen.size:
             await self._hash_entries(tree, seen, state)
         self._require_fresh(at, seen, state)
-
-    async def _checkpoint(self, state: State) -> bytes:
-        try:
-            return await self.source.checkpoint()
-        except LogFaultError as error:
-            if error.fault is Fault.EMPTY and state.note:
-                raise LogFaultError(
-                    Fault.UNREACHABLE, "the log that had a checkpoint serves none: " + error.message
-                ) from None
-            raise
 
     async def _continued(
         self, kept: SignedCheckpoint | None, seen: SignedCheckpoint

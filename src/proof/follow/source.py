@@ -2,6 +2,7 @@
 
 from typing import Protocol
 
+from proof.follow.faults import Fault, LogFaultError
 from proof.timestamps.anchors.log.tree import TileName
 
 
@@ -22,3 +23,15 @@ class LogSource(Protocol):
     async def entries(self, position: int, width: int) -> list[bytes]:
         """The first `width` entries below a tile of level 0."""
         ...
+
+
+async def newest(source: LogSource, *, known: bool) -> bytes:
+    """The checkpoint; `known`: the log had one before, so that none is no beginning."""
+    try:
+        return await source.checkpoint()
+    except LogFaultError as error:
+        if not known or error.fault is not Fault.EMPTY:
+            raise
+        raise LogFaultError(
+            Fault.UNREACHABLE, f"the log had a checkpoint and shows none: {error.message}"
+        ) from None

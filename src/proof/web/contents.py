@@ -42,6 +42,7 @@ CHAPTERS = (
             Entry("timestamps", "Submitting hashes: flow, rounds, states, errors and limits"),
             Entry("proofs-and-verifying", "What a proof holds, and checking it without us"),
             Entry("the-log", "The append-only log behind every proof, and how to watch it"),
+            Entry("following", "Watching that the log only grows, and mirroring it"),
             Entry("calendar", "The OpenTimestamps calendar: `ots` stamps and upgrades against it"),
             Entry("time-stamping", "RFC 3161 tokens, for programs that know nothing of Proof"),
             Entry("watching", "A transaction's status changes over a WebSocket"),

@@ -77,7 +77,18 @@ FILES = {
 # client's, or ask nobody.
 OTHERS = {
     *("", "serve", "api", "worker", "config check"),
-    *("stamp", "status", "fetch", "verify", "log key", "headers sync", "ots upgrade", "ots export"),
+    *(
+        "stamp",
+        "status",
+        "fetch",
+        "verify",
+        "log key",
+        "log monitor",
+        "log mirror",
+        "headers sync",
+        "ots upgrade",
+        "ots export",
+    ),
     "sandbox script",
 }
 

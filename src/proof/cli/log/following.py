@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Final
+from urllib.parse import urlsplit
 
 import typer
 
@@ -357,7 +358,7 @@ def _channels(
     channels: dict[str, Tell] = {}
     if notify is not None:
         secret = None if notify_secret is None else _secret(notify_secret)
-        channels["webhook"] = by_webhook(Target.checked(notify).url, log_url, secret)
+        channels["webhook"] = by_webhook(_webhook_url(notify), log_url, secret)
     elif notify_secret is not None:
         raise InvalidInputError("--notify-secret signs nothing; give --notify URL too")
     if mail is not None:
@@ -367,6 +368,18 @@ def _channels(
             raise InvalidInputError("--mail: no mail relay is set; set PROOF_SMTP_HOST")
         channels["mail"] = by_mail(mailer, mail, log_url)
     return channels
+
+
+def _webhook_url(url: str) -> str:
+    """Unlike a log's it may have a query; it is not repeated, since it may hold a token."""
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable:
+        raise InvalidInputError("--notify: it is not an http(s) URL; write https://host/path")
+    return url
 
 
 def _secret(path: Path) -> bytes:
