@@ -10,7 +10,12 @@ from proof.follow.state import Notice
 from proof.mail import Mailer, Security
 
 NOTICE = Notice(
-    "0" * 32, datetime(2026, 11, 22, tzinfo=UTC), "fork", "fork: two roots", "state/x.json", ("mail",)
+    "0" * 32,
+    datetime(2026, 11, 22, tzinfo=UTC),
+    "fork",
+    "fork: two roots",
+    "state/x.json",
+    ("mail",),
 )
 
 
