@@ -240,7 +240,7 @@ class Platform:
 
     async def poll(self) -> None:
         """Have the directory look now for what an operator changed, rather than within its second."""
-        await self._directory._poll()
+        await self._directory.poll_after_miss()
 
     async def fetch(self, query: str, *values: Any) -> list[Any]:
         async with self.database.connection() as connection:

@@ -55,7 +55,7 @@ async def relaying(database: Database, idle_s: float = 60.0) -> AsyncIterator[No
     loop = Loop("relay", step, idle_s)
     tasks = [
         asyncio.create_task(loop.run()),
-        asyncio.create_task(Listener(database, PUBLISHED, loop.wake).run()),
+        asyncio.create_task(Listener(database, {PUBLISHED: loop.wake}).run()),
     ]
     try:
         yield

@@ -3,7 +3,7 @@ with the worker's loops beside it, and partners whose sandbox's time a test lets
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,13 +16,14 @@ from tests.support.sessions import Shop, open_session, ramp_partner
 
 from proof.core.clock import SystemClock
 from proof.db.embedded import EmbeddedCluster
+from proof.events import Listener, waking
 from proof.outbound import OutboundClient
 from proof.partners.audit import Actor
 from proof.partners.records.types import Wallet, WidgetConfig
 from proof.partners.types import Environment
 from proof.ramp.providers.accounts import add_account, remove_account
 from proof.ramp.providers.protocols import Reach
-from proof.ramp.providers.registry import Premises, Providers, background_steps
+from proof.ramp.providers.registry import Premises, Providers, backgrounds
 from proof.ramp.providers.simulator import operations
 from proof.ramp.providers.simulator.play import Operation
 from proof.worker.loops import provider_loops, ramp_loops
@@ -198,13 +199,17 @@ async def _working(platform: Platform) -> AsyncIterator[None]:
     asking = OutboundClient(POLICY)
     providers = Providers(Reach(asking, at.database, clock))
     premises = Premises(at.database, at.vault, clock, at.base_urls)
-    async with background_steps(premises) as steps:
+    async with backgrounds(premises) as steps:
         loops = [*ramp_loops(at.database, at.vault, providers, clock), *provider_loops(steps)]
         tasks = [asyncio.create_task(loop.run()) for loop in loops]
+        listening = asyncio.create_task(Listener(at.database, waking(loops)).run())
         try:
             yield
         finally:
+            listening.cancel()
             for loop in loops:
                 loop.stop()
             await asyncio.gather(*tasks)
+            with suppress(asyncio.CancelledError):
+                await listening
             await asking.aclose()

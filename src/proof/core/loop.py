@@ -1,12 +1,18 @@
 """A step repeated until it is told to stop."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import random
+from collections.abc import Awaitable, Callable, Collection
+from typing import Final
 
 import structlog
 
 from proof.core.errors import OtherSideError, ProofError, UnavailableError
 
+SAFETY_S: Final = 5.0
+"""How long work waits at most that nobody told of, where loops are woken by what causes it."""
+
+_SPREAD_FROM = 0.8
 _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 5.0
 # Every loop works again within two seconds of the database's return.
@@ -15,16 +21,31 @@ _LONGEST_OUTAGE_PAUSE_S = 0.5
 _log = structlog.get_logger(__name__)
 
 
+Again = bool | float
+"""When a step has work again, as far as it knows: True is at once, a number of seconds at a known time, and
+False when somebody says so."""
+
+Step = Callable[[], Awaitable[Again]]
+
+
 class Loop:
-    """Runs `step` when woken, and unasked every `idle_s` seconds; at once again if it returns True.
+    """Runs `step` when woken, when the step said that it has work again, and unasked after `idle_s` seconds
+    at most.
+
+    `woken_by` names what wakes it, for whoever hears of that (`proof.events.Listener`). What is said may
+    be lost, so `idle_s` bounds how late work is found then. It is spread, or loops that were begun together
+    would ask the database together, each over a connection of its own.
 
     A step that raises is logged and tried again after a pause that doubles, up to five seconds, or half
     a one while the database is away: neither an outage nor a fault in one step ends a loop. An outage is
     told when it begins and when it is over.
     """
 
-    def __init__(self, name: str, step: Callable[[], Awaitable[bool]], idle_s: float) -> None:
+    def __init__(
+        self, name: str, step: Step, idle_s: float, woken_by: Collection[str] = ()
+    ) -> None:
         self._name = name
+        self.woken_by = frozenset(woken_by)
         self._step = step
         self._idle_s = idle_s
         self._woken = asyncio.Event()
@@ -61,8 +82,9 @@ class Loop:
                 continue
             self._report_success()
             pause_s = _FIRST_PAUSE_S
-            if not again and not self._stopped.is_set():
-                await _wait(self._woken, self._idle_s)
+            if again is not True and not self._stopped.is_set():
+                idle_s = self._idle_s * random.uniform(_SPREAD_FROM, 1)  # noqa: S311 - no secret
+                await _wait(self._woken, idle_s if again is False else min(again, idle_s))
 
     def _report_success(self) -> None:
         self.failing = None
@@ -80,6 +102,25 @@ class Loop:
             _log.warning("loop.failed", step=self._name, error=error.message, retry_in_s=pause_s)
         else:
             _log.exception("loop.failed", step=self._name, retry_in_s=pause_s)
+
+
+def when_due(due_in: Callable[[], Awaitable[float | None]], step: Step, pause_s: float) -> Step:
+    """A step that reads when there is work before it does any.
+
+    `due_in` answers the seconds until the next work, zero or fewer for work that is due, None for none.
+    After work the time is read again `pause_s` later, so that what is due but taken by others makes no
+    busy loop.
+    """
+
+    async def look() -> Again:
+        wait_s = await due_in()
+        if wait_s is None:
+            return False
+        if wait_s > 0:
+            return wait_s
+        return await step() or pause_s
+
+    return look
 
 
 async def _wait(event: asyncio.Event, timeout_s: float) -> None:

@@ -12,7 +12,10 @@ ALIVE_S = 10
 _FORGOTTEN = "1 day"
 
 # By the database's clock: machines may disagree about the time.
-_BEAT = """
+_BEAT = f"""
+WITH forgotten AS (
+    DELETE FROM worker_heartbeats WHERE at < now() - interval '{_FORGOTTEN}' AND worker <> $1
+)
 INSERT INTO worker_heartbeats (worker, at, failing) VALUES ($1, now(), $2::jsonb)
 ON CONFLICT (worker) DO UPDATE SET at = excluded.at, failing = excluded.failing
 """
@@ -26,10 +29,9 @@ class Worker:
     failing: dict[str, str]
 
 
-async def beat(tx: Connection, worker: UUID, failing: Mapping[str, str]) -> None:
+async def beat(connection: Connection, worker: UUID, failing: Mapping[str, str]) -> None:
     """Say that this worker is alive."""
-    await tx.execute(_BEAT, worker, json.dumps(dict(failing)))
-    await tx.execute(f"DELETE FROM worker_heartbeats WHERE at < now() - interval '{_FORGOTTEN}'")
+    await connection.execute(_BEAT, worker, json.dumps(dict(failing)))
 
 
 async def stop_beating(tx: Connection, worker: UUID) -> None:

@@ -1,6 +1,6 @@
 """Events: what happened, said once, in the transaction that made it happen."""
 
-from proof.events.listening import Listener
+from proof.events.listening import Listener, notify, waking
 from proof.events.outbox import PUBLISHED, RELAYED, publish, relay, rewrite_bodies
 from proof.events.reading import Family, ReadEvent, read_events
 from proof.events.stream import Stream
@@ -15,8 +15,10 @@ __all__ = [
     "ReadEvent",
     "RelayedEvent",
     "Stream",
+    "notify",
     "publish",
     "read_events",
     "relay",
     "rewrite_bodies",
+    "waking",
 ]

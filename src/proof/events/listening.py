@@ -1,8 +1,13 @@
-"""LISTEN: hearing at once that something was committed, without relying on it."""
+"""LISTEN and NOTIFY: hearing at once that something was committed, without relying on it.
+
+Notices of one transaction come after its commit, or never. A notifying commit waits for the one before it,
+so nothing on the hot path notifies while there is work that its reader has not finished.
+"""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from functools import partial
 
 from proof.core.errors import DatabaseUnavailableError
 from proof.core.loop import Loop
@@ -14,29 +19,47 @@ _PROBE_EVERY_S = 5.0
 _PROBE_TIMEOUT_S = 5.0
 
 
-class Listener:
-    """One connection of this process that listens on one channel; opened again when it is lost.
+async def notify(tx: Connection, channel: str) -> None:
+    """Wake whoever listens on the channel, when the caller's transaction commits."""
+    await tx.execute("SELECT pg_notify($1, '')", channel)
 
-    `heard` is called for every notice, in any number for several of them, and after every connecting:
-    what was notified while nobody listened was not heard, so whoever is told must look for itself.
-    `lost` is called when the connection is lost.
+
+def waking(loops: Iterable[Loop]) -> dict[str, Callable[[], None]]:
+    """For a listener: what wakes which of these loops."""
+    by_channel: dict[str, list[Loop]] = {}
+    for loop in loops:
+        for channel in loop.woken_by:
+            by_channel.setdefault(channel, []).append(loop)
+    return {channel: partial(_wake, woken) for channel, woken in by_channel.items()}
+
+
+def _wake(loops: Iterable[Loop]) -> None:
+    for loop in loops:
+        loop.wake()
+
+
+class Listener:
+    """One connection of this process that listens on channels; opened again when it is lost.
+
+    What `heard` has for a channel is called for every notice, in any number for several of them, and after
+    every connecting: what was notified while nobody listened was not heard, so whoever is told must look
+    for itself. `lost` is called when the connection is lost. A pooler that gives a connection to another
+    after each transaction passes no notices on.
     """
 
     def __init__(
         self,
         database: Database,
-        channel: str,
-        heard: Callable[[], None],
+        heard: Mapping[str, Callable[[], None]],
         lost: Callable[[], None] = lambda: None,
     ) -> None:
         self._database = database
-        self._channel = channel
         self._heard = heard
         self._lost = lost
 
     async def run(self) -> None:
         """Listen until cancelled."""
-        await Loop(f"listen to {self._channel}", self._listen, 0).run()
+        await Loop(f"listen to {', '.join(self._heard)}", self._listen, 0).run()
 
     async def _listen(self) -> bool:
         """Until the connection is lost. Raises DatabaseUnavailableError, then or when there is none."""
@@ -45,14 +68,19 @@ class Listener:
         try:
             with stated_outages(connection):
                 connection.add_termination_listener(lambda _connection: gone.set())
-                await connection.add_listener(self._channel, lambda *_notice: self._heard())
-                self._heard()
+                for channel in self._heard:
+                    await connection.add_listener(channel, self._notice)
+                for heard in self._heard.values():
+                    heard()
                 while not gone.is_set():
                     await self._probe(connection, gone)
         finally:
             self._lost()
             connection.terminate()
         raise DatabaseUnavailableError("the listening connection was lost; it is opened again")
+
+    def _notice(self, _connection: object, _process: int, channel: str, _payload: object) -> None:
+        self._heard[channel]()
 
     async def _probe(self, connection: Connection, gone: asyncio.Event) -> None:
         with suppress(TimeoutError):

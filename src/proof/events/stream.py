@@ -8,7 +8,7 @@ cannot know what it missed, so it says that anything may have changed, and its r
 import asyncio
 from collections.abc import Awaitable, Callable, Collection
 
-from proof.core.loop import Loop
+from proof.core.loop import SAFETY_S, Loop
 from proof.db import Connection, Database
 from proof.events.listening import Listener
 from proof.events.outbox import RELAYED
@@ -16,8 +16,6 @@ from proof.events.outbox import RELAYED
 # Subjects, or None: any may have changed.
 Changed = Callable[[Collection[str] | None], Awaitable[None]]
 
-# Notices are only lost together with the connection; polling as well covers every other fault.
-_POLL_S = 2.0
 _READ_AT_ONCE = 5_000
 
 _HEAD = "SELECT coalesce(max(cursor), 0) FROM outbox"
@@ -36,8 +34,8 @@ class Stream:
         self._type = event_type
         self._changed = changed
         self._cursor: int | None = None
-        self._reading = Loop("event stream", self._read, _POLL_S)
-        self._listener = Listener(database, RELAYED, self._reading.wake, self._forget)
+        self._reading = Loop("event stream", self._read, SAFETY_S)
+        self._listener = Listener(database, {RELAYED: self._reading.wake}, self._forget)
 
     async def run(self) -> None:
         """Read and hand on until cancelled. What `changed` could not take is handed on again."""

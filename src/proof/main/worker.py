@@ -20,7 +20,7 @@ from proof.main.supervise import allow_files, end_with_supervisor
 from proof.outbound import OutboundClient, OutboundPolicy
 from proof.partners.types import Environment
 from proof.ramp.providers.protocols import Reach
-from proof.ramp.providers.registry import Premises, Providers, background_steps
+from proof.ramp.providers.registry import Premises, Providers, backgrounds
 from proof.ramp.transactions.mailing import AlertMail
 from proof.timestamps.anchors.log.service import LogWriter
 from proof.webhooks.breaker import BreakerPolicy
@@ -101,7 +101,7 @@ async def _run(settings: Settings, stop: asyncio.Event) -> None:
             ]
             base_urls = {each: settings.base_url(each) for each in Environment}
             premises = Premises(database, vault, clock, base_urls)
-            async with opened_chains(settings) as chains, background_steps(premises) as steps:
+            async with opened_chains(settings) as chains, backgrounds(premises) as steps:
                 others += provider_loops(steps)
                 others += anchoring_loops(database, clock, chains)
                 # Collections walk every long-lived object, which takes as long as a hundred deliveries;

@@ -11,10 +11,14 @@ from typing import Any
 from proof.core.canonical import canonical_json
 from proof.core.errors import ProofError
 from proof.db import Connection
+from proof.events import notify
 from proof.partners.access.tokens import SECRET_PREFIXES
 
 _SECRET = re.compile("|".join(SECRET_PREFIXES))
 
+
+WRITTEN = "proof_audit_written"
+"""What PostgreSQL notifies when an entry is written."""
 
 LIST_AT_MOST = 1_000
 
@@ -97,6 +101,7 @@ async def record(
         _json(before),
         _json(after),
     )
+    await notify(tx, WRITTEN)
 
 
 async def newest_entries(

@@ -11,6 +11,10 @@ from datetime import datetime, timedelta
 from proof.core.clock import Clock
 from proof.core.errors import InvalidInputError
 from proof.db import Connection
+from proof.events import notify
+
+ADVANCED = "proof_sandbox_clock_advanced"
+"""What PostgreSQL notifies when a sandbox's clock was moved."""
 
 # A year is longer than anything here lasts; ten years in all keep every date within four digits.
 LONGEST_STEP_S = 366 * 24 * 3600
@@ -60,4 +64,5 @@ async def advance(
         raise InvalidInputError("seconds: this sandbox's clock would be over ten years ahead")
     present = clock.now()
     await tx.execute(_WAKE, partner_environment_id, present)
+    await notify(tx, ADVANCED)
     return present + timedelta(seconds=total)

@@ -24,9 +24,9 @@ from uuid import UUID
 
 from proof.core.clock import Clock
 from proof.core.errors import UnavailableError
-from proof.core.loop import Loop
+from proof.core.loop import Again, Loop
 from proof.db import Database
-from proof.events import relay
+from proof.events import PUBLISHED, relay
 from proof.webhooks import endpoint_queries, queries
 from proof.webhooks.attempts import Client, Judge, Result, attempt
 from proof.webhooks.breaker import BreakerPolicy, Finding, Window
@@ -47,7 +47,8 @@ _SUSPECT_SHARE = 4
 _LEASE_MARGIN_S = 50
 _GATHER_S = 0.03
 _ABANDONED_AT_ONCE = 1000
-_ABANDON_EVERY_S = 1.0
+# While deliveries are under way, endpoints that became slow are looked for, and what others relayed.
+_AGAIN_S = 0.2
 
 
 class Line:
@@ -251,19 +252,19 @@ class Deliverer:
         self._judge = Judge(clock, schedule or Schedule(), policy)
         self._attempts: set[asyncio.Task[None]] = set()
         self._stopping = False
-        self._relaying = Loop("relay events", self._relay, self._limits.idle_s)
-        self._claiming = Loop("claim deliveries", self._claim_more, self._limits.idle_s)
+        self._relaying = Loop("relay events", self._relay, self._limits.idle_s, (PUBLISHED,))
+        self._claiming = Loop(
+            "claim deliveries", self._claim_more, self._limits.idle_s, (queries.CHANGED,)
+        )
         self._recording = Loop("record deliveries", self._record, self._limits.idle_s)
-        self._abandoning = Loop("abandon deliveries", self.abandon, _ABANDON_EVERY_S)
+        self._abandoning = Loop(
+            "abandon deliveries", self.abandon, self._limits.idle_s, (queries.CHANGED,)
+        )
 
     @property
     def loops(self) -> tuple[Loop, ...]:
         """What `run` repeats, for whoever watches whether it fails."""
-        return self._relaying, self._claiming, self._recording
-
-    def wake(self) -> None:
-        """Events were committed: relay them now instead of at the next interval."""
-        self._relaying.wake()
+        return self._relaying, self._claiming, self._recording, self._abandoning
 
     async def run(self, stop: asyncio.Event) -> None:
         """Relay, claim, send and record until `stop`; then finish the attempts in flight."""
@@ -304,17 +305,24 @@ class Deliverer:
             self._claiming.wake()
         return len(relayed) == self._limits.relayed
 
-    async def _claim_more(self) -> bool:
+    async def _claim_more(self) -> Again:
         self._give_back(self._lines.shed_slow())
-        await self._claim()
-        return False
+        if await self._claim() or self._lines.in_flight or self._lines.waiting:
+            return _AGAIN_S
+        now = self._clock.now()
+        async with self._db.connection() as connection:
+            due_at = await queries.next_due(connection, now)
+        return False if due_at is None else (due_at - now).total_seconds()
 
     async def _record(self) -> bool:
+        # What is due later than the next look is found by that.
+        soon = self._clock.now() + timedelta(seconds=self._limits.idle_s)
+        claimable = self._recorder.makes_due(soon)
         if not self._stopping and self._recorder.may_wait():
             # No delivery waits for these to be recorded, and larger batches leave PostgreSQL more time for
             # claims.
             await asyncio.sleep(_GATHER_S)
-        if await self._recorder.write():
+        if await self._recorder.write() or claimable:
             self._claiming.wake()
         return False
 

@@ -6,7 +6,9 @@ from urllib.parse import urlsplit
 from uuid import UUID
 
 from proof.db import Connection
+from proof.events import notify
 from proof.webhooks.breaker import BreakerChange, Finding
+from proof.webhooks.queries import CHANGED
 from proof.webhooks.types import Breaker, Change, Endpoint, Ordering
 
 _CLOSED = """breaker = 'closed', reason = NULL, opened_at = NULL, probe_at = NULL,
@@ -161,11 +163,13 @@ async def put_endpoint(
     put = await tx.fetchval(_PUT_ENDPOINT, endpoint_id, partner_environment_id, purpose, url)
     if put is not None:
         await tx.execute(_LET_OUT_NOW, put)
+        await notify(tx, CHANGED)
 
 
 async def remove_endpoint(tx: Connection, partner_environment_id: int, purpose: str) -> None:
     """Retire the purpose's endpoint, if any; `abandon` gives up what is pending for it."""
     await tx.execute(_REMOVE_ENDPOINT, partner_environment_id, purpose)
+    await notify(tx, CHANGED)
 
 
 async def abandon(connection: Connection, limit: int) -> int:
@@ -202,6 +206,7 @@ async def set_ordering(tx: Connection, endpoint_id: UUID, ordering: Ordering) ->
             " WHERE endpoint_id = $1 AND state = 'pending' AND ordered_subject IS NOT NULL",
             endpoint_id,
         )
+        await notify(tx, CHANGED)
     return bool(found)
 
 
@@ -224,6 +229,7 @@ async def close_breaker(tx: Connection, endpoint_id: UUID) -> bool:
     )
     if closed:
         await tx.execute(_LET_OUT_NOW, endpoint_id)
+        await notify(tx, CHANGED)
     return bool(closed)
 
 

@@ -12,6 +12,9 @@ from uuid import UUID
 from proof.db import Connection
 from proof.webhooks.types import AttemptOutcome, ClaimedDelivery
 
+CHANGED = "proof_deliveries_changed"
+"""What PostgreSQL notifies when somebody else than a deliverer made deliveries due, or gave them up."""
+
 # FOR SHARE: an endpoint that was removed meanwhile is passed over, and one in use is removed afterwards.
 _TARGETS = """
 SELECT id, partner_environment_id, purpose, ordering FROM webhook_endpoints
@@ -102,6 +105,26 @@ FROM locked, webhook_endpoints endpoint, outbox event
 WHERE delivery.ctid = locked.place
   AND endpoint.id = delivery.endpoint_id AND event.cursor = delivery.event_cursor
 RETURNING {_CLAIMED}
+"""
+
+# When the next delivery is due, or the next probe, of what is not due yet.
+_NEXT = """
+WITH RECURSIVE waiting AS (
+    (SELECT endpoint_id FROM webhook_deliveries WHERE state = 'pending'
+     ORDER BY endpoint_id LIMIT 1)
+    UNION ALL
+    SELECT (SELECT endpoint_id FROM webhook_deliveries
+            WHERE state = 'pending' AND endpoint_id > waiting.endpoint_id
+            ORDER BY endpoint_id LIMIT 1)
+    FROM waiting WHERE waiting.endpoint_id IS NOT NULL
+)
+SELECT min(CASE endpoint.breaker WHEN 'open' THEN endpoint.probe_at ELSE (
+    SELECT due_at FROM webhook_deliveries
+    WHERE endpoint_id = endpoint.id AND state = 'pending' AND due_at > $1 AND due_at < 'infinity'
+    ORDER BY due_at LIMIT 1) END)
+FROM waiting JOIN webhook_endpoints endpoint ON endpoint.id = waiting.endpoint_id
+WHERE endpoint.removed_at IS NULL
+  AND (endpoint.breaker = 'closed' OR endpoint.breaker = 'open' AND endpoint.probe_at > $1)
 """
 
 # An endpoint has one probe at a time: the claim puts its next one off by a lease.
@@ -230,6 +253,12 @@ async def claim(
         lease_end,
     )
     return [ClaimedDelivery(*row) for row in rows]
+
+
+async def next_due(connection: Connection, now: datetime) -> datetime | None:
+    """When something that is not due at `now` will be, as far as is known; None when nothing is."""
+    at: datetime | None = await connection.fetchval(_NEXT, now)
+    return at
 
 
 async def claim_probes(

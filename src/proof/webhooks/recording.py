@@ -1,6 +1,7 @@
 """Writing what attempts came to: outcomes, claims given back, verdicts about endpoints."""
 
 import asyncio
+from datetime import datetime
 from urllib.parse import urlsplit
 
 import structlog
@@ -50,6 +51,17 @@ class Recorder:
     def may_wait(self) -> bool:
         """Whether nothing hangs on writing now: no verdict, and no object's next delivery."""
         return not self.verdicts and not any(map(_lets_out, self.outcomes))
+
+    def makes_due(self, before: datetime) -> bool:
+        """Whether writing what there is puts deliveries off to a time before that, gives some back or lets
+        them out."""
+        return (
+            bool(self.unsent)
+            or any(verdict.change is Change.RECOVERED for verdict in self.verdicts)
+            or any(
+                each.state is DeliveryState.PENDING and each.at < before for each in self.outcomes
+            )
+        )
 
     async def write(self) -> bool:
         """Write what there is; whether ordered deliveries were let out.

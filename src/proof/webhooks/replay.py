@@ -12,6 +12,7 @@ from uuid import UUID
 
 from proof.core.errors import InvalidInputError, NotFoundError
 from proof.db import Connection, Database
+from proof.events import notify
 from proof.webhooks import queries
 from proof.webhooks.types import DeliveryState, Waiting
 
@@ -211,4 +212,6 @@ async def _reset(
     reset = await tx.fetch(_RESET, [delivery_id for delivery_id, _, _ in chosen], now)
     if objects := [(to, subject) for _, to, subject in chosen if subject is not None]:
         await queries.release(tx, objects, now)
+    if reset:
+        await notify(tx, queries.CHANGED)
     return len(reset)

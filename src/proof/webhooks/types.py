@@ -8,6 +8,8 @@ from uuid import UUID
 
 from msgspec import Struct
 
+from proof.core.loop import SAFETY_S
+
 TEST_EVENT = "webhook.test"
 """The type of an event that goes to one endpoint alone: its subject is that endpoint's id."""
 
@@ -54,8 +56,8 @@ class Limits:
     `in_flight` to all. Those that answered last time may go on in `reserve` more places, so that others
     that hang cannot take all; all of it stays well under the 1,024 open files a process usually has. An
     endpoint that answers has up to `ahead` deliveries claimed and waiting, all together about `waiting`:
-    that is what makes a claim worth its round trip. `idle_s` is how long to wait unasked before polling for
-    work again.
+    that is what makes a claim worth its round trip. `idle_s` is how long to wait unasked before looking
+    for work that nobody told of.
     """
 
     in_flight: int = 512
@@ -65,7 +67,7 @@ class Limits:
     ahead: int = 512
     waiting: int = 4096
     relayed: int = 1000
-    idle_s: float = 0.2
+    idle_s: float = SAFETY_S
 
 
 class ClaimedDelivery(Struct, frozen=True):

@@ -6,21 +6,24 @@ is done twice is done once.
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from time import monotonic
 
 from proof.core.clock import Clock
-from proof.core.loop import Loop
+from proof.core.loop import SAFETY_S, Again, Loop, when_due
 from proof.core.secrets import Vault
 from proof.db import Database
-from proof.partners import audit_chain
+from proof.partners import audit, audit_chain
 from proof.partners.access.refusals import keep_weeks
 from proof.partners.audit import Actor
 from proof.partners.handover.links import erase_expired
 from proof.partners.keys.session_signing import delete_expired, rotate_due
 from proof.partners.types import Environment
+from proof.ramp import clock as sandbox_clock
 from proof.ramp import personal
 from proof.ramp.providers import callbacks
-from proof.ramp.providers.registry import Step
+from proof.ramp.providers.registry import Background
 from proof.ramp.sessions.queries import KEPT, prune_keys
+from proof.ramp.transactions import polling
 from proof.ramp.transactions.processing import BATCH, Adapters, process
 from proof.ramp.transactions.reconciler import Reconciler
 from proof.timestamps.anchors.anchoring import Anchorer
@@ -31,21 +34,18 @@ from proof.timestamps.proofs.audit_heads import submit_head
 _CHAINS_S = 2.0
 _HANDOVERS_S = 30.0
 
-# Until an entry is chained, only the rights of the application role protect it.
-_AUDIT_CHAIN_S = 0.5
-_AUDIT_HEADS_S = 2.0
 _KEYS_S = 60.0
 _WORKER = Actor("worker")
 _REFUSALS_S = 3600.0
 
-# How long a callback waits at most before it is applied, and a due transaction before it is polled.
+# While callbacks come, whoever stores one beside others says nothing: they are looked for this often, until
+# none came for longer than a commit takes.
 _CALLBACKS_S = 0.2
+_QUIET_S = 1.0
+# Transactions that are due one after the other are polled together.
 _TRANSACTIONS_S = 0.5
 _PRUNE_S = 60.0
 _PRUNED_AT_ONCE = 1000
-
-# A simulated delay is whole seconds; whoever waits for one in a test should not wait much longer.
-_PROVIDERS_S = 0.2
 
 
 def anchoring_loops(database: Database, clock: Clock, chains: Sequence[EnabledChain]) -> list[Loop]:
@@ -78,16 +78,17 @@ def audit_loops(database: Database, clock: Clock) -> list[Loop]:
     """Chaining what was written to the audit log, and submitting the chain's heads."""
 
     async def chain() -> bool:
-        return await audit_chain.extend(database) == audit_chain.BATCH
+        chained = await audit_chain.extend(database)
+        if chained:
+            submitting.wake()
+        return chained == audit_chain.BATCH
 
     async def heads() -> bool:
         await submit_head(database, clock)
         return False
 
-    return [
-        Loop("audit chain", chain, _AUDIT_CHAIN_S),
-        Loop("audit heads", heads, _AUDIT_HEADS_S),
-    ]
+    submitting = Loop("audit heads", heads, SAFETY_S)
+    return [Loop("audit chain", chain, SAFETY_S, (audit.WRITTEN,)), submitting]
 
 
 def signing_loop(database: Database, vault: Vault, clock: Clock, max_age: timedelta) -> Loop:
@@ -122,13 +123,20 @@ def refusals_loop(database: Database, clock: Clock, kept: timedelta) -> Loop:
 def ramp_loops(database: Database, vault: Vault, adapters: Adapters, clock: Clock) -> list[Loop]:
     """Applying callbacks and asking providers; any number of workers may run them."""
     reconciler = Reconciler(database, vault, adapters, clock)
+    quiet_at = monotonic()
 
-    async def apply() -> bool:
-        return await process(database, vault, adapters, clock) == BATCH
+    async def apply() -> Again:
+        nonlocal quiet_at
+        applied = await process(database, vault, adapters, clock)
+        if applied:
+            quiet_at = monotonic() + _QUIET_S
+        return applied == BATCH or (_CALLBACKS_S if monotonic() < quiet_at else False)
 
+    reconcile = when_due(reconciler.due_in, reconciler.step, _TRANSACTIONS_S)
+    wanted = (polling.WANTED, sandbox_clock.ADVANCED)
     return [
-        Loop("callbacks", apply, _CALLBACKS_S),
-        Loop("reconciler", reconciler.step, _TRANSACTIONS_S),
+        Loop("callbacks", apply, SAFETY_S, (callbacks.STORED,)),
+        Loop("reconciler", reconcile, SAFETY_S, wanted),
     ]
 
 
@@ -156,6 +164,9 @@ async def prune(database: Database, clock: Clock, client_ips: timedelta, bodies:
     return max(ips, erased, keys) >= most
 
 
-def provider_loops(steps: Mapping[str, Step]) -> list[Loop]:
+def provider_loops(backgrounds: Mapping[str, Background]) -> list[Loop]:
     """What providers do by themselves, by their names; any number of workers may run them."""
-    return [Loop(f"provider {name}", step, _PROVIDERS_S) for name, step in steps.items()]
+    return [
+        Loop(f"provider {name}", each.step, SAFETY_S, each.woken_by)
+        for name, each in backgrounds.items()
+    ]

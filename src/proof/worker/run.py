@@ -3,26 +3,24 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from time import monotonic
 from uuid import UUID, uuid4
 
 from proof.core.errors import UnavailableError
-from proof.core.loop import Loop
+from proof.core.loop import SAFETY_S, Again, Loop, when_due
 from proof.db import Database
 from proof.db.heartbeats import beat, stop_beating
-from proof.events import PUBLISHED, Listener
+from proof.events import Listener, waking
 from proof.timestamps.anchors.log.service import LogWriter
+from proof.timestamps.submissions.queries import OPENED
 from proof.timestamps.submissions.rounds import ROUND_AGE_S
-from proof.timestamps.trees.sealing import close_due, seal_next
+from proof.timestamps.trees.sealing import close_due, due_in, seal_next
 from proof.webhooks.delivery import Deliverer
 
 _HEARTBEAT_S = 2.0
 
-# How long a due round may go unnoticed.
+# Rounds that are due one after the other are sealed together.
 _SEALING_S = 0.1
-
-# Sealing wakes the logs; what another worker left behind is found at last after this. Each look locks the
-# log's head, which PostgreSQL writes to the disk.
-_LOGS_S = 1.0
 
 
 def heartbeat_loop(database: Database, worker: UUID, loops: Sequence[Loop]) -> Loop:
@@ -30,8 +28,8 @@ def heartbeat_loop(database: Database, worker: UUID, loops: Sequence[Loop]) -> L
 
     async def step() -> bool:
         failing = {loop.name: loop.failing for loop in loops if loop.failing is not None}
-        async with database.transaction() as tx:
-            await beat(tx, worker, failing)
+        async with database.connection() as connection:
+            await beat(connection, worker, failing)
         return False
 
     return Loop("heartbeat", step, _HEARTBEAT_S)
@@ -53,19 +51,25 @@ class Worker:
         self._others = others
         # A log that refuses to sign must delay neither sealing nor the other environment's log.
         self._logs = [
-            Loop(f"{writer.environment} log", _log_step(writer), _LOGS_S) for writer in writers
+            Loop(f"{writer.environment} log", _log_step(writer), SAFETY_S) for writer in writers
         ]
-        self._sealing = Loop("sealing", self._seal, _SEALING_S)
+        self._round_until = monotonic()
+        seal = when_due(self._round_due_in, self._seal, _SEALING_S)
+        self._sealing = Loop("sealing", seal, SAFETY_S, (OPENED,))
+
+    @property
+    def loops(self) -> Sequence[Loop]:
+        """All that it repeats."""
+        return [self._sealing, *self._logs, *self._others, *self._deliverer.loops]
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop`; what is under way is finished."""
-        loops = [self._sealing, *self._logs, *self._others]
         identity = uuid4()
-        speaking = [*loops, *self._deliverer.loops]
-        loops.append(heartbeat_loop(self._database, identity, speaking))
+        loops = [self._sealing, *self._logs, *self._others]
+        loops.append(heartbeat_loop(self._database, identity, self.loops))
         tasks = [asyncio.create_task(loop.run()) for loop in loops]
         delivering = asyncio.create_task(self._deliverer.run(stop))
-        listener = Listener(self._database, PUBLISHED, self._deliverer.wake)
+        listener = Listener(self._database, waking(self.loops))
         listening = asyncio.create_task(listener.run())
         await stop.wait()
         listening.cancel()
@@ -78,12 +82,21 @@ class Worker:
             async with self._database.transaction() as tx:
                 await stop_beating(tx, identity)
 
-    async def _seal(self) -> bool:
+    async def _round_due_in(self) -> float | None:
+        wait_s = await due_in(self._database, ROUND_AGE_S)
+        if wait_s is not None:
+            return wait_s
+        # Whoever opens a round while another is being sealed says nothing.
+        lingering_s = self._round_until - monotonic()
+        return lingering_s if lingering_s > 0 else None
+
+    async def _seal(self) -> Again:
         await close_due(self._database, ROUND_AGE_S)
         sealed = False
         while await seal_next(self._database):
             sealed = True
         if sealed:
+            self._round_until = monotonic() + ROUND_AGE_S
             for log in self._logs:
                 log.wake()
         return False

@@ -112,7 +112,7 @@ async def test_a_commit_wakes_the_relay_and_a_rollback_does_not(platform: Platfo
     await relayed(platform)
     notices: list[int] = []
     task = asyncio.create_task(
-        Listener(platform.database, PUBLISHED, lambda: notices.append(1)).run()
+        Listener(platform.database, {PUBLISHED: lambda: notices.append(1)}).run()
     )
     await until(lambda: len(notices) == 1)
     with suppress(ZeroDivisionError):

@@ -106,6 +106,38 @@ async def test_a_change_is_seen_within_a_second(platform: Platform, change: str)
         await require_seen(act, directory, key, seen)
 
 
+async def test_a_process_that_nobody_asks_asks_nothing(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    partner = await onboard(platform.database, platform.vault)
+    looks, token = 0, issued(partner).api_key
+
+    def counted() -> None:
+        nonlocal looks
+        looks += 1
+
+    directory = Directory(FaultyDatabase(platform.database, counted))
+    assert await directory._poll() is False
+    assert looks == 0
+    found = await directory.find(key_id(partner))
+    assert found is not None
+    directory.remember(token, found)
+    assert await directory._poll() == directories.POLL_S
+    assert looks == 2
+    monkeypatch.setattr(directories, "LINGER_S", -1.0)
+    directory.remember(token, found)
+    assert await directory._poll() is False
+    # What is no longer kept fresh holds no whole token.
+    assert directory.recent(token) is None
+    assert looks == 2
+    # The first who asks then has the directory look, and has it kept fresh again.
+    monkeypatch.setattr(directories, "TRUST_S", -1.0)
+    directory._polling._woken.clear()
+    assert await directory.find(key_id(partner)) is not None
+    assert looks == 3
+    assert directory._polling._woken.is_set()
+
+
 async def test_with_the_database_gone_nothing_is_trusted(platform: Platform) -> None:
     partner = await onboard(platform.database, platform.vault)
     away = False

@@ -10,12 +10,12 @@ from structlog.testing import capture_logs
 
 from proof.core import loop as loop_module
 from proof.core.errors import BusyError, DatabaseUnavailableError
-from proof.core.loop import Loop
+from proof.core.loop import Again, Loop, when_due
 
 
-def drive(step: Callable[[Loop], Awaitable[bool]], idle_s: float) -> None:
+def drive(step: Callable[[Loop], Awaitable[Again]], idle_s: float) -> None:
     async def run() -> None:
-        async def bound() -> bool:
+        async def bound() -> Again:
             return await step(loop)
 
         loop = Loop("step", bound, idle_s)
@@ -112,3 +112,58 @@ def test_unasked_after_its_interval() -> None:
 
     drive(step, idle_s=0.01)
     assert count == 3
+
+
+@pytest.mark.parametrize(
+    ("again", "least_s", "most_s"),
+    [(False, 24, 30), (7.5, 7.5, 7.5), (0.0, 0, 0), (-3.0, -3, -3), (60.0, 24, 30)],
+)
+def test_it_waits_as_long_as_the_step_said_and_no_longer_than_its_interval(
+    monkeypatch: pytest.MonkeyPatch, again: Again, least_s: float, most_s: float
+) -> None:
+    waited: list[float] = []
+
+    async def at_once(_event: asyncio.Event, timeout_s: float) -> None:
+        waited.append(timeout_s)
+
+    monkeypatch.setattr(loop_module, "_wait", at_once)
+
+    async def step(loop: Loop) -> Again:
+        if len(waited) == 20:
+            loop.stop()
+        return again
+
+    drive(step, idle_s=30)
+    assert len(waited) == 20
+    assert all(least_s <= wait_s <= most_s for wait_s in waited)
+
+
+@pytest.mark.parametrize(
+    ("due_in_s", "worked", "again", "works"),
+    [
+        (None, False, False, False),
+        (2.5, False, 2.5, False),
+        (0.0, False, 0.2, True),
+        (-1.0, False, 0.2, True),
+        (-1.0, True, True, True),
+    ],
+)
+def test_a_step_works_when_something_is_due(
+    due_in_s: float | None, worked: bool, again: Again, works: bool
+) -> None:
+    begun: list[int] = []
+
+    async def due_in() -> float | None:
+        return due_in_s
+
+    async def step() -> Again:
+        begun.append(1)
+        return worked
+
+    found = asyncio.run(_awaited(when_due(due_in, step, pause_s=0.2)))
+    assert (found, bool(begun)) == (again, works)
+    assert type(found) is type(again)
+
+
+async def _awaited(step: Callable[[], Awaitable[Again]]) -> Again:
+    return await step()

@@ -1,8 +1,9 @@
 """Every credential in memory, re-read when the database says something changed.
 
-The gate stands before every request, so it asks no database. Each process polls one version number
-and loads everything anew when it moved; a token that is not found has it poll at once, so a new
-partner can call immediately. When the version cannot be read for a second, nothing is trusted.
+The gate stands before every request, so it asks no database. Each process to which requests come polls one
+version number and loads everything anew when it moved; a token that is not found has it poll at once, so a
+new partner can call immediately. When the version was not read for a second, nothing is trusted: the first
+request after a quiet time reads it itself.
 """
 
 import time
@@ -10,7 +11,7 @@ from collections.abc import Iterable
 
 from proof.core.coalescing import Coalesced
 from proof.core.errors import UnavailableError
-from proof.core.loop import Loop
+from proof.core.loop import SAFETY_S, Again, Loop
 from proof.db import Connection, Database
 from proof.partners.access import credentials
 from proof.partners.access.credentials import Credential, EndedCredential
@@ -18,6 +19,9 @@ from proof.partners.errors import DirectoryStaleError
 from proof.partners.widgets import widget_ids
 
 POLL_S = 0.4
+
+# So long after the last request the poll goes on.
+LINGER_S = 10.0
 
 TRUST_S = 1.0
 
@@ -40,11 +44,14 @@ class Directory:
         self._widget_ids: frozenset[str] = frozenset()
         self._version: int | None = None
         self._checked_at = float("-inf")
+        self._asked_at = float("-inf")
+        self._polling = Loop("directory", self._poll, SAFETY_S)
         self._reading = Coalesced(self._read, MISS_POLL_S)
 
     def recent(self, token: str) -> Credential | None:
-        """The credential of a token that proved genuine since the last poll, so for POLL_S at most."""
-        if time.monotonic() - self._checked_at > TRUST_S:
+        """The credential of a token that proved genuine since the last poll, so for TRUST_S at most."""
+        self._asked_at = time.monotonic()
+        if self._asked_at - self._checked_at > TRUST_S:
             return None
         return self._recent.get(token)
 
@@ -91,15 +98,21 @@ class Directory:
         return []
 
     async def run(self) -> None:
-        """Keep the directory fresh until cancelled; `find` refuses by itself once it is not."""
-        await Loop("directory", self._poll, POLL_S).run()
+        """Keep the directory fresh while it is asked, until cancelled; `find` refuses by itself once it is
+        not."""
+        await self._polling.run()
 
-    async def _poll(self) -> bool:
+    async def _poll(self) -> Again:
+        if time.monotonic() - self._asked_at > LINGER_S:
+            self._recent.clear()
+            return False
         await self._reading.get()
-        return False
+        return POLL_S
 
     async def _require_fresh(self) -> None:
-        if time.monotonic() - self._checked_at > TRUST_S:
+        self._asked_at = time.monotonic()
+        if self._asked_at - self._checked_at > TRUST_S:
+            self._polling.wake()
             await self._reading.get()
 
     async def _read(self) -> None:

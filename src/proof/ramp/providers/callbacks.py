@@ -21,6 +21,9 @@ IDENTITY = "provider callback {account_id} {dedup_sha256}"
 
 REFUSED_IDENTITY = "refused callback {id}"
 
+STORED = "proof_callback_stored"
+"""What PostgreSQL notifies when a callback is stored while none was waiting."""
+
 PRUNED_AT_ONCE = 1000
 
 

@@ -24,7 +24,7 @@ from proof.db.group_commit import Lanes
 from proof.partners.types import Environment
 from proof.ramp.errors import CallbackRefusedError
 from proof.ramp.providers.accounts import account
-from proof.ramp.providers.callbacks import REFUSED_IDENTITY, callback_identity
+from proof.ramp.providers.callbacks import REFUSED_IDENTITY, STORED, callback_identity
 from proof.ramp.providers.protocols import Account, TranslatesCallbacks
 from proof.ramp.providers.registry import Providers
 
@@ -36,11 +36,15 @@ _LANES = 2
 _REMEMBERED_S = 5.0
 
 # Rows are inserted in one order everywhere: in any other, two lanes with the same duplicates could
-# deadlock.
+# deadlock. While callbacks wait, whoever applies them looks by itself, so only the first one's commit pays
+# for a notice.
 _STORE = """
 INSERT INTO provider_callbacks (account_id, dedup_sha256, form, sealed, received_at)
-SELECT * FROM unnest($1::uuid[], $2::bytea[], $3::text[], $4::bytea[], $5::timestamptz[])
-    AS callback (account_id, dedup_sha256, form, sealed, received_at)
+SELECT callback.*
+FROM unnest($1::uuid[], $2::bytea[], $3::text[], $4::bytea[], $5::timestamptz[])
+         AS callback (account_id, dedup_sha256, form, sealed, received_at),
+     (SELECT CASE WHEN NOT EXISTS (SELECT FROM provider_callbacks WHERE processed_at IS NULL)
+                  THEN pg_notify($6, '') END) AS notice
 ORDER BY account_id, dedup_sha256
 ON CONFLICT (account_id, dedup_sha256) DO NOTHING
 """
@@ -173,6 +177,7 @@ class CallbackReceiver:
                 [pending.form for pending in verified],
                 sealed,
                 [pending.received_at for pending in verified],
+                STORED,
             )
         if refused := [pending for pending in batch if pending.dedup_sha256 is None]:
             await self._count(tx, refused)

@@ -3,7 +3,7 @@
 How to add one: `docs/howto/add-a-provider.md`.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -12,6 +12,7 @@ from importlib.resources.abc import Traversable
 
 from proof.core.clock import Clock
 from proof.core.errors import InvalidInputError
+from proof.core.loop import Step
 from proof.core.secrets import Vault
 from proof.db import Database
 from proof.partners.types import Environment
@@ -53,8 +54,13 @@ class Premises:
     base_urls: Mapping[Environment, str]
 
 
-# Done over and over, at once again when it says that there may be more.
-Step = Callable[[], Awaitable[bool]]
+@dataclass(frozen=True, slots=True)
+class Background:
+    """What a worker does for a provider: a step done over and over, when it says so itself and when
+    PostgreSQL notifies one of the channels `woken_by`."""
+
+    step: Step
+    woken_by: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +83,7 @@ class Provider:
     amounts: Mapping[str, AmountRange]
     widget: OwnWidget | None = None
     simulates: bool = False
-    background: Callable[[Premises], AbstractAsyncContextManager[Step]] | None = None
+    background: Callable[[Premises], AbstractAsyncContextManager[Background]] | None = None
 
 
 @cache
@@ -115,7 +121,7 @@ class Providers:
 
 
 @asynccontextmanager
-async def background_steps(premises: Premises) -> AsyncIterator[Mapping[str, Step]]:
+async def backgrounds(premises: Premises) -> AsyncIterator[Mapping[str, Background]]:
     """What each provider does by itself, by its name; closed at the end."""
     async with AsyncExitStack() as stack:
         yield {

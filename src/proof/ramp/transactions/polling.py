@@ -5,6 +5,10 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from proof.db import Connection
+from proof.events import notify
+
+WANTED = "proof_poll_wanted"
+"""What PostgreSQL notifies when a transaction is to be polled at once."""
 
 # How long after a change of its status a transaction is polled again.
 FIRST_POLL = timedelta(seconds=30)
@@ -26,6 +30,11 @@ RETURNING transaction.id
 """
 
 
+_NEXT = """
+SELECT min(next_poll_at) FROM ramp_transactions WHERE status IN ('pending', 'processing')
+"""
+
+
 _CLAIM_DUE = """
 UPDATE ramp_transactions SET next_poll_at = $2 WHERE id IN (
     SELECT id FROM ramp_transactions
@@ -43,7 +52,16 @@ async def ask_again(tx: Connection, transaction_ids: Collection[UUID], at: datet
 async def ask_now(tx: Connection, pairs: Sequence[tuple[UUID, int]], now: datetime) -> set[UUID]:
     """Have the provider of these (transaction, environment) asked at once; those there are."""
     ids, owners = [transaction_id for transaction_id, _ in pairs], [owner for _, owner in pairs]
-    return {row["id"] for row in await tx.fetch(_ASK_NOW, ids, owners, now)}
+    known = {row["id"] for row in await tx.fetch(_ASK_NOW, ids, owners, now)}
+    if known:
+        await notify(tx, WANTED)
+    return known
+
+
+async def next_poll(connection: Connection) -> datetime | None:
+    """When the first transaction that has not ended is to be polled; None when all have."""
+    at: datetime | None = await connection.fetchval(_NEXT)
+    return at
 
 
 async def claim_due(

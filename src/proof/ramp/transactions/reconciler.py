@@ -80,6 +80,12 @@ class Reconciler:
         # time limit, and the polls of other providers behind it.
         self._away: dict[UUID, datetime] = {}
 
+    async def due_in(self) -> float | None:
+        """In how many seconds a transaction is to be polled; None when all have ended."""
+        async with self._database.connection() as connection:
+            at = await polling.next_poll(connection)
+        return None if at is None else (at - self._clock.now()).total_seconds()
+
     async def step(self) -> bool:
         """Poll transactions that are due, AT_ONCE at most; whether there may be more."""
         now = self._clock.now()

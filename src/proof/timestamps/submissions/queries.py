@@ -6,6 +6,9 @@ from uuid import UUID
 
 from proof.db import Connection
 
+OPENED = "proof_round_opened"
+"""What PostgreSQL notifies when a round is opened while there was none to be sealed."""
+
 # One statement, so one round trip and one commit. The fence comes first: FOR SHARE waits for whoever
 # closes the round and then finds the row gone, so nothing is ever added to a closed one. The digests
 # arrive as one bytea a round, cut up here; the insertion order is the primary key's, or two processes
@@ -44,6 +47,8 @@ FROM fence f LEFT JOIN counted c ON c.round_id = f.id
 
 # The fence of the trees: FOR SHARE waits for whoever closes one. Its successor is then not in this
 # statement's view, so a tree is missing, nothing at all is written, and the caller repeats.
+# Whoever seals is told of the first round alone: it looks again by itself while there are others, and for
+# the age of a round after the last one, so a round that was opened beside one being sealed is seen in time.
 _OPEN_ROUND = """
 WITH open AS MATERIALIZED (
     SELECT id, currency_id FROM trees
@@ -52,7 +57,9 @@ WITH open AS MATERIALIZED (
     ORDER BY currency_id FOR SHARE
 ), round AS (
     INSERT INTO rounds (partner_environment_id, environment, blinding)
-    SELECT $1, $2, $3 WHERE (SELECT count(*) FROM open) = cardinality($6::smallint[]) RETURNING id
+    SELECT $1, $2, $3 WHERE (SELECT count(*) FROM open) = cardinality($6::smallint[])
+    RETURNING id, CASE WHEN NOT EXISTS (SELECT FROM rounds WHERE sealed_at IS NULL)
+                       THEN pg_notify($7, '') END
 ), own AS (
     INSERT INTO trees (id, environment, currency_id) SELECT $4, $2, $5 FROM round
     RETURNING id, currency_id
@@ -111,6 +118,7 @@ async def open_round(
         log_tree_id,
         log_currency_id,
         currency_ids,
+        OPENED,
     )
 
 

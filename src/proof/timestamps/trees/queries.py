@@ -16,6 +16,12 @@ UPDATE rounds SET closed_at = now() WHERE id IN (
 )
 """
 
+# A round that is closed and not sealed yet is due.
+_DUE_IN = """
+SELECT extract(epoch FROM min(opened_at) - clock_timestamp())::float8 + $1
+FROM rounds WHERE sealed_at IS NULL
+"""
+
 _CLAIM = """
 SELECT id, environment, partner_environment_id FROM rounds
 WHERE sealed_at IS NULL AND closed_at IS NOT NULL
@@ -34,6 +40,12 @@ WITH gone AS (DELETE FROM round_trees WHERE round_id = $1 RETURNING tree_id),
      trees AS (DELETE FROM trees WHERE id IN (SELECT tree_id FROM gone) AND currency_id = $2)
 SELECT
 """
+
+
+async def due_in(connection: Connection, age_s: float) -> float | None:
+    """In how many seconds the oldest round that is not sealed has that age; None when there is none."""
+    wait_s: float | None = await connection.fetchval(_DUE_IN, age_s)
+    return wait_s
 
 
 async def close_due(connection: Connection, age_s: float) -> None:

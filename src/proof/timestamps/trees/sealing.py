@@ -42,6 +42,12 @@ class LeafMissingError(ProofError):
     """A leaf the round should hold is not in its tiles."""
 
 
+async def due_in(database: Database, age_s: float) -> float | None:
+    """In how many seconds there is a round to close or to seal; None when there is none at all."""
+    async with database.connection() as connection:
+        return await queries.due_in(connection, age_s)
+
+
 async def close_due(database: Database, age_s: float) -> None:
     """Close every round at least `age_s` old: nothing can be added to it from then on."""
     async with database.connection() as connection:

@@ -9,6 +9,7 @@ from tests.db.ramp.providers.conftest import Scene
 from tests.db.webhooks.scene import until
 from tests.support.locking import takes_in_order
 from tests.support.mercuryo import SECRET, SIGN_KEY, callback, leg, signature
+from tests.support.notices import notices_of
 
 from proof.core.errors import DatabaseUnavailableError
 from proof.db import Database
@@ -16,7 +17,7 @@ from proof.partners.audit import Actor
 from proof.partners.types import Environment
 from proof.ramp.errors import CallbackRefusedError
 from proof.ramp.providers.accounts import add_account, remove_account
-from proof.ramp.providers.callbacks import claim, forget, prune
+from proof.ramp.providers.callbacks import STORED, claim, forget, prune
 from proof.ramp.providers.mercuryo import wire
 from proof.ramp.providers.receiving import KEPT_A_DAY, CallbackReceiver
 
@@ -148,6 +149,25 @@ def test_hundreds_at_once_with_their_duplicates_are_each_stored_once(
 
     assert set(scene.run(all_at_once())) == {200}
     assert len(stored(scene, account)) == 300
+
+
+def test_only_the_first_callback_that_waits_is_told_of(scene: Scene, account: UUID) -> None:
+    """Whoever applies them looks again by itself as long as there are any."""
+    at, target = scene.stage.platform, f"/providers/mercuryo/{account}/callback"
+
+    async def told() -> set[str]:
+        body = body_of()
+        posting = at.call("POST", target, body, headers=[("x-signature", signature(body))])
+        return await notices_of(at.database, {STORED}, posting)
+
+    async def all_told() -> list[set[str]]:
+        applied = "UPDATE provider_callbacks SET processed_at = now() WHERE processed_at IS NULL"
+        await at.fetch(applied)
+        first, second = await told(), await told()
+        await at.fetch(applied)
+        return [first, second, await told()]
+
+    assert scene.run(all_told()) == [{STORED}, set(), {STORED}]
 
 
 async def one_batch(scene: Scene, *posts: tuple[UUID, bytes, bytes]) -> None:

@@ -8,12 +8,15 @@ from uuid import uuid4
 import pytest
 from tests.db.ramp.providers.conftest import Scene
 from tests.db.ramp.transactions.scene import open_session
+from tests.support.application import CALLER
 from tests.support.locking import waits
+from tests.support.notices import notices_of
 from tests.support.partners import issued
 
 from proof.partners.types import Environment
 from proof.ramp.providers.outcomes import OUTCOMES, Name
 from proof.ramp.providers.simulator import operations
+from proof.ramp.providers.simulator.adapter import PLAYED
 from proof.ramp.providers.simulator.background import BATCH
 from proof.ramp.providers.simulator.operations import RETRIES_S
 from proof.ramp.providers.simulator.play import Operation, Play
@@ -64,6 +67,33 @@ def test_polling_and_callbacks_together_say_nothing_twice(scene: Scene, outcome:
     scene.run(scene.world.pass_time(3600, polling=True))
     assert scene.run(scene.world.statuses(made)) == ["processing", "completed"]
     assert scene.run(scene.world.row(made))["alert"] is None
+
+
+def test_whoever_plays_is_told_of_and_when_the_next_step_is_due_is_known(scene: Scene) -> None:
+    made, at = scene.transaction(), scene.stage.platform
+    token = issued(scene.partner, Environment.SANDBOX).client_token
+    acting = at.call(
+        "POST",
+        f"/sandbox/simulate/{made}",
+        {"outcome": Name.SUCCESS},
+        token=token,
+        address=CALLER,
+    )
+    assert scene.run(notices_of(at.database, {PLAYED}, acting)) == {PLAYED}
+
+    async def due_in() -> float:
+        async with at.database.connection() as connection:
+            found = await operations.next_due(connection)
+        assert found is not None
+        return (found - at.clock.now()).total_seconds()
+
+    waits_s = scene.run(due_in())
+    assert waits_s < 60
+    # In a sandbox whose clock is ahead everything is due sooner.
+    assert scene.call("/clock/advance", {"seconds": 60}).status == 200
+    assert scene.run(due_in()) == pytest.approx(waits_s - 60)
+    scene.run(scene.world.pass_time(300, polling=True))
+    assert scene.run(scene.world.row(made))["status"] == "completed"
 
 
 def test_a_callback_nobody_answered_comes_again(scene: Scene) -> None:

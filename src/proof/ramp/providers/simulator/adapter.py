@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from proof.core.ids import random_base62
 from proof.db import Connection
+from proof.events import notify
 from proof.partners.records.sandbox import NEW_SANDBOX
 from proof.ramp import clock
 from proof.ramp.amounts import amount_text, fiat_text, rate_of
@@ -30,6 +31,9 @@ from proof.ramp.providers.simulator import operations, wire
 from proof.ramp.providers.simulator.play import DEPOSIT_WINDOW, Operation, Play, Post, first_kyc
 from proof.ramp.types import KycStatus, TransactionType
 from proof.ramp.users import known_kyc
+
+PLAYED = "proof_simulator_played"
+"""What PostgreSQL notifies when somebody acted in a simulated widget."""
 
 DEFAULT_FIAT = "EUR"
 _VALID = timedelta(minutes=5)
@@ -170,6 +174,7 @@ async def _played(user: OnBehalf, act: Callable[[Play], None]) -> Progress:
     act(play)
     if play.operation is not operation:
         await operations.store(tx, account.id, account.partner_environment_id, name, play)
+        await notify(tx, PLAYED)
     return _progress(play.operation, subject)
 
 

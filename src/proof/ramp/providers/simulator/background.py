@@ -59,6 +59,12 @@ class Simulator:
         self._client = client
         self._base_url = base_url
 
+    async def due_in(self) -> float | None:
+        """In how many seconds something is due; None when nothing is under way."""
+        async with self._database.connection() as connection:
+            at = await operations.next_due(connection)
+        return None if at is None else (at - self._clock.now()).total_seconds()
+
     async def step(self) -> bool:
         """Take the steps and post the callbacks that are due; whether there may be more."""
         moved = await self._move()

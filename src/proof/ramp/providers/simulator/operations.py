@@ -55,6 +55,15 @@ FROM simulated_operations operation LEFT JOIN sandbox_clocks clock USING (partne
 WHERE due_at <= $1::timestamptz + make_interval(secs => coalesce(offset_s, 0)) ORDER BY due_at LIMIT $2
 """
 
+# In the clock's own time: how far a sandbox's clock is ahead, its rows are due sooner.
+_NEXT = """
+SELECT min(due_at - make_interval(secs => coalesce(offset_s, 0))) FROM (
+    SELECT partner_environment_id, due_at FROM simulated_operations WHERE due_at IS NOT NULL
+    UNION ALL
+    SELECT partner_environment_id, greatest(due_at, leased_until) FROM simulated_callbacks
+) AS pending LEFT JOIN sandbox_clocks USING (partner_environment_id)
+"""
+
 _CLAIM_POSTS = """
 UPDATE simulated_callbacks SET leased_until = $2, tries = tries + 1
 FROM (
@@ -201,6 +210,16 @@ def _failure_reason(operation: Operation, statement: Statement) -> FailureReason
 async def due(connection: Connection, now: datetime, limit: int) -> list[DueOperation]:
     """Operations with a step to take; `now` is the clock's own time."""
     return [DueOperation(*row) for row in await connection.fetch(_DUE, now, limit)]
+
+
+async def next_due(connection: Connection) -> datetime | None:
+    """When the first operation or callback is due, in the clock's own time; None when there is none.
+
+    A callback that somebody is posting counts from the end of the lease, in a sandbox whose clock is ahead
+    from sooner.
+    """
+    at: datetime | None = await connection.fetchval(_NEXT)
+    return at
 
 
 async def claim_callbacks(tx: Connection, now: datetime, limit: int) -> list[DueCallback]:

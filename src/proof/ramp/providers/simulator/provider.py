@@ -4,13 +4,18 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from decimal import Decimal
 
+from proof.core.loop import when_due
 from proof.outbound import OutboundClient
 from proof.partners.types import Environment
+from proof.ramp.clock import ADVANCED
 from proof.ramp.providers.protocols import AmountRange, CredentialField, ProviderStatus
-from proof.ramp.providers.registry import Premises, Provider, Step
-from proof.ramp.providers.simulator.adapter import SimulatorAdapter
+from proof.ramp.providers.registry import Background, Premises, Provider
+from proof.ramp.providers.simulator.adapter import PLAYED, SimulatorAdapter
 from proof.ramp.providers.simulator.background import OwnAddressPolicy, Simulator
 from proof.ramp.providers.simulator.wire import VERDICTS, Leg
+
+# Steps that are due one after the other are taken together.
+_PAUSE_S = 0.2
 
 _ABOUT = """\
 Plays the outcomes of the [sandbox](sandbox.md), without money. Every sandbox has it until it is given
@@ -18,11 +23,13 @@ another provider; in production it would move nothing, so it cannot be added the
 
 
 @asynccontextmanager
-async def _background(premises: Premises) -> AsyncIterator[Step]:
+async def _background(premises: Premises) -> AsyncIterator[Background]:
     base_url = premises.base_urls[Environment.SANDBOX]
     client = OutboundClient(OwnAddressPolicy(base_url=base_url))
     try:
-        yield Simulator(premises.database, premises.vault, premises.clock, client, base_url).step
+        simulator = Simulator(premises.database, premises.vault, premises.clock, client, base_url)
+        step = when_due(simulator.due_in, simulator.step, _PAUSE_S)
+        yield Background(step, woken_by=(PLAYED, ADVANCED))
     finally:
         await client.aclose()
 
