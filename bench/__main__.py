@@ -21,6 +21,7 @@ from bench import (
     tsa,
     verify,
     websockets,
+    witness,
 )
 from bench.figures import Figure, as_json, table
 from bench.options import Options
@@ -41,6 +42,7 @@ BENCHMARKS: dict[str, Callable[[Options], list[Figure]]] = {
     "ws": websockets.run,
     "sessions": sessions.run,
     "callbacks": callbacks.run,
+    "witness": witness.run,
 }
 
 

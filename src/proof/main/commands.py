@@ -1,12 +1,19 @@
 """The `proof` command, put together."""
 
+import os
+import sys
+from collections.abc import Sequence
 from importlib import import_module
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
 from proof import __version__
-from proof.cli.installation import Opener
+
+if TYPE_CHECKING:
+    # Only for type checkers: it brings the database, which commands of callers and of a witness do without.
+    from proof.cli.installation import Opener
 
 # The module of each first word. What is not asked for is not imported: all of it takes longer than most
 # commands run.
@@ -30,6 +37,7 @@ MODULES = {
     "fetch": "proofs.fetching",
     "verify": "proofs.verifying",
     "log": "log.commands",
+    "witness": "witness.commands",
     "headers": "proofs.headers",
     "ots": "proofs.ots",
     "fsck": "server.fsck",
@@ -52,7 +60,16 @@ _OF_CALLERS = {
 }
 
 
-def application(open_installation: Opener, first_word: str = "") -> typer.Typer:
+_OF_WITNESSES = "witness.commands"
+
+
+def needs_installation(first_word: str) -> bool:
+    """Whether the commands that `first_word` begins may open an installation."""
+    module = MODULES.get(first_word)
+    return module not in _OF_CALLERS and module != _OF_WITNESSES
+
+
+def application(open_installation: "Opener", first_word: str = "") -> typer.Typer:
     """The commands, or only those of the module that `first_word` is in; those of an operator open the
     installation when they are run."""
     app = typer.Typer(
@@ -77,8 +94,22 @@ def application(open_installation: Opener, first_word: str = "") -> typer.Typer:
     wanted = [MODULES[first_word]] if first_word in MODULES else dict.fromkeys(MODULES.values())
     for name in wanted:
         module = import_module(f"proof.cli.{name}")
-        module.register(app, *([] if name in _OF_CALLERS else [open_installation]))
+        module.register(app, *_provided(name, open_installation))
     return app
+
+
+def _provided(name: str, open_installation: "Opener") -> Sequence[Any]:
+    """What the commands of a module are given of what lies above them."""
+    if name == _OF_WITNESSES:
+        return [_serve_witness]
+    return [] if name in _OF_CALLERS else [open_installation]
+
+
+def _serve_witness(folder: Path, host: str, port: int, state: Path | None) -> NoReturn:
+    """Become the witness's process."""
+    arguments = [str(folder), host, str(port), str(state or "")]
+    program = [sys.executable, "-m", "proof.main.witness_process", *arguments]
+    os.execv(sys.executable, program)  # noqa: S606 - our own program, without a shell
 
 
 def _version(wanted: bool) -> None:

@@ -1,9 +1,4 @@
-"""What comes before any process serves: the log, and what must be there."""
-
-import sys
-
-import structlog
-from structlog.tracebacks import ExceptionDictTransformer
+"""What comes before any process serves: what must be there."""
 
 from proof.config import Settings
 from proof.core.clock import SystemClock
@@ -18,20 +13,6 @@ from proof.partners.types import Environment
 from proof.timestamps.anchors.log.service import ensure_log
 
 _AT_START = Actor("start")
-
-
-def configure_logging() -> None:
-    """JSON lines on standard error, one an event."""
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            # Local variables hold tokens and secrets; a traceback names files and lines only.
-            structlog.processors.ExceptionRenderer(ExceptionDictTransformer(show_locals=False)),
-            structlog.processors.JSONRenderer(),
-        ],
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
-    )
 
 
 async def prepare(settings: Settings, *, announce: bool = True, actor: Actor = _AT_START) -> None:

@@ -10,8 +10,8 @@ from proof.config import Settings
 from proof.main.compose import asgi
 from proof.main.connection import BoundedConnection
 from proof.main.database import await_database, opened
+from proof.main.events import configure_logging
 from proof.main.keys import open_vault, require_ring
-from proof.main.preparation import configure_logging
 from proof.main.supervise import allow_files, end_with_supervisor, listening_socket
 from proof.main.websocket import (
     MAX_MESSAGE_BYTES,

@@ -28,8 +28,9 @@ from proof.config import Settings, SettingsError
 from proof.config.settings import default_processes
 from proof.db.embedded import RunningCluster
 from proof.main.database import await_database, started
+from proof.main.events import configure_logging
 from proof.main.keys import key_variable, usable_folder
-from proof.main.preparation import configure_logging, prepare
+from proof.main.preparation import prepare
 from proof.partners.types import Environment
 
 _PARENT = "PROOF_SUPERVISOR_PID"

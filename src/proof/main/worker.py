@@ -13,9 +13,9 @@ from proof.db.session import OF_THE_WORKER
 from proof.main import database as databases
 from proof.main.chains import opened_chains
 from proof.main.database import await_database
+from proof.main.events import configure_logging
 from proof.main.keys import keys_folder, open_vault, require_ring, secret_ring
 from proof.main.mail import open_mailer
-from proof.main.preparation import configure_logging
 from proof.main.supervise import allow_files, end_with_supervisor
 from proof.outbound import OutboundClient, OutboundPolicy
 from proof.partners.types import Environment

@@ -16,7 +16,7 @@ from tests.support.partners import issued
 from proof.api.services import Services
 from proof.core.errors import BusyError, DatabaseUnavailableError, ProofError
 from proof.db.embedded import EmbeddedCluster
-from proof.main.preparation import configure_logging
+from proof.main.events import configure_logging
 from proof.partners.errors import DirectoryStaleError
 
 DETAIL = "secret-detail at /srv/keys, password hunter2"

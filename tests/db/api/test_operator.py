@@ -29,7 +29,7 @@ from tests.support.relay import relay
 
 from proof.db.embedded import EmbeddedCluster
 from proof.mail import Mailer, Security
-from proof.main.preparation import configure_logging
+from proof.main.events import configure_logging
 from proof.partners.access.allowlists import Place, add
 from proof.partners.access.operators import IssuedOperator
 from proof.partners.audit import Actor

@@ -90,6 +90,7 @@ OTHERS = {
         "ots export",
     ),
     "sandbox script",
+    *(f"witness {command}" for command in ("init", "serve", "add", "remove", "list")),
 }
 
 

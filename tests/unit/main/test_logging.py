@@ -7,7 +7,7 @@ import sys
 import pytest
 import structlog
 
-from proof.main.preparation import configure_logging
+from proof.main.events import configure_logging
 
 
 class Pieces(io.StringIO):

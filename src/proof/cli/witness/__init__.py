@@ -1,0 +1,1 @@
+"""Commands of a witness, which needs no installation."""
