@@ -44,7 +44,7 @@ def run(options: Options) -> list[Figure]:
     """Proofs a second: raw bytes and parsed, without a log's evidence and with it."""
     rounds, repeats = (5, 500) if options.quick else (40, 1_000)
     signer = _signer("bench.example/log")
-    keys = [signer.log.public, signer.cosigner.public]
+    keys = [signer.log.public, signer.cosigners[0].public]
     apart = _proofs(signer, rounds=_PROOFS)
     together = _proofs(signer, rounds=1)
     bare = [{name: proof[name] for name in ("sha256", "tree", "branch")} for proof in apart]
@@ -136,7 +136,7 @@ def _logged(
     log_root = root_from_inclusion(index, _LOG_SIZE, leaf_hash(roots.joined), path)
     evidence: dict[str, object] = {
         "type": "log",
-        "origin": signer.origin,
+        "origin": signer.log.name,
         "index": index,
         "inclusion": [node.hex() for node in path],
         "checkpoint": signer.sign(_LOG_SIZE, log_root, signed_at_s).decode(),
@@ -150,4 +150,4 @@ def _logged(
 def _signer(origin: str) -> CheckpointSigner:
     log = SigningKey.generate(origin, LOG_KEY)
     cosigner = SigningKey.generate(f"{origin}/cosigner", COSIGNER_KEY)
-    return CheckpointSigner(origin, log, cosigner)
+    return CheckpointSigner(log, (cosigner,))

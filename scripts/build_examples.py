@@ -44,7 +44,7 @@ def main() -> None:
     entries = [roots.joined for roots in (*OTHER_ROUNDS, tree.roots)]
     node = reader(append(0, {}, [leaf_hash(entry) for entry in entries]))
     signer = CheckpointSigner(
-        ORIGIN, _key(ORIGIN, LOG_KEY, 1), _key(f"{ORIGIN}/cosigner", COSIGNER_KEY, 2)
+        _key(ORIGIN, LOG_KEY, 1), (_key(f"{ORIGIN}/cosigner", COSIGNER_KEY, 2),)
     )
     shown = Tree(
         UUID(int=0x1234_5678_9ABC_4DEF_8123_4567_89AB_CDEF),
@@ -68,7 +68,7 @@ def main() -> None:
     steps = tile_path(tree.levels[0], leaves.index(LEAF), top=True)
     (folder / "proof.json").write_bytes(canonical_json(payload(LEAF, shown, steps, evidence)))
     (folder / "tree.json").write_bytes(canonical_json(shown.wire()))
-    lines = [signer.log.text, signer.cosigner.text]
+    lines = [signer.log.text, signer.cosigners[0].text]
     (folder / "log-key.txt").write_text("".join(f"{line}\n" for line in lines))
 
 

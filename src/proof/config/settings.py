@@ -72,6 +72,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     callback_days: int
     chains_file: str
     log_origin: str
+    log_policy_file: str
+    sandbox_log_policy_file: str
 
     def __repr__(self) -> str:
         return f"Settings(mode={self.mode!r}, data_dir={str(self.data_dir)!r})"
@@ -90,6 +92,12 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         parts = urlsplit(self.base_url(Environment.PRODUCTION))
         production = self.log_origin or f"{parts.netloc}{parts.path}/log"
         return production if environment is Environment.PRODUCTION else f"{production}/sandbox"
+
+    def log_policy(self, environment: Environment) -> str:
+        """The policy file of an environment's log; `none`, or empty where nothing is said."""
+        if environment is Environment.SANDBOX and self.sandbox_log_policy_file:
+            return self.sandbox_log_policy_file
+        return self.log_policy_file
 
     def key_sources(self) -> list[str]:
         """The settings that give the key-encryption key; at most one."""
@@ -271,6 +279,11 @@ def _check_live(settings: Settings) -> None:
         )
     if settings.unsafe_outbound_networks:
         problems.append("unsafe_outbound_networks must be empty")
+    if settings.database_url and not settings.log_policy_file:
+        problems.append(
+            "log_policy_file must name the policy of the log's witnesses, for several machines can write to"
+            " that database, or be none"
+        )
     if problems:
         raise SettingsError("mode live refuses to start: " + "; ".join(problems))
 

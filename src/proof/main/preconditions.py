@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from proof.config import Settings, SettingsError
 from proof.config.chains import load_chain_tables
+from proof.config.log_policy import load_log_policy
 from proof.db.embedded import EmbeddedCluster
 from proof.main import database as databases
 from proof.main.chains import opened_chains, require_calendar_chain
@@ -20,6 +21,7 @@ from proof.main.keys import GENERATED_KEY, open_vault, require_private, usable_f
 from proof.main.mail import open_mailer
 from proof.main.supervise import METRICS
 from proof.main.tsa import require_tsa
+from proof.partners.types import Environment
 
 _FOLDERS = ("keys", "postgresql", METRICS)
 
@@ -103,6 +105,15 @@ def _chains(settings: Settings) -> str:
     return ", ".join(asyncio.run(names())) or "the log alone"
 
 
+def _witnesses(settings: Settings) -> str:
+    said = []
+    for environment in Environment:
+        policy = load_log_policy(settings, environment)
+        count = len({each.url for each in policy.witnesses}) if policy else 0
+        said.append(f"{environment}: {count or 'no'} witness{'' if count == 1 else 'es'}")
+    return ", ".join(said)
+
+
 def _calendar(settings: Settings) -> str:
     require_calendar_chain(settings)
     return settings.calendar_url or "off"
@@ -128,7 +139,11 @@ _EVERY = (
     Precondition("mail relay", _mail),
 )
 _HTTP = (Precondition("calendar", _calendar), Precondition("time-stamping authority", _authority))
-_KEEPING = (Precondition("data folder", _writing), Precondition("chains", _chains))
+_KEEPING = (
+    Precondition("data folder", _writing),
+    Precondition("chains", _chains),
+    Precondition("log policy", _witnesses),
+)
 
 OF_API = (*_EVERY, *_HTTP)
 OF_WORKER = (*_EVERY, *_KEEPING)

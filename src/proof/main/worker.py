@@ -6,6 +6,7 @@ import signal
 from datetime import timedelta
 
 from proof.config import Settings
+from proof.config.log_policy import load_log_policy
 from proof.core.clock import SystemClock
 from proof.core.secrets import Vault
 from proof.db import Database
@@ -77,7 +78,14 @@ async def _run(settings: Settings, stop: asyncio.Event) -> None:
             mailer = open_mailer(settings)
             deliverer = _deliverer(settings, database, client, vault, clock)
             writers = [
-                LogWriter(database, vault, clock, environment, keys_folder(settings))
+                LogWriter(
+                    database,
+                    vault,
+                    clock,
+                    environment,
+                    keys_folder(settings),
+                    load_log_policy(settings, environment),
+                )
                 for environment in Environment
             ]
             others = [

@@ -50,8 +50,15 @@ class Worker:
         self._deliverer = deliverer
         self._others = others
         # A log that refuses to sign must delay neither sealing nor the other environment's log.
+        # Appending goes on while witnesses are asked, so that the next checkpoint takes all of it.
+        self._writers = writers
+        self._checkpoints = [
+            Loop(f"{writer.environment} checkpoints", writer.publish, SAFETY_S)
+            for writer in writers
+        ]
         self._logs = [
-            Loop(f"{writer.environment} log", _log_step(writer), SAFETY_S) for writer in writers
+            Loop(f"{writer.environment} log", _log_step(writer, checkpoints), SAFETY_S)
+            for writer, checkpoints in zip(writers, self._checkpoints, strict=True)
         ]
         self._round_until = monotonic()
         seal = when_due(self._round_due_in, self._seal, _SEALING_S)
@@ -60,12 +67,16 @@ class Worker:
     @property
     def loops(self) -> Sequence[Loop]:
         """All that it repeats."""
-        return [self._sealing, *self._logs, *self._others, *self._deliverer.loops]
+        return [*self._own, *self._others, *self._deliverer.loops]
+
+    @property
+    def _own(self) -> Sequence[Loop]:
+        return [self._sealing, *self._logs, *self._checkpoints]
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop`; what is under way is finished."""
         identity = uuid4()
-        loops = [self._sealing, *self._logs, *self._others]
+        loops = [*self._own, *self._others]
         loops.append(heartbeat_loop(self._database, identity, self.loops))
         tasks = [asyncio.create_task(loop.run()) for loop in loops]
         delivering = asyncio.create_task(self._deliverer.run(stop))
@@ -76,6 +87,8 @@ class Worker:
         for loop in loops:
             loop.stop()
         await asyncio.gather(*tasks, delivering)
+        for writer in self._writers:
+            await writer.close()
         with suppress(asyncio.CancelledError):
             await listening
         with suppress(UnavailableError):
@@ -102,9 +115,11 @@ class Worker:
         return False
 
 
-def _log_step(writer: LogWriter) -> Callable[[], Awaitable[bool]]:
+def _log_step(writer: LogWriter, checkpoints: Loop) -> Callable[[], Awaitable[bool]]:
     async def step() -> bool:
         appended = await writer.append()
-        return await writer.publish() or appended > 0
+        if appended:
+            checkpoints.wake()
+        return appended > 0
 
     return step

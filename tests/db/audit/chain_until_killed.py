@@ -1,11 +1,16 @@
-"""A worker that chains the audit log and submits a head, for `lives`: a database."""
+"""A worker that chains and submits a head, and SIGKILLs itself before or after its n-th statement.
 
+Run by test_crash.py: asyncpg's arguments as JSON, n, `before` or `after`. Prints `done` and ends with 0
+when it came to its end unharmed.
+"""
+
+import asyncio
 import json
 import sys
-from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
-from tests.support.lives import live
+from tests.db.crash.work_until_killed import kill_at
 
 from proof.core.clock import SystemClock
 from proof.db import Database
@@ -13,12 +18,13 @@ from proof.partners.audit_chain import extend
 from proof.timestamps.proofs.audit_heads import submit_head
 
 
-async def main(begun: Callable[[], None]) -> None:
-    database = await Database.open(json.loads(sys.argv[1]))
-    begun()
+async def main(arguments: dict[str, Any]) -> None:
+    database = await Database.open(arguments)
+    kill_at(int(sys.argv[2]), sys.argv[3])
     await extend(database)
     await submit_head(database, SystemClock(), timedelta(0))
 
 
 if __name__ == "__main__":
-    live(main)
+    asyncio.run(main(json.loads(sys.argv[1])))
+    print("done")

@@ -39,7 +39,7 @@ async def add_one_of_each(database: Database) -> int:
         async with database.transaction() as tx:
             await ensure_key(tx, OLD, environment, Actor("test"), NOW)
     await add_webhook_secrets(database, 3)
-    return 2 * 2 + 2 + 3
+    return 2 * 3 + 2 + 3
 
 
 async def add_viewed_handover(database: Database) -> None:

@@ -92,7 +92,7 @@ async def fill(connection: Any, count: int) -> None:
             await connection.execute(
                 "INSERT INTO log_tiles VALUES ($1, $2, $3, $4)", environment, *name, hashes
             )
-        for role in keys.ROLES:
+        for role in ("log", "cosigner"):
             identity = f"{role} key of the {environment} log"
             await connection.execute(
                 "INSERT INTO log_keys (environment, role, name, public_key, sealed)"
@@ -145,6 +145,6 @@ async def require_continued(database: Database, environment: str) -> None:
     assert len(entries) == 300
     assert root_from_inclusion(299, 300, leaf_hash(entries[299]), path) == head.root
     assert (newest["size"], newest["note"]) == (300, "note")
-    for role, key in (("log", signer.log), ("cosigner", signer.cosigner)):
+    for role, key in (("log", signer.log), ("cosigner", signer.cosigners[0])):
         identity = f"{role} key of the {environment} log"
         assert key.seed == sha256(identity.encode()).digest()

@@ -14,8 +14,8 @@ from tests.support.partners import execute, issued, tamper
 from tests.support.pipeline import key_lines
 
 from proof.partners.types import Environment
+from proof.timestamps.anchors.log.mark import LogRolledBackError, MarkUnwritableError
 from proof.timestamps.anchors.log.service import ClockBehindError, ensure_log
-from proof.timestamps.anchors.log.witness import LogRolledBackError, MarkUnwritableError
 from proof.verify import parse_verifier_key, verify_checkpoint
 from proof.verify.evidence.log.rfc6962 import leaf_hash
 

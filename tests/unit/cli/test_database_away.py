@@ -57,7 +57,6 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "audit export": (),
     "audit verify": (),
     "audit proof": (),
-    "log export": ("exported",),
     "keys list": (),
     "keys rotate": ("--env", "sandbox"),
     "secrets check": (),

@@ -34,6 +34,23 @@ def test_environment_then_options() -> None:
     ]
 
 
+def test_a_log_on_a_database_of_ones_own_needs_a_policy_or_an_explicit_none_in_live_mode() -> None:
+    own = LIVE | {"PROOF_DATABASE_URL": "postgresql://proof@db/proof"}
+    with pytest.raises(SettingsError, match=r"log_policy_file must name .* or be none"):
+        load_settings(own)
+    assert load_settings(own | {"PROOF_LOG_POLICY_FILE": "none"}).mode == "live"
+    assert load_settings(own | {"PROOF_LOG_POLICY_FILE": "/etc/proof/policy"}).mode == "live"
+    assert load_settings(own | {"PROOF_MODE": "development"}).mode == "development"
+
+
+def test_the_sandboxs_log_is_published_as_productions_unless_it_has_a_policy() -> None:
+    both = load_settings({"PROOF_LOG_POLICY_FILE": "/policy"})
+    assert {both.log_policy(each) for each in Environment} == {"/policy"}
+    apart = {"PROOF_LOG_POLICY_FILE": "/policy", "PROOF_SANDBOX_LOG_POLICY_FILE": "none"}
+    assert load_settings(apart).log_policy(Environment.SANDBOX) == "none"
+    assert load_settings(apart).log_policy(Environment.PRODUCTION) == "/policy"
+
+
 def test_every_setting_is_a_variable() -> None:
     assert {"PROOF_DATABASE_URL", "PROOF_DATA_DIR", "PROOF_PUBLIC_URL", "PROOF_MODE"} <= set(
         known_variables()

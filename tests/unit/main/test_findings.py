@@ -405,7 +405,10 @@ def test_production_demands_more(tmp_path: Path, place: dict[str, str]) -> None:
     done = proof("config", "check", "--production", "--json", **live)
     (said,) = problems(done)
     assert "lies in the data folder" in said
-    away = live | {"PROOF_DATABASE_URL": "postgresql://a:b@127.0.0.1:1/x"}
+    away = live | {
+        "PROOF_DATABASE_URL": "postgresql://a:b@127.0.0.1:1/x",
+        "PROOF_LOG_POLICY_FILE": "none",
+    }
     assert (
         "database_owner_url is not set" in proof("config", "check", "--production", **away).stdout
     )

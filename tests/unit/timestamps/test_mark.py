@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from proof.timestamps.anchors.log.witness import HighWaterMark, MarkUnwritableError, SignedHead
+from proof.timestamps.anchors.log.mark import HighWaterMark, MarkUnwritableError, SignedHead
 
 
 def test_nothing_was_signed_at_first(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""POST to a node or an authority of the operator's choice.
+"""Calls to a node, an authority or a witness of the operator's choice.
 
 Its address is a setting, so the policy for partners' targets does not apply; all the same nothing is
 followed, nothing of the environment is used, and every answer is bounded in time and size, all that
@@ -28,16 +28,27 @@ _CONNECTIONS: Final = 8
 class NodeClient:
     """The way to one address. Made and closed on one running event loop.
 
-    `who` is what its errors call the other side, with an article.
+    `who` is what its errors call the other side, with an article; `setting` is where its URL stands. With
+    `keep_alive_s` a connection is kept so long, and a request is sent again if a kept one turns out to be
+    closed: what is asked must bear being asked twice.
     """
 
     def __init__(
-        self, who: str, url: str, max_answer_bytes: int, timeout_s: float = TIMEOUT_S
+        self,
+        who: str,
+        url: str,
+        max_answer_bytes: int,
+        timeout_s: float = TIMEOUT_S,
+        *,
+        setting: str = "the chains file",
+        keep_alive_s: float = 0,
     ) -> None:
         self._who = who
         self._url = url
         self._max_answer_bytes = max_answer_bytes
         self._timeout_s = timeout_s
+        self._setting = setting
+        self._keep_alive_s = keep_alive_s
         self._resolver = Resolver()
         self._session: aiohttp.ClientSession | None = None
 
@@ -45,17 +56,23 @@ class NodeClient:
         self, body: bytes, headers: Mapping[str, str], path: str = ""
     ) -> tuple[int, bytes]:
         """Status and body of the answer to one request. Raises NodeDownError."""
+        return await self._ask("POST", path, body, headers)
+
+    async def get(self, path: str) -> tuple[int, bytes]:
+        """As `post`, without a body."""
+        return await self._ask("GET", path, None, {})
+
+    async def _ask(
+        self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]
+    ) -> tuple[int, bytes]:
         try:
-            async with (
-                asyncio.timeout(self._timeout_s),
-                self._opened().post(
-                    self._url + path,
-                    data=body,
-                    headers={"accept-encoding": "identity", **headers},
-                    allow_redirects=False,
-                ) as answer,
-            ):
-                return answer.status, await self._bounded(answer)
+            async with asyncio.timeout(self._timeout_s):
+                try:
+                    return await self._answer(method, path, body, headers)
+                except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
+                    if not self._keep_alive_s or isinstance(error, aiohttp.ClientConnectorError):
+                        raise
+                return await self._answer(method, path, body, headers)
         except TimeoutError:
             raise NodeDownError(
                 f"{self._who} does not answer within {self._timeout_s:g} s"
@@ -64,8 +81,20 @@ class NodeClient:
             # Not chained and not quoted: aiohttp's errors hold the request's headers and URL.
             raise NodeDownError(
                 f"{self._who} does not answer ({type(error).__name__}); is it running, and is its url"
-                " right in the chains file?"
+                f" right in {self._setting}?"
             ) from None
+
+    async def _answer(
+        self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]
+    ) -> tuple[int, bytes]:
+        async with self._opened().request(
+            method,
+            self._url + path,
+            data=body,
+            headers={"accept-encoding": "identity", **headers},
+            allow_redirects=False,
+        ) as answer:
+            return answer.status, await self._bounded(answer)
 
     async def close(self) -> None:
         """Close connections."""
@@ -77,12 +106,13 @@ class NodeClient:
     def _opened(self) -> aiohttp.ClientSession:
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                # Calls are rare, and the first one on a connection kept from before a restart is lost.
                 connector=BudgetConnector(
                     self._max_answer_bytes
                     + self._max_answer_bytes // _CHUNKED_SHARE
                     + _OVERHEAD_BYTES,
-                    force_close=True,
+                    # Of calls that are rare, the first on a connection kept from before a restart is lost.
+                    force_close=not self._keep_alive_s,
+                    keepalive_timeout=self._keep_alive_s or None,
                     limit=_CONNECTIONS,
                     resolver=self._resolver,
                     use_dns_cache=False,

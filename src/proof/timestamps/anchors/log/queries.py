@@ -1,8 +1,10 @@
 """The SQL of the log."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
+from uuid import UUID
 
 from proof.db import Connection
 from proof.timestamps.anchors.log.tree import TileName
@@ -17,6 +19,18 @@ class Head(NamedTuple):
     origin: str
     size: int
     root: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class WitnessState:
+    """What is known of a witness. `failing_since` and `error`: None while it cosigns."""
+
+    url: str
+    names: tuple[str, ...]
+    size: int = 0
+    succeeded_at: datetime | None = None
+    failing_since: datetime | None = None
+    error: str | None = None
 
 
 _CREATE = """
@@ -38,6 +52,22 @@ JOIN log_checkpoints c ON c.log_id = e.log_id AND c.size > e.position
 WHERE e.round_id = $1 AND e.position = $2
   AND (l.retired_at IS NULL OR e.position < l.kept_size)
 ORDER BY c.size LIMIT 1
+"""
+# By the database's clock: machines may disagree about the time.
+_TAKE_LEASE = """
+INSERT INTO log_publishers (log_id, owner, until)
+VALUES ($1, $2, clock_timestamp() + make_interval(secs => $3))
+ON CONFLICT (log_id) DO UPDATE SET owner = excluded.owner, until = excluded.until
+WHERE log_publishers.until < clock_timestamp()
+RETURNING true
+"""
+_STORE_WITNESSES = """
+INSERT INTO log_witnesses (log_id, url, names, size, succeeded_at, failing_since, error)
+SELECT $1, url, string_to_array(names, ' '), size, succeeded_at, failing_since, error
+FROM unnest($2::text[], $3::text[], $4::bigint[], $5::timestamptz[], $6::timestamptz[], $7::text[])
+    AS w (url, names, size, succeeded_at, failing_since, error)
+ON CONFLICT (log_id, url) DO UPDATE SET names = excluded.names, size = excluded.size,
+    succeeded_at = excluded.succeeded_at, failing_since = excluded.failing_since, error = excluded.error
 """
 _PUBLISH = """
 UPDATE trees t SET status = 3, root = e.root, plain_root = e.plain_root,
@@ -66,6 +96,12 @@ async def head(connection: Connection, environment: str, *, lock: bool = False) 
     if row is None:
         raise LookupError(f"there is no log for {environment}")
     return Head(*row)
+
+
+async def size(connection: Connection, log_id: int) -> int:
+    """How many entries a log has."""
+    found: int = await connection.fetchval("SELECT size FROM log_heads WHERE log_id = $1", log_id)
+    return found
 
 
 async def logs(connection: Connection, environment: str | None = None) -> list[Head]:
@@ -189,3 +225,59 @@ async def verify_trees(
 ) -> list[Any]:
     """Make the trees of the entries [first, end) verified; answers each with its owner."""
     return await tx.fetch(_PUBLISH, log_id, currency_id, first, end, timestamp_ms)
+
+
+async def take_lease(tx: Connection, log_id: int, owner: UUID, lease_s: float) -> bool:
+    """Be the one that publishes a log, for so long; False while somebody else is."""
+    return bool(await tx.fetchval(_TAKE_LEASE, log_id, owner, lease_s))
+
+
+async def end_lease(tx: Connection, log_id: int, owner: UUID) -> bool:
+    """Be no longer the one that publishes; whether one still was."""
+    query = "DELETE FROM log_publishers WHERE log_id = $1 AND owner = $2 RETURNING true"
+    return bool(await tx.fetchval(query, log_id, owner))
+
+
+async def policy_at(connection: Connection, log_id: int, size: int) -> bytes | None:
+    """The policy by which a log's checkpoints of about that size were published, as a file without URLs;
+    None where nobody gave one."""
+    found: bytes | None = await connection.fetchval(
+        "SELECT policy FROM log_policies WHERE log_id = $1 AND size <= $2 ORDER BY size DESC LIMIT 1",
+        log_id,
+        size,
+    )
+    return found
+
+
+async def store_policy(tx: Connection, log_id: int, size: int, policy: bytes) -> None:
+    """From the checkpoint of that size on, a log is published by this policy."""
+    await tx.execute("INSERT INTO log_policies VALUES ($1, $2, $3)", log_id, size, policy)
+
+
+async def witnesses(connection: Connection, log_id: int) -> list[WitnessState]:
+    """What is known of the witnesses of a log."""
+    rows = await connection.fetch(
+        "SELECT url, names, size, succeeded_at, failing_since, error FROM log_witnesses"
+        " WHERE log_id = $1 ORDER BY url",
+        log_id,
+    )
+    return [WitnessState(row["url"], tuple(row["names"]), *row[2:]) for row in rows]
+
+
+async def store_witnesses(tx: Connection, log_id: int, states: Sequence[WitnessState]) -> None:
+    """These are the witnesses of a log now, and what is known of them."""
+    await tx.execute(
+        _STORE_WITNESSES,
+        log_id,
+        [state.url for state in states],
+        [" ".join(state.names) for state in states],
+        [state.size for state in states],
+        [state.succeeded_at for state in states],
+        [state.failing_since for state in states],
+        [state.error for state in states],
+    )
+    await tx.execute(
+        "DELETE FROM log_witnesses WHERE log_id = $1 AND url <> ALL($2::text[])",
+        log_id,
+        [state.url for state in states],
+    )

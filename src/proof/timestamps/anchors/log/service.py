@@ -2,23 +2,45 @@
 
 1. `append`: head row locked; entries, tiles and head in one transaction. Stopped before its commit,
    nothing happened; after it, the log has grown and nobody was told.
-2. `publish`: what is committed gets signed. The size is written to the high-water mark before the
-   signature leaves this function. Stopped after that, the same size is signed again: same root,
-   later time.
-3. In one transaction: the checkpoint, the trees it verifies and their events. Stopped before its
-   commit, no reader ever saw that checkpoint.
+2. `publish` takes the lease, where witnesses are to be asked, and reads the head. Stopped there, the lease
+   ends by itself.
+3. The size is written to the high-water marks, then what is committed gets signed. Stopped after that, the
+   same size is signed again: same root, later time.
+4. Witnesses are asked; no connection and no lock is held meanwhile, and appending goes on. Stopped there,
+   some of them hold a size that nobody has seen published; all of its entries are committed, so whoever
+   publishes next continues from there.
+5. With the quorum there, in one transaction: the lease is still ours and ends, the checkpoint with all
+   cosignatures, the trees it verifies and their events. Stopped before its commit, no reader ever saw that
+   checkpoint.
+
+Without witnesses 2 to 5 are one transaction under the lock of the head.
 """
 
 import asyncio
 from datetime import datetime
 from pathlib import Path
+from typing import Any, NamedTuple
+from uuid import uuid4
+
+import structlog
 
 from proof.core.clock import Clock
 from proof.core.errors import ProofError
+from proof.core.loop import Again
 from proof.core.secrets import Vault
 from proof.db import Connection, Database
 from proof.events import publish as publish_events
 from proof.timestamps.anchors.log import keys, queries
+from proof.timestamps.anchors.log.keys import CheckpointSigner, Proposal
+from proof.timestamps.anchors.log.mark import HighWaterMark, LogRolledBackError, SignedHead
+from proof.timestamps.anchors.log.policy import without_urls
+from proof.timestamps.anchors.log.quorum import (
+    PAUSES,
+    ROUND_S,
+    OvertakenError,
+    Pauses,
+    Witnesses,
+)
 from proof.timestamps.anchors.log.tree import (
     TileName,
     append,
@@ -29,13 +51,26 @@ from proof.timestamps.anchors.log.tree import (
     root,
     tiles_read,
 )
-from proof.timestamps.anchors.log.witness import HighWaterMark, LogRolledBackError, SignedHead
 from proof.timestamps.anchors.notices import tree_events
 from proof.timestamps.types import Currency, Roots, SubmitStatus, Tree
 from proof.verify.evidence.log.note import end_of_second_ms
+from proof.verify.evidence.log.policy import NO_QUORUM, Policy, parse_policy
 from proof.verify.evidence.log.rfc6962 import EMPTY_ROOT, leaf_hash
 
 _APPEND_AT_ONCE = 1_000
+
+# Longer than witnesses are waited for and the commit after them takes; a publisher that was killed holds up
+# the next one for as long.
+_LEASE_S = ROUND_S + 2.0
+
+# Nobody tells when the one that publishes is done.
+_OTHERS_TURN_S = 0.2
+
+_log = structlog.get_logger(__name__)
+
+
+class PolicyMissingError(ProofError):
+    """The log is published by a policy that this process was not given."""
 
 
 class ClockBehindError(ProofError):
@@ -50,18 +85,32 @@ async def ensure_log(database: Database, vault: Vault, environment: str, origin:
 
 
 class LogWriter:
-    """Appends sealed rounds to one environment's current log and signs what it holds. `marks`: the folder
-    of the high-water marks."""
+    """Appends sealed rounds to one environment's current log and publishes what it holds.
+
+    `marks`: the folder of the high-water marks. `policy`: whose cosignatures publishing needs, with their
+    URLs; None where no setting says, and then the log must not have a quorum already.
+    """
 
     def __init__(
-        self, database: Database, vault: Vault, clock: Clock, environment: str, marks: Path
+        self,
+        database: Database,
+        vault: Vault,
+        clock: Clock,
+        environment: str,
+        marks: Path,
+        policy: Policy | None = None,
+        pauses: Pauses = PAUSES,
     ) -> None:
         self._database = database
         self._vault = vault
         self._clock = clock
         self._environment = environment
         self._marks = marks
-        self._signer: tuple[int, keys.CheckpointSigner] | None = None
+        self._policy = policy
+        self._pauses = pauses
+        self._signer: tuple[int, CheckpointSigner] | None = None
+        self._witnesses: tuple[int, Witnesses] | None = None
+        self._told: list[queries.WitnessState] = []
 
     @property
     def environment(self) -> str:
@@ -85,25 +134,126 @@ class LogWriter:
             await queries.store_head(tx, head.log_id, size, new_root)
         return len(rounds)
 
-    async def publish(self) -> bool:
-        """Sign the head if nobody has, and tell whom it verifies; False when there is nothing new.
+    async def publish(self) -> Again:
+        """Publish the head if nobody has; whether there may be more to publish, or in how many seconds.
 
-        Raises LogRolledBackError or ClockBehindError: then nothing was signed.
+        Raises LogRolledBackError, ClockBehindError, PolicyMissingError, MarkUnwritableError: then nothing
+        was signed, or nothing that anybody will see; QuorumMissingError: then asking again may do.
         """
+        if self._policy is None or self._policy.quorum is None:
+            return await self._publish_alone()
+        return await self._publish_witnessed(self._policy)
+
+    async def close(self) -> None:
+        """End what is under way with witnesses."""
+        if self._witnesses is not None:
+            await self._witnesses[1].close()
+            self._witnesses = None
+
+    async def _publish_alone(self) -> bool:
         async with self._database.transaction() as tx:
             head = await queries.head(tx, self._environment, lock=True)
             newest = await queries.newest_checkpoint(tx, head.log_id)
-            signed_size = newest["size"] if newest else 0
-            if head.size == signed_size:
+            if (newest is not None and head.size == newest["size"]) or not head.size:
                 return False
-            mark = HighWaterMark(self._marks, head.label)
-            await _require_continuation(tx, head, mark)
-            at = self._time_to_sign(newest["signed_at"] if newest else None)
-            note = (await self._keys(tx, head)).sign(head.size, head.root, int(at.timestamp()))
-            await asyncio.to_thread(mark.write, SignedHead(head.size, head.root))
-            await queries.store_checkpoint(tx, head.log_id, head.size, note, at)
-            await self._announce(tx, head.log_id, signed_size, head.size, at)
+            await self._require_known_policy(tx, head)
+            due = await self._due(tx, head, newest)
+            signer = await self._keys(tx, head)
+            proposal = signer.propose(head.size, head.root)
+            await asyncio.to_thread(due.mark.write, SignedHead(head.size, head.root))
+            await self._store(tx, due, proposal, signer.cosign(proposal.body, due.time_s))
         return True
+
+    async def _publish_witnessed(self, policy: Policy) -> Again:
+        owner = uuid4()
+        async with self._database.transaction() as tx:
+            head = await queries.head(tx, self._environment)
+            newest = await queries.newest_checkpoint(tx, head.log_id)
+            signer = await self._keys(tx, head)
+            witnesses = await self._witnesses_of(head, signer, policy)
+            if (newest is not None and head.size == newest["size"]) or not head.size:
+                await self._tell(tx, head, witnesses)
+                self._offer(head, newest, signer, witnesses)
+                return False
+            due = await self._due(tx, head, newest)
+            if not await queries.take_lease(tx, head.log_id, owner, _LEASE_S):
+                return _OTHERS_TURN_S
+            witnesses.recall(await queries.witnesses(tx, head.log_id))
+        proposal = signer.propose(head.size, head.root)
+        await asyncio.to_thread(due.mark.write, SignedHead(head.size, head.root))
+        own = signer.cosign(proposal.body, due.time_s)
+        try:
+            lines = await witnesses.cosigned(proposal, _StoredHistory(self._database, head.log_id))
+        except ProofError as error:
+            async with self._database.transaction() as tx:
+                await queries.end_lease(tx, head.log_id, owner)
+                await self._tell(tx, head, witnesses)
+            if isinstance(error, OvertakenError):
+                return True
+            raise
+        async with self._database.transaction() as tx:
+            current = await queries.head(tx, self._environment, lock=True)
+            published = await queries.newest_checkpoint(tx, head.log_id)
+            ours = await queries.end_lease(tx, head.log_id, owner)
+            overtaken = published is not None and published["size"] >= head.size
+            if ours and not overtaken and current.log_id == head.log_id:
+                await self._store(tx, due, proposal, [*own, *lines])
+            else:
+                _log.warning("log.lease_lost", environment=self._environment, size=head.size)
+            await self._tell(tx, head, witnesses)
+        return True
+
+    async def _due(self, connection: Connection, head: queries.Head, newest: Any) -> "_Due":
+        mark = HighWaterMark(self._marks, head.label)
+        await _require_continuation(connection, head, mark)
+        at = self._time_to_sign(newest["signed_at"] if newest else None)
+        return _Due(head, newest["size"] if newest else 0, at, mark)
+
+    async def _store(
+        self, tx: Connection, due: "_Due", proposal: Proposal, cosignatures: list[bytes]
+    ) -> None:
+        log_id, size = due.head.log_id, due.head.size
+        note = proposal.note + b"".join(cosignatures)
+        await queries.store_checkpoint(tx, log_id, size, note, due.at)
+        if self._policy is not None:
+            text = without_urls(self._policy).text()
+            if await queries.policy_at(tx, log_id, size) != text:
+                await queries.store_policy(tx, log_id, size, text)
+        await self._announce(tx, log_id, due.published, size, due.at)
+
+    async def _require_known_policy(self, tx: Connection, head: queries.Head) -> None:
+        text = await queries.policy_at(tx, head.log_id, head.size)
+        if self._policy is None and text is not None and parse_policy(text).quorum is not None:
+            raise PolicyMissingError(
+                f"the {head.label} log is published with witnesses, and this process has no policy: name"
+                f" its file in PROOF_LOG_POLICY_FILE, or say {NO_QUORUM} there to go on without them"
+            )
+
+    async def _witnesses_of(
+        self, head: queries.Head, signer: CheckpointSigner, policy: Policy
+    ) -> Witnesses:
+        if self._witnesses is None or self._witnesses[0] != head.log_id:
+            await self.close()
+            made = Witnesses(policy, signer.log.public, self._clock, self._pauses)
+            self._witnesses = head.log_id, made
+            self._told = []
+        return self._witnesses[1]
+
+    async def _tell(self, tx: Connection, head: queries.Head, witnesses: Witnesses) -> None:
+        """Write down what is new of the witnesses."""
+        states = witnesses.states
+        if not self._told:
+            witnesses.recall(await queries.witnesses(tx, head.log_id))
+        if states != self._told:
+            await queries.store_witnesses(tx, head.log_id, states)
+            self._told = states
+
+    def _offer(
+        self, head: queries.Head, newest: Any, signer: CheckpointSigner, witnesses: Witnesses
+    ) -> None:
+        if newest is not None and any(state.size < head.size for state in witnesses.states):
+            proposal = signer.propose(head.size, head.root)
+            witnesses.offer(proposal, _StoredHistory(self._database, head.log_id))
 
     async def _announce(
         self, tx: Connection, log_id: int, first: int, end: int, at: datetime
@@ -126,7 +276,7 @@ class LogWriter:
         ]
         await publish_events(tx, await tree_events(tx, verified))
 
-    async def _keys(self, connection: Connection, head: queries.Head) -> keys.CheckpointSigner:
+    async def _keys(self, connection: Connection, head: queries.Head) -> CheckpointSigner:
         if self._signer is None or self._signer[0] != head.log_id:
             self._signer = head.log_id, await keys.signer(connection, self._vault, head.log_id)
         return self._signer[1]
@@ -136,6 +286,39 @@ class LogWriter:
         if newest is not None and at < newest:
             raise ClockBehindError(f"the clock shows {at}, before the newest checkpoint's {newest}")
         return at
+
+
+class _Due(NamedTuple):
+    """What is to be published, and `published`, the size that was last."""
+
+    head: queries.Head
+    published: int
+    at: datetime
+    mark: HighWaterMark
+
+    @property
+    def time_s(self) -> int:
+        return int(self.at.timestamp())
+
+
+class _StoredHistory:
+    """A log as the database has it; a connection is taken for each question."""
+
+    def __init__(self, database: Database, log_id: int) -> None:
+        self._database = database
+        self._log_id = log_id
+
+    async def size(self) -> int:
+        async with self._database.connection() as connection:
+            return await queries.size(connection, self._log_id)
+
+    async def root(self, size: int) -> bytes:
+        async with self._database.connection() as connection:
+            return await root_at(connection, self._log_id, size)
+
+    async def consistency(self, old: int, new: int) -> list[bytes]:
+        async with self._database.connection() as connection:
+            return await consistency(connection, self._log_id, old, new)
 
 
 async def _require_continuation(
