@@ -1,8 +1,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
-# Half of the time of a test with real servers is waiting for them.
-WORKERS := $(shell echo $$((2 * $$(nproc))))
+# More than half of the time of a test with real servers is waiting for them; of a unit test little is.
+WORKERS := $(shell echo $$((5 * $$(nproc) / 2)))
+UNIT_WORKERS := $(shell echo $$(($$(nproc) + 1)))
 
 .DEFAULT_GOAL := help
 
@@ -22,7 +23,7 @@ test: $(READY) proof-verify.pyz ## run the whole suite
 quick: $(READY) ## lint, format and the unit tests, while you work
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/python -m pytest -q -n auto --dist worksteal tests/unit
+	$(BIN)/python -m pytest -q -p no:schemathesis -n $(UNIT_WORKERS) --dist worksteal tests/unit
 
 check: $(READY) ## lint, format, types, import order, openapi drift
 	$(BIN)/ruff check .

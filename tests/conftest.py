@@ -35,6 +35,9 @@ _numbers = itertools.count()
 _MEMORY = Path("/dev/shm")  # noqa: S108 - each run has a folder of its own in it
 _ROOM_BYTES = 2 * 2**30
 
+_TESTS = Path(__file__).parent
+_ORDER = ("e2e", "db", "unit")
+
 # Nobody is called whom the system's authorities vouch for, and reading them takes each process of a test
 # thirty milliseconds for every TLS context.
 os.environ["SSL_CERT_FILE"] = os.devnull
@@ -80,16 +83,25 @@ def pytest_collection() -> Iterator[None]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give every test an id of its own: of those that share one, a parallel run makes only the last.
+    """Begin with what waits longest, and give every test an id of its own: of those that share one, a
+    parallel run makes only the last.
 
     pytest 9.2 leaves out of the id what Schemathesis adds to a name, the operation.
     """
+    items.sort(key=_place)
     for item in items:
         if item.parent is not None and not item.nodeid.endswith(item.name):
             item._id = item.parent._id.child(item.name)
     shared = [name for name, times in Counter(entry.nodeid for entry in items).items() if times > 1]
     if shared:
         raise pytest.UsageError(f"several tests have the same id; name them apart: {shared}")
+
+
+def _place(item: pytest.Item) -> int:
+    """Tests with servers, browsers and nodes come first: while one waits there are others to run beside it,
+    and none is left alone at the end."""
+    folder = item.path.relative_to(_TESTS).parts[0]
+    return _ORDER.index(folder) if folder in _ORDER else len(_ORDER)
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:

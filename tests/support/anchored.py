@@ -12,7 +12,6 @@ from hashlib import sha256
 from typing import Any
 
 import rlp
-from eth_account import Account
 from eth_utils.crypto import keccak
 from tests.support.signer import branch, plain_path, plain_root
 
@@ -172,6 +171,9 @@ def rebuilt(
 @cache
 def signed_transaction(data: bytes, nonce: int = 0, *, legacy: bool = False) -> bytes:
     """A signed transaction as nodes broadcast it, which is as blocks hold it."""
+    # Of the tests that are collected few sign, and importing it takes as long as thirty of their modules.
+    from eth_account import Account
+
     fields: dict[str, Any] = {
         "to": "0x" + "11" * 20,
         "value": 0,

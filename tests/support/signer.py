@@ -86,34 +86,40 @@ def plain_root(leaves: Sequence[bytes]) -> bytes:
 
 def plain_path(leaves: Sequence[bytes], index: int) -> list[dict[str, str]]:
     """The siblings of a leaf as evidence carries them."""
-    return plain_paths(leaves)(index)
+    return PlainTrees(leaves).path(index, len(leaves))
 
 
-def plain_paths(leaves: Sequence[bytes]) -> Callable[[int], list[dict[str, str]]]:
-    """The same for any leaf of one tree, of which each part is hashed once."""
-    hashes = [sha256(b"\x00" + leaf).digest() for leaf in leaves]
+class PlainTrees:
+    """The trees over the first so many of these leaves, of which each part is hashed once."""
 
-    @cache
-    def root(start: int, end: int) -> bytes:
-        if end - start == 1:
-            return hashes[start]
-        middle = start + _split(end - start)
-        return sha256(b"\x01" + root(start, middle) + root(middle, end)).digest()
+    def __init__(self, leaves: Sequence[bytes]) -> None:
+        hashes = [sha256(b"\x00" + leaf).digest() for leaf in leaves]
 
-    def path(index: int) -> list[dict[str, str]]:
+        @cache
+        def root(start: int, end: int) -> bytes:
+            if end - start == 1:
+                return hashes[start]
+            middle = start + _split(end - start)
+            return sha256(b"\x01" + root(start, middle) + root(middle, end)).digest()
+
+        self._root = root
+
+    def root(self, count: int) -> bytes:
+        return self._root(0, count)
+
+    def path(self, index: int, count: int) -> list[dict[str, str]]:
+        """The siblings of a leaf in the tree over `count`, as evidence carries them."""
         steps: list[dict[str, str]] = []
-        start, end = 0, len(hashes)
+        start, end = 0, count
         while end - start > 1:
             middle = start + _split(end - start)
             if index < middle:
-                steps.append({"right": root(middle, end).hex()})
+                steps.append({"right": self._root(middle, end).hex()})
                 end = middle
             else:
-                steps.append({"left": root(start, middle).hex()})
+                steps.append({"left": self._root(start, middle).hex()})
                 start = middle
         return steps[::-1]
-
-    return path
 
 
 def log_root(leaves: Sequence[bytes]) -> bytes:
@@ -155,13 +161,21 @@ def _split(n: int) -> int:
     return 1 << (n - 1).bit_length() - 1
 
 
-def merkle_levels(leaves: Sequence[str]) -> list[list[str]]:
-    """All levels of the contract's tree in hex, leaves first."""
+def pair_hash(left: str, right: str) -> str:
+    """A node of the contract's tree over two others, all in hex."""
+    return sha256((left + right).encode()).hexdigest()
+
+
+def merkle_levels(
+    leaves: Sequence[str], over: Callable[[str, str], str] = pair_hash
+) -> list[list[str]]:
+    """All levels of the contract's tree in hex, leaves first. `over` is `pair_hash`, or what keeps what
+    it said."""
     levels = [list(leaves)]
     while len(levels[-1]) > 1:
         level = levels[-1] + levels[-1][-1:] * (len(levels[-1]) % 2)
         pairs = zip(level[::2], level[1::2], strict=True)
-        levels.append([sha256((a + b).encode()).hexdigest() for a, b in pairs])
+        levels.append([over(a, b) for a, b in pairs])
     return levels
 
 

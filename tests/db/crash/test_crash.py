@@ -1,22 +1,18 @@
 """A worker killed between any two of its statements loses nothing and repeats nothing visible."""
 
-import json
 import secrets
-import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.lives import Moment, lives
 from tests.support.pipeline import ORIGIN, VAULT, lost, owner, work
 
 from proof.db import Database
 from proof.timestamps.anchors.log.service import ensure_log
 from proof.timestamps.submissions.committer import Committer
 
-PROGRAM = Path(__file__).with_name("work_until_killed.py")
-ROOT = Path(__file__).parents[3]
+PROGRAM = "tests.db.crash.work_until_killed"
 MOST_STATEMENTS = 200
 
 
@@ -46,7 +42,7 @@ async def published(database: Database) -> list[tuple[int, str]]:
 @pytest.mark.parametrize("moment", ["before", "after"])
 @pytest.mark.timeout(900)
 def test_killed_between_any_two_statements(
-    moment: str,
+    moment: Moment,
     run: Any,
     log: None,
     database: Database,
@@ -56,33 +52,18 @@ def test_killed_between_any_two_statements(
     digests: set[bytes] = set()
     seen = run(published(database))
     kills = 0
-    for number in range(1, MOST_STATEMENTS):
-        digests |= run(submit(database, 3))
-        ended = subprocess.run(
-            [
-                sys.executable,
-                PROGRAM,
-                json.dumps(database_arguments),
-                tmp_path,
-                str(number),
-                moment,
-            ],
-            cwd=ROOT,
-            env={"PYTHONPATH": f"{ROOT}:{ROOT}/src", "PATH": ""},
-            capture_output=True,
-            text=True,
-        )
-        if ended.returncode == 0:
-            assert ended.stdout == "done\n"
-            break
-        assert ended.returncode == -signal.SIGKILL, ended.stderr
-        kills += 1
-        run(work(database, tmp_path))
-        after = run(published(database))
-        assert after[: len(seen)] == seen, "a published checkpoint changed"
-        seen = after
-    else:
-        pytest.fail("the worker never came to its end")
+    with lives(PROGRAM, database_arguments, str(tmp_path)) as died:
+        for number in range(1, MOST_STATEMENTS):
+            digests |= run(submit(database, 3))
+            if not died(number, moment):
+                break
+            kills += 1
+            run(work(database, tmp_path))
+            after = run(published(database))
+            assert after[: len(seen)] == seen, "a published checkpoint changed"
+            seen = after
+        else:
+            pytest.fail("the worker never came to its end")
     # Close, seal, append and publish are four transactions of several statements each.
     assert kills > 20
     assert run(lost(database, digests)) == []

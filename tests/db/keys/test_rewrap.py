@@ -1,12 +1,7 @@
 """Moving sealed records to a new key: all of them, whenever it is stopped, readable all the while."""
 
 import asyncio
-import json
-import signal
-import subprocess
-import sys
 from hashlib import sha256
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,6 +15,7 @@ from tests.db.keys.records import (
     add_webhook_secrets,
     fetch,
 )
+from tests.support.lives import Moment, lives
 
 from proof.core.secrets import SealError
 from proof.db import Database
@@ -29,8 +25,7 @@ from proof.partners.audit_chain import SYSTEM
 from proof.partners.keys.session_signing import SessionParameters, sign, verify
 from proof.partners.types import Environment
 
-PROGRAM = Path(__file__).with_name("rewrap_until_killed.py")
-ROOT = Path(__file__).parents[3]
+PROGRAM = "tests.db.keys.rewrap_until_killed"
 
 
 async def counted(database: Database, vault: Any = BOTH) -> Census:
@@ -102,30 +97,24 @@ async def test_everything_is_moved_and_the_old_key_can_go(database: Database) ->
 @pytest.mark.parametrize("moment", ["before", "after"])
 @pytest.mark.timeout(900)
 def test_killed_anywhere_it_is_resumed(
-    moment: str, run: Any, database: Database, database_arguments: dict[str, Any]
+    moment: Moment, run: Any, database: Database, database_arguments: dict[str, Any]
 ) -> None:
     run(add_one_of_each(database))
     run(add_webhook_secrets(database, 2 * BATCH))
     total = run(count_sealed(database, SEALED))
     before = total
     # Each batch is a BEGIN, a select, an update a record and a COMMIT.
-    for number in (1, 2, 4, 9, 20, 60, 130, 131, 132, 180):
-        ended = subprocess.run(
-            [sys.executable, PROGRAM, json.dumps(database_arguments), str(number), moment],
-            cwd=ROOT,
-            env={"PYTHONPATH": f"{ROOT}:{ROOT}/src", "PATH": ""},
-            capture_output=True,
-            text=True,
-        )
-        found = run(counted(database))
-        assert found.unopened == 0
-        assert sum(by_key(found).values()) == total
-        older = run(count_older(database, BOTH, SEALED))
-        assert older <= before
-        before = older
-        if ended.returncode == 0:
-            break
-        assert ended.returncode == -signal.SIGKILL, ended.stderr
+    with lives(PROGRAM, database_arguments) as died:
+        for number in (1, 2, 4, 9, 20, 60, 130, 131, 132, 180):
+            killed = died(number, moment)
+            found = run(counted(database))
+            assert found.unopened == 0
+            assert sum(by_key(found).values()) == total
+            older = run(count_older(database, BOTH, SEALED))
+            assert older <= before
+            before = older
+            if not killed:
+                break
     assert before < total
     run(rewrap(database, BOTH, SEALED, lambda _: None))
     assert by_key(run(counted(database, NEW))) == {NEW.newest_id.hex(): total}

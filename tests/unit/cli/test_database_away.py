@@ -57,6 +57,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "audit export": (),
     "audit verify": (),
     "audit proof": (),
+    "log export": ("exported",),
     "keys list": (),
     "keys rotate": ("--env", "sandbox"),
     "secrets check": (),

@@ -31,7 +31,7 @@ from proof.cli.output import (
 )
 from proof.cli.proofs.client import Target
 from proof.core.clock import SystemClock, moment_text, second_text
-from proof.core.errors import InvalidInputError, ProofError
+from proof.core.errors import InvalidInputError, ProofError, UnavailableError
 from proof.follow import metrics
 from proof.follow.faults import Fault, LogFaultError
 from proof.follow.mirror import Mirror, Update
@@ -149,7 +149,7 @@ def register(log: typer.Typer, open_installation: Opener) -> None:
                 said = _Said(target.url, metrics_file, as_json=as_json)
                 return await _repeated(lambda: _looked(watching, said), None if once else interval)
 
-        with _folder_errors(state):
+        with folder_errors(state):
             raise typer.Exit(asyncio.run(run()))
 
     @log.command(epilog=_CODES)
@@ -184,7 +184,7 @@ def register(log: typer.Typer, open_installation: Opener) -> None:
                     lambda: _copied(copying, folder, check=check, as_json=as_json), interval
                 )
 
-        with _folder_errors(folder):
+        with folder_errors(folder):
             raise typer.Exit(asyncio.run(run()))
 
 
@@ -411,11 +411,16 @@ def _read(path: Path, limit: int) -> bytes:
 
 
 @contextmanager
-def _folder_errors(folder: Path) -> Iterator[None]:
+def folder_errors(folder: Path) -> Iterator[None]:
+    """Turn what is wrong with a folder, or with what is in it, into a message and an exit code."""
     try:
         yield
+    except UnavailableError:
+        raise
     except InvalidInputError as error:
         raise fail(printable(error.message), USAGE) from None
+    except LogFaultError:
+        raise
     except ProofError as error:
         raise fail(printable(error.message), FAILED) from None
     except OSError as error:
