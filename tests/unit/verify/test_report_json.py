@@ -3,7 +3,9 @@
 import json
 from typing import Any
 
-from proof.verify import report
+from tests.support import signer
+
+from proof.verify import parse_policy, report, verify_checkpoint
 from proof.verify.established import (
     BitcoinInclusion,
     ClaimedTree,
@@ -12,6 +14,7 @@ from proof.verify.established import (
     LogInclusion,
     TokenInclusion,
 )
+from proof.verify.evidence.log import note
 from proof.verify.evidence.ots import report as report_ots
 from proof.verify.evidence.ots.evidence import (
     BitcoinAttestation,
@@ -67,7 +70,20 @@ def test_of_a_payload() -> None:
 
 def test_of_a_log() -> None:
     inclusion = LogInclusion("log.example", 4, 9, ROOT, LEAF)
-    facts = established(inclusion=inclusion, signed_by="key", timestamp_ms=5000, remaining=())
+    other = note.signature_line("other.example", b"1234", bytes(5))
+    text = signer.checkpoint(9, ROOT).encode() + other
+    policy = parse_policy(
+        f"log {signer.LOG.text}\nwitness w {signer.WITNESS.text}\n"
+        f"witness v {signer.MLDSA_WITNESS.text}\ngroup g all v w\nquorum g\n".encode()
+    )
+    checkpoint = verify_checkpoint(text, policy)
+    facts = established(
+        inclusion=inclusion,
+        signed_by="key",
+        timestamp_ms=5000,
+        remaining=(),
+        checkpoint=checkpoint,
+    )
     assert (facts["result"], facts["signedBy"], facts["timestamp"]) == ("tied", "key", 5000)
     assert facts["log"] == {
         "origin": "log.example",
@@ -75,6 +91,30 @@ def test_of_a_log() -> None:
         "size": 9,
         "rootSha256": ROOT.hex(),
         "plainRoot": LEAF.hex(),
+        "signatures": [
+            {
+                "name": signer.ORIGIN,
+                "keyId": signer.LOG.key.key_hash.hex(),
+                "signer": "log",
+                "witness": None,
+                "timestamp": None,
+            },
+            {
+                "name": signer.COSIGNER,
+                "keyId": signer.WITNESS.key.key_hash.hex(),
+                "signer": "witness",
+                "witness": "w",
+                "timestamp": signer.EXISTED_BY_MS,
+            },
+            {
+                "name": "other.example",
+                "keyId": b"1234".hex(),
+                "signer": None,
+                "witness": None,
+                "timestamp": None,
+            },
+        ],
+        "quorum": {"name": "g", "reached": False, "missing": ["v"]},
     }
 
 
