@@ -13,7 +13,7 @@ from typing import Any
 
 import rlp
 from eth_utils.crypto import keccak
-from tests.support.signer import branch, plain_path, plain_root
+from tests.support.signer import branch, plain_path, plain_root, some_leaves
 
 REGTEST_BITS = 0x207FFFFF
 REGTEST_GENESIS = bytes.fromhex(
@@ -103,10 +103,13 @@ def bitcoin(
     witness: bool = False,
     height: int = 7,
     foreign: bool = False,
+    about: str | None = None,
 ) -> Anchored:
     """A whole valid payload with `bitcoin` evidence on regtest; `foreign`: of somebody whose transactions
-    carry the root alone."""
-    leaves = sorted(sha256(str(n).encode()).hexdigest() for n in range(leaf_count))
+    carry the root alone. It is about the leaf `about`, or about the one at `leaf_index` of some that are
+    always the same."""
+    leaves = some_leaves(leaf_count, about)
+    leaf_index = leaf_index if about is None else leaves.index(about)
     node = branch(leaves, leaf_index)
     raw_leaves = [bytes.fromhex(leaf) for leaf in leaves]
     carried = bytes.fromhex(node["sha256"])

@@ -1,6 +1,6 @@
 """A machine between a client and a server over HTTP: it records every call, and loses, doubles or alters
 some. Without a server behind it, it is one that is not Proof: another program at a mistyped URL, or one
-that means harm."""
+that means harm. What is behind it may be a function, too."""
 
 import http.client
 import threading
@@ -41,6 +41,7 @@ class LostError(Exception):
 
 
 PassOn = Callable[[], Answer]
+Server = str | Callable[[Asked], Answer] | None
 Fault = Callable[[PassOn], Answer]
 
 
@@ -88,13 +89,14 @@ def after(act: Callable[[], object]) -> Fault:
 
 class Middleman:
     """Listens at `url`. `faults` maps a path to what happens to its next calls, one entry each, None being
-    nothing; `answers` are those it gives itself, always."""
+    nothing; `answers` are those it gives itself, always; while it is `down`, nobody gets one."""
 
-    def __init__(self, server: str | None) -> None:
+    def __init__(self, server: Server) -> None:
         self.url = ""
         self.asked: list[Asked] = []
         self.faults: dict[str, list[Fault | None]] = defaultdict(list)
         self.answers: dict[str, Answer] = {}
+        self.down = False
         self._server = server
         self._lock = threading.Lock()
 
@@ -107,6 +109,8 @@ class Middleman:
             self.asked.append(asked)
             waiting = self.faults[asked.path]
             fault = waiting.pop(0) if waiting else None
+        if self.down:
+            raise LostError
         if asked.path in self.answers:
             return self.answers[asked.path]
         return fault(lambda: self._passed_on(asked)) if fault else self._passed_on(asked)
@@ -114,6 +118,8 @@ class Middleman:
     def _passed_on(self, asked: Asked) -> Answer:
         if self._server is None:
             return Answer(404, b"<html>")
+        if not isinstance(self._server, str):
+            return self._server(asked)
         place = urlsplit(self._server)
         assert place.hostname is not None
         connection = http.client.HTTPConnection(place.hostname, place.port, timeout=_TIMEOUT_S)
@@ -132,8 +138,8 @@ class Middleman:
 
 
 @contextmanager
-def middleman(server: str | None = None) -> Iterator[Middleman]:
-    """Stands before the server at that URL while the block lasts."""
+def middleman(server: Server = None) -> Iterator[Middleman]:
+    """Stands before the server at that URL, or before what answers for one, while the block lasts."""
     found = Middleman(server)
 
     class Handler(BaseHTTPRequestHandler):
@@ -161,11 +167,11 @@ def middleman(server: str | None = None) -> Iterator[Middleman]:
         def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name
             pass
 
-    class Server(ThreadingHTTPServer):
+    class Listening(ThreadingHTTPServer):
         def handle_error(self, request: Any, client_address: Any) -> None:
             """A client that hangs up on an endless answer is part of the tests."""
 
-    with Server(("127.0.0.1", 0), Handler) as listening:
+    with Listening(("127.0.0.1", 0), Handler) as listening:
         found.url = f"http://127.0.0.1:{listening.server_address[1]}"
         thread = threading.Thread(target=listening.serve_forever, args=(0.02,))
         thread.start()

@@ -199,6 +199,12 @@ def branch(leaves: Sequence[str], index: int) -> dict[str, Any]:
     return node
 
 
+def some_leaves(count: int, among: str | None = None) -> list[str]:
+    """Leaves that are always the same, or these with one more among them; in hex, ascending."""
+    found = [sha256(str(n).encode()).hexdigest() for n in range(count)]
+    return sorted(found if among is None else [*found, among])
+
+
 def checkpoint(
     size: int, root: bytes, signers: Sequence[Signer] = (LOG, WITNESS), origin: str = ORIGIN
 ) -> str:
@@ -212,9 +218,12 @@ def payload(
     log_size: int = 11,
     log_index: int = 6,
     signers: Sequence[Signer] = (LOG, WITNESS),
+    about: str | None = None,
 ) -> dict[str, Any]:
-    """A whole valid payload with `log` evidence; tests alter it."""
-    leaves = sorted(sha256(str(n).encode()).hexdigest() for n in range(leaf_count))
+    """A whole valid payload with `log` evidence; tests alter it. It is about the leaf `about`, or about
+    the one at `leaf_index` of some that are always the same."""
+    leaves = some_leaves(leaf_count, about)
+    leaf_index = leaf_index if about is None else leaves.index(about)
     node = branch(leaves, leaf_index)
     entries = [sha256(b"entry %d" % n).digest() * 2 for n in range(log_size)]
     plain = plain_root([bytes.fromhex(leaf) for leaf in leaves])

@@ -24,12 +24,25 @@ def tied_at_ms(payload: Any, log_keys: Sequence[str], headers: Sequence[bytes]) 
 
     Raises RefusalError, or whatever Python raises for what is not there.
     """
+    return _tied_at_ms(payload, log_keys, headers, 4)
+
+
+def _tied_at_ms(
+    payload: Any, log_keys: Sequence[str], headers: Sequence[bytes], inside: int
+) -> int:
+    """`inside`: how many proofs may stand in this one, one inside the other."""
     tree, evidence = payload["tree"], payload["evidence"]
     root, leaf = _hash(tree["rootSha256"]), _hash(payload["sha256"])
     _need(tree["submitStatus"] == 3)
     _need(_hash(payload["branch"]["sha256"]) == root and _branch_leaf(payload["branch"], 0) == leaf)
     if evidence["type"] == "log":
         return _log_time_ms(root, tree, evidence, log_keys)
+    if evidence["type"] == "upstream":
+        proof = evidence["proof"]
+        _need(inside > 0 and (tree["currencyId"], tree["currency"]) == (902, "UPSTREAM"))
+        _need(tree["transaction"] == proof["sha256"] == root.hex())
+        _need(tree["timestamp"] == proof["tree"]["timestamp"])
+        return _tied_at_ms(proof, log_keys, headers, inside - 1)
     _need(evidence["type"] == "bitcoin")
     return _bitcoin_time_ms(leaf, root, tree, evidence, headers)
 

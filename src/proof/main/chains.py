@@ -78,7 +78,8 @@ def _opened(
         return found
 
     try:
-        return kind.open(table, Surroundings(SystemClock(), file, private_file))
+        origins = frozenset(settings.origin_of_log(each) for each in Environment)
+        return kind.open(table, Surroundings(SystemClock(), file, private_file, origins))
     except SettingsError:
         raise
     except ProofError as error:

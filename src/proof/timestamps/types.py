@@ -19,6 +19,7 @@ class Currency(IntEnum):
     ETH = 1, "ethereum"
     LOG = 900
     TSA = 901, "tsa"
+    UPSTREAM = 902, "upstream"
 
     def __new__(cls, number: int, folder: str = "") -> Self:
         found = int.__new__(cls, number)

@@ -18,6 +18,7 @@ from proof.verify.established import (
     EthereumInclusion,
     LogInclusion,
     TokenInclusion,
+    UpstreamInclusion,
 )
 from proof.verify.evidence.bitcoin.headers import TrustedHeaders, load_headers
 from proof.verify.evidence.log.checkpoint import Checkpoint, Cosignature, verify_checkpoint
@@ -51,6 +52,7 @@ __all__ = [
     "TokenInclusion",
     "TrustError",
     "TrustedHeaders",
+    "UpstreamInclusion",
     "VerifierKey",
     "VerifierKeyError",
     "load_headers",

@@ -9,8 +9,8 @@ from typing import Final, NoReturn, assert_never
 from proof.verify import files, report
 from proof.verify.errors import NotAProofError, RefusedError, SubjectMismatchError, quoted
 from proof.verify.evidence.bitcoin.networks import TEST_NETWORKS
-from proof.verify.evidence.kinds import TrustOption, kinds
-from proof.verify.evidence.log.policy import Policy
+from proof.verify.evidence.kinds import TrustOption, trust_options
+from proof.verify.evidence.log.note import VerifierKey
 from proof.verify.evidence.ots import report as report_ots
 from proof.verify.evidence.ots.evidence import verify_ots
 from proof.verify.evidence.ots.format import FILE_HASHES, MAGIC, SHA256
@@ -26,10 +26,10 @@ EXIT_UNTIED: Final = 3
 
 _HEX_DIGITS: Final = 64
 _REPEATED: Final = {
-    "--log-key": ("FILE", "file of verifier keys you trust, any cosigner of them; may be repeated"),
+    "--log-key": ("FILE", "file of verifier keys you trust; may be repeated"),
     **{
         option.name: (option.metavar, f"{option.about}; may be repeated")
-        for option in (kind.option for kind in kinds().values())
+        for option in trust_options()
     },
     "--network": (
         "NAME",
@@ -55,9 +55,6 @@ _EPILOG: Final = """\
 examples:
   %(prog)s report.pdf report.pdf.proof.json --log-key log.key
       the file, its proof, and the keys of the log (`/log/key` on the server)
-  %(prog)s report.pdf report.pdf.proof.json --policy log.policy
-      the same where several witnesses must have cosigned the log: the policy
-      (`/log/policy` on the server) names logs, witnesses and how many it takes
   %(prog)s report.pdf.proof.json --sha256 2c5d...a38e --log-key log.key
       the same for a hash, where the file may not leave its place
   %(prog)s report.pdf report.pdf.ots --headers main.headers
@@ -73,8 +70,6 @@ examples:
 
 the key file holds one key a line, `#` begins a comment:
   log.example/log+1a2b3c4d+AXNvbWUga2V5IG1hdGVyaWFs...
-with --policy its keys of logs count beside those of the policy; its cosigners
-do not, since only those of the policy are its quorum
 
 exit codes:
   0  the proof holds, and its time is signed by a key or certificate, or in a block,
@@ -109,9 +104,9 @@ def main(argv: Sequence[str] | None = None, *, prog: str = "proof-verify") -> in
     try:
         subject, proof_path = _subject_and_proof(options)
         named = [path for option in _NAMING_FILES for path in _given(options, option)]
-        _require_one_input(subject, proof_path, options.policy, *named)
+        _require_one_input(subject, proof_path, *named)
         raw = files.read(proof_path, MAX_BYTES + 1)
-        policy = files.read_trust(options.log_key, options.policy)
+        keys = [key for path in options.log_key for key in files.read_keys(path)]
         chains = _chains(options)
         digest = _subject_digest(subject, options.sha256, _operation(raw))
         if not files.looks_like_proof(raw):
@@ -121,7 +116,7 @@ def main(argv: Sequence[str] | None = None, *, prog: str = "proof-verify") -> in
     except UsageError as error:
         report.write(sys.stderr, f"{prog}: {error}")
         return EXIT_USAGE
-    return _verify(raw, policy, chains, report.Subject(subject, digest), as_json=options.json)
+    return _verify(raw, keys, chains, report.Subject(subject, digest), as_json=options.json)
 
 
 def _require_one_input(*paths: str | None) -> None:
@@ -144,7 +139,7 @@ def _no_proof(raw: bytes, subject: str | None, proof_path: str) -> str:
 
 def _verify(
     raw: bytes,
-    policy: Policy,
+    keys: Sequence[VerifierKey],
     chains: ChainTrust,
     subject: report.Subject,
     *,
@@ -152,7 +147,7 @@ def _verify(
 ) -> int:
     told = _tell_ots if _is_ots(raw) else _tell_payload
     try:
-        code, text = told(raw, policy, chains, subject, as_json)
+        code, text = told(raw, keys, chains, subject, as_json)
     except RefusedError as error:
         code, text = EXIT_REFUSED, report.refused(error, EXIT_REFUSED, as_json=as_json)
     report.write(sys.stdout, text)
@@ -161,12 +156,12 @@ def _verify(
 
 def _tell_payload(
     raw: bytes,
-    policy: Policy,
+    keys: Sequence[VerifierKey],
     chains: ChainTrust,
     subject: report.Subject,
     as_json: bool,
 ) -> tuple[int, str]:
-    established = verify_payload(raw, policy=policy, chains=chains)
+    established = verify_payload(raw, log_keys=keys, chains=chains)
     _compare(established.leaf, subject)
     code = EXIT_TIED if established.tied else EXIT_UNTIED
     if as_json:
@@ -176,7 +171,7 @@ def _tell_payload(
 
 def _tell_ots(
     raw: bytes,
-    _policy: Policy,
+    _keys: Sequence[VerifierKey],
     chains: ChainTrust,
     subject: report.Subject,
     as_json: bool,
@@ -219,7 +214,7 @@ class _Parser(argparse.ArgumentParser):
 def _parser(prog: str) -> argparse.ArgumentParser:
     parser = _Parser(
         prog=prog,
-        usage="%(prog)s [FILE] PROOF [--file FILE | --sha256 HEX] [--policy FILE] [--headers FILE] "
+        usage="%(prog)s [FILE] PROOF [--file FILE | --sha256 HEX] [--headers FILE] "
         + " ".join(f"[{option} {said[0]}]" for option, said in _REPEATED.items())
         + " [--json]",
         description=_DESCRIPTION,
@@ -233,11 +228,6 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     about = parser.add_mutually_exclusive_group()
     about.add_argument("--file", metavar="FILE", help="the file the proof should be about")
     about.add_argument("--sha256", metavar="HEX", help="or its SHA-256, 64 hex digits")
-    parser.add_argument(
-        "--policy",
-        metavar="FILE",
-        help="file that says whose cosignatures you need (C2SP tlog-policy)",
-    )
     parser.add_argument("--headers", metavar="FILE", help="file of Bitcoin headers you trust")
     for option, said in _REPEATED.items():
         parser.add_argument(option, metavar=said[0], action="append", default=[], help=said[1])
@@ -288,10 +278,10 @@ def _chains(options: argparse.Namespace) -> ChainTrust:
         )
     except TrustError as error:
         raise UsageError(f"{error}; give --network NAME for each test network") from error
-    for kind in kinds().values():
-        given = _given(options, kind.option.name)
-        hashes = frozenset(each for text in given for each in _hashes(text, kind.option))
-        chains = kind.trusted(chains, hashes)
+    for option in trust_options():
+        given = _given(options, option.name)
+        hashes = frozenset(each for text in given for each in _hashes(text, option))
+        chains = option.trusted(chains, hashes)
     return chains
 
 

@@ -406,3 +406,14 @@ class TokenKeyError(RefusedError):
 
 class TokenSignatureError(RefusedError):
     """The token's signature is not the signer's."""
+
+
+# Upstreams
+
+
+class UpstreamHashError(RefusedError):
+    """The upstream's proof is about something else than the root."""
+
+
+class ProofDepthError(RefusedError):
+    """Too many proofs stand inside one another."""

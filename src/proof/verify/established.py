@@ -4,8 +4,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import ClassVar
 
-from proof.verify.evidence.log.checkpoint import Checkpoint
-
 
 @dataclass(frozen=True, slots=True)
 class ClaimedTree:
@@ -118,6 +116,19 @@ class TokenInclusion(Inclusion):
 
 
 @dataclass(frozen=True, slots=True)
+class UpstreamInclusion(Inclusion):
+    """The root is the hash that another Proof's proof is about.
+
+    `proof`: what that proof establishes by itself. `named`: the caller trusts that very proof.
+    """
+
+    kind = "upstream"
+
+    proof: "Established"
+    named: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Established:
     """What a payload that was not refused establishes.
 
@@ -125,15 +136,14 @@ class Established:
     about the kind of thing the leaf is the hash of, nor about the tree's size.
 
     `inclusion`: arithmetic ties the root to that log root, whoever made it.
-    `found`: arithmetic ties the root to that block header, or the root is what that token is over, whoever
-    made it; `bitcoin`, `ethereum` and `token` are the same, by its kind.
+    `found`: arithmetic ties the root to that block header, or the root is what that token is over or that
+    upstream's proof is about, whoever made it; `bitcoin`, `ethereum`, `token` and `upstream` are the same,
+    by its kind.
     `signed_by`: name of the caller's trusted log key that signed the log root, or None.
-    `timestamp_ms`: milliseconds since 1970 UTC, or None: the end of the earliest second by which a quorum
-    of cosigners that the caller trusts had signed, the time of a token under a certificate, or of a block,
-    that the caller trusts. The log's may be another than `claimed.timestamp_ms`; only this one is
-    established.
+    `timestamp_ms`: milliseconds since 1970 UTC, or None: the end of the second that a cosigner the caller
+    trusts has signed, the time of a token under a certificate, or of a block, that the caller trusts. The
+    log's may be another than `claimed.timestamp_ms`; only this one is established.
     `remaining`: sentences, one for each thing that is not established; empty when `tied`.
-    `checkpoint`: the log's, with who signed it, where the evidence is of a log.
     """
 
     leaf: bytes
@@ -145,7 +155,6 @@ class Established:
     timestamp_ms: int | None
     remaining: tuple[str, ...]
     found: Inclusion | None = None
-    checkpoint: Checkpoint | None = None
 
     @property
     def bitcoin(self) -> BitcoinInclusion | None:
@@ -162,6 +171,11 @@ class Established:
     def token(self) -> TokenInclusion | None:
         """Where the evidence is an authority's."""
         return self.found if isinstance(self.found, TokenInclusion) else None
+
+    @property
+    def upstream(self) -> UpstreamInclusion | None:
+        """Where the evidence is an upstream's proof."""
+        return self.found if isinstance(self.found, UpstreamInclusion) else None
 
     @property
     def tied(self) -> bool:

@@ -7,8 +7,12 @@ from typing import TextIO
 
 from proof.verify.errors import RefusedError, quoted
 from proof.verify.established import Established, utc_text
-from proof.verify.evidence.kinds import kinds
-from proof.verify.evidence.log.report import inclusion_step, log_facts, signature_step, time_step
+from proof.verify.evidence.account import (
+    claimed_facts,
+    evidence_facts,
+    evidence_steps,
+    time_witness,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,30 +50,18 @@ def as_json(established: Established, subject: Subject, exit_code: int) -> str:
     Bitcoin's `height` is the proof's word unless `tiedBy` is `headers`, Ethereum's `chainId` while the
     result is untied.
     """
-    claimed, found = established.claimed, established.found
-    of_kind = {
-        name: kind.facts(found) if found is not None and found.kind == name else None
-        for name, kind in kinds().items()
-    }
     facts = {
         "result": "tied" if established.tied else "untied",
         "exitCode": exit_code,
         "sha256": established.leaf.hex(),
         "rootSha256": established.root.hex(),
         "levels": established.levels,
-        "log": log_facts(established),
-        **of_kind,
+        **evidence_facts(established),
         "signedBy": established.signed_by,
         "timestamp": established.timestamp_ms,
         "compared": subject.sha256 is not None,
         "remaining": list(established.remaining),
-        "claimed": {
-            "treeId": claimed.tree_id,
-            "currencyId": claimed.currency_id,
-            "currency": claimed.currency,
-            "timestamp": claimed.timestamp_ms,
-            "transaction": claimed.transaction,
-        },
+        "claimed": claimed_facts(established.claimed),
     }
     return json.dumps(facts, indent=2)
 
@@ -90,15 +82,9 @@ def _steps(established: Established, subject: Subject) -> list[str]:
         "ok  It names a hash, a branch and a tree that is verified (submitStatus 3).",
         f"ok  Every hash of its {established.levels} levels, recomputed, is right.",
         f"ok  They lead from the root {root}\n             down to the leaf {leaf}.",
-        *_evidence_steps(established),
+        *evidence_steps(established),
         subject_step(subject),
     ]
-
-
-def _evidence_steps(established: Established) -> list[str]:
-    if established.found is not None:
-        return kinds()[established.found.kind].steps(established.found)
-    return [inclusion_step(established), signature_step(established), time_step(established)]
 
 
 def subject_step(subject: Subject) -> str:
@@ -112,19 +98,13 @@ def subject_step(subject: Subject) -> str:
 def _sentence(established: Established, subject: Subject) -> str:
     hashed = f"SHA-256 {established.leaf.hex()}"
     name = "what has " + hashed if subject.path is None else f"{quoted(subject.path)} ({hashed})"
-    if established.timestamp_ms is not None and established.found is not None:
-        witness = kinds()[established.found.kind].witness(established.found)
-        return f"{name} existed by {utc_text(established.timestamp_ms)}, {witness}."
-    if established.timestamp_ms is not None and established.signed_by is not None:
-        when, log = utc_text(established.timestamp_ms), quoted(established.signed_by)
-        return f"{name} existed by {when}, as the log {log} recorded."
+    if established.timestamp_ms is not None:
+        when = utc_text(established.timestamp_ms)
+        return f"{name} existed by {when}, {time_witness(established)}."
     if established.signed_by is not None:
-        log, checkpoint = quoted(established.signed_by), established.checkpoint
-        if checkpoint is not None and not checkpoint.quorum_reached:
-            return (
-                f"{name} is in what the log {log} signed without your quorum, at an unproved time."
-            )
-        return f"{name} is recorded in the log {log}, at an unproved time."
+        return (
+            f"{name} is recorded in the log {quoted(established.signed_by)}, at an unproved time."
+        )
     return f"{name} is in the tree under the root above."
 
 

@@ -20,7 +20,7 @@ class ChainTrust:
     hashes; Bitcoin's in the order SHA-256 gives them, which is the reverse of how people write them.
     `tsa_certificates`: SHA-256 of the certificates that time-stamping authorities sign with.
     `networks`: Bitcoin's test networks that count beside the main one. `blocks`: hashes of blocks that
-    evidence of any other kind may name, by the evidence's `type`.
+    evidence of any other kind may name, by the evidence's `type`; of an upstream's proof, those of proofs.
 
     Raises TrustError for an unknown network and for headers of a test network that is not named.
     """

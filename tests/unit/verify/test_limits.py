@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import rlp as reference
-from tests.support import anchored
+from tests.support import anchored, upstreams
 from tests.support.anchored import transaction
 
 from proof.verify import errors, files, strict_json, verify_payload
@@ -308,6 +308,12 @@ ON_AND_BEYOND: dict[str, tuple[type[Exception], Callable[[int], object], int, in
         lambda n: ots.pending_attestation("a" * n),
         1,
         0,
+    ),
+    "proofs inside one another": (
+        errors.ProofDepthError,
+        lambda n: verify_payload(upstreams.nested(n)),
+        4,
+        5,
     ),
     "bytes of an OpenTimestamps number": (
         errors.OtsNumberError,

@@ -3,9 +3,7 @@
 import json
 from typing import Any
 
-from tests.support import signer
-
-from proof.verify import parse_policy, report, verify_checkpoint
+from proof.verify import report
 from proof.verify.established import (
     BitcoinInclusion,
     ClaimedTree,
@@ -13,8 +11,8 @@ from proof.verify.established import (
     EthereumInclusion,
     LogInclusion,
     TokenInclusion,
+    UpstreamInclusion,
 )
-from proof.verify.evidence.log import note
 from proof.verify.evidence.ots import report as report_ots
 from proof.verify.evidence.ots.evidence import (
     BitcoinAttestation,
@@ -54,6 +52,7 @@ def test_of_a_payload() -> None:
         "bitcoin": None,
         "ethereum": None,
         "rfc3161": None,
+        "upstream": None,
         "signedBy": None,
         "timestamp": None,
         "compared": False,
@@ -68,22 +67,41 @@ def test_of_a_payload() -> None:
     }
 
 
+def test_of_an_upstream() -> None:
+    claimed = ClaimedTree("its-tree", 900, "LOG", 5000, "4")
+    inclusion = LogInclusion("log.example", 4, 9, ROOT, LEAF)
+    inner = Established(ROOT, LEAF, 2, claimed, inclusion, "key", 5000, ())
+    facts = established(found=UpstreamInclusion(inner), signed_by="key", timestamp_ms=5000)
+    assert (facts["result"], facts["signedBy"], facts["log"]) == ("tied", "key", None)
+    assert facts["upstream"] == {
+        "rootSha256": LEAF.hex(),
+        "levels": 2,
+        "log": {
+            "origin": "log.example",
+            "index": 4,
+            "size": 9,
+            "rootSha256": ROOT.hex(),
+            "plainRoot": LEAF.hex(),
+        },
+        "bitcoin": None,
+        "ethereum": None,
+        "rfc3161": None,
+        "upstream": None,
+        "signedBy": "key",
+        "timestamp": 5000,
+        "claimed": {
+            "treeId": "its-tree",
+            "currencyId": 900,
+            "currency": "LOG",
+            "timestamp": 5000,
+            "transaction": "4",
+        },
+    }
+
+
 def test_of_a_log() -> None:
     inclusion = LogInclusion("log.example", 4, 9, ROOT, LEAF)
-    other = note.signature_line("other.example", b"1234", bytes(5))
-    text = signer.checkpoint(9, ROOT).encode() + other
-    policy = parse_policy(
-        f"log {signer.LOG.text}\nwitness w {signer.WITNESS.text}\n"
-        f"witness v {signer.MLDSA_WITNESS.text}\ngroup g all v w\nquorum g\n".encode()
-    )
-    checkpoint = verify_checkpoint(text, policy)
-    facts = established(
-        inclusion=inclusion,
-        signed_by="key",
-        timestamp_ms=5000,
-        remaining=(),
-        checkpoint=checkpoint,
-    )
+    facts = established(inclusion=inclusion, signed_by="key", timestamp_ms=5000, remaining=())
     assert (facts["result"], facts["signedBy"], facts["timestamp"]) == ("tied", "key", 5000)
     assert facts["log"] == {
         "origin": "log.example",
@@ -91,30 +109,6 @@ def test_of_a_log() -> None:
         "size": 9,
         "rootSha256": ROOT.hex(),
         "plainRoot": LEAF.hex(),
-        "signatures": [
-            {
-                "name": signer.ORIGIN,
-                "keyId": signer.LOG.key.key_hash.hex(),
-                "signer": "log",
-                "witness": None,
-                "timestamp": None,
-            },
-            {
-                "name": signer.COSIGNER,
-                "keyId": signer.WITNESS.key.key_hash.hex(),
-                "signer": "witness",
-                "witness": "w",
-                "timestamp": signer.EXISTED_BY_MS,
-            },
-            {
-                "name": "other.example",
-                "keyId": b"1234".hex(),
-                "signer": None,
-                "witness": None,
-                "timestamp": None,
-            },
-        ],
-        "quorum": {"name": "g", "reached": False, "missing": ["v"]},
     }
 
 

@@ -9,7 +9,7 @@ from operator import getitem
 from typing import Any
 
 import pytest
-from tests.support import anchored, signer
+from tests.support import anchored, signer, upstreams
 from tests.support.ots_files import OURS
 from tests.support.textbook_verifier import MAGIC, RefusalError, ots_tied_at_ms, tied_at_ms
 
@@ -45,6 +45,8 @@ PAYLOADS: dict[str, Any] = {
     "log's last entry": signer.payload(log_index=10),
     "bitcoin": BITCOIN.payload,
     "bitcoin, with witnesses": anchored.bitcoin(witness=True).payload,
+    "upstream": upstreams.upstream(),
+    "upstream's upstream": upstreams.nested(4),
 }
 
 
@@ -108,7 +110,7 @@ def altered(payload: Any) -> Iterator[Any]:
         yield with_value(moved, other, at(payload, one))
 
 
-@pytest.mark.parametrize("name", ["log", "bitcoin"])
+@pytest.mark.parametrize("name", ["log", "bitcoin", "upstream"])
 def test_what_ours_ties_the_other_ties(name: str) -> None:
     """Most of what is altered both refuse; ours may refuse more."""
     tied = 0

@@ -20,7 +20,7 @@ from proof.cli.proofs.fetching import PROOF_SUFFIX, proof_path
 from proof.cli.proofs.hashing import Problem, find_files, hash_all
 from proof.cli.proofs.manifest import Difference, ManifestError
 from proof.verify.cli import EXIT_USAGE, main
-from proof.verify.evidence.kinds import TrustOption, kinds
+from proof.verify.evidence.kinds import TrustOption, trust_options
 from proof.verify.files import STANDARD_INPUT
 
 OTS_SUFFIX = ".ots"
@@ -46,7 +46,7 @@ def register(app: typer.Typer) -> None:
     """Add the commands."""
 
     @app.command()
-    @_with_options(kind.option for kind in kinds().values())
+    @_with_options(trust_options())
     def verify(
         file: Annotated[
             Path,
@@ -54,12 +54,7 @@ def register(app: typer.Typer) -> None:
         ],
         proof: Annotated[Path | None, typer.Argument(help="[FILE.proof.json or FILE.ots]")] = None,
         log_key: Annotated[
-            list[Path] | None,
-            typer.Option(help="Verifier keys you trust, any cosigner of them. Repeat."),
-        ] = None,
-        policy: Annotated[
-            Path | None,
-            typer.Option(help="Whose cosignatures you need (C2SP tlog-policy)."),
+            list[Path] | None, typer.Option(help="Verifier keys you trust. Repeat.")
         ] = None,
         headers: Annotated[
             Path | None,
@@ -86,7 +81,6 @@ def register(app: typer.Typer) -> None:
         """
         trust = {
             "--log-key": log_key,
-            "--policy": policy and [policy],
             "--headers": headers and [headers],
             "--network": network,
             **{f"--{name.replace('_', '-')}": values for name, values in trusted.items()},

@@ -5,7 +5,7 @@ names the folder. Nothing else knows it by name: the chains file has its table, 
 trees are checked by the trust it gives. How to add one: `docs/howto/add-a-chain.md`.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
@@ -59,11 +59,12 @@ class Pace:
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """What a chain is opened in. `file` makes a path of its table absolute; `private_file` does too, and
-    raises ProofError for one that others can read."""
+    raises ProofError for one that others can read. `origins`: those of this installation's own logs."""
 
     clock: Clock
     file: Callable[[Path], Path]
     private_file: Callable[[Path], Path]
+    origins: Collection[str] = ()
 
 
 def _nothing_wrong(_table: ChainTable) -> Sequence[str]:

@@ -1,4 +1,4 @@
-"""Calls to a node, an authority or a witness of the operator's choice.
+"""Calls to a node, an authority, a witness or another Proof of the operator's choice.
 
 Its address is a setting, so the policy for partners' targets does not apply; all the same nothing is
 followed, nothing of the environment is used, and every answer is bounded in time and size, all that
@@ -8,7 +8,7 @@ else. An error never holds the URL or a header, either of which may hold a key.
 
 import asyncio
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, NamedTuple
 
 import aiohttp
 
@@ -23,6 +23,14 @@ _CHUNKED_SHARE: Final = 16
 
 # Whatever asks too often, one node is one place.
 _CONNECTIONS: Final = 8
+
+
+class HttpAnswer(NamedTuple):
+    """`retry_after`: that header as it stands."""
+
+    status: int
+    body: bytes
+    retry_after: str | None
 
 
 class NodeClient:
@@ -56,23 +64,26 @@ class NodeClient:
         self, body: bytes, headers: Mapping[str, str], path: str = ""
     ) -> tuple[int, bytes]:
         """Status and body of the answer to one request. Raises NodeDownError."""
-        return await self._ask("POST", path, body, headers)
+        answer = await self.request("POST", path, headers, body)
+        return answer.status, answer.body
 
     async def get(self, path: str) -> tuple[int, bytes]:
         """As `post`, without a body."""
-        return await self._ask("GET", path, None, {})
+        answer = await self.request("GET", path, {})
+        return answer.status, answer.body
 
-    async def _ask(
-        self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]
-    ) -> tuple[int, bytes]:
+    async def request(
+        self, method: str, path: str, headers: Mapping[str, str], body: bytes | None = None
+    ) -> HttpAnswer:
+        """The answer to one request. Raises NodeDownError."""
         try:
             async with asyncio.timeout(self._timeout_s):
                 try:
-                    return await self._answer(method, path, body, headers)
+                    return await self._answer(method, path, headers, body)
                 except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
                     if not self._keep_alive_s or isinstance(error, aiohttp.ClientConnectorError):
                         raise
-                return await self._answer(method, path, body, headers)
+                return await self._answer(method, path, headers, body)
         except TimeoutError:
             raise NodeDownError(
                 f"{self._who} does not answer within {self._timeout_s:g} s"
@@ -85,8 +96,8 @@ class NodeClient:
             ) from None
 
     async def _answer(
-        self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]
-    ) -> tuple[int, bytes]:
+        self, method: str, path: str, headers: Mapping[str, str], body: bytes | None
+    ) -> HttpAnswer:
         async with self._opened().request(
             method,
             self._url + path,
@@ -94,7 +105,8 @@ class NodeClient:
             headers={"accept-encoding": "identity", **headers},
             allow_redirects=False,
         ) as answer:
-            return answer.status, await self._bounded(answer)
+            retry_after = answer.headers.get("retry-after")
+            return HttpAnswer(answer.status, await self._bounded(answer), retry_after)
 
     async def close(self) -> None:
         """Close connections."""

@@ -4,7 +4,7 @@ The log is apart: its keys are what is trusted of it, and it is always there. Ho
 `docs/howto/add-a-chain.md`.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
@@ -19,17 +19,28 @@ _FOLDERS = (
     "bitcoin",
     "ethereum",
     "rfc3161",
+    "upstream",
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Whoever wants evidence checked. `chains`: what it trusts of chains. `verify` checks a parsed payload
+    that stands inside evidence under all that it trusts, and raises RefusedError."""
+
+    chains: ChainTrust
+    verify: Callable[[dict[str, object]], Established]
 
 
 @dataclass(frozen=True, slots=True)
 class TrustOption:
     """The command line's option for what the caller trusts of one kind: hashes of blocks, as they are
-    written, or certificates of authorities."""
+    written, or certificates of authorities. `trusted`: what is trusted, with these hashes."""
 
     name: str
     metavar: Literal["HASH", "SHA256|FILE"]
     about: str
+    trusted: Callable[[ChainTrust, frozenset[bytes]], ChainTrust]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,24 +48,28 @@ class EvidenceKind:
     """All that the verifier knows of one kind of evidence.
 
     `type`: as the evidence has it. `verify`: steps 5 to 7 of `verify_payload`; raises RefusedError.
-    `trusted`: what is trusted, with these hashes that `option` gave. Of what was established, `facts` is an
+    `option`: None where other options name what there is to trust. Of what was established, `facts` is an
     object of JSON values, `steps` the lines of the account, and `witness` what makes the time true, at the
     end of a sentence.
     """
 
     type: str
-    option: TrustOption
-    trusted: Callable[[ChainTrust, frozenset[bytes]], ChainTrust]
-    verify: Callable[[Branch, ClaimedTree, dict[str, object], ChainTrust], Established]
+    verify: Callable[[Branch, ClaimedTree, dict[str, object], Caller], Established]
     facts: Callable[[Any], dict[str, object]]
     steps: Callable[[Any], list[str]]
     witness: Callable[[Any], str]
+    option: TrustOption | None = None
 
 
 @cache
 def kinds() -> Mapping[str, EvidenceKind]:
     """Every kind but the log's, by its type."""
     return {each.type: each for each in map(_kind, _FOLDERS)}
+
+
+def trust_options() -> Sequence[TrustOption]:
+    """Those of every kind that has one."""
+    return [kind.option for kind in kinds().values() if kind.option is not None]
 
 
 def _kind(folder: str) -> EvidenceKind:

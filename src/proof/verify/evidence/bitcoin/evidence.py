@@ -43,6 +43,7 @@ from proof.verify.evidence.bitcoin.transaction import (
     is_transaction_of_64_bytes,
     read_anchor,
 )
+from proof.verify.evidence.kinds import Caller
 from proof.verify.merkle import Branch
 from proof.verify.plain import PlainPath, plain_root, read_plain_path
 from proof.verify.strict_json import decode_hashes, hex_bytes, integer, text, text_list
@@ -75,16 +76,16 @@ class BitcoinEvidence:
 
 
 def verify_bitcoin(
-    branch: Branch, tree: ClaimedTree, evidence: dict[str, object], chains: ChainTrust
+    branch: Branch, tree: ClaimedTree, evidence: dict[str, object], caller: Caller
 ) -> Established:
     """Steps 5 to 7 of `verify_payload`, for a root in a Bitcoin transaction.
 
     Raises what `read_evidence` and `check_plain_path` raise; OtherNetworkError for a test network that
-    `chains` does not name; LowDifficultyError for a lone main-network header under the difficulty floor;
+    the caller does not name; LowDifficultyError for a lone main-network header under the difficulty floor;
     OtherHeaderError when the trusted headers have another block at its height; CurrencyMismatchError,
     TransactionMismatchError and TimestampMismatchError when `tree` says otherwise.
     """
-    network = _network(evidence)
+    chains, network = caller.chains, _network(evidence)
     if not chains.counts(network.name):
         raise OtherNetworkError(
             f"the evidence is of the test network {quoted(network.name)}, where anybody can make"

@@ -14,10 +14,9 @@ def _trusted(chains: ChainTrust, hashes: frozenset[bytes]) -> ChainTrust:
 
 KIND = EvidenceKind(
     type="bitcoin",
-    option=TrustOption("--bitcoin-block", "HASH", "hash of a Bitcoin block you trust"),
-    trusted=_trusted,
     verify=verify_bitcoin,
     facts=bitcoin_facts,
     steps=bitcoin_steps,
     witness=bitcoin_witness,
+    option=TrustOption("--bitcoin-block", "HASH", "hash of a Bitcoin block you trust", _trusted),
 )

@@ -29,9 +29,9 @@ from proof.verify.established import ClaimedTree, Established, EthereumInclusion
 from proof.verify.evidence.ethereum import rlp
 from proof.verify.evidence.ethereum.keccak import keccak_256
 from proof.verify.evidence.ethereum.trie import MAX_NODES, value_at
+from proof.verify.evidence.kinds import Caller
 from proof.verify.merkle import Branch
 from proof.verify.strict_json import hex_bytes, hex_list, integer
-from proof.verify.trust import ChainTrust
 
 MAX_NODE_BYTES: Final = 4_096
 """A branch takes 532 bytes; the leaf holds our transaction, of some 200. Bounds the hashing."""
@@ -102,11 +102,12 @@ _ETHEREUM: Final = EthereumLike("Ethereum", 1, "ETH", EthereumInclusion)
 
 
 def verify_ethereum(
-    branch: Branch, tree: ClaimedTree, evidence: dict[str, object], chains: ChainTrust
+    branch: Branch, tree: ClaimedTree, evidence: dict[str, object], caller: Caller
 ) -> Established:
     """Steps 5 to 7 of `verify_payload`, for a root in an Ethereum transaction. Raises what
     `verify_ethereum_like` does."""
-    return verify_ethereum_like(branch, tree, evidence, chains.ethereum_blocks, _ETHEREUM)
+    blocks = caller.chains.ethereum_blocks
+    return verify_ethereum_like(branch, tree, evidence, blocks, _ETHEREUM)
 
 
 def verify_ethereum_like(

@@ -14,10 +14,9 @@ def _trusted(chains: ChainTrust, hashes: frozenset[bytes]) -> ChainTrust:
 
 KIND = EvidenceKind(
     type="ethereum",
-    option=TrustOption("--ethereum-block", "HASH", "hash of an Ethereum block you trust"),
-    trusted=_trusted,
     verify=verify_ethereum,
     facts=ethereum_facts,
     steps=ethereum_steps,
     witness=ethereum_witness,
+    option=TrustOption("--ethereum-block", "HASH", "hash of an Ethereum block you trust", _trusted),
 )

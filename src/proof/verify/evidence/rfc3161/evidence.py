@@ -23,12 +23,12 @@ from proof.verify.errors import (
     quoted,
 )
 from proof.verify.established import ClaimedTree, Established, TokenInclusion, utc_text
+from proof.verify.evidence.kinds import Caller
 from proof.verify.evidence.rfc3161 import der, ecdsa, rsa
 from proof.verify.evidence.rfc3161.certificate import PublicKey
 from proof.verify.evidence.rfc3161.token import MAX_TOKEN_BYTES, SHA2, Token, TstInfo, parse_token
 from proof.verify.merkle import Branch
 from proof.verify.strict_json import hex_bytes
-from proof.verify.trust import ChainTrust
 
 CURRENCY_ID: Final = 901
 
@@ -57,7 +57,7 @@ _RSA: Final[dict[str, str | None]] = {
 
 
 def verify_rfc3161(
-    branch: Branch, tree: ClaimedTree, evidence: dict[str, object], chains: ChainTrust
+    branch: Branch, tree: ClaimedTree, evidence: dict[str, object], caller: Caller
 ) -> Established:
     """Steps 5 to 7 of `verify_payload`, for a root in a time-stamp token.
 
@@ -78,7 +78,7 @@ def verify_rfc3161(
         accuracy_us=token.info.accuracy_us,
         certificate=token.certificate.sha256,
         signature_checked=checked,
-        tied=checked and token.certificate.sha256 in chains.tsa_certificates,  # 7
+        tied=checked and token.certificate.sha256 in caller.chains.tsa_certificates,  # 7
     )
     return Established(
         leaf=branch.leaf,

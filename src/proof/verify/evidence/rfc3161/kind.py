@@ -14,14 +14,14 @@ def _trusted(chains: ChainTrust, hashes: frozenset[bytes]) -> ChainTrust:
 
 KIND = EvidenceKind(
     type="rfc3161",
-    option=TrustOption(
-        "--tsa-certificate",
-        "SHA256|FILE",
-        "certificate of a time-stamping authority you trust, or its SHA-256",
-    ),
-    trusted=_trusted,
     verify=verify_rfc3161,
     facts=token_facts,
     steps=token_steps,
     witness=token_witness,
+    option=TrustOption(
+        "--tsa-certificate",
+        "SHA256|FILE",
+        "certificate of a time-stamping authority you trust, or its SHA-256",
+        _trusted,
+    ),
 )

@@ -1,0 +1,1 @@
+"""Another Proof as a chain: its own proofs of our trees' roots stand where blocks stand."""
