@@ -6,10 +6,10 @@ killed, the kernel ends the others.
 """
 
 import asyncio
-import ctypes
 import errno
 import os
 import resource
+import select
 import shutil
 import signal
 import socket
@@ -27,6 +27,7 @@ import structlog
 from proof.config import Settings, SettingsError
 from proof.config.settings import default_processes
 from proof.db.embedded import RunningCluster
+from proof.main.apart import Apart, end_with_parent
 from proof.main.database import await_database, started
 from proof.main.events import configure_logging
 from proof.main.keys import key_variable, usable_folder
@@ -39,8 +40,8 @@ METRICS = "metrics"
 
 _STOP_S = 40.0
 _RESTART_PAUSE_S = 1.0
-_POLL_S = 0.2
-_PR_SET_PDEATHSIG = 1
+# How often the size of the database's log is looked at; of the end of a process the kernel tells.
+_POLL_S = 1.0
 
 _log = structlog.get_logger()
 
@@ -60,6 +61,7 @@ class Supervisor:
         self._announce = announce
         self._stopping = False
         self._children: list[_Child] = []
+        self._preparing: Apart[bool] | None = None
 
     def run(self) -> int:
         """Serve until told to stop; the exit code."""
@@ -68,7 +70,7 @@ class Supervisor:
             signal.signal(number, self._stop)
         with reserved_port(self._settings) as port, started(self._settings) as cluster:
             settings = msgspec.structs.replace(self._settings, port=port)
-            if not asyncio.run(self._prepare(settings)):
+            if not self._prepared(settings):
                 return 0
             environment = _environment(settings)
             count = settings.processes or default_processes()
@@ -80,6 +82,19 @@ class Supervisor:
                 self._stop_children("api")
                 self._stop_children("worker")
 
+    def _prepared(self, settings: Settings) -> bool:
+        """Whether to go on. What prepares is a copy of this process, whose memory ends with it: what
+        migrations import is a third of all that stays otherwise."""
+        with Apart(lambda: asyncio.run(self._prepare(settings))) as copy:
+            self._preparing = copy
+            try:
+                # A signal before this line reached this process alone.
+                if self._stopping:
+                    copy.terminate()
+                return copy.answer()
+            finally:
+                self._preparing = None
+
     async def _prepare(self, settings: Settings) -> bool:
         if not await await_database(settings, lambda: self._stopping):
             return False
@@ -87,12 +102,13 @@ class Supervisor:
         return True
 
     def _watch(self, cluster: RunningCluster | None, environment: dict[str, str]) -> int:
-        while not self._stopping:
-            time.sleep(_POLL_S)
-            if cluster is not None and cluster.poll() is not None:
-                _log.error("postgresql.ended", code=cluster.poll())
-                return 1
-            self._children = [self._alive(child, environment) for child in self._children]
+        with waiting_for_signals() as wait:
+            while not self._stopping:
+                wait(_POLL_S)
+                if cluster is not None and cluster.poll() is not None:
+                    _log.error("postgresql.ended", code=cluster.poll())
+                    return 1
+                self._children = [self._alive(child, environment) for child in self._children]
         return 0
 
     def _alive(self, child: _Child, environment: dict[str, str]) -> _Child:
@@ -106,6 +122,8 @@ class Supervisor:
 
     def _stop(self, _number: int, _frame: object) -> None:
         self._stopping = True
+        if self._preparing is not None:
+            self._preparing.terminate()
 
     def _stop_children(self, command: str) -> None:
         stopping = [child.process for child in self._children if child.command == command]
@@ -121,14 +139,33 @@ class Supervisor:
                 process.wait()
 
 
+@contextmanager
+def waiting_for_signals() -> Iterator[Callable[[float], None]]:
+    """Waits that any signal with a handler ends, and the end of a child."""
+    reading, writing = socket.socketpair()
+    with reading, writing:
+        for end in (reading, writing):
+            end.setblocking(False)
+        handler = signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
+        before = signal.set_wakeup_fd(writing.fileno(), warn_on_full_buffer=False)
+
+        def wait(timeout_s: float) -> None:
+            if select.select([reading], [], [], timeout_s)[0]:
+                reading.recv(4096)
+
+        try:
+            yield wait
+        finally:
+            signal.set_wakeup_fd(before)
+            signal.signal(signal.SIGCHLD, handler)
+
+
 def end_with_supervisor() -> None:
     """In a child of `proof serve`: be told to stop when it is gone, even by SIGKILL."""
     parent = os.environ.pop(_PARENT, None)
     if parent is None:
         return
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
-    if os.getppid() != int(parent):
-        raise SystemExit("the supervisor ended before this process began")
+    end_with_parent(int(parent))
 
 
 def allow_files() -> None:

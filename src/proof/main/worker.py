@@ -5,6 +5,8 @@ import gc
 import signal
 from datetime import timedelta
 
+import uvloop
+
 from proof.config import Settings
 from proof.config.log_policy import load_log_policy
 from proof.core.clock import SystemClock
@@ -52,7 +54,8 @@ def run_worker_process(settings: Settings) -> None:
     end_with_supervisor()
     configure_logging()
     allow_files()
-    asyncio.run(_work(settings))
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_work(settings))
 
 
 async def _work(settings: Settings) -> None:

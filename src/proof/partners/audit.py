@@ -11,7 +11,6 @@ from typing import Any
 from proof.core.canonical import canonical_json
 from proof.core.errors import ProofError
 from proof.db import Connection
-from proof.events import notify
 from proof.partners.access.tokens import SECRET_PREFIXES
 
 _SECRET = re.compile("|".join(SECRET_PREFIXES))
@@ -96,12 +95,11 @@ async def record(
         _require_no_secret(part, value)
     await tx.execute(
         "INSERT INTO audit_log (actor, address, request_id, action, partner_id, before, after)"
-        " VALUES ($1, $2, $3, $4, $5, $6::jsonb, $7::jsonb)",
+        f" VALUES ($1, $2, $3, $4, $5, $6::jsonb, $7::jsonb) RETURNING pg_notify('{WRITTEN}', '')",
         *written,
         _json(before),
         _json(after),
     )
-    await notify(tx, WRITTEN)
 
 
 async def newest_entries(

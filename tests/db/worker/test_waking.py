@@ -230,9 +230,9 @@ class CountingDatabase(Database):
 # What each loop asks when it looks and there is nothing to do. A transaction is BEGIN and COMMIT beside.
 ASKED = {
     "sealing": 1,
-    "production log": 4,
+    "production log": 1,
     "production checkpoints": 4,
-    "sandbox log": 4,
+    "sandbox log": 1,
     "sandbox checkpoints": 4,
     "audit chain": 1,
     "audit heads": 2,

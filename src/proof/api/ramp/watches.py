@@ -8,7 +8,7 @@ from uuid import UUID
 from prometheus_client import Gauge
 
 from proof.core.errors import BusyError, QuotaExceededError
-from proof.core.loop import Loop
+from proof.core.loop import SAFETY_S, Again, Loop
 from proof.partners.access.credentials import Credential
 from proof.partners.access.gate import Gate
 from proof.partners.access.networks import Address
@@ -115,7 +115,7 @@ class Watches:
         # Thousands of watches share a few credentials and addresses, so the gate is asked once for all of
         # them.
         self._by_caller: defaultdict[_Caller, set[Watch]] = defaultdict(set)
-        self._polling = Loop("open websockets", self._poll, _POLL_S)
+        self._polling = Loop("open websockets", self._poll, SAFETY_S)
 
     async def run(self) -> None:
         """Give updates and close what is not admitted any more, until cancelled."""
@@ -141,6 +141,7 @@ class Watches:
             raise
         watch = Watch(self._gate, reader, credential, address)
         self._by_caller[_Caller(credential.key_id, address)].add(watch)
+        self._polling.wake()
         _open_sockets.inc()
         return watch
 
@@ -160,11 +161,11 @@ class Watches:
         if not self._open_of[owner_id]:
             del self._open_of[owner_id]
 
-    async def _poll(self) -> bool:
+    async def _poll(self) -> Again:
         for watches in list(self._by_caller.values()):
             watch = next(iter(watches), None)
             if watch is None or await self._gate.still_admits(watch.credential, watch.address):
                 continue
             for each in list(watches):
                 each.turn_away()
-        return False
+        return _POLL_S if any(self._by_caller.values()) else False

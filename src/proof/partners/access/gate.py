@@ -12,8 +12,9 @@ from prometheus_client import Counter
 
 from proof.core.clock import Clock
 from proof.core.errors import UnavailableError
-from proof.core.loop import Loop
+from proof.core.loop import SAFETY_S, Again, Loop
 from proof.db import Database
+from proof.partners.access.buckets import Rate
 from proof.partners.access.credentials import Credential
 from proof.partners.access.directory import Directory
 from proof.partners.access.networks import Address, AllowlistMode
@@ -60,7 +61,7 @@ class Gate:
         self._refusals = Refusals(database)
         self._writing = Loop("gate records", self._write, _FLUSH_S)
         self._uses = Uses(database, clock, self._writing.wake)
-        self._giving_back = Loop("rate leases", self._give_back, _GIVE_BACK_S)
+        self._giving_back = Loop("rate leases", self._give_back, SAFETY_S)
 
     async def authenticate(
         self, token: str | None, environment: Environment, address: Address
@@ -165,12 +166,17 @@ class Gate:
             if rate is None:
                 self._limiter.count(owner_id, call_class)
                 return None
-            return self._limiter.spend(owner_id, call_class, rate) or await self._limiter.take(
+            return self._limiter.spend(owner_id, call_class, rate) or await self._leased(
                 owner_id, call_class, rate
             )
         except RateExceededError:
             self._refused(credential, Reason.RATE, address)
             raise
+
+    async def _leased(self, owner_id: int, call_class: CallClass, rate: Rate) -> Standing:
+        standing = await self._limiter.take(owner_id, call_class, rate)
+        self._giving_back.wake()
+        return standing
 
     def _off_the_list(self, credential: Credential, address: Address) -> None:
         if credential.allowlist.mode is AllowlistMode.REPORT:
@@ -209,9 +215,9 @@ class Gate:
         await self._refusals.flush()
         return False
 
-    async def _give_back(self) -> bool:
+    async def _give_back(self) -> Again:
         await self._limiter.give_back()
-        return False
+        return _GIVE_BACK_S if self._limiter.holds_leases() else False
 
 
 def is_allowed(credential: Credential, address: Address) -> bool:

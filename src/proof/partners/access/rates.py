@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import replace
 from enum import StrEnum
-from math import ceil
+from math import ceil, inf
 from typing import Any
 
 from msgspec import Struct
@@ -197,6 +197,10 @@ class Limiter:
         if holding is None:
             holding = self._holdings[owner_id, call_class] = _LeaseHolder(owner_id, call_class)
         return holding.spend(rate) or await holding.renew(self._database, rate)
+
+    def holds_leases(self) -> bool:
+        """Whether there is a lease that is not used up."""
+        return any(holding.is_idle(inf, 0) for holding in self._holdings.values())
 
     async def give_back(self, older_than_s: float = _IDLE_S) -> None:
         """Close the leases that are not used up although they are as old as that."""

@@ -119,6 +119,10 @@ class LogWriter:
 
     async def append(self) -> int:
         """Append sealed rounds to the log; answers how many."""
+        async with self._database.connection() as connection:
+            # Locking the head is written to the disk.
+            if not await queries.unlogged_rounds(connection, self._environment, 1):
+                return 0
         async with self._database.transaction() as tx:
             head = await queries.head(tx, self._environment, lock=True)
             rounds = await queries.unlogged_rounds(tx, self._environment, _APPEND_AT_ONCE)
