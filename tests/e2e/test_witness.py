@@ -9,6 +9,7 @@ import random
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ from tests.support.witness_requests import LOG, REQUESTS
 from tests.support.witnessed_logs import NaiveLog
 from tests.support.witnesses import AicsWitness, ProofWitness, aics_witness, proof_witness
 
+from proof.main.witness import MAX_CONNECTIONS
 from proof.verify.evidence.log.checkpoint import parse_checkpoint_body
 from proof.verify.evidence.log.note import parse_note, signed_note
 from proof.witness.log_keys import parse_log_key, signed_lines
@@ -175,6 +177,26 @@ def test_a_long_request_is_refused_before_it_is_read_and_the_witness_goes_on(
         connection.request("POST", "/add-checkpoint", iter([b"x" * 65_536] * 100))
     connection.close()
     assert ask(ours, "GET", "/healthz")[::2] == (200, b"ok\n")
+
+
+def test_strangers_who_hold_connections_keep_no_log_out(ours: ProofWitness) -> None:
+    """More than there is room for: silent ones, heads and bodies that do not end, and answered ones."""
+    host, _, port = ours.url.removeprefix("http://").partition(":")
+    begun = [
+        b"",
+        b"POST /add-checkpoint HTTP/1.1\r\nhost: w\r\n",
+        b"POST /add-checkpoint HTTP/1.1\r\nhost: w\r\ncontent-length: 900\r\n\r\nold",
+        b"GET /healthz HTTP/1.1\r\nhost: w\r\n\r\n",
+    ]
+    with contextlib.ExitStack() as stack:
+        for number in range(MAX_CONNECTIONS + 100):
+            held = stack.enter_context(socket.create_connection((host, int(port)), timeout=60))
+            held.sendall(begun[number % len(begun)])
+        body, status = REQUESTS["the same again"]
+        assert add(ours, body)[0] == status
+        assert ours.process is not None
+        files = list(Path(f"/proc/{ours.process.pid}/fd").iterdir())
+        assert len(files) < MAX_CONNECTIONS + 50
 
 
 def test_it_is_small(ours: ProofWitness) -> None:

@@ -139,11 +139,16 @@ def dripping(handler: Handler) -> None:
         handler.wfile.write(b"x")
 
 
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, *_values: object) -> None:
+        """Whoever asked has hung up."""
+
+
 @contextmanager
 def static_server(files: dict[str, bytes] | None = None) -> Iterator[StaticServer]:
     static = StaticServer("", files or {})
     kind = type("Bound", (Handler,), {"static": static})
-    with ThreadingHTTPServer(("127.0.0.1", 0), kind) as server:
+    with _Server(("127.0.0.1", 0), kind) as server:
         static.url = f"http://127.0.0.1:{server.server_port}"
         serving = threading.Thread(target=server.serve_forever, args=(0.01,))
         serving.start()

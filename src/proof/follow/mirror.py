@@ -11,11 +11,9 @@ In crash order, of one update:
 
 import asyncio
 import shutil
-from collections.abc import Awaitable, Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, TypeVar
 
 from proof.core.errors import InvalidInputError
 from proof.follow.faults import Fault, LogFaultError
@@ -24,17 +22,9 @@ from proof.follow.layout import CHECKPOINT, bundle, entries_path, split_bundle, 
 from proof.follow.source import LogSource, newest
 from proof.follow.trust import Trust
 from proof.follow.trusted import SignedCheckpoint, TrustedTree, fork, require_extension
+from proof.follow.work import Progress, each, unseen
 from proof.timestamps.anchors.log.tree import HASH_BYTES, TILE_WIDTH, TileName
 from proof.verify import RefusedError
-
-_AT_ONCE: Final = 8
-
-_T = TypeVar("_T")
-
-Advance = Callable[[int], None]
-
-Progress = Callable[[str, int], AbstractContextManager[Advance]]
-"""Begins a bar: what is done, and how many files there are to it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +81,7 @@ class Mirror:
         source: LogSource,
         trust: Trust,
         folder: Path,
-        progress: Progress = lambda _what, _count: nullcontext(lambda _step: None),
+        progress: Progress = unseen,
     ) -> None:
         self._source = source
         self._trust = trust
@@ -170,13 +160,13 @@ class Mirror:
                     await self._place_tile(tree, name, check=check)
                     advance(1)
 
-                await _each(names, place_tile)
+                await each(names, place_tile)
 
             async def place_entries(name: TileName) -> None:
                 await self._place_entries(tree, name, check=check)
                 advance(1)
 
-            await _each(levels[0] if levels else (), place_entries)
+            await each(levels[0] if levels else (), place_entries)
 
     async def _place_tile(self, tree: TrustedTree, name: TileName, *, check: bool) -> None:
         path = tile_path(name, tree.width(name))
@@ -229,20 +219,3 @@ def _names(size: int, covered: int, level: int) -> Iterator[TileName]:
     first = (covered >> (8 * level)) // TILE_WIDTH
     end = -(-(size >> (8 * level)) // TILE_WIDTH)
     return (TileName(level, position) for position in range(first, end))
-
-
-async def _each(items: Iterable[_T], work: Callable[[_T], Awaitable[None]]) -> None:
-    """Some at a time, in order; the first failure ends the others."""
-    waiting = iter(items)
-
-    async def take() -> None:
-        for item in waiting:
-            await work(item)
-
-    tasks = [asyncio.create_task(take()) for _ in range(_AT_ONCE)]
-    try:
-        await asyncio.gather(*tasks)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)

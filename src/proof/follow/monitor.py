@@ -26,6 +26,7 @@ from proof.follow.source import LogSource, newest
 from proof.follow.state import Notice, State, StateFolder
 from proof.follow.trust import Trust
 from proof.follow.trusted import SignedCheckpoint, TrustedTree, fork, require_extension
+from proof.follow.work import Progress, each, unseen
 from proof.timestamps.anchors.log.tree import TILE_WIDTH
 
 # A clock of another machine may be ahead of ours by this much.
@@ -36,13 +37,6 @@ _BUNDLES_A_STEP: Final = 64
 
 Tell = Callable[[Notice], Awaitable[None]]
 """Tells people by one channel. Raises ProofError when it could not."""
-
-Advance = Callable[[int, int], None]
-"""Is told how many entries were hashed of how many."""
-
-
-def _silent(_done: int, _total: int) -> None:
-    pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +78,7 @@ class Monitor:
     clock: Clock
     demands: Demands = Demands()
     channels: Mapping[str, Tell] = field(default_factory=dict)
-    advance: Advance = _silent
+    progress: Progress = unseen
 
     async def round(self) -> Round:
         """Look once. Raises StateError, OSError when the memory cannot be read or written."""
@@ -172,12 +166,17 @@ class Monitor:
             await require_extension(tree, other, seen)
 
     async def _hash_entries(self, tree: TrustedTree, seen: SignedCheckpoint, state: State) -> None:
-        first, last = state.entries // TILE_WIDTH, -(-seen.size // TILE_WIDTH)
-        for position in range(first, last):
-            await tree.entries(position)
-            done = min((position + 1) * TILE_WIDTH, seen.size)
-            self.advance(done, seen.size)
-            if done == seen.size or position % _BUNDLES_A_STEP == 0:
+        first, end = state.entries // TILE_WIDTH, -(-seen.size // TILE_WIDTH)
+        with self.progress("hashing entries", end - first) as advance:
+
+            async def hash_again(position: int) -> None:
+                await tree.entries(position)
+                advance(1)
+
+            for start in range(first, end, _BUNDLES_A_STEP):
+                stop = min(start + _BUNDLES_A_STEP, end)
+                await each(range(start, stop), hash_again)
+                done = min(stop * TILE_WIDTH, seen.size)
                 state = self.folder.write(msgspec.structs.replace(state, entries=done))
 
     def _require_fresh(self, at: datetime, seen: SignedCheckpoint, state: State) -> None:
@@ -197,7 +196,7 @@ class Monitor:
         self, state: State, fault: LogFaultError | None, evidence: Path | None, at: datetime
     ) -> State:
         """With a notice for people if this is not what they were told last."""
-        condition = "" if fault is None else f"{fault.fault}:{evidence.name if evidence else ''}"
+        condition = "" if fault is None else fault.fault
         if condition == state.condition:
             return state
         notice = Notice(
@@ -234,9 +233,9 @@ class Monitor:
 
 def _times(signed: SignedCheckpoint) -> list[datetime]:
     found = []
-    for each in signed.checkpoint.cosignatures:
+    for cosignature in signed.checkpoint.cosignatures:
         try:
-            found.append(datetime.fromtimestamp(each.time_s, UTC))
+            found.append(datetime.fromtimestamp(cosignature.time_s, UTC))
         except (OverflowError, ValueError, OSError):
             continue
     return [time for time in found if time.timestamp() > 0]

@@ -29,13 +29,12 @@ class Trust:
                 " the log's own key"
             )
         self._policy = policy
-        self._keys = [log.key for log in policy.logs] + [each.key for each in policy.witnesses]
 
     def verify(self, note: bytes) -> SignedCheckpoint:
         """Raises LogFaultError: BROKEN for what is no checkpoint, KEY, QUORUM."""
         evidence = {"checkpoint": note.decode(errors="replace")}
         try:
-            checkpoint = verify_checkpoint(note, self._keys)
+            checkpoint = verify_checkpoint(note, self._policy)
         except _NO_NOTE as error:
             raise LogFaultError(
                 Fault.BROKEN, f"what is served as checkpoint is none: {error}", evidence
@@ -50,19 +49,15 @@ class Trust:
                 f" are those of {known}",
                 evidence,
             )
-        self._require_quorum([each.name for each in checkpoint.cosignatures], evidence)
-        return SignedCheckpoint(note, checkpoint)
-
-    def _require_quorum(self, cosigners: list[str], evidence: dict[str, str]) -> None:
-        names = {each.name for each in self._policy.witnesses if each.key.name in cosigners}
-        if not self._policy.satisfied(names):
-            missing = [each.name for each in self._policy.counted() if each.name not in names]
+        if not checkpoint.quorum_reached:
+            missing = ", ".join(quoted(witness.name) for witness in checkpoint.missing)
             raise LogFaultError(
                 Fault.QUORUM,
                 "quorum: the log signed this checkpoint, but the policy's quorum did not cosign it;"
-                f" missing: {', '.join(map(quoted, missing))}",
+                f" missing: {missing}",
                 evidence,
             )
+        return SignedCheckpoint(note, checkpoint)
 
 
 def trust_of(policy: bytes | None, key_files: Iterable[bytes]) -> Trust:

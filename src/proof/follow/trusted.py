@@ -24,8 +24,7 @@ from proof.timestamps.anchors.log.tree import (
     reader,
     tiles_read,
 )
-from proof.verify.evidence.log.checkpoint import Checkpoint, parse_checkpoint_body
-from proof.verify.evidence.log.note import parse_note
+from proof.verify.evidence.log.checkpoint import Checkpoint, verify_checkpoint
 from proof.verify.evidence.log.rfc6962 import leaf_hash
 
 # Of 8 KiB each; the tiles above those of level 0, of which there are 256 times as many.
@@ -45,8 +44,7 @@ class SignedCheckpoint:
     def remembered(cls, note: bytes) -> Self:
         """One that was verified when it was stored, whatever keys are trusted by now. Raises RefusedError
         for what is no checkpoint."""
-        body = parse_checkpoint_body(parse_note(note).body)
-        return cls(note, Checkpoint(body.origin, body.size, body.root, None, ()))
+        return cls(note, verify_checkpoint(note, ()))
 
     @property
     def size(self) -> int:

@@ -14,7 +14,13 @@ from proof.db.embedded import current_settings
 _URLS_WITH_PASSWORDS = ("database_url", "database_owner_url")
 # Variables that are no settings: those of the client's commands, of `proof serve`'s own processes, and of
 # operators' scripts.
-_OTHER_VARIABLES = ("PROOF_URL", "PROOF_API_KEY", "PROOF_OPERATOR_TOKEN", "PROOF_SUPERVISOR_PID")
+_OTHER_VARIABLES = (
+    "PROOF_URL",
+    "PROOF_API_KEY",
+    "PROOF_OPERATOR_TOKEN",
+    "PROOF_SUPERVISOR_PID",
+    "PROOF_WITNESS_FOLDER",
+)
 _SECRETS = ("key_encryption_key",)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import structlog
 import uvicorn
 import uvloop
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from proof.core.clock import SystemClock
 from proof.main.connection import BoundedConnection
@@ -31,7 +32,7 @@ from proof.witness.store import Store
 _GRACEFUL_S = 10
 _KEEP_ALIVE_S = 75
 # Each costs a file and some 20 KB; a log needs one.
-_MAX_CONNECTIONS = 512
+MAX_CONNECTIONS = 512
 
 _log = structlog.get_logger()
 
@@ -78,10 +79,43 @@ async def _serve(
             _log.info("witness.stopped", name=identity.name)
 
 
+class WitnessConnection(BoundedConnection):
+    """One of at most `MAX_CONNECTIONS`. Who comes when all are taken gets the place of the one that has
+    gone longest without a complete request: so strangers who hold theirs keep no log out."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as upstream
+        super().connection_made(transport)
+        self.used_at = self.loop.time()
+        if len(self.connections) > MAX_CONNECTIONS:
+            others = [each for each in self.connections if each is not self and _is_waiting(each)]
+            if others:
+                min(others, key=_used_at).transport.close()
+
+    def on_response_complete(self) -> None:
+        self.used_at = self.loop.time()
+        super().on_response_complete()
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether it is the client's turn: there is no request, or one that is not complete."""
+        cycle: RequestResponseCycle | None = self.cycle
+        answered = cycle is None or cycle.response_complete
+        return (self._arriving or answered) and not self.transport.is_closing()
+
+
+def _is_waiting(connection: object) -> bool:
+    return isinstance(connection, WitnessConnection) and connection.is_waiting
+
+
+def _used_at(connection: object) -> float:
+    assert isinstance(connection, WitnessConnection)
+    return connection.used_at
+
+
 def _config(app: WitnessApp) -> uvicorn.Config:
     return uvicorn.Config(
         app,
-        http=BoundedConnection,
+        http=WitnessConnection,
         ws="none",
         lifespan="off",
         proxy_headers=False,
@@ -89,7 +123,6 @@ def _config(app: WitnessApp) -> uvicorn.Config:
         access_log=False,
         log_config=None,
         log_level="error",
-        limit_concurrency=_MAX_CONNECTIONS,
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=_GRACEFUL_S,
     )
@@ -100,7 +133,7 @@ def _listening(host: str, port: int) -> socket.socket:
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=family, backlog=_MAX_CONNECTIONS)
+        return socket.create_server((host, port), family=family, backlog=MAX_CONNECTIONS)
     except (OSError, UnicodeError) as error:
         if isinstance(error, UnicodeError):
             raise WitnessError(

@@ -10,7 +10,7 @@ from proof.verify import files, report
 from proof.verify.errors import NotAProofError, RefusedError, SubjectMismatchError, quoted
 from proof.verify.evidence.bitcoin.networks import TEST_NETWORKS
 from proof.verify.evidence.kinds import TrustOption, trust_options
-from proof.verify.evidence.log.note import VerifierKey
+from proof.verify.evidence.log.policy import Policy
 from proof.verify.evidence.ots import report as report_ots
 from proof.verify.evidence.ots.evidence import verify_ots
 from proof.verify.evidence.ots.format import FILE_HASHES, MAGIC, SHA256
@@ -26,7 +26,7 @@ EXIT_UNTIED: Final = 3
 
 _HEX_DIGITS: Final = 64
 _REPEATED: Final = {
-    "--log-key": ("FILE", "file of verifier keys you trust; may be repeated"),
+    "--log-key": ("FILE", "file of verifier keys you trust, any cosigner of them; may be repeated"),
     **{
         option.name: (option.metavar, f"{option.about}; may be repeated")
         for option in trust_options()
@@ -55,6 +55,9 @@ _EPILOG: Final = """\
 examples:
   %(prog)s report.pdf report.pdf.proof.json --log-key log.key
       the file, its proof, and the keys of the log (`/log/key` on the server)
+  %(prog)s report.pdf report.pdf.proof.json --policy log.policy
+      the same where several witnesses must have cosigned the log: the policy
+      (`/log/policy` on the server) names logs, witnesses and how many it takes
   %(prog)s report.pdf.proof.json --sha256 2c5d...a38e --log-key log.key
       the same for a hash, where the file may not leave its place
   %(prog)s report.pdf report.pdf.ots --headers main.headers
@@ -70,6 +73,8 @@ examples:
 
 the key file holds one key a line, `#` begins a comment:
   log.example/log+1a2b3c4d+AXNvbWUga2V5IG1hdGVyaWFs...
+with --policy its keys of logs count beside those of the policy; its cosigners
+do not, since only those of the policy are its quorum
 
 exit codes:
   0  the proof holds, and its time is signed by a key or certificate, or in a block,
@@ -104,9 +109,9 @@ def main(argv: Sequence[str] | None = None, *, prog: str = "proof-verify") -> in
     try:
         subject, proof_path = _subject_and_proof(options)
         named = [path for option in _NAMING_FILES for path in _given(options, option)]
-        _require_one_input(subject, proof_path, *named)
+        _require_one_input(subject, proof_path, options.policy, *named)
         raw = files.read(proof_path, MAX_BYTES + 1)
-        keys = [key for path in options.log_key for key in files.read_keys(path)]
+        policy = files.read_trust(options.log_key, options.policy)
         chains = _chains(options)
         digest = _subject_digest(subject, options.sha256, _operation(raw))
         if not files.looks_like_proof(raw):
@@ -116,7 +121,7 @@ def main(argv: Sequence[str] | None = None, *, prog: str = "proof-verify") -> in
     except UsageError as error:
         report.write(sys.stderr, f"{prog}: {error}")
         return EXIT_USAGE
-    return _verify(raw, keys, chains, report.Subject(subject, digest), as_json=options.json)
+    return _verify(raw, policy, chains, report.Subject(subject, digest), as_json=options.json)
 
 
 def _require_one_input(*paths: str | None) -> None:
@@ -139,7 +144,7 @@ def _no_proof(raw: bytes, subject: str | None, proof_path: str) -> str:
 
 def _verify(
     raw: bytes,
-    keys: Sequence[VerifierKey],
+    policy: Policy,
     chains: ChainTrust,
     subject: report.Subject,
     *,
@@ -147,7 +152,7 @@ def _verify(
 ) -> int:
     told = _tell_ots if _is_ots(raw) else _tell_payload
     try:
-        code, text = told(raw, keys, chains, subject, as_json)
+        code, text = told(raw, policy, chains, subject, as_json)
     except RefusedError as error:
         code, text = EXIT_REFUSED, report.refused(error, EXIT_REFUSED, as_json=as_json)
     report.write(sys.stdout, text)
@@ -156,12 +161,12 @@ def _verify(
 
 def _tell_payload(
     raw: bytes,
-    keys: Sequence[VerifierKey],
+    policy: Policy,
     chains: ChainTrust,
     subject: report.Subject,
     as_json: bool,
 ) -> tuple[int, str]:
-    established = verify_payload(raw, log_keys=keys, chains=chains)
+    established = verify_payload(raw, policy=policy, chains=chains)
     _compare(established.leaf, subject)
     code = EXIT_TIED if established.tied else EXIT_UNTIED
     if as_json:
@@ -171,7 +176,7 @@ def _tell_payload(
 
 def _tell_ots(
     raw: bytes,
-    _keys: Sequence[VerifierKey],
+    _policy: Policy,
     chains: ChainTrust,
     subject: report.Subject,
     as_json: bool,
@@ -214,7 +219,7 @@ class _Parser(argparse.ArgumentParser):
 def _parser(prog: str) -> argparse.ArgumentParser:
     parser = _Parser(
         prog=prog,
-        usage="%(prog)s [FILE] PROOF [--file FILE | --sha256 HEX] [--headers FILE] "
+        usage="%(prog)s [FILE] PROOF [--file FILE | --sha256 HEX] [--policy FILE] [--headers FILE] "
         + " ".join(f"[{option} {said[0]}]" for option, said in _REPEATED.items())
         + " [--json]",
         description=_DESCRIPTION,
@@ -228,6 +233,11 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     about = parser.add_mutually_exclusive_group()
     about.add_argument("--file", metavar="FILE", help="the file the proof should be about")
     about.add_argument("--sha256", metavar="HEX", help="or its SHA-256, 64 hex digits")
+    parser.add_argument(
+        "--policy",
+        metavar="FILE",
+        help="file that says whose cosignatures you need (C2SP tlog-policy)",
+    )
     parser.add_argument("--headers", metavar="FILE", help="file of Bitcoin headers you trust")
     for option, said in _REPEATED.items():
         parser.add_argument(option, metavar=said[0], action="append", default=[], help=said[1])

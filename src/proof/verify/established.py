@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import ClassVar
 
+from proof.verify.evidence.log.checkpoint import Checkpoint
+
 
 @dataclass(frozen=True, slots=True)
 class ClaimedTree:
@@ -140,10 +142,12 @@ class Established:
     upstream's proof is about, whoever made it; `bitcoin`, `ethereum`, `token` and `upstream` are the same,
     by its kind.
     `signed_by`: name of the caller's trusted log key that signed the log root, or None.
-    `timestamp_ms`: milliseconds since 1970 UTC, or None: the end of the second that a cosigner the caller
-    trusts has signed, the time of a token under a certificate, or of a block, that the caller trusts. The
-    log's may be another than `claimed.timestamp_ms`; only this one is established.
+    `timestamp_ms`: milliseconds since 1970 UTC, or None: the end of the earliest second by which a quorum
+    of cosigners that the caller trusts had signed, the time of a token under a certificate, or of a block,
+    that the caller trusts. The log's may be another than `claimed.timestamp_ms`; only this one is
+    established.
     `remaining`: sentences, one for each thing that is not established; empty when `tied`.
+    `checkpoint`: the log's, with who signed it, where the evidence is of a log.
     """
 
     leaf: bytes
@@ -155,6 +159,7 @@ class Established:
     timestamp_ms: int | None
     remaining: tuple[str, ...]
     found: Inclusion | None = None
+    checkpoint: Checkpoint | None = None
 
     @property
     def bitcoin(self) -> BitcoinInclusion | None:

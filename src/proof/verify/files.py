@@ -4,7 +4,7 @@ import mmap
 import sys
 from base64 import b64decode
 from codecs import BOM_UTF8
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from hashlib import file_digest, sha256
 from io import BufferedReader
@@ -15,11 +15,12 @@ from proof.verify.errors import RefusedError, quoted
 from proof.verify.evidence.bitcoin.headers import TrustedHeaders, load_headers
 from proof.verify.evidence.ethereum.keccak import keccak_256
 from proof.verify.evidence.log.note import VerifierKey, VerifierKeyError, parse_verifier_key
+from proof.verify.evidence.log.policy import MAX_POLICY_BYTES, Policy, PolicyError, parse_policy
 from proof.verify.evidence.ots.format import MAGIC
 from proof.verify.evidence.ots.ripemd160 import ripemd160
 
 STANDARD_INPUT: Final = "-"
-_MAX_KEY_FILE_BYTES: Final = 64 * 1024
+_MAX_KEY_FILE_BYTES: Final = 1024 * 1024
 _MAX_SLOW_FILE_BYTES: Final = 16 * 1024 * 1024  # Keccak takes a minute for as much
 _MAX_CERTIFICATE_FILE_BYTES: Final = 64 * 1024
 _PEM_BEGIN: Final = b"-----BEGIN CERTIFICATE-----"
@@ -95,6 +96,26 @@ def read_keys(path: str) -> list[VerifierKey]:
     if not keys:
         raise UsageError(f"the key file {quoted(path)} holds no key")
     return keys
+
+
+def read_trust(key_paths: Iterable[str], policy_path: str | None) -> Policy:
+    """The policy of a file (c2sp.org/tlog-policy) with the log keys of key files; or those files' keys
+    alone, of whose cosigners any will do. Raises UsageError.
+    """
+    keys = [key for path in key_paths for key in read_keys(path)]
+    if policy_path is None:
+        return Policy.of_keys(keys)
+    where = f"the policy file {quoted(policy_path)}"
+    try:
+        policy = parse_policy(read(policy_path, MAX_POLICY_BYTES + 1)).with_logs(keys)
+    except PolicyError as error:
+        raise UsageError(f"{where}: {error}") from error
+    if not policy.logs:
+        raise UsageError(
+            f"{where} names no log, and --log-key gave no log's key; add a `log` line, or give the log's"
+            " keys with --log-key"
+        )
+    return policy
 
 
 def read_headers(path: str) -> TrustedHeaders:

@@ -27,6 +27,7 @@ from proof.verify.evidence.log.evidence import (
 )
 from proof.verify.evidence.log.mldsa44 import Mldsa44Verify
 from proof.verify.evidence.log.note import VerifierKey
+from proof.verify.evidence.log.policy import Policy, policy_of_keys
 from proof.verify.merkle import Branch
 from proof.verify.strict_json import hex_hash, integer, members, parse_json, text
 from proof.verify.trust import NO_CHAINS, ChainTrust
@@ -53,6 +54,7 @@ def verify_payload(
     raw: bytes | dict[str, object],
     *,
     log_keys: Sequence[VerifierKey] = (),
+    policy: Policy | None = None,
     ed25519_verify: Ed25519Verify = ed25519.verify,
     mldsa44_verify: Mldsa44Verify = mldsa44.verify,
     chains: ChainTrust = NO_CHAINS,
@@ -60,8 +62,10 @@ def verify_payload(
     """Verify a proof payload and return what it establishes, tied to what the caller trusts or not.
 
     `raw` is the payload's JSON (UTF-8, at most 1 MiB), or that JSON already parsed; a parsed one
-    escapes the refusals of `parse_json`. `log_keys` are the keys the caller trusts, of both types
-    (log and cosigner); `chains` what it trusts of chains; nothing in the payload adds to them.
+    escapes the refusals of `parse_json`. `log_keys` are the keys the caller trusts, of logs and of
+    cosigners, of whom any will do; with a `policy`, the cosigners are those of the policy alone, and log
+    keys count beside its own. `chains`: what the caller trusts of chains. Nothing in the payload adds to
+    any of them.
 
     1. The text is strict JSON: one meaning, bounded.
     2. `sha256`, `tree` and `branch` are there and well-formed; the tree is verified (status 3).
@@ -73,9 +77,9 @@ def verify_payload(
     6. The log's root is signed by a trusted log key. The transaction is in the block, whose header
        has the work it should have (Bitcoin) and the time that `tree` names. The token's digests and its
        signature are right. A proof inside is verified by these very steps.
-    7. The time is the end of the earliest second that a trusted cosigner signed; `tree.timestamp` is the
-       publisher's claim and may be another. The block is one of the trusted headers, or its hash is
-       trusted. The certificate that the token is signed with is trusted.
+    7. The time is the end of the earliest second by which a quorum of trusted cosigners had signed;
+       `tree.timestamp` is the publisher's claim and may be another. The block is one of the trusted
+       headers, or its hash is trusted. The certificate that the token is signed with is trusted.
 
     Raises a subclass of RefusedError for each malformation or contradiction. What cannot be
     checked for want of evidence, keys, headers or hashes is not refused: it is named in `remaining`.
@@ -92,9 +96,10 @@ def verify_payload(
     evidence = members(payload["evidence"], "evidence")
     name = text(evidence, "type", "evidence")
     if name == LOG:
-        return verify_log(
-            branch, tree, evidence, log_keys, ed25519_verify, mldsa44_verify
-        )  # 5, 6, 7
+        trusted = _policy(policy, log_keys)
+        return verify_log(  # 5, 6, 7
+            branch, tree, evidence, trusted, ed25519_verify, mldsa44_verify
+        )
     kind = kinds().get(name)
     if kind is None:
         reason = f"This verifier does not know evidence of type {quoted(name)}."
@@ -102,11 +107,18 @@ def verify_payload(
     inside = partial(
         verify_payload,
         log_keys=log_keys,
+        policy=policy,
         ed25519_verify=ed25519_verify,
         mldsa44_verify=mldsa44_verify,
         chains=chains,
     )
     return kind.verify(branch, tree, evidence, Caller(chains, inside))  # 5, 6, 7
+
+
+def _policy(policy: Policy | None, log_keys: Sequence[VerifierKey]) -> Policy:
+    if policy is None:
+        return policy_of_keys(tuple(log_keys))
+    return policy.with_logs(log_keys) if log_keys else policy
 
 
 def read_branch(payload: dict[str, object]) -> tuple[Branch, ClaimedTree]:

@@ -102,9 +102,12 @@ def _sentence(established: Established, subject: Subject) -> str:
         when = utc_text(established.timestamp_ms)
         return f"{name} existed by {when}, {time_witness(established)}."
     if established.signed_by is not None:
-        return (
-            f"{name} is recorded in the log {quoted(established.signed_by)}, at an unproved time."
-        )
+        log, checkpoint = quoted(established.signed_by), established.checkpoint
+        if checkpoint is not None and not checkpoint.quorum_reached:
+            return (
+                f"{name} is in what the log {log} signed without your quorum, at an unproved time."
+            )
+        return f"{name} is recorded in the log {log}, at an unproved time."
     return f"{name} is in the tree under the root above."
 
 

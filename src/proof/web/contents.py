@@ -64,6 +64,7 @@ CHAPTERS = (
             Entry(
                 "chains", "Anchoring in Bitcoin and Ethereum: nodes, wallets, schedules, ceilings"
             ),
+            Entry("witnessing", "A witness for your own log, or for another company's"),
             Entry("cli", "Every command with its options and exit codes"),
         ),
     ),

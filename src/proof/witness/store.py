@@ -183,9 +183,11 @@ class Store:
         ((column, value),) = where.items()
         assert column in {"origin", "vkey"}
         with _failing(), self._transaction():
-            return self._connection.execute(
-                f"DELETE FROM log_keys WHERE {column} = ? RETURNING origin, vkey", (value,)
+            removed: list[tuple[str, str]] = self._connection.execute(
+                f"SELECT origin, vkey FROM log_keys WHERE {column} = ?", (value,)
             ).fetchall()
+            self._connection.execute(f"DELETE FROM log_keys WHERE {column} = ?", (value,))
+        return removed
 
     def keep_fork(self, origin: str, size: int, root: bytes, note: bytes) -> bool:
         """Keep a checkpoint that proves two histories, at most 16 of a log; whether it is a new one."""

@@ -27,7 +27,7 @@ from proof.timestamps.proofs.audit_heads import (
 )
 from proof.timestamps.proofs.errors import ProofNotYetError
 from proof.timestamps.submissions.committer import Committer
-from proof.verify import parse_verifier_key, verify_payload
+from proof.verify import Policy, parse_verifier_key, verify_payload
 from proof.verify.evidence.log.note import LOG_KEY, VerifierKey
 
 START = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -49,7 +49,8 @@ def log(run: Any, database: Database) -> None:
 async def verdict(
     database: Database, *saved: bytes, keys: tuple[VerifierKey, ...] = ()
 ) -> AuditReport:
-    return await verify_log(database, saved, keys, lambda _: None)
+    trusted = Policy.of_keys(keys) if keys else None
+    return await verify_log(database, saved, trusted, lambda _: None)
 
 
 async def proved(database: Database, folder: Path, *actions: str) -> bytes:

@@ -19,11 +19,14 @@ from tests.support.pipeline import ORIGIN, VAULT, key_lines, work
 
 from proof.cli.server.audit import _written
 from proof.core.clock import SystemClock
+from proof.core.note_keys import SigningKey
 from proof.db import Database
 from proof.partners.access.refusals import Reason, Refusals
 from proof.partners.types import CredentialKind
 from proof.timestamps.anchors.log.service import ensure_log
 from proof.timestamps.proofs.audit_heads import newest_proof, submit_head
+from proof.verify import Policy, parse_verifier_key
+from proof.verify.evidence.log.note import COSIGNER_KEY
 
 
 @pytest.fixture
@@ -61,6 +64,21 @@ def test_with_the_key_it_is(proof: Proof, kept: tuple[Path, Path]) -> None:
     options = ("--against", str(saved), "--log-key", str(keys), "--json")
     found = json.loads(done(proof("audit", "verify", *options)))
     assert (found["tied"], found["findings"]) == (True, [])
+
+
+def test_with_a_policy_it_is_where_its_quorum_signed(proof: Proof, kept: tuple[Path, Path]) -> None:
+    saved, keys = kept
+    trusted = Policy.of_keys(map(parse_verifier_key, keys.read_text().splitlines()))
+    stranger = SigningKey.generate("w.example", COSIGNER_KEY)
+    other = f"witness w {stranger.text}\nquorum w\n".encode()
+    for text, code in ((trusted.text(), 0), (other, 1)):
+        (keys.parent / "log.policy").write_bytes(text)
+        options = ("--against", str(saved), "--policy", str(keys.parent / "log.policy"))
+        result = proof("audit", "verify", *options, "--log-key", str(keys), "--json")
+        assert (result.exit_code, json.loads(result.stdout)["tied"]) == (code, True)
+    (keys.parent / "log.policy").write_bytes(b"quorum none")
+    result = proof("audit", "verify", "--policy", str(keys.parent / "log.policy"))
+    assert (result.exit_code, "line 1 of the policy has no newline" in result.stderr) == (2, True)
 
 
 def test_the_chain_alone_is_checked_as_before(proof: Proof, kept: tuple[Path, Path]) -> None:

@@ -9,17 +9,21 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import typer
 from standardwebhooks import Webhook
 from tests.support.fake_log import StaticServer, checkpoint, log_files, some, static_server
 from tests.support.receiver import Receiver, Reply
+from tests.support.relay import relay
 from tests.support.signer import LOG, WITNESS
 from tests.unit.cli.conftest import Proof
 from tests.unit.follow.test_mirror import require_whole
 from tests.unit.follow.test_monitor import GROWN, MISBEHAVIOUR
-from typer.testing import Result
+from typer.testing import CliRunner, Result
 
+from proof.cli.log import commands as log
 from proof.cli.log.following import EXIT_CODES
 from proof.follow.faults import Fault
+from proof.mail import Mailer, Security
 
 SECRET = "whsec_" + "QUJD" * 8
 PAGE = Path("src/proof/web/pages/following.md").resolve()
@@ -121,6 +125,34 @@ def test_a_webhook_is_signed_and_sent_until_it_is_taken(look: Proof, static: Sta
         told = Webhook(SECRET).verify(each.body, each.headers)
         assert (told["type"], told["fault"], told["log"]) == ("log.fault", "rollback", static.url)
     assert received[0].headers["webhook-id"] == received[1].headers["webhook-id"]
+
+
+class Relayed:
+    """An installation of which only the mail relay is asked for."""
+
+    def __init__(self, relay: Mailer | None) -> None:
+        self._relay = relay
+
+    def mailer(self) -> Mailer | None:
+        return self._relay
+
+
+def test_mail_goes_by_the_relay_of_the_settings(
+    look: Proof, static: StaticServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look()
+    MISBEHAVIOUR["shorter than before"][0](static.files)
+    with relay() as found:
+        mailer = Mailer("127.0.0.1", found.port, Security.NONE, "Proof <partners@proof.example>")
+        for installed, code in ((mailer, EXIT_CODES[Fault.ROLLBACK]), (None, 2)):
+            app = typer.Typer()
+            log.register(app, lambda options, each=installed: Relayed(each))  # type: ignore[arg-type]
+            arguments = ["log", "monitor", static.url, "--log-key", "log.key", "--state", "state"]
+            options = ["--once", "--mail", "ops@acme.example"]
+            done = CliRunner().invoke(app, arguments + options)
+            assert done.exit_code == code, done.output
+        assert "Subject: Log: rollback: " in found.text
+    assert "no mail relay is set; set PROOF_SMTP_HOST" in done.stderr
 
 
 def test_it_is_held_against_a_proof_and_a_checkpoint(look: Proof) -> None:

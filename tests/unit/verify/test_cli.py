@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 from tests.support import signer
-from tests.support.signer import LOG, WITNESS
+from tests.support.signer import LOG, WITNESS, Signer
 
 from proof.verify.cli import main
+from proof.verify.evidence.log import note
 
 ROOT = Path(__file__).parents[3]
 SEED = ROOT / "tests" / "vectors" / "seed_proof.json"
@@ -284,7 +285,7 @@ KEY_FILES = {
     "not text": (b"\n\xff\n", "line 2: not UTF-8"),
     "empty": (b"", "holds no key"),
     "only comments": (b"# nothing\n", "holds no key"),
-    "too long": (b"#" * 70_000, "bytes long"),
+    "too long": (b"#" * (1024 * 1024 + 1), "bytes long"),
 }
 
 
@@ -295,6 +296,115 @@ def test_faulty_key_file_names_its_line(folder: Path, fault: str) -> None:
     done = run(folder, "proof.json", "--log-key", "bad.key")
     assert done.returncode == 2
     assert expected in done.stderr
+
+
+MLDSA = signer.MLDSA_WITNESS
+POLICY = f"""\
+log {LOG.text}
+witness ours {WITNESS.text}
+witness theirs {MLDSA.text}
+group both all ours theirs
+quorum both
+"""
+
+
+@pytest.fixture
+def cosigned(folder: Path) -> Path:
+    """A proof whose checkpoint has the lines of the log, two witnesses and a stranger; and a policy."""
+    payload = json.loads((folder / "proof.json").read_text())
+    text, _, _ = payload["evidence"]["checkpoint"].partition("\n\n")
+    body = f"{text}\n".encode()
+    stranger = Signer.named("stranger.example", note.COSIGNER_KEY)
+    lines = [
+        LOG.line(body),
+        WITNESS.line(body),
+        MLDSA.line(body, signer.TIME_S + 60),
+        stranger.line(body),
+    ]
+    payload["evidence"]["checkpoint"] = note.signed_note(body, lines).decode()
+    (folder / "cosigned.json").write_text(json.dumps(payload))
+    (folder / "log.policy").write_text(POLICY)
+    return folder
+
+
+def test_a_policy_waits_for_the_last_of_its_quorum(cosigned: Path, pyz: Path) -> None:
+    done = run_file(cosigned, pyz, "report.pdf", "cosigned.json", "--policy", "log.policy")
+    assert done.returncode == 0
+    assert "existed by 2026-02-02T02:41:01Z" in done.stdout
+    assert "The quorum of cosigners signed it, the last of them within the second" in done.stdout
+    assert "Claimed: the proof's publisher names the time 2026-02-02T02:40:01Z" in done.stdout
+    for line in (
+        f"'log.example/test' {LOG.key.key_hash.hex()}: a log's, valid",
+        f"'cosigner.example/test' {WITNESS.key.key_hash.hex()}: cosigned 2026-02-02T02:40:00Z, valid",
+        f"'cosigner.example/test' {MLDSA.key.key_hash.hex()}: cosigned 2026-02-02T02:41:00Z, valid",
+    ):
+        assert line in done.stdout
+    assert "'stranger.example'" in done.stdout
+    assert ": not checked, its key was not given" in done.stdout
+
+
+def test_without_the_quorum_nothing_is_said_of_time(cosigned: Path) -> None:
+    done = run(cosigned, "report.pdf", "proof.json", "--policy", "log.policy")
+    assert done.returncode == 3
+    assert "--  The quorum of cosigners is not reached: without 'theirs'." in done.stdout
+    assert "is in what the log 'log.example/test' signed without your quorum" in done.stdout
+    assert "not the quorum of cosigners (without 'theirs')" in done.stdout
+    facts = json.loads(run(cosigned, "proof.json", "--policy", "log.policy", "--json").stdout)
+    assert (facts["result"], facts["timestamp"]) == ("untied", None)
+    assert facts["log"]["quorum"] == {"name": "both", "reached": False, "missing": ["theirs"]}
+
+
+def test_a_policy_without_logs_takes_them_from_log_keys(cosigned: Path) -> None:
+    (cosigned / "log.policy").write_text(POLICY.partition("\n")[2])
+    done = run(cosigned, "cosigned.json", "--policy", "log.policy")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "names no log" in done.stderr
+    (cosigned / "witness.key").write_text(WITNESS.text)
+    assert (
+        run(
+            cosigned, "cosigned.json", "--policy", "log.policy", "--log-key", "witness.key"
+        ).returncode
+        == 2
+    )
+    for keys in ("log.key", "log-only.key"):
+        arguments = ("--policy", "log.policy", "--log-key", keys)
+        assert run(cosigned, "cosigned.json", *arguments).returncode == 0
+        assert run(cosigned, "proof.json", *arguments).returncode == 3
+
+
+def test_cosigners_of_a_key_file_are_none_of_the_policys_quorum(cosigned: Path) -> None:
+    stranger = Signer.named("stranger.example", note.COSIGNER_KEY)
+    (cosigned / "log.policy").write_text(
+        f"log {LOG.text}\nwitness w {Signer.named('absent.example', note.COSIGNER_KEY).text}\nquorum w\n"
+    )
+    (cosigned / "stranger.key").write_text(stranger.text)
+    arguments = ("cosigned.json", "--policy", "log.policy", "--log-key", "stranger.key")
+    assert run(cosigned, *arguments).returncode == 3
+
+
+def test_a_policy_may_come_from_standard_input_once(cosigned: Path) -> None:
+    assert run(cosigned, "cosigned.json", "--policy", "-", given=POLICY).returncode == 0
+    done = run(cosigned, "-", "--policy", "-", given=POLICY)
+    assert (done.returncode, "standard input" in done.stderr) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (POLICY.replace("all", "4"), "line 4 of the policy: '4' is neither"),
+        (POLICY.removesuffix("\n"), "line 5 of the policy has no newline"),
+        ("", "no quorum line"),
+        ("#" * 2_000_000, "longer than 1048576 bytes"),
+        (None, "log.policy"),
+    ],
+)
+def test_a_faulty_policy_names_its_line(cosigned: Path, content: str | None, said: str) -> None:
+    (cosigned / "log.policy").unlink()
+    if content is not None:
+        (cosigned / "log.policy").write_text(content)
+    done = run(cosigned, "cosigned.json", "--policy", "log.policy")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert said in done.stderr
 
 
 def test_help_teaches(folder: Path) -> None:

@@ -88,7 +88,7 @@ def test_without_the_cosigner_key_the_time_remains() -> None:
     established = verify_payload(RAW, log_keys=[LOG.key])
     assert not established.tied
     assert (established.signed_by, established.timestamp_ms) == (ORIGIN, None)
-    assert "no key was given that signed a time" in established.remaining[0]
+    assert "no cosigner that counts for you signed a time" in established.remaining[0]
 
 
 THIRD_PARTY = Signer.named("witness.example/w1", note.COSIGNER_KEY)

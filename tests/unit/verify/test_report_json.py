@@ -3,7 +3,9 @@
 import json
 from typing import Any
 
-from proof.verify import report
+from tests.support import signer
+
+from proof.verify import parse_policy, report, verify_checkpoint
 from proof.verify.established import (
     BitcoinInclusion,
     ClaimedTree,
@@ -13,6 +15,7 @@ from proof.verify.established import (
     TokenInclusion,
     UpstreamInclusion,
 )
+from proof.verify.evidence.log import note
 from proof.verify.evidence.ots import report as report_ots
 from proof.verify.evidence.ots.evidence import (
     BitcoinAttestation,
@@ -101,7 +104,20 @@ def test_of_an_upstream() -> None:
 
 def test_of_a_log() -> None:
     inclusion = LogInclusion("log.example", 4, 9, ROOT, LEAF)
-    facts = established(inclusion=inclusion, signed_by="key", timestamp_ms=5000, remaining=())
+    other = note.signature_line("other.example", b"1234", bytes(5))
+    text = signer.checkpoint(9, ROOT).encode() + other
+    policy = parse_policy(
+        f"log {signer.LOG.text}\nwitness w {signer.WITNESS.text}\n"
+        f"witness v {signer.MLDSA_WITNESS.text}\ngroup g all v w\nquorum g\n".encode()
+    )
+    checkpoint = verify_checkpoint(text, policy)
+    facts = established(
+        inclusion=inclusion,
+        signed_by="key",
+        timestamp_ms=5000,
+        remaining=(),
+        checkpoint=checkpoint,
+    )
     assert (facts["result"], facts["signedBy"], facts["timestamp"]) == ("tied", "key", 5000)
     assert facts["log"] == {
         "origin": "log.example",
@@ -109,6 +125,30 @@ def test_of_a_log() -> None:
         "size": 9,
         "rootSha256": ROOT.hex(),
         "plainRoot": LEAF.hex(),
+        "signatures": [
+            {
+                "name": signer.ORIGIN,
+                "keyId": signer.LOG.key.key_hash.hex(),
+                "signer": "log",
+                "witness": None,
+                "timestamp": None,
+            },
+            {
+                "name": signer.COSIGNER,
+                "keyId": signer.WITNESS.key.key_hash.hex(),
+                "signer": "witness",
+                "witness": "w",
+                "timestamp": signer.EXISTED_BY_MS,
+            },
+            {
+                "name": "other.example",
+                "keyId": b"1234".hex(),
+                "signer": None,
+                "witness": None,
+                "timestamp": None,
+            },
+        ],
+        "quorum": {"name": "g", "reached": False, "missing": ["v"]},
     }
 
 

@@ -145,6 +145,7 @@ def register(log: typer.Typer, open_installation: Opener) -> None:
                     SystemClock(),
                     demands,
                     channels,
+                    progress,
                 )
                 said = _Said(target.url, metrics_file, as_json=as_json)
                 return await _repeated(lambda: _looked(watching, said), None if once else interval)

@@ -54,7 +54,12 @@ def register(app: typer.Typer) -> None:
         ],
         proof: Annotated[Path | None, typer.Argument(help="[FILE.proof.json or FILE.ots]")] = None,
         log_key: Annotated[
-            list[Path] | None, typer.Option(help="Verifier keys you trust. Repeat.")
+            list[Path] | None,
+            typer.Option(help="Verifier keys you trust, any cosigner of them. Repeat."),
+        ] = None,
+        policy: Annotated[
+            Path | None,
+            typer.Option(help="Whose cosignatures you need (C2SP tlog-policy)."),
         ] = None,
         headers: Annotated[
             Path | None,
@@ -81,6 +86,7 @@ def register(app: typer.Typer) -> None:
         """
         trust = {
             "--log-key": log_key,
+            "--policy": policy and [policy],
             "--headers": headers and [headers],
             "--network": network,
             **{f"--{name.replace('_', '-')}": values for name, values in trusted.items()},

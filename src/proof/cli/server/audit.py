@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -33,7 +34,8 @@ from proof.partners.audit import LIST_AT_MOST, AuditQuery, Entry, newest_entries
 from proof.partners.environments import environment_names
 from proof.timestamps.proofs.audit_heads import AuditReport, HeadProof, newest_proof, verify_log
 from proof.timestamps.proofs.errors import ProofNotYetError
-from proof.verify.evidence.log.note import VerifierKey, VerifierKeyError, parse_verifier_key
+from proof.verify.evidence.log.policy import Policy
+from proof.verify.files import UsageError, read_trust
 from proof.verify.payload import utc_text
 from proof.verify.strict_json import MAX_BYTES
 
@@ -113,21 +115,26 @@ def register(app: typer.Typer, open_installation: Opener) -> None:
             list[Path] | None,
             typer.Option(help="Verifier keys you trust for it; none: the database's own. Repeat."),
         ] = None,
+        policy: Annotated[
+            Path | None,
+            typer.Option(help="Whose cosignatures you need for it (C2SP tlog-policy)."),
+        ] = None,
         data: Data = None,
         as_json: Json = False,
     ) -> None:
         """Recompute the whole chain and compare it with the heads in the timestamp log.
 
         Changes nothing. Exits 1 naming the first entry that was altered or is missing. Only a proof kept
-        outside, with its own --log-key, shows that nobody rewrote all of it: --against without one exits 3.
+        outside, with its own --log-key or --policy, shows that nobody rewrote all of it: --against without
+        either exits 3.
         """
         with stated_errors():
             saved = [_read(path) for path in against or ()]
-            keys = [key for path in log_key or () for key in _keys(path)]
+            trusted = _trusted(log_key or (), policy)
             verdict = open_installation(ServerOptions(data)).with_database(
-                lambda database: _verify(database, saved, keys)
+                lambda database: _verify(database, saved, trusted)
             )
-        untied = bool(saved) and not keys
+        untied = bool(saved) and trusted is None
         if as_json:
             print_json(_wire(verdict) | {"tied": bool(saved) and not untied})
         else:
@@ -137,7 +144,7 @@ def register(app: typer.Typer, open_installation: Opener) -> None:
         if untied:
             raise fail(
                 "the saved proofs were checked with this database's own keys, which prove nothing against"
-                " whoever can write to it; name the key you kept with --log-key",
+                " whoever can write to it; name the key you kept with --log-key, or a --policy",
                 OPEN,
             )
 
@@ -202,11 +209,11 @@ def _written(text: str, *, flush: bool = False) -> bool:
     return True
 
 
-async def _verify(database: Database, saved: list[bytes], keys: list[VerifierKey]) -> AuditReport:
+async def _verify(database: Database, saved: list[bytes], trusted: Policy | None) -> AuditReport:
     async with database.connection() as connection:
         head = await audit_chain.newest_head(connection)
     with progress("recomputing", head.position if head else 0) as advance:
-        return await verify_log(database, saved, keys, advance)
+        return await verify_log(database, saved, trusted, advance)
 
 
 def _write(found: HeadProof, output: Path | None) -> None:
@@ -292,19 +299,10 @@ def _read(path: Path) -> bytes:
         ) from None
 
 
-def _keys(path: Path) -> list[VerifierKey]:
-    lines = [line.strip() for line in _read(path).decode("utf-8", "replace").splitlines()]
+def _trusted(log_key: Sequence[Path], policy: Path | None) -> Policy | None:
+    if not log_key and policy is None:
+        return None
     try:
-        keys = [parse_verifier_key(line) for line in lines if line and not line.startswith("#")]
-    except VerifierKeyError as error:
-        raise fail(
-            f"the key file {printable(str(path))}: {error}; `proof log key` prints what belongs into it",
-            USAGE,
-        ) from None
-    if not keys:
-        raise fail(
-            f"the key file {printable(str(path))} holds no key;"
-            " `proof log key` prints what belongs into it",
-            USAGE,
-        )
-    return keys
+        return read_trust(map(str, log_key), None if policy is None else str(policy))
+    except UsageError as error:
+        raise fail(str(error), USAGE) from None

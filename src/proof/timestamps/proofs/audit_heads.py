@@ -24,8 +24,7 @@ from proof.timestamps.proofs.service import Proofs
 from proof.timestamps.submissions import queries as submission_queries
 from proof.timestamps.submissions.committer import Committer
 from proof.timestamps.types import Currency
-from proof.verify import Established, RefusedError, parse_verifier_key, verify_payload
-from proof.verify.evidence.log.note import VerifierKey
+from proof.verify import Established, Policy, RefusedError, parse_verifier_key, verify_payload
 
 HEAD_EVERY = timedelta(minutes=1)
 
@@ -105,14 +104,14 @@ async def newest_proof(database: Database, clock: Clock) -> HeadProof:
 async def verify_log(
     database: Database,
     saved: Sequence[bytes],
-    keys: Sequence[VerifierKey],
+    trusted: Policy | None,
     progress: Progress,
 ) -> AuditReport:
     """Check the whole audit log, in one snapshot.
 
     1. Every hash of the chain is recomputed, and every entry is in it or waits to be.
     2. Every head that was ever submitted to the timestamp log is in the chain.
-    3. Each saved head: its proof verifies under `keys` (or, without any, under the database's own), the
+    3. Each saved head: its proof verifies by `trusted` (or, without it, by the database's own keys), the
        chain has its hash at its position, and the log still begins as its checkpoint says.
 
     Not checked: the timestamp log itself; `proof fsck` does.
@@ -129,7 +128,7 @@ async def verify_log(
         held: list[SavedHead] = []
         for raw in saved:
             try:
-                held.append(await _check_saved(connection, raw, keys))
+                held.append(await _check_saved(connection, raw, trusted))
             except SavedHeadError as error:
                 findings.append(error.message)
     return AuditReport(chain, heads, tuple(held), tuple(findings))
@@ -142,16 +141,14 @@ async def _submitted(connection: Connection) -> AsyncIterator[list[bytes]]:
         after = page[-1]
 
 
-async def _check_saved(
-    connection: Connection, raw: bytes, keys: Sequence[VerifierKey]
-) -> SavedHead:
-    trusted = keys or [
+async def _check_saved(connection: Connection, raw: bytes, trusted: Policy | None) -> SavedHead:
+    own = [
         parse_verifier_key(text)
         for log in await log_queries.logs(connection, SYSTEM.environment)
         for text in await verifier_keys(connection, log.log_id)
     ]
     try:
-        established = verify_payload(raw, log_keys=trusted)
+        established = verify_payload(raw, policy=trusted or Policy.of_keys(own))
     except RefusedError as error:
         raise SavedHeadError(f"the proof of a saved head is refused: {error}") from None
     position = _position(raw)

@@ -5,7 +5,7 @@ Sources: c2sp.org/tlog-checkpoint, c2sp.org/signed-note ("Signatures"), c2sp.org
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final, TypeAlias
 
@@ -21,7 +21,6 @@ from proof.verify.evidence.log import ed25519, mldsa44
 from proof.verify.evidence.log.ed25519 import Ed25519Verify
 from proof.verify.evidence.log.mldsa44 import Mldsa44Verify
 from proof.verify.evidence.log.note import (
-    COSIGNER_KEYS,
     LOG_KEY,
     MAX_TIME_S,
     MLDSA_COSIGNER_KEY,
@@ -36,6 +35,7 @@ from proof.verify.evidence.log.note import (
     end_of_second_ms,
     parse_note,
 )
+from proof.verify.evidence.log.policy import Log, Policy, Witness, policy_of_keys
 
 _BODY_LINES: Final = 3
 
@@ -59,21 +59,36 @@ class CheckpointBody:
 
 @dataclass(frozen=True, slots=True)
 class Cosignature:
-    """A trusted cosigner's name and the POSIX time, in whole seconds, that it signed.
+    """A trusted cosigner's line: the name it signs under, the policy's name for it, and the POSIX time, in
+    whole seconds, that it signed.
 
     A time of 0 says nothing about time.
     """
 
     name: str
+    witness: str
     time_s: int
 
 
 @dataclass(frozen=True, slots=True)
+class Line:
+    """A line of the note. `signer`: the caller's log or witness whose valid line it is, or None where its
+    key was not given, so that nothing was checked. `time_s`: as a witness's `Cosignature` has it.
+    """
+
+    name: str
+    key_hash: bytes
+    signer: Log | Witness | None
+    time_s: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A checkpoint and what the caller's keys establish about it.
+    """A checkpoint and what the caller's policy establishes about it.
 
     `log_key` is the trusted key that signed it, or None if the caller trusts no key of this
-    origin; then nothing of the body is established. `cosignatures` are those of trusted cosigners.
+    origin; then nothing of the body is established. `cosignatures` are those of the policy's witnesses,
+    `signatures` all lines of the note.
     """
 
     origin: str
@@ -81,19 +96,66 @@ class Checkpoint:
     root: bytes
     log_key: VerifierKey | None
     cosignatures: tuple[Cosignature, ...]
+    signatures: tuple[SignatureLine, ...] = field(repr=False)
+    policy: Policy = field(repr=False)
+
+    @property
+    def lines(self) -> tuple[Line, ...]:
+        """Every line of the note in its order, and whose it is."""
+        signers = [self.policy.signers.get((each.name, each.key_hash)) for each in self.signatures]
+        return tuple(
+            Line(
+                line.name,
+                line.key_hash,
+                signer,
+                _cosigned_time_s(line) if isinstance(signer, Witness) else None,
+            )
+            for line, signer in zip(self.signatures, signers, strict=True)
+        )
+
+    @property
+    def quorum_reached(self) -> bool:
+        """Whether those who cosigned, at whatever time, are the policy's quorum: they all were shown this
+        history. A cosignature without a time says that as well as any."""
+        return self.policy.satisfied({cosignature.witness for cosignature in self.cosignatures})
+
+    @property
+    def missing(self) -> tuple[Witness, ...]:
+        """The witnesses that could contribute to the quorum and did not cosign."""
+        signed = {cosignature.witness for cosignature in self.cosignatures}
+        return tuple(each for each in self.policy.counted() if each.name not in signed)
 
     @property
     def cosigned_time_s(self) -> int | None:
-        """The earliest time a trusted cosigner signed, or None: the keys given are the policy, and one
-        cosigner of them satisfies it. A time of 0, or one beyond the year 9999, counts for none."""
-        times_s = (cosignature.time_s for cosignature in self.cosignatures)
-        return min((time_s for time_s in times_s if 0 < time_s <= _LAST_TIME_S), default=None)
+        """The earliest second by which a quorum had signed a time, or None.
+
+        A time of 0, or one beyond the year 9999, counts for none: whoever signs it vouches for the history
+        and not for when. A policy without a quorum names nobody whose time would count.
+        """
+        if self.policy.quorum is None:
+            return None
+        signed: set[str] = set()
+        for cosignature in sorted(self.cosignatures, key=_signed_time):
+            if counts_for_time(cosignature.time_s):
+                signed.add(cosignature.witness)
+                if self.policy.satisfied(signed):
+                    return cosignature.time_s
+        return None
 
     @property
     def existed_by_ms(self) -> int | None:
         """The end of that second, in milliseconds since 1970 UTC, or None."""
         time_s = self.cosigned_time_s
         return None if time_s is None else end_of_second_ms(time_s)
+
+
+def counts_for_time(time_s: int) -> bool:
+    """Whether a signed time says when: 0 is none, and what lies beyond the year 9999 is no date."""
+    return 0 < time_s <= _LAST_TIME_S
+
+
+def _signed_time(cosignature: Cosignature) -> int:
+    return cosignature.time_s
 
 
 def parse_checkpoint_body(body: bytes) -> CheckpointBody:
@@ -117,38 +179,43 @@ def parse_checkpoint_body(body: bytes) -> CheckpointBody:
 
 def verify_checkpoint(
     note: bytes,
-    keys: Sequence[VerifierKey],
+    trusted: Policy | Sequence[VerifierKey],
     ed25519_verify: Ed25519Verify = ed25519.verify,
     mldsa44_verify: Mldsa44Verify = mldsa44.verify,
 ) -> Checkpoint:
     """Read a signed checkpoint and verify every line of a trusted key.
 
-    `note` is UTF-8; `keys` are log keys (0x01), whose name is the origin they speak for, and
-    cosigner keys (0x04, 0x06). Lines of other keys are ignored, as signed-note demands.
+    `note` is UTF-8. `trusted` is a policy, or keys, which are a policy of any cosigner among them: log keys
+    (0x01), whose name is the origin they speak for, and cosigner keys (0x04, 0x06). Lines of other keys are
+    ignored, as signed-note demands.
 
     Raises a subclass of RefusedError: a malformed note, a trusted key's line that does not verify
     or occurs twice, or an origin whose key the caller trusts without a line by that key. A note
-    of an origin unknown to the caller is returned with `log_key` None.
+    of an origin unknown to the caller is returned with `log_key` None, and one without the policy's quorum
+    with `quorum_reached` False.
 
     Not checked: that a cosigner's time is not in the future (no clock is read), and that the log
     is consistent with other checkpoints.
     """
+    policy = trusted if isinstance(trusted, Policy) else policy_of_keys(tuple(trusted))
     parsed, body = _parsed(note)
-    signed = _verified_lines(parsed, body, keys, (ed25519_verify, mldsa44_verify))
-    signing = [key for key, _ in signed]
-    log_keys = [key for key in keys if key.key_type == LOG_KEY and key.name == body.origin]
-    signers = [key for key in log_keys if key in signing]
-    if log_keys and not signers:
+    signed = _verified_lines(parsed, body, policy, (ed25519_verify, mldsa44_verify))
+    signing = {id(signer) for signer, _ in signed}
+    logs = [log for log in policy.logs if log.key.name == body.origin]
+    signers = [log.key for log in logs if id(log) in signing]
+    if logs and not signers:
         raise NotSignedByLogKeyError(
             f"the checkpoint names {quoted(body.origin)} but that log's trusted key did not sign it"
         )
     cosignatures = tuple(
-        Cosignature(key.name, _cosigned_time_s(line))
-        for key, line in signed
-        if key.key_type in COSIGNER_KEYS
+        Cosignature(signer.key.name, signer.name, _cosigned_time_s(line))
+        for signer, line in signed
+        if isinstance(signer, Witness)
     )
     log_key = signers[0] if signers else None
-    return Checkpoint(body.origin, body.size, body.root, log_key, cosignatures)
+    return Checkpoint(
+        body.origin, body.size, body.root, log_key, cosignatures, parsed.signatures, policy
+    )
 
 
 # All proofs of one round come with the same checkpoint. Only what its bytes alone decide is kept: whose
@@ -160,20 +227,19 @@ def _parsed(note: bytes) -> tuple[Note, CheckpointBody]:
 
 
 def _verified_lines(
-    note: Note, body: CheckpointBody, keys: Sequence[VerifierKey], verifiers: _Verifiers
-) -> list[tuple[VerifierKey, SignatureLine]]:
+    note: Note, body: CheckpointBody, policy: Policy, verifiers: _Verifiers
+) -> list[tuple[Log | Witness, SignatureLine]]:
     """The lines that name a trusted key, each verified."""
-    trusted = {(key.name, key.key_hash): key for key in keys}
-    signed: dict[tuple[str, bytes], tuple[VerifierKey, SignatureLine]] = {}
+    signed: dict[tuple[str, bytes], tuple[Log | Witness, SignatureLine]] = {}
     for line in note.signatures:
-        signer = (line.name, line.key_hash)
-        key = trusted.get(signer)
-        if key is None:
+        identity = (line.name, line.key_hash)
+        signer = policy.signers.get(identity)
+        if signer is None:
             continue
-        if signer in signed:
-            raise DuplicateSignatureError(f"{quoted(key.name)} signed the checkpoint twice")
-        _verify_line(note, body, line, key, verifiers)
-        signed[signer] = (key, line)
+        if identity in signed:
+            raise DuplicateSignatureError(f"{quoted(line.name)} signed the checkpoint twice")
+        _verify_line(note, body, line, signer.key, verifiers)
+        signed[identity] = (signer, line)
     return list(signed.values())
 
 

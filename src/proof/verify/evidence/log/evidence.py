@@ -3,7 +3,6 @@
 Source: the timestamp API contract, "POST /v1/proof" (payload and evidence).
 """
 
-from collections.abc import Sequence
 from functools import lru_cache
 from typing import Final
 
@@ -20,13 +19,15 @@ from proof.verify.evidence.log import rfc6962
 from proof.verify.evidence.log.checkpoint import Checkpoint, verify_checkpoint
 from proof.verify.evidence.log.ed25519 import Ed25519Verify
 from proof.verify.evidence.log.mldsa44 import Mldsa44Verify
-from proof.verify.evidence.log.note import VerifierKey
+from proof.verify.evidence.log.policy import Policy
 from proof.verify.merkle import Branch
 from proof.verify.strict_json import decode_hashes, hex_hash, integer, text, text_list
 
 LOG_CURRENCY_ID: Final = 900
 
 LOG_CURRENCY: Final = "LOG"
+
+_MOST_NAMED: Final = 8
 
 MAX_LOG_PATH: Final = 63  # the levels of the largest log, 2^63 - 1 entries
 
@@ -35,18 +36,18 @@ def verify_log(
     branch: Branch,
     tree: ClaimedTree,
     evidence: dict[str, object],
-    log_keys: Sequence[VerifierKey],
+    policy: Policy,
     ed25519_verify: Ed25519Verify,
     mldsa44_verify: Mldsa44Verify,
 ) -> Established:
     """Steps 5 to 7 of `verify_payload`. The log's entry is 64 raw bytes: the round's root, then its plain
     root, which the evidence names and nothing here rests on.
 
-    `tree.timestamp` is the publisher's claim and is not compared: what is established are the trusted
-    cosignatures' times, and a third party's may be later.
+    `tree.timestamp` is the publisher's claim and is not compared: what is established is the time by which
+    the policy's quorum had cosigned, and a third party's may be later.
     """
     checkpoint = verify_checkpoint(  # signatures of 6, 7
-        _note(evidence), log_keys, ed25519_verify, mldsa44_verify
+        _note(evidence), policy, ed25519_verify, mldsa44_verify
     )
     inclusion = _verify_inclusion(branch.root, evidence, checkpoint)  # 5
     if tree.currency_id != LOG_CURRENCY_ID or tree.currency != LOG_CURRENCY:
@@ -60,6 +61,7 @@ def verify_log(
             f"{quoted(tree.transaction)}"
         )
     signed = checkpoint.log_key is not None  # 6
+    existed_by_ms = checkpoint.existed_by_ms if signed else None  # 7
     return Established(
         leaf=branch.leaf,
         root=branch.root,
@@ -67,8 +69,9 @@ def verify_log(
         claimed=tree,
         inclusion=inclusion,
         signed_by=checkpoint.origin if signed else None,
-        timestamp_ms=checkpoint.existed_by_ms if signed else None,  # 7
-        remaining=_remaining(checkpoint, tree),
+        timestamp_ms=existed_by_ms,
+        remaining=() if existed_by_ms is not None else (_remaining(checkpoint, tree),),
+        checkpoint=checkpoint,
     )
 
 
@@ -111,12 +114,25 @@ def _note(evidence: dict[str, object]) -> bytes:
         raise MemberError("evidence.checkpoint holds a lone surrogate") from error
 
 
-def _remaining(checkpoint: Checkpoint, tree: ClaimedTree) -> tuple[str, ...]:
-    if checkpoint.log_key is not None and checkpoint.existed_by_ms is not None:
-        return ()
+def _remaining(checkpoint: Checkpoint, tree: ClaimedTree) -> str:
     origin, when = quoted(checkpoint.origin), utc_text(tree.timestamp_ms)
     if checkpoint.log_key is None:
         unknown = f"No key of the log {origin} was given, so nothing says that it holds the root"
-        return (f"{unknown}; the time {when} is only what the proof says.",)
-    unsigned = f"The log {origin} holds the root, but no key was given that signed a time"
-    return (f"{unsigned}; {when} is only what the proof says.",)
+        return f"{unknown}; the time {when} is only what the proof says."
+    if not checkpoint.quorum_reached:
+        unreached = (
+            f"The log {origin} signed that it holds the root, but not the quorum of cosigners"
+            f" ({missing_text(checkpoint)}), so others may have been shown another history"
+        )
+        return f"{unreached}; {when} is only what the proof says."
+    unsigned = f"The log {origin} holds the root, but no cosigner that counts for you signed a time"
+    return f"{unsigned}; {when} is only what the proof says."
+
+
+def missing_text(checkpoint: Checkpoint) -> str:
+    """Which of those who could contribute to the quorum did not cosign, in words for people."""
+    names = [quoted(witness.name) for witness in checkpoint.missing]
+    listed = ", ".join(names[:_MOST_NAMED])
+    others = len(names) - _MOST_NAMED
+    more = f" and {others} more" if others > 0 else ""
+    return f"without {listed}{more}"

@@ -5,8 +5,9 @@ Source: c2sp.org/tlog-policy, as of 13027eee7f3f824e464e803373c774ab37fcc43e.
 
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Final, TypeVar
 
 from proof.verify.errors import quoted
@@ -75,25 +76,43 @@ class Policy:
     None where no cosignature is needed.
 
     Names and URLs are the octets of the policy in UTF-8, others as lone surrogates (`surrogateescape`).
-    A policy made here, not by `parse_policy`, is checked when `parse_policy` reads its `text`.
+    A policy made here, not by `parse_policy`, is checked when `parse_policy` reads its `text`. `signers`:
+    whose a signature line is, by its name and key hash.
     """
 
     logs: tuple[Log, ...]
     witnesses: tuple[Witness, ...]
     groups: tuple[Group, ...]
     quorum: str | None
+    signers: Mapping[tuple[str, bytes], Log | Witness] = field(
+        init=False, repr=False, compare=False
+    )
+
+    def __post_init__(self) -> None:
+        everyone: tuple[Log | Witness, ...] = (*self.logs, *self.witnesses)
+        signers = {(signer.key.name, signer.key.key_hash): signer for signer in everyone}
+        object.__setattr__(self, "signers", signers)
 
     @classmethod
     def of_keys(cls, keys: Iterable[VerifierKey]) -> "Policy":
-        """Every log key counts, with one cosigner of those given; without any cosigner `quorum` is None."""
+        """Every log key counts, with one cosigner of those given; without any cosigner `quorum` is None.
+
+        A witness's name is that of its key and the key hash.
+        """
         distinct = list(dict.fromkeys(keys))
         logs = tuple(Log(key) for key in distinct if key.key_type == LOG_KEY)
         cosigners = [key for key in distinct if key.key_type in COSIGNER_KEYS]
-        witnesses = tuple(Witness(f"key-{n}", key) for n, key in enumerate(cosigners, 1))
+        witnesses = tuple(Witness(f"{key.name}+{key.key_hash.hex()}", key) for key in cosigners)
         if not witnesses:
             return cls(logs, (), (), None)
         group = Group("any-key", 1, tuple(witness.name for witness in witnesses))
         return cls(logs, witnesses, (group,), group.name)
+
+    def with_logs(self, keys: Iterable[VerifierKey]) -> "Policy":
+        """The same with the log keys among `keys` beside its own; keys of cosigners are left out."""
+        known = {log.key.public_key for log in self.logs}
+        more = [log for log in Policy.of_keys(keys).logs if log.key.public_key not in known]
+        return replace(self, logs=(*self.logs, *more))
 
     def satisfied(self, names: Collection[str]) -> bool:
         """Whether these witnesses, by the policy's names, are a quorum."""
@@ -146,6 +165,12 @@ class Policy:
         for group in self.groups:
             values[group.name] = of_group(group, [values[name] for name in group.members])
         return values[self.quorum or ""]
+
+
+@lru_cache(maxsize=16)
+def policy_of_keys(keys: tuple[VerifierKey, ...]) -> Policy:
+    """`Policy.of_keys`, once for the same keys: whoever verifies many proofs gives them each time."""
+    return Policy.of_keys(keys)
 
 
 def parse_policy(raw: bytes) -> Policy:

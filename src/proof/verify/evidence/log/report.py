@@ -1,26 +1,45 @@
 """What is told of evidence of the log."""
 
 from proof.verify.errors import quoted
-from proof.verify.established import (
-    Established,
-    plain_root_text,
-    utc_text,
-)
+from proof.verify.established import Established, plain_root_text, utc_text
+from proof.verify.evidence.log.checkpoint import Checkpoint, Line, counts_for_time
+from proof.verify.evidence.log.evidence import missing_text
+from proof.verify.evidence.log.note import end_of_second_ms
+from proof.verify.evidence.log.policy import Log, Witness
+
+_NEXT_LINE = "\n             "
 
 
 def log_facts(established: Established) -> dict[str, object] | None:
-    inclusion = established.inclusion
-    return (
-        None
-        if inclusion is None
-        else {
-            "origin": inclusion.origin,
-            "index": inclusion.index,
-            "size": inclusion.size,
-            "rootSha256": inclusion.root.hex(),
-            "plainRoot": inclusion.plain_root.hex(),
-        }
-    )
+    """`signatures` are the checkpoint's lines in their order; `quorum` is the caller's, not the proof's."""
+    inclusion, checkpoint = established.inclusion, established.checkpoint
+    if inclusion is None or checkpoint is None:
+        return None
+    return {
+        "origin": inclusion.origin,
+        "index": inclusion.index,
+        "size": inclusion.size,
+        "rootSha256": inclusion.root.hex(),
+        "plainRoot": inclusion.plain_root.hex(),
+        "signatures": [_line_facts(line) for line in checkpoint.lines],
+        "quorum": {
+            "name": checkpoint.policy.quorum,
+            "reached": checkpoint.quorum_reached,
+            "missing": [witness.name for witness in checkpoint.missing],
+        },
+    }
+
+
+def _line_facts(line: Line) -> dict[str, object]:
+    """`signer` is `log` or `witness` of a valid line, null of one whose key was not given: not checked."""
+    dated = line.time_s is not None and counts_for_time(line.time_s)
+    return {
+        "name": line.name,
+        "keyId": line.key_hash.hex(),
+        "signer": None if line.signer is None else type(line.signer).__name__.lower(),
+        "witness": line.signer.name if isinstance(line.signer, Witness) else None,
+        "timestamp": end_of_second_ms(line.time_s) if line.time_s and dated else None,
+    }
 
 
 def inclusion_step(established: Established) -> str:
@@ -29,18 +48,53 @@ def inclusion_step(established: Established) -> str:
         return "--  No evidence was checked that the root is in a log or a chain."
     return (
         f"ok  Entry {log.index} of {log.size} in the log {quoted(log.origin)} is the root and, behind it,"
-        f"\n             {plain_root_text(log.plain_root)}."
+        f"{_NEXT_LINE}{plain_root_text(log.plain_root)}."
     )
 
 
 def signature_step(established: Established) -> str:
+    checkpoint = established.checkpoint
+    lines = "" if checkpoint is None else "".join(map(_line_text, checkpoint.lines))
     if established.signed_by is None:
-        return "--  No signature was checked under a key you gave."
-    return f"ok  The log's root is signed by the key you gave for {quoted(established.signed_by)}."
+        return f"--  No signature was checked under a key you gave.{lines}"
+    name = quoted(established.signed_by)
+    return f"ok  The log's root is signed by the key you gave for {name}.{lines}"
+
+
+def _line_text(line: Line) -> str:
+    return f"{_NEXT_LINE}{quoted(line.name)} {line.key_hash.hex()}: {_verdict(line)}"
+
+
+def _verdict(line: Line) -> str:
+    if line.signer is None:
+        return "not checked, its key was not given"
+    if isinstance(line.signer, Log) or line.time_s is None:
+        return "a log's, valid"
+    if not counts_for_time(line.time_s):
+        return "cosigned without a time, valid"
+    return f"cosigned {utc_text(line.time_s * 1000)}, valid"
 
 
 def time_step(established: Established) -> str:
-    if established.timestamp_ms is None:
+    checkpoint = established.checkpoint
+    if checkpoint is None or established.signed_by is None:
         return "--  No time was checked under a key you gave."
+    if established.timestamp_ms is None:
+        return f"--  {_untimed(checkpoint)}."
     second = utc_text(established.timestamp_ms - 1000)
-    return f"ok  A cosigner you gave signed it within the second that began at {second}."
+    return f"ok  {_who_cosigned(checkpoint)} within the second that began at {second}."
+
+
+def _untimed(checkpoint: Checkpoint) -> str:
+    if not checkpoint.quorum_reached:
+        return f"The quorum of cosigners is not reached: {missing_text(checkpoint)}"
+    if checkpoint.policy.quorum is None:
+        return "No time was checked under a key you gave"
+    return "Nobody of the quorum signed a time that counts"
+
+
+def _who_cosigned(checkpoint: Checkpoint) -> str:
+    last = [each for each in checkpoint.cosignatures if each.time_s == checkpoint.cosigned_time_s]
+    if any(checkpoint.policy.satisfied({each.witness}) for each in last):
+        return "A cosigner you gave signed it"
+    return "The quorum of cosigners signed it, the last of them"
