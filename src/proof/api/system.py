@@ -20,6 +20,7 @@ from proof.api.services import Services
 from proof.api.wire import Health, PartStatus, StatusAnswer
 from proof.core.coalescing import Coalesced
 from proof.partners.types import Environment
+from proof.timestamps.anchors.health import log_witnesses
 
 # The supervisor of several processes sets it before they import the library.
 _MULTIPROCESS = "PROMETHEUS_MULTIPROC_DIR"
@@ -57,7 +58,9 @@ class SystemHandlers:
     async def statusz(self, _call: Call) -> Reply:
         """GET /statusz: what is stopped behind the processes that answer."""
         found = await self._services.parts()
-        parts = [PartStatus(part.name, part.reason is None, part.reason) for part in found]
+        parts = [
+            PartStatus(part.name, part.reason is None, part.reason, part.note) for part in found
+        ]
         ok = all(status.ok for status in parts)
         return Reply(200 if ok else 503, msgspec.json.encode(StatusAnswer(ok, parts)))
 
@@ -80,7 +83,28 @@ class SystemHandlers:
         )
         for part in await self._services.parts():
             gauge.labels(part.name).set(part.reason is None)
+        await self._gauge_witnesses(registry)
         return registry
+
+    async def _gauge_witnesses(self, registry: CollectorRegistry) -> None:
+        labels = ["environment", "witness"]
+        size = Gauge(
+            "proof_witness_size",
+            "How many entries of the log a witness has cosigned",
+            labels,
+            registry=registry,
+        )
+        failing = Gauge(
+            "proof_witness_failing_seconds",
+            "For how long a witness has not cosigned; 0 while it does",
+            labels,
+            registry=registry,
+        )
+        async with self._services.database.connection() as connection:
+            witnesses = await log_witnesses(connection)
+        for each in witnesses:
+            size.labels(each.environment, each.state.url).set(each.state.size)
+            failing.labels(each.environment, each.state.url).set(each.failing_s or 0)
 
     async def openapi(self, _call: Call) -> Reply:
         """GET /openapi.json."""

@@ -147,6 +147,7 @@ class PartStatus(_Answer):
     part: str
     ok: bool
     reason: str | None
+    note: str | None
 
 
 class StatusAnswer(_Answer):

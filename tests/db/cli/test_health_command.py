@@ -61,7 +61,7 @@ def test_the_exit_code_says_whether_every_part_works(
     assert json.loads(told.stdout) == {
         "ok": code == 0,
         "parts": [
-            {"part": part, "ok": reason is None, "reason": reason}
+            {"part": part, "ok": reason is None, "reason": reason, "note": None}
             for part, reason in reasons.items()
         ],
     }

@@ -8,20 +8,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.db.api.operators import operator
 from tests.db.timestamps.test_log_writer import checkpoints, roll_back, sealed_rounds
 from tests.support.application import Platform, Stage
 from tests.support.fake_witness import FakeWitness, Reply, fake_witness
 from tests.support.partners import execute, issued
 
 from proof.core.clock import SystemClock
+from proof.partners.access.operators import OperatorScope
 from proof.partners.types import Environment
+from proof.timestamps.anchors.health import parts
 from proof.timestamps.anchors.log import keys, queries
 from proof.timestamps.anchors.log.mark import LogRolledBackError
-from proof.timestamps.anchors.log.policy import NO_WITNESSES, read_policy
+from proof.timestamps.anchors.log.policy import NO_WITNESSES, read_policy, without_urls
 from proof.timestamps.anchors.log.quorum import Pauses, QuorumMissingError
 from proof.timestamps.anchors.log.service import LogWriter, PolicyMissingError
-from proof.verify.evidence.log.note import COSIGNER_KEY, parse_note
-from proof.verify.evidence.log.policy import Policy
+from proof.verify.evidence.log.note import COSIGNER_KEY, VerifierKey, parse_note
+from proof.verify.evidence.log.policy import Policy, parse_policy
 
 PRODUCTION = Environment.PRODUCTION
 AT_ONCE = Pauses(0, 0)
@@ -62,15 +65,16 @@ class Scene:
         return len(await self.platform.fetch("SELECT FROM log_publishers"))
 
 
+async def public_keys_of(platform: Platform) -> list[VerifierKey]:
+    async with platform.database.connection() as connection:
+        head = await queries.head(connection, PRODUCTION)
+        return await keys.public_keys(connection, head.log_id)
+
+
 @contextmanager
 def scene(platform: Platform, run: Callable[[Any], Any]) -> Iterator[Scene]:
-    async def log_key() -> Any:
-        async with platform.database.connection() as connection:
-            head = await queries.head(connection, PRODUCTION)
-            return (await keys.public_keys(connection, head.log_id))[0]
-
     with ExitStack() as stack:
-        key = run(log_key())
+        key = run(public_keys_of(platform))[0]
         found = [
             stack.enter_context(fake_witness(f"w{n}.example", key, (COSIGNER_KEY,)))
             for n in range(3)
@@ -278,6 +282,81 @@ def test_a_log_that_lost_entries_says_what_a_witness_holds(alone: Stage, tmp_pat
     play(alone, act)
 
 
+async def policy_of(platform: Platform) -> Policy:
+    answer = await platform.call("GET", "/log/policy")
+    assert (answer.status, answer.headers["cache-control"]) == (200, "no-store")
+    assert answer.headers["content-type"].startswith("text/plain")
+    return parse_policy(answer.body)
+
+
+def test_the_policy_to_verify_by_is_the_one_that_the_newest_checkpoint_was_published_by(
+    alone: Stage,
+) -> None:
+    async def act(it: Scene) -> None:
+        key, *own = await public_keys_of(it.platform)
+        before = await policy_of(it.platform)
+        assert [log.key for log in before.logs] == [key]
+        assert [witness.key for witness in before.witnesses] == own
+        assert [before.satisfied([each.name]) for each in before.witnesses] == [True, True]
+        assert not before.satisfied([])
+        writer = it.writer()
+        await sealed_rounds(it.platform, 1)
+        await writer.append()
+        assert await policy_of(it.platform) == before
+        await writer.publish()
+        after = await policy_of(it.platform)
+        assert [log.key for log in after.logs] == [key]
+        assert after.witnesses == without_urls(it.policy).witnesses
+        assert (after.groups, after.quorum) == (it.policy.groups, it.policy.quorum)
+
+    play(alone, act)
+
+
+def test_who_is_missing_is_told_and_since_when(alone: Stage) -> None:
+    async def act(it: Scene) -> None:
+        platform, writer = it.platform, it.writer()
+        token = (await operator(platform, OperatorScope.READ)).token
+
+        async def status() -> dict[str, Any]:
+            answer = await platform.call("GET", "/statusz", token=token)
+            return {part["part"]: part for part in answer.json["parts"]}
+
+        assert "without witnesses" in (await status())["production log"]["note"]
+        it.found[1].fault = lambda _body, _reply: Reply(500)
+        it.found[2].gate.clear()
+        await sealed_rounds(platform, 3)
+        await writer.append()
+        publishing = asyncio.create_task(writer.publish())
+        await asyncio.to_thread(it.found[1].asked.acquire)
+        it.found[2].gate.set()
+        await publishing
+        async with asyncio.timeout(120):
+            while not await platform.fetch("SELECT FROM log_witnesses WHERE error IS NOT NULL"):
+                await writer.publish()
+        found = await status()
+        names = [f"production witness {each.url}" for each in it.found]
+        assert [found[name]["ok"] for name in names] == [True] * 3, "it may pass"
+        assert found["production log"]["note"] is None
+        await execute(
+            platform.database,
+            "UPDATE log_witnesses SET failing_since = '2026-11-21T12:00Z' WHERE error IS NOT NULL",
+        )
+        found = await status()
+        assert [found[name]["ok"] for name in names] == [True, False, True]
+        said = found[names[1]]["reason"]
+        assert said.startswith("has not cosigned since 2026-11-21 12:00")
+        assert "HTTP status 500" in said
+        metrics = (await platform.call("GET", "/metrics", token=token)).body.decode()
+        for url, size in ((it.found[0].url, 3.0), (it.found[1].url, 0.0)):
+            assert (
+                f'proof_witness_size{{environment="production",witness="{url}"}} {size}' in metrics
+            )
+        failing = [line for line in metrics.splitlines() if "failing_seconds{" in line]
+        assert sorted(float(line.split()[-1]) > 30 for line in failing) == [False, False, True]
+
+    play(alone, act)
+
+
 def test_a_process_without_the_policy_does_not_publish_without_witnesses(alone: Stage) -> None:
     async def act(it: Scene) -> None:
         writer = it.writer()
@@ -299,6 +378,8 @@ def test_a_process_without_the_policy_does_not_publish_without_witnesses(alone: 
             NO_WITNESSES,
         )
         assert await explicit.publish()
+        log, *_ = [part for part in await parts(it.platform.database) if part.name.endswith(" log")]
+        assert log.note == "without witnesses, as its policy says: none"
         texts = await it.platform.fetch("SELECT size, policy FROM log_policies ORDER BY size")
         assert [row["size"] for row in texts] == [1, 2]
         assert texts[1]["policy"] == b"quorum none\n"

@@ -19,6 +19,7 @@ from proof.timestamps.anchors.log import queries
 from proof.timestamps.anchors.log.keys import verifier_keys
 from proof.timestamps.anchors.log.service import consistency
 from proof.timestamps.anchors.log.tree import HASH_BYTES, TILE_WIDTH, TileName
+from proof.timestamps.anchors.log.verifiers import served_policy
 
 _TEXT = b"text/plain; charset=utf-8"
 
@@ -95,6 +96,10 @@ class LogHandlers:
             environment: Coalesced(partial(self._read_newest, environment))
             for environment in Environment
         }
+        self._policies = {
+            environment: Coalesced(partial(self._read_policy, environment))
+            for environment in Environment
+        }
         self._known: dict[Environment, _Log] = {}
         self._final: OrderedDict[tuple[object, ...], bytes] = OrderedDict()
         self._final_bytes = 0
@@ -112,6 +117,10 @@ class LogHandlers:
         """GET /log/key."""
         log_id = (await self._log(call.edge.environment)).log_id
         return await self._finally(("key", log_id), lambda: self._read_key(log_id), _TEXT, _AN_HOUR)
+
+    async def policy(self, call: Call) -> Reply:
+        """GET /log/policy."""
+        return Reply(200, await self._policies[call.edge.environment].get(), _TEXT, _FRESH)
 
     async def tile(self, call: Call) -> Reply:
         """GET /log/tile/{level}/{position}."""
@@ -201,6 +210,10 @@ class LogHandlers:
             lines = await verifier_keys(connection, log_id)
         return ("\n".join(lines) + "\n").encode()
 
+    async def _read_policy(self, environment: Environment) -> bytes:
+        async with self._database.connection() as connection:
+            return (await served_policy(connection, environment)).text()
+
     async def _read_tile(self, log_id: int, name: TileName, width: int) -> bytes:
         async with self._database.connection() as connection:
             tiles = await queries.tiles(connection, log_id, [name])
@@ -242,6 +255,10 @@ def log_routes(services: Services) -> list[Operation]:
         Operation(
             _LOG, "GET", "/log/key", log.key, "Verifier keys of the log",
             {200: Answer("one key a line", content_type="text/plain")},
+        ),
+        Operation(
+            _LOG, "GET", "/log/policy", log.policy, "Policy to verify by",
+            {200: Answer("logs, witnesses and a quorum (c2sp.org/tlog-policy)", content_type="text/plain")},
         ),
         Operation(
             _LOG, "GET", "/log/tile/entries/{position:path}", log.entries, "Entries",

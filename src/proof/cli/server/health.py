@@ -22,13 +22,19 @@ def register(app: typer.Typer, open_installation: Opener) -> None:
         stopped = [part for part in found if part.reason is not None]
         if as_json:
             rows = [
-                {"part": part.name, "ok": not part.reason, "reason": part.reason} for part in found
+                {
+                    "part": part.name,
+                    "ok": not part.reason,
+                    "reason": part.reason,
+                    "note": part.note,
+                }
+                for part in found
             ]
             print_json({"ok": not stopped, "parts": rows})
         else:
             width = max(len(part.name) for part in found)
             for part in found:
-                state = "works" if part.reason is None else printable(part.reason)
+                state = printable(part.reason or f"works{f', {part.note}' if part.note else ''}")
                 out.print(f"{part.name:{width}}  {state}", markup=False)
         if stopped:
             raise typer.Exit(FAILED)

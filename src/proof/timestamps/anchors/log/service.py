@@ -223,6 +223,8 @@ class LogWriter:
             text = without_urls(self._policy).text()
             if await queries.policy_at(tx, log_id, size) != text:
                 await queries.store_policy(tx, log_id, size, text)
+                if self._policy.quorum is None:
+                    await queries.store_witnesses(tx, log_id, [])
         await self._announce(tx, log_id, due.published, size, due.at)
 
     async def _require_known_policy(self, tx: Connection, head: queries.Head) -> None:
