@@ -150,23 +150,24 @@ class Mirror:
 
     async def _place_tree(self, tree: TrustedTree, covered: int, *, check: bool) -> None:
         """Every file that the size of the tree needs and that of `covered` entries did not."""
-        levels = [list(_names(tree.size, covered, level)) for level in range(_levels(tree.size))]
-        count = sum(map(len, levels)) + len(levels[0] if levels else ())
+        # Nothing is laid out in advance: the size is the log's word, and has up to 63 bits.
+        levels = [_positions(tree.size, covered, level) for level in range(_levels(tree.size))]
+        count = sum(end - first for first, end in [*levels, *levels[:1]])
         with self._progress("mirroring", count) as advance:
             # A tile is checked by the one above it, which is in the folder by then.
-            for names in reversed(levels):
+            for level in reversed(range(len(levels))):
 
                 async def place_tile(name: TileName) -> None:
                     await self._place_tile(tree, name, check=check)
                     advance(1)
 
-                await each(names, place_tile)
+                await each(_names(tree.size, covered, level), place_tile)
 
             async def place_entries(name: TileName) -> None:
                 await self._place_entries(tree, name, check=check)
                 advance(1)
 
-            await each(levels[0] if levels else (), place_entries)
+            await each(_names(tree.size, covered, 0), place_entries)
 
     async def _place_tile(self, tree: TrustedTree, name: TileName, *, check: bool) -> None:
         path = tile_path(name, tree.width(name))
@@ -216,6 +217,11 @@ def _levels(size: int) -> int:
 
 def _names(size: int, covered: int, level: int) -> Iterator[TileName]:
     """The tiles of a level that a log of `size` entries has and one of `covered` had not as wide."""
-    first = (covered >> (8 * level)) // TILE_WIDTH
-    end = -(-(size >> (8 * level)) // TILE_WIDTH)
+    first, end = _positions(size, covered, level)
     return (TileName(level, position) for position in range(first, end))
+
+
+def _positions(size: int, covered: int, level: int) -> tuple[int, int]:
+    """The first of them, and the end."""
+    first = (covered >> (8 * level)) // TILE_WIDTH
+    return first, max(first, -(-(size >> (8 * level)) // TILE_WIDTH))

@@ -22,6 +22,7 @@ import msgspec
 from proof.core.clock import Clock, readable_text
 from proof.core.errors import ProofError
 from proof.follow.faults import Fault, LogFaultError
+from proof.follow.files import alone_in
 from proof.follow.source import LogSource, newest
 from proof.follow.state import Notice, State, StateFolder
 from proof.follow.trust import Trust
@@ -81,7 +82,15 @@ class Monitor:
     progress: Progress = unseen
 
     async def round(self) -> Round:
-        """Look once. Raises StateError, OSError when the memory cannot be read or written."""
+        """Look once.
+
+        Raises StateError, OSError when the memory cannot be read or written, ConflictError when another
+        process uses it.
+        """
+        with alone_in(self.folder.path):
+            return await self._round()
+
+    async def _round(self) -> Round:
         at, before = self.clock.now(), self.folder.read()
         fault = None
         try:
@@ -180,11 +189,12 @@ class Monitor:
                 state = self.folder.write(msgspec.structs.replace(state, entries=done))
 
     def _require_fresh(self, at: datetime, seen: SignedCheckpoint, state: State) -> None:
-        """The newest time that a trusted cosigner dated, or when the size was first seen where none did."""
+        """By the time that the quorum dated, or by when the size was first seen where it dated none."""
         if self.demands.max_age is None:
             return
-        dated = [time for time in _times(seen) if time <= at + _AHEAD]
-        newest = max(dated, default=state.grew_at or at)
+        newest = _dated(seen)
+        if newest is None or newest > at + _AHEAD:
+            newest = state.grew_at or at
         if at - newest > self.demands.max_age:
             raise LogFaultError(
                 Fault.STALE,
@@ -231,14 +241,9 @@ class Monitor:
         return state, tuple(untold)
 
 
-def _times(signed: SignedCheckpoint) -> list[datetime]:
-    found = []
-    for cosignature in signed.checkpoint.cosignatures:
-        try:
-            found.append(datetime.fromtimestamp(cosignature.time_s, UTC))
-        except (OverflowError, ValueError, OSError):
-            continue
-    return [time for time in found if time.timestamp() > 0]
+def _dated(signed: SignedCheckpoint) -> datetime | None:
+    time_s = signed.checkpoint.cosigned_time_s
+    return None if time_s is None else datetime.fromtimestamp(time_s, UTC)
 
 
 def _remembered(state: State) -> SignedCheckpoint | None:

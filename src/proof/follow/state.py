@@ -18,6 +18,9 @@ _FILE: Final = "state.json"
 
 _EVIDENCE: Final = "evidence"
 
+# Of each fault: a log that serves something else at each look must not fill the disk.
+_KEPT: Final = 100
+
 
 class StateError(ProofError):
     """The memory is there and cannot be read."""
@@ -71,7 +74,8 @@ class StateFolder:
         return state
 
     def keep(self, error: LogFaultError, at: datetime) -> Path | None:
-        """The file that holds the evidence of a fault, made unless it is there; None without evidence."""
+        """The file that holds the evidence of a fault, made unless it is there; None without evidence, or
+        when there is so much of that fault that more would show nothing more."""
         if not error.evidence:
             return None
         facts: dict[str, Any] = {
@@ -82,5 +86,7 @@ class StateFolder:
         name = sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
         path = self.path / _EVIDENCE / f"{error.fault}-{name}.json"
         if not path.exists():
+            if len(list(path.parent.glob(f"{error.fault}-*"))) >= _KEPT:
+                return None
             put(path, json.dumps({"at": moment_text(at), **facts}, indent=1).encode() + b"\n")
         return path

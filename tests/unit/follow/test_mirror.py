@@ -19,6 +19,7 @@ from proof.follow.files import alone_in
 from proof.follow.mirror import Mirror, Update
 from proof.follow.remote import Patience, RemoteLog, connection
 from proof.follow.trust import trust_of
+from proof.verify.evidence.log import note
 
 KEYS = f"{LOG.text}\n{WITNESS.text}\n".encode()
 PATIENCE = Patience(timeout_s=20, attempts=1)
@@ -177,6 +178,17 @@ async def test_a_folder_is_one_logs_and_one_processs(static: StaticServer, tmp_p
         await mirrored(static, tmp_path)
     (tmp_path / "checkpoint").write_bytes(b"a page")
     with pytest.raises(InvalidInputError, match="is no checkpoint"):
+        await mirrored(static, tmp_path)
+
+
+async def test_a_size_without_end_is_no_work_without_end(
+    static: StaticServer, tmp_path: Path
+) -> None:
+    """Whoever has the key can sign any size, with one hash as all its unfinished tiles."""
+    body = note.checkpoint_body(LOG.name, 256**7, bytes(32))
+    signed = note.signed_note(body, [LOG.line(body), WITNESS.line(body)])
+    static.files = {"checkpoint": signed, "tile/7/000.p/1": bytes(32)}
+    with pytest.raises(LogFaultError, match="tile/6/000 is missing"):
         await mirrored(static, tmp_path)
 
 

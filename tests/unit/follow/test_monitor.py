@@ -19,8 +19,9 @@ from tests.support.fake_log import (
 )
 from tests.support.signer import LOG, TIME_S, WITNESS, Signer
 
-from proof.core.errors import OtherSideError
-from proof.follow.faults import Fault
+from proof.core.errors import ConflictError, OtherSideError
+from proof.follow.faults import Fault, LogFaultError
+from proof.follow.files import alone_in
 from proof.follow.monitor import Demands, Monitor, Round
 from proof.follow.remote import Patience, RemoteLog, connection
 from proof.follow.state import Notice, StateError, StateFolder
@@ -315,6 +316,27 @@ async def test_a_memory_that_cannot_be_read_is_not_begun_anew(watch: Watch) -> N
     await watch.look()
     (watch.folder.path / "state.json").write_bytes(b"{")
     with pytest.raises(StateError, match=r"state\.json cannot be read"):
+        await watch.look()
+
+
+def test_evidence_does_not_fill_the_disk(tmp_path: Path) -> None:
+    """However often a log serves something else that is wrong."""
+    folder = StateFolder(tmp_path)
+    for fault in (Fault.ALTERED, Fault.FORK):
+        kept = [
+            folder.keep(LogFaultError(fault, "wrong", {"served": number}), NOW)
+            for number in (*range(105), 0)
+        ]
+        assert None not in kept[:100]
+        assert kept[100:105] == [None] * 5
+        assert kept[105] == kept[0]
+
+
+async def test_one_process_uses_a_memory(watch: Watch) -> None:
+    with (
+        alone_in(watch.folder.path),
+        pytest.raises(ConflictError, match="another process works in"),
+    ):
         await watch.look()
 
 
