@@ -171,12 +171,17 @@ def rebuilt(
 # Ethereum
 
 
+def eth_account() -> Any:
+    """eth-account's Account. Importing it takes as long as collecting all tests of a chain, so only those
+    who sign do."""
+    from eth_account import Account
+
+    return Account
+
+
 @cache
 def signed_transaction(data: bytes, nonce: int = 0, *, legacy: bool = False) -> bytes:
     """A signed transaction as nodes broadcast it, which is as blocks hold it."""
-    # Of the tests that are collected few sign, and importing it takes as long as thirty of their modules.
-    from eth_account import Account
-
     fields: dict[str, Any] = {
         "to": "0x" + "11" * 20,
         "value": 0,
@@ -190,7 +195,7 @@ def signed_transaction(data: bytes, nonce: int = 0, *, legacy: bool = False) -> 
         if legacy
         else {"type": 2, "maxFeePerGas": 2 * 10**9, "maxPriorityFeePerGas": 10**9}
     )
-    return bytes(Account.sign_transaction(fields | fees, b"\x01" * 32).raw_transaction)
+    return bytes(eth_account().sign_transaction(fields | fees, b"\x01" * 32).raw_transaction)
 
 
 class Trie:

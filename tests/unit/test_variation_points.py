@@ -3,6 +3,7 @@
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
@@ -84,12 +85,15 @@ def test_every_chain_is_under_the_suite_of_all(folder: str) -> None:
     assert any(f"tests.support.{lab} import" in suites() for lab in labs)
 
 
-def imported(text: str) -> Iterator[str]:
+@cache
+def imported(text: str) -> list[str]:
+    found: list[str] = []
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            found += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            found += [f"{node.module}.{alias.name}" for alias in node.names]
+    return found
 
 
 @pytest.mark.parametrize("folder", CHAINS)

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from eth_account import Account
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.support.anchored import eth_account
 
 from proof.timestamps.anchors.ethereum.signer import (
     Fees,
@@ -38,7 +38,7 @@ def reference(
     secret: int, chain_id: int, root: bytes, nonce: int, fees: Fees, gas: int
 ) -> tuple[str, str, bytes]:
     """Address, hash and bytes, as eth-account makes them."""
-    account = Account.from_key(secret.to_bytes(32, "big"))
+    account = eth_account().from_key(secret.to_bytes(32, "big"))
     signed = account.sign_transaction(
         {
             "type": 2,
@@ -95,14 +95,14 @@ def test_a_transaction_has_the_bytes_that_eth_account_gives_it(
     assert (signer.address, candidate.transaction, candidate.raw) == expected
     assert candidate.fee == gas * highest
     assert carried(candidate) == TransactionFields(nonce, fees)
-    assert Account.recover_transaction(candidate.raw) == signer.address
+    assert eth_account().recover_transaction(candidate.raw) == signer.address
 
 
 @pytest.mark.parametrize("text", ["{}", "0x{}", " {}\r\n", "\n{}"])
 def test_a_key_may_have_a_prefix_and_space_around_it(tmp_path: Path, text: str) -> None:
     digits = "aB" * 32
     (tmp_path / "key").write_text(text.format(digits))
-    assert load_signer(tmp_path / "key", 1).address == Account.from_key("0x" + digits).address
+    assert load_signer(tmp_path / "key", 1).address == eth_account().from_key("0x" + digits).address
 
 
 @pytest.mark.parametrize(
