@@ -147,7 +147,7 @@ class Established:
     that the caller trusts. The log's may be another than `claimed.timestamp_ms`; only this one is
     established.
     `remaining`: sentences, one for each thing that is not established; empty when `tied`.
-    `checkpoint`: the log's, with who signed it, where the evidence is of a log.
+    `checkpoint`: the log's, with who signed it, where the evidence is of a log, or an upstream's is.
     """
 
     leaf: bytes

@@ -4,6 +4,7 @@ import copy
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -99,7 +100,7 @@ def test_a_proof_that_holds_itself_is_refused() -> None:
     [
         ({}, "No key of the log"),
         ({"log_keys": [signer.WITNESS.key]}, "No key of the log"),
-        ({"log_keys": [signer.LOG.key]}, "no key was given that signed a time"),
+        ({"log_keys": [signer.LOG.key]}, "no cosigner that counts for you signed a time"),
         (BY_BLOCK, "No key of the log"),
     ],
     ids=["nothing", "a cosigner alone", "a log alone", "another chain"],
@@ -110,6 +111,22 @@ def test_without_trust_says_what_remains(trust: dict[str, Any], said: str) -> No
     (remaining,) = established.remaining
     assert remaining.startswith("Of the upstream's proof: ")
     assert said in remaining
+
+
+def test_the_policys_quorum_is_needed_inside_as_outside(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = f"log {signer.LOG.text}\nwitness w {signer.WITNESS.text}\n"
+    other = signer.Signer.named("other.example", signer.WITNESS.key_type).text
+    path, policy = tmp_path / "proof.json", tmp_path / "policy"
+    path.write_text(json.dumps(VALID))
+    policy.write_text(f"{lines}quorum w\n")
+    assert main([str(path), "--policy", str(policy)]) == 0
+    policy.write_text(f"{lines}witness v {other}\ngroup g all v w\nquorum g\n")
+    assert main([str(path), "--policy", str(policy)]) == 3
+    said = capsys.readouterr().out
+    assert f"is in what the log '{signer.ORIGIN}' signed without your quorum" in said
+    assert "Not established: Of the upstream's proof: The log" in said
 
 
 def test_a_test_network_counts_inside_as_outside() -> None:
@@ -270,7 +287,7 @@ def test_whatever_stands_inside_is_verified_or_refused(where: list[str], value: 
     assert not established.tied or established.timestamp_ms == signer.EXISTED_BY_MS
 
 
-def test_the_account_names_each_step(tmp_path: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_account_names_each_step(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "proof.json"
     path.write_text(json.dumps(nested(2)))
     keys = tmp_path / "log.key"

@@ -70,6 +70,7 @@ def verify_upstream(
         timestamp_ms=timestamp_ms,
         remaining=remaining,
         found=UpstreamInclusion(inner, named),
+        checkpoint=inner.checkpoint,
     )
 
 
