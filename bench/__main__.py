@@ -13,6 +13,7 @@ from bench import (
     delivery,
     gate,
     growth,
+    idle,
     neighbours,
     restart,
     sessions,
@@ -43,6 +44,7 @@ BENCHMARKS: dict[str, Callable[[Options], list[Figure]]] = {
     "sessions": sessions.run,
     "callbacks": callbacks.run,
     "witness": witness.run,
+    "idle": idle.run,
 }
 
 

@@ -38,8 +38,9 @@ class NotStartedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """A running Proof: API processes, one worker, the embedded database."""
+    """A running Proof: API processes, one worker, the embedded database; `process` is the supervisor."""
 
+    process: int
     port: int
     api_key: str
     settings: Settings
@@ -92,6 +93,7 @@ def proof(processes: int, *, within: Sequence[str] = (), **variables: str) -> It
         settings = load_settings(variables, data_dir=data, host=HOST, port=port)
         handed = _handed(settings)
         yield Served(
+            server.pid,
             port,
             handed["production"]["api_key"],
             settings,
