@@ -22,6 +22,7 @@ from tests.support.chain_suite import (
     verified,
 )
 from tests.support.middleman import Answer, Asked, Middleman, instead, middleman
+from tests.support.signer import Signer
 from tests.support.upstreams import Payload, logged, mined
 
 from proof.core.clock import Clock, SystemClock
@@ -62,7 +63,7 @@ class FakeUpstream:
 
     token: str = field(default_factory=lambda: new_token(Environment.PRODUCTION).text)
     origin: str = signer.ORIGIN
-    keys: tuple[str, ...] = (signer.LOG.text, signer.WITNESS.text)
+    policy: bytes = field(default_factory=lambda: policy_of(signer.LOG, signer.WITNESS))
     proofs: dict[str, set[int]] = field(default_factory=dict)
     enabled: tuple[int, ...] = (900, 0)
     identity: dict[str, Any] = field(default_factory=dict)
@@ -82,8 +83,8 @@ class FakeUpstream:
 
     def __call__(self, asked: Asked) -> Answer:
         path, _, query = asked.path.partition("?")
-        if path == "/log/key":
-            return Answer(200, "".join(f"{key}\n" for key in self.keys).encode())
+        if path == "/log/policy":
+            return Answer(200, self.policy)
         if asked.headers.get("x-api-key") != self.token:
             return said(401, "the credential is unknown")
         if path == "/whoami":
@@ -127,6 +128,11 @@ def said(status: int, message: str, headers: dict[str, str] | None = None) -> An
     return Answer(status, json.dumps({"message": message}).encode(), headers or {})
 
 
+def policy_of(log: Signer, witness: Signer) -> bytes:
+    """That log, as that witness cosigns it."""
+    return f"log {log.text}\nwitness w {witness.text}\nquorum w\n".encode()
+
+
 class UpstreamLab:
     """A `ChainLab`. A tree is verified with the log's proof, which is there once the upstream publishes. No
     block could be taken back and nobody is too poor; where others have a ceiling, the account's quota is
@@ -150,7 +156,7 @@ class UpstreamLab:
         usual: dict[str, Any] = {
             "environment": Environment.PRODUCTION,
             "currency": Currency.LOG,
-            "keys": (),
+            "policy": None,
             "networks": {"regtest"},
             "own_origins": {"ours.example/log"},
             "every": timedelta(0),

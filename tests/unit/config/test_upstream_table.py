@@ -93,15 +93,15 @@ SANDBOXS = new_token(Environment.SANDBOX).text
         ("", SANDBOXS[:-1] + ("0" if SANDBOXS[-1] != "0" else "1"), "holds no api_key"),
         ("", SANDBOXS, 'say environment = "sandbox"'),
         ('environment = "sandbox"\n', None, 'say environment = "production"'),
-        ('log_key_file = "missing"\n', None, "missing: No such file"),
-        ('log_key_file = "key"\n', None, r"\[production.upstream\]"),
-        ('log_key_file = "empty"\n', None, "holds no key of a log"),
+        ('log_policy_file = "missing"\n', None, "missing: No such file"),
+        ('log_policy_file = "key"\n', None, r"\[production.upstream\]"),
+        ('log_policy_file = "empty"\n', None, "names no log"),
     ],
 )
 def test_what_cannot_be_used_is_named(
     tmp_path: Path, more: str, key: str | None, said: str
 ) -> None:
-    (tmp_path / "empty").write_text("# nothing\n")
+    (tmp_path / "empty").write_text("quorum none\n")
     name = written(tmp_path, GOOD + more, key)
     with pytest.raises(SettingsError, match=said) as caught:
         opened(name)

@@ -17,6 +17,7 @@ from tests.support.upstream_lab import (
     UpstreamChainSuite,
     UpstreamLab,
     fake_lab,
+    policy_of,
     said,
 )
 from tests.support.upstreams import logged, mined, nested
@@ -33,6 +34,7 @@ from proof.timestamps.anchors.soundness import UnsoundEvidenceError, require_sou
 from proof.timestamps.anchors.upstream.account import AccountError, AnswerError, LaterError
 from proof.timestamps.anchors.upstream.service import UnbelievedProofError
 from proof.timestamps.types import Currency, SubmitStatus
+from proof.verify import parse_policy
 
 ROOT = ROOTS.root.hex()
 PROOF = f"/v1/proof/{ROOT}?currencyId=900"
@@ -175,12 +177,13 @@ async def test_a_proof_that_is_not_believed(
 async def test_a_proof_of_another_log_is_not_believed(
     lab: UpstreamLab, upstream: FakeUpstream
 ) -> None:
-    upstream.keys = (signer.Signer.named("other.example/log", signer.LOG.key_type).text,)
+    other = signer.Signer.named("other.example/log", signer.LOG.key_type)
+    upstream.policy = policy_of(other, signer.WITNESS)
     async with opened(lab.chain()) as chain:
         await chain.broadcast(CANDIDATE)
         upstream.publish()
         with pytest.raises(
-            UnbelievedProofError, match="under no key of its log: No key of the log"
+            UnbelievedProofError, match="does not satisfy its log's policy: No key of"
         ):
             await chain.poll([CANDIDATE])
 
@@ -193,7 +196,7 @@ async def test_a_log_with_new_keys_is_believed_under_them(
     async with opened(lab.chain(clock=clock, every=HOUR)) as chain:
         await chain.broadcast(CANDIDATE)
         upstream.publish()
-        upstream.keys = (later.text, signer.WITNESS.text)
+        upstream.policy = policy_of(later, signer.WITNESS)
         upstream.makers[900] = lambda about: signer.payload(
             about=about, signers=(later, signer.WITNESS)
         )
@@ -439,24 +442,30 @@ async def test_an_installation_is_not_its_own_upstream(
     assert upstream.proofs == {}
 
 
-async def test_log_keys_that_are_named_are_the_only_ones(
-    lab: UpstreamLab, upstream: FakeUpstream
-) -> None:
+async def test_a_policy_that_is_kept_decides(lab: UpstreamLab, upstream: FakeUpstream) -> None:
     other = signer.Signer.named(signer.ORIGIN, signer.LOG.key_type, "another")
-    async with opened(lab.chain(keys=(other.key, signer.WITNESS.key))) as chain:
-        with pytest.raises(WrongNetworkError, match="none of the keys in log_key_file"):
+    kept = parse_policy(policy_of(other, signer.WITNESS))
+    async with opened(lab.chain(policy=kept)) as chain:
+        with pytest.raises(WrongNetworkError, match="log_policy_file has no key of the upstream's"):
             await chain.standing()
-    async with opened(lab.chain(keys=signer.KEYS)) as chain:
-        await chain.broadcast(CANDIDATE)
-        upstream.publish()
-        assert (await chain.poll([CANDIDATE])).settled
+    elsewhere = signer.Signer.named("other.example", signer.WITNESS.key_type)
+    for witness, believed in ((elsewhere, False), (signer.WITNESS, True)):
+        kept = parse_policy(policy_of(signer.LOG, witness))
+        async with opened(lab.chain(policy=kept)) as chain:
+            await chain.broadcast(CANDIDATE)
+            upstream.publish()
+            if believed:
+                assert (await chain.poll([CANDIDATE])).settled
+            else:
+                with pytest.raises(UnbelievedProofError, match="not the quorum of cosigners"):
+                    await chain.poll([CANDIDATE])
 
 
-@pytest.mark.parametrize("keys", [(), ("<html>",), (signer.WITNESS.text,)])
+@pytest.mark.parametrize("policy", [b"", b"<html>", b"quorum none\n", b"log x\nquorum none\n"])
 async def test_an_upstream_without_a_log_is_none(
-    lab: UpstreamLab, upstream: FakeUpstream, keys: tuple[str, ...]
+    lab: UpstreamLab, upstream: FakeUpstream, policy: bytes
 ) -> None:
-    upstream.keys = keys
+    upstream.policy = policy
     async with opened(lab.chain()) as chain:
         with pytest.raises(ChainError, match="see that"):
             await chain.standing()
@@ -478,9 +487,9 @@ async def test_what_is_remembered_is_bounded(
 
 
 async def test_the_chains_file_opens_it(lab: UpstreamLab, tmp_path: Path) -> None:
-    keys = tmp_path / "log.key"
-    keys.write_text(f"# theirs\n\n{signer.LOG.text}\n{signer.WITNESS.text}\n")
-    chain = lab.opened(tmp_path, chain="btc", network="regtest", log_key_file=keys)
+    policy = tmp_path / "upstream.policy"
+    policy.write_bytes(policy_of(signer.LOG, signer.WITNESS))
+    chain = lab.opened(tmp_path, chain="btc", network="regtest", log_policy_file=policy)
     async with opened(chain):
         await chain.broadcast(CANDIDATE)
         lab.mine()

@@ -14,7 +14,7 @@ from proof.core.errors import ProofError
 from proof.timestamps.anchors.chain import ChainError, NodeDownError
 from proof.timestamps.anchors.node_client import HttpAnswer, NodeClient
 from proof.timestamps.types import Currency
-from proof.verify import RefusedError, VerifierKey, VerifierKeyError, parse_verifier_key
+from proof.verify import Policy, PolicyError, RefusedError, parse_policy
 from proof.verify.errors import quoted
 from proof.verify.strict_json import MAX_BYTES, members, parse_json
 
@@ -100,12 +100,12 @@ class Account:
         AnswerError."""
         return _decoded(await self._call("GET", "/whoami"), Identity)
 
-    async def log_keys(self) -> list[VerifierKey]:
-        """The keys that the upstream's log serves, for anybody."""
-        answer = await self._call("GET", "/log/key")
+    async def log_policy(self) -> Policy:
+        """What the upstream says its logs are verified by."""
+        answer = await self._call("GET", "/log/policy")
         try:
-            return [parse_verifier_key(line) for line in answer.body.decode().splitlines()]
-        except (UnicodeDecodeError, VerifierKeyError):
+            return parse_policy(answer.body)
+        except PolicyError:
             raise _no_proof(answer) from None
 
     async def submit(self, digest: bytes) -> None:

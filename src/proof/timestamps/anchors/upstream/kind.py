@@ -15,14 +15,14 @@ from proof.timestamps.anchors.upstream.account import MAX_ANSWER_BYTES, Account
 from proof.timestamps.anchors.upstream.service import UpstreamChain, UpstreamSettings
 from proof.timestamps.types import Currency
 from proof.verify.evidence.bitcoin.networks import MAIN, TEST_NETWORKS
-from proof.verify.evidence.log.note import LOG_KEY, VerifierKey, parse_verifier_key
+from proof.verify.evidence.log.policy import MAX_POLICY_BYTES, Policy, parse_policy
 from proof.verify.evidence.upstream.evidence import TYPE
 from proof.verify.trust import ChainTrust
 
 _CHAINS = {currency.name.lower(): currency for currency in Currency}
 _LOGGED = timedelta(seconds=2)
 _PAUSE = timedelta(seconds=10)
-_MAX_FILE_BYTES = 64 * 1024
+_MAX_KEY_BYTES = 1024
 
 
 class UpstreamTable(ChainTable, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -32,7 +32,7 @@ class UpstreamTable(ChainTable, frozen=True, forbid_unknown_fields=True, kw_only
     credentials_file: Path
     environment: Literal["production", "sandbox"] = "production"
     chain: str = Currency.LOG.name.lower()
-    log_key_file: Path | None = None
+    log_policy_file: Path | None = None
     network: Literal["main", "test", "testnet4", "signet", "regtest"] = "main"
 
 
@@ -66,7 +66,7 @@ def _open(table: UpstreamTable, around: Surroundings) -> UpstreamChain:
     settings = UpstreamSettings(
         environment,
         _CHAINS[table.chain],
-        _log_keys(table, around),
+        _log_policy(table, around),
         {table.network} - {MAIN},
         around.origins,
         timedelta(seconds=table.every_s),
@@ -76,7 +76,7 @@ def _open(table: UpstreamTable, around: Surroundings) -> UpstreamChain:
 
 def _api_key(path: Path, environment: Environment) -> str:
     with path.open("rb") as file:
-        text = file.read(_MAX_FILE_BYTES).decode("ascii", "replace").strip()
+        text = file.read(_MAX_KEY_BYTES).decode("ascii", "replace").strip()
     token = parse_token(text)
     if token is None:
         raise ValueError(f"{path} holds no api_key of a Proof; it is the file's one line")
@@ -88,16 +88,15 @@ def _api_key(path: Path, environment: Environment) -> str:
     return text
 
 
-def _log_keys(table: UpstreamTable, around: Surroundings) -> list[VerifierKey]:
-    if table.log_key_file is None:
-        return []
-    path = around.file(table.log_key_file)
+def _log_policy(table: UpstreamTable, around: Surroundings) -> Policy | None:
+    if table.log_policy_file is None:
+        return None
+    path = around.file(table.log_policy_file)
     with path.open("rb") as file:
-        lines = file.read(_MAX_FILE_BYTES).decode("utf-8", "replace").splitlines()
-    keys = [parse_verifier_key(line) for line in map(str.strip, lines) if line and line[:1] != "#"]
-    if not any(key.key_type == LOG_KEY for key in keys):
-        raise ValueError(f"{path} holds no key of a log")
-    return keys
+        policy = parse_policy(file.read(MAX_POLICY_BYTES + 1))
+    if not policy.logs:
+        raise ValueError(f"{path} names no log, so no proof of the upstream's could be believed")
+    return policy
 
 
 def _pace(table: UpstreamTable) -> Pace:

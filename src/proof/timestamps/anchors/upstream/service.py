@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from proof.core.clock import Clock
+from proof.core.note_keys import ed25519_verify, mldsa44_verify
 from proof.partners.types import CredentialKind, Environment
 from proof.timestamps.anchors.chain import (
     Candidate,
@@ -32,13 +33,12 @@ from proof.timestamps.anchors.upstream.account import (
     Lookup,
 )
 from proof.timestamps.types import Currency, Roots, SubmitStatus
-from proof.verify import Established, RefusedError, VerifierKey, verify_payload
+from proof.verify import Established, Policy, RefusedError, verify_payload
 from proof.verify.errors import quoted
-from proof.verify.evidence.log.note import LOG_KEY
 from proof.verify.evidence.upstream.evidence import TYPE, proof_hash
 from proof.verify.trust import ChainTrust
 
-# How long it is taken for granted whose account that is, and whose keys the log serves.
+# How long it is taken for granted whose account that is, and what its logs are believed by.
 _IDENTIFIED_FOR: Final = timedelta(minutes=10)
 
 _MAX_WATCHES: Final = 1_000
@@ -53,13 +53,13 @@ class UnbelievedProofError(ChainError):
 @dataclass(frozen=True, slots=True)
 class UpstreamSettings:
     """`environment`: of the account. `currency`: the upstream's chain whose proof is wanted in the end.
-    `keys`: the log keys that count; empty for those that the upstream serves. `networks`: Bitcoin's test
+    `policy`: what the upstream's logs are believed by; None for what it serves. `networks`: Bitcoin's test
     networks that count. `own_origins`: of this installation's logs. `every`: what the upstream does not
     have yet is asked for so often at least."""
 
     environment: Environment
     currency: Currency
-    keys: Sequence[VerifierKey]
+    policy: Policy | None
     networks: Collection[str]
     own_origins: Collection[str]
     every: timedelta
@@ -85,7 +85,7 @@ class UpstreamChain:
         self._account = account
         self._settings = settings
         self._clock = clock
-        self._keys: Sequence[VerifierKey] = ()
+        self._policy: Policy | None = None
         self._identified_until: datetime | None = None
         self._watches: dict[bytes, _Watch] = {}
 
@@ -106,9 +106,9 @@ class UpstreamChain:
     async def standing(self) -> Standing:
         """Whose account that is, asked anew. Raises what every call of an account does, AccountError and
         WrongNetworkError."""
-        await self._identify()
-        names = " ".join(sorted({key.name for key in self._keys if key.key_type == LOG_KEY}))
-        return Standing(f"log {quoted(names)}, {self._settings.environment}", 0, 0, 0, 0)
+        policy = await self._identify()
+        log = quoted(policy.logs[0].key.name)
+        return Standing(f"log {log}, {self._settings.environment}", 0, 0, 0, 0)
 
     async def build(self, roots: Roots, replaced: Sequence[Candidate]) -> Candidate:
         """The root itself, which the upstream knows it by. Raises as `standing` does, and ChainError for a
@@ -202,9 +202,15 @@ class UpstreamChain:
         """
         chains = ChainTrust(networks=frozenset(self._settings.networks))
         try:
-            established = verify_payload(proof, log_keys=self._keys, chains=chains)
+            established = verify_payload(
+                proof,
+                policy=self._policy,
+                ed25519_verify=ed25519_verify,
+                mldsa44_verify=mldsa44_verify,
+                chains=chains,
+            )
         except RefusedError as error:
-            self._identified_until = None  # the log may have new keys by now
+            self._identified_until = None  # the log may have another policy by now
             raise UnbelievedProofError(f"the upstream's proof is refused: {error}") from None
         if established.leaf != root:
             raise UnbelievedProofError("the upstream's proof is of another hash than the root")
@@ -215,7 +221,7 @@ class UpstreamChain:
         if currency is Currency.LOG and not established.tied:
             self._identified_until = None
             raise UnbelievedProofError(
-                f"the upstream's proof is believed under no key of its log: {established.remaining[0]}"
+                f"the upstream's proof does not satisfy its log's policy: {established.remaining[0]}"
             )
         return established
 
@@ -223,33 +229,34 @@ class UpstreamChain:
         if self._identified_until is None or self._identified_until <= self._clock.now():
             await self._identify()
 
-    async def _identify(self) -> None:
-        identity, served = await self._account.identity(), await self._account.log_keys()
+    async def _identify(self) -> Policy:
+        identity, served = await self._account.identity(), await self._account.log_policy()
         try:
             self._require_ours(identity)
-            self._keys = self._counted(served)
+            self._policy = policy = self._believable(served)
         except ChainError as error:
             self._account.leave_alone(error)
             raise
         self._identified_until = self._clock.now() + _IDENTIFIED_FOR
+        return policy
 
-    def _counted(self, served: Sequence[VerifierKey]) -> Sequence[VerifierKey]:
-        """The log keys that count. Raises AccountError, WrongNetworkError."""
-        origins = {key.name for key in served if key.key_type == LOG_KEY}
-        if not origins:
-            raise AccountError("the upstream serves no key of a log; see that it is a Proof")
+    def _believable(self, served: Policy) -> Policy:
+        """What its logs are believed by. Raises AccountError, WrongNetworkError."""
+        if not served.logs:
+            raise AccountError("the upstream's policy names no log; see that it is a Proof")
+        origins = {log.key.name for log in served.logs}
         if not origins.isdisjoint(self._settings.own_origins):
             raise WrongNetworkError(
                 f"the upstream is this installation itself, by its log {quoted(min(origins))}; name"
                 " another Proof in url"
             )
-        pinned = self._settings.keys
-        if pinned and not set(pinned) & {key for key in served if key.key_type == LOG_KEY}:
+        kept = self._settings.policy
+        if kept and {log.key for log in kept.logs}.isdisjoint(log.key for log in served.logs):
             raise WrongNetworkError(
-                f"the upstream's log {quoted(min(origins))} has none of the keys in log_key_file; see"
-                " whether url or the file is wrong"
+                f"log_policy_file has no key of the upstream's log {quoted(served.logs[0].key.name)};"
+                " see whether url or the file is wrong"
             )
-        return pinned or served
+        return kept or served
 
     def _require_ours(self, identity: Identity) -> None:
         if identity.kind != CredentialKind.API_KEY:
