@@ -76,7 +76,7 @@ def _log_key(vkey: str, identity: Identity) -> LogKey:
         key = parse_log_key(vkey)
     except VerifierKeyError as error:
         raise WitnessError(
-            f"{error}; a log publishes its verifier key, Proof's at /log/vkey"
+            f"{error}; a log publishes its verifier key, a Proof has it at /log/key"
         ) from None
     if any(_public(own) == key.key.public_key for own in identity.keys):
         raise WitnessError("that is a key of this witness, no log's; give the log's verifier key")

@@ -7,6 +7,8 @@ has the same bounds, and before that signature is checked it costs the reading o
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final, TypeAlias
 
+import structlog
+
 from proof.core.errors import ProofError
 from proof.witness.errors import (
     ClockBehindError,
@@ -36,6 +38,8 @@ STATUSES: Final[dict[type[ProofError], int]] = {
     ClockBehindError: 503,
     StoreError: 503,
 }
+
+_log = structlog.get_logger()
 
 _SIZE_TYPE = b"text/x.tlog.size"
 _TEXT = b"text/plain; charset=utf-8"
@@ -81,6 +85,9 @@ class WitnessApp:
             lines = await self._witness.add_checkpoint(await _body(receive))
         except ProofError as error:
             answer = _refusal(error)
+        except Exception:  # noqa: BLE001 - a fault in one request ends none of the others; it is logged
+            _log.exception("witness.request_failed")
+            answer = _text(500, "the witness failed; nothing was signed")
         else:
             answer = 200, lines, [(b"content-type", _TEXT)]
         self._witness.answers[str(answer[0])] += 1

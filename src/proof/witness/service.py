@@ -106,6 +106,8 @@ class Witness:
                 return self._signatures(log)
             if await self._durable(advance):
                 return self._cosigned(advance)
+            if log.head == advance.old:
+                await self._reload()
 
     def checkpoint(self, origin_hash: str) -> bytes | None:
         """The newest cosigned checkpoint of the log whose origin has this SHA-256 (lower-case hex),
@@ -181,7 +183,11 @@ class Witness:
                 waiting.done.set_exception(error)
 
     async def _reload(self) -> None:
-        self._take(await self._in_thread(self._store.logs))
+        try:
+            self._take(await self._in_thread(self._store.logs))
+        except StoreError as error:
+            self.failing = error.message
+            raise
 
     def _take(self, records: Sequence[LogRecord]) -> None:
         """Go on from these records, all of them, as others have written them; none: nobody has."""

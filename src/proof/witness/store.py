@@ -21,6 +21,10 @@ _BUSY_S = 10.0
 _VERSION = 1
 # SQLite counts from 1: before the logs were read, and after a commit of which nobody knows what it did.
 _UNKNOWN = -1
+_WENT_BACK = (
+    "went back while it was served: an older copy was put in its place; nothing is signed from it, and a"
+    " witness that may have forgotten what it signed is replaced by another"
+)
 MAX_FORKS = 16
 """How many checkpoints that prove two histories are kept of a log."""
 
@@ -101,6 +105,7 @@ class Store:
                 " use the Proof that wrote it, or a newer one"
             )
         self._seen = _UNKNOWN
+        self._commits = self.commits
 
     def close(self) -> None:
         self._connection.close()
@@ -119,16 +124,18 @@ class Store:
 
     def logs(self) -> list[LogRecord]:
         """All logs in the order of their origins, removed ones too; `advance` compares with what is
-        read here."""
+        read here. Raises StoreError when an older file was put in the place of this one."""
         with _failing():
             self._connection.execute("BEGIN")
             try:
-                seen = self._data_version()
+                seen, commits = self._data_version(), self.commits
                 rows = self._connection.execute(_LOGS).fetchall()
                 keys = self._connection.execute("SELECT origin, vkey FROM log_keys").fetchall()
             finally:
                 self._connection.execute("COMMIT")
-        self._seen = seen
+        if commits < self._commits:
+            raise StoreError(f"{self._path} {_WENT_BACK}")
+        self._seen, self._commits = seen, commits
         by_origin: dict[str, list[LogKey]] = {}
         for origin, vkey in keys:
             by_origin.setdefault(origin, []).append(parse_log_key(vkey))
@@ -147,16 +154,18 @@ class Store:
 
         Each is done if its log's stored head is still `old`, none if another process has written since
         `logs`. Raises StoreError when the file cannot be written, and then none is done, or nobody
-        knows.
+        knows, or when an older file was put in its place.
         """
         seen, self._seen = self._seen, _UNKNOWN
         with _failing(), self._transaction():
             if self._data_version() != seen:
-                return [False] * len(batch), self.commits
+                return [False] * len(batch), self._commits
+            if self.commits != self._commits:
+                raise StoreError(f"{self._path} {_WENT_BACK}")
             outcomes = [self._advance(each) for each in batch]
             self._connection.execute("UPDATE witness SET commits = commits + 1")
             commits = self.commits
-        self._seen = seen
+        self._seen, self._commits = seen, commits
         return outcomes, commits
 
     def add_key(self, origin: str, key: LogKey, start: Head | None = None) -> bool:

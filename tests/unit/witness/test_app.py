@@ -1,6 +1,8 @@
 """What a witness answers, over its application without a socket; the real process has tests of its own."""
 
 import asyncio
+import shutil
+import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -328,6 +330,55 @@ async def test_what_cannot_be_written_is_not_signed(tmp_path: Path) -> None:
         connection.execute("PRAGMA max_page_count = 1000000")
         assert (await here.add(large)).status == 200
         assert (await here.ask("GET", "/healthz")).status == 200
+
+
+@pytest.mark.parametrize(
+    "files", [["witness.sqlite"], ["witness.sqlite", "witness.sqlite-wal"], []]
+)
+async def test_an_older_copy_that_is_put_back_meanwhile_leads_to_no_second_history(
+    tmp_path: Path, files: list[str]
+) -> None:
+    """Over the files as they lie there while the process has them open."""
+    async with scene(tmp_path / "w") as here:
+        await here.add(LOG.request(0, 4))
+        shutil.copytree(here.folder, tmp_path / "copy")
+        await here.add(LOG.request(4, 8))
+        for file in files or [path.name for path in (tmp_path / "copy").iterdir()]:
+            shutil.copyfile(tmp_path / "copy" / file, here.folder / file)
+        for log in (FORK, LOG, FORK):
+            for old in (4, 8, 0):
+                answer = await here.add(log.request(old, 12))
+                assert answer.status != 200 or log is LOG
+        newest = (await here.newest()).body
+        assert newest.startswith((LOG.checkpoint(8), LOG.checkpoint(12)))
+
+
+async def test_a_memory_that_went_back_is_told(tmp_path: Path) -> None:
+    async with scene(tmp_path / "w") as here:
+        for old, new in ((0, 4), (4, 8)):
+            await here.add(LOG.request(old, new))
+        with sqlite3.connect(here.folder / "witness.sqlite") as connection:
+            connection.executescript(
+                "DROP TRIGGER commits_do_not_go_back; DROP TRIGGER logs_do_not_go_back;"
+                "UPDATE witness SET commits = 1;"
+            )
+            connection.execute("UPDATE logs SET size = 4, root = ?", (LOG.root(4),))
+        connection.close()
+        for old in (4, 8):
+            answer = await here.add(FORK.request(old, 12))
+            assert (answer.status, b"went back while" in answer.body) == (503, True)
+        assert (await here.ask("GET", "/healthz")).status == 503
+
+
+async def test_a_fault_of_ours_is_told_as_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with scene(tmp_path / "w") as here:
+        monkeypatch.setattr(here.clock, "now", lambda: None)
+        with structlog.testing.capture_logs() as events:
+            assert (await here.add(LOG.request(0, 4))).status == 500
+        assert [event["event"] for event in events] == ["witness.request_failed"]
+        assert here.store.commits == 0
 
 
 async def test_metrics_count_answers_by_status(tmp_path: Path) -> None:

@@ -83,7 +83,9 @@ def _register_process(witness: typer.Typer, serve_witness: Serve) -> None:
     def serve(
         folder: Folder = Path(_FOLDER),
         host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-        port: Annotated[int, typer.Option(help="Port to listen on; 0 picks one.")] = 8421,
+        port: Annotated[
+            int, typer.Option(min=0, max=65_535, help="Port to listen on; 0 picks one.")
+        ] = 8421,
     ) -> None:
         """Answer logs (POST /add-checkpoint) and their monitors (GET /HASH/checkpoint), until stopped.
 
