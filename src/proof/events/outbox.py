@@ -86,6 +86,14 @@ async def rewrite_bodies(
     await tx.execute(_REPLACE_BODIES, [row["id"] for row in rows], bodies)
 
 
+async def waiting(connection: Connection) -> bool:
+    """Whether there are events to relay."""
+    found: bool = await connection.fetchval(
+        "SELECT EXISTS (SELECT FROM outbox WHERE cursor IS NULL)"
+    )
+    return found
+
+
 async def relay(tx: Connection, limit: int) -> list[RelayedEvent]:
     """Give committed events their cursors and sequences, in the caller's transaction, oldest first.
 

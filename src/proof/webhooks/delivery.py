@@ -26,7 +26,7 @@ from proof.core.clock import Clock
 from proof.core.errors import UnavailableError
 from proof.core.loop import Again, Loop
 from proof.db import Database
-from proof.events import PUBLISHED, relay
+from proof.events import PUBLISHED, relay, waiting
 from proof.webhooks import endpoint_queries, queries
 from proof.webhooks.attempts import Client, Judge, Result, attempt
 from proof.webhooks.breaker import BreakerPolicy, Finding, Window
@@ -298,6 +298,9 @@ class Deliverer:
         return given_up == _ABANDONED_AT_ONCE
 
     async def _relay(self) -> bool:
+        async with self._db.connection() as connection:
+            if not await waiting(connection):
+                return False
         async with self._db.transaction() as tx:
             relayed = await relay(tx, self._limits.relayed)
             created = await fan_out(tx, relayed)

@@ -44,6 +44,12 @@ _HEADS = """
 SELECT l.id, l.label, l.origin, h.size, h.root FROM logs l JOIN log_heads h ON h.log_id = l.id
 """
 _HEAD = f"{_HEADS} WHERE l.environment = $1 AND l.retired_at IS NULL "
+_UNPUBLISHED = """
+SELECT EXISTS (
+    SELECT FROM logs l JOIN log_heads h ON h.log_id = l.id
+    WHERE l.environment = $1 AND l.retired_at IS NULL AND h.size <> coalesce(
+        (SELECT size FROM log_checkpoints WHERE log_id = l.id ORDER BY size DESC LIMIT 1), 0))
+"""
 # An entry that a retired log did not keep is in its successor too.
 _CHECKPOINT_OF = """
 SELECT l.id AS log_id, l.origin, c.size, c.note
@@ -181,6 +187,12 @@ async def entries(connection: Connection, log_id: int, first: int, count: int) -
         first + count,
     )
     return [row["entry"] for row in rows]
+
+
+async def unpublished(connection: Connection, environment: str) -> bool:
+    """Whether the current log's head is another than its newest checkpoint's; nothing is locked."""
+    found: bool = await connection.fetchval(_UNPUBLISHED, environment)
+    return found
 
 
 async def newest_checkpoint(connection: Connection, log_id: int) -> Any:

@@ -155,6 +155,9 @@ class LogWriter:
             self._witnesses = None
 
     async def _publish_alone(self) -> bool:
+        async with self._database.connection() as connection:
+            if not await queries.unpublished(connection, self._environment):
+                return False
         async with self._database.transaction() as tx:
             head = await queries.head(tx, self._environment, lock=True)
             newest = await queries.newest_checkpoint(tx, head.log_id)
