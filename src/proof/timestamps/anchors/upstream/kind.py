@@ -21,7 +21,7 @@ from proof.verify.trust import ChainTrust
 
 _CHAINS = {currency.name.lower(): currency for currency in Currency}
 _LOGGED = timedelta(seconds=2)
-_PAUSE = timedelta(seconds=10)
+_PAUSE = timedelta(seconds=5)
 _MAX_KEY_BYTES = 1024
 
 
