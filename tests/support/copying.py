@@ -20,6 +20,7 @@ from typing import Any
 import asyncpg
 
 from proof.db.embedded import EmbeddedCluster
+from proof.db.embedded.binaries import find_installation
 from proof.db.migrate import migrate
 
 CLUSTER = "PROOF_TEST_CLUSTER"
@@ -159,6 +160,54 @@ def copied(cluster: EmbeddedCluster, name: str) -> Iterator[dict[str, Any]]:
         yield asdict(cluster.connection("app")) | {"database": name}
     finally:
         superuser.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@contextmanager
+def duplicate(cluster: EmbeddedCluster, source: str, name: str) -> Iterator[dict[str, Any]]:
+    """As `copied`, of a database as it stands; nobody may be connected to it meanwhile."""
+    superuser = _superusers[cluster]
+    superuser.execute(
+        f"CREATE DATABASE {name} TEMPLATE {source} STRATEGY file_copy OWNER proof_owner",
+        f"GRANT CONNECT ON DATABASE {name} TO proof_app",
+    )
+    try:
+        yield asdict(cluster.connection("app")) | {"database": name}
+    finally:
+        superuser.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@contextmanager
+def restored(cluster: EmbeddedCluster, dump: Path, name: str) -> Iterator[dict[str, Any]]:
+    """The same of a file that pg_dump wrote."""
+    superuser = _superusers[cluster]
+    superuser.execute(
+        f"CREATE DATABASE {name} TEMPLATE template0 OWNER proof_owner",
+        f"GRANT CONNECT ON DATABASE {name} TO proof_app",
+    )
+    try:
+        _client_program(cluster, name, "pg_restore", "--dbname", name, "--exit-on-error", str(dump))
+        yield asdict(cluster.connection("app")) | {"database": name}
+    finally:
+        superuser.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def dump(cluster: EmbeddedCluster, name: str, file: Path) -> None:
+    """What pg_dump makes of a database."""
+    _client_program(cluster, name, "pg_dump", "--format=custom", "--file", str(file), name)
+
+
+def _client_program(cluster: EmbeddedCluster, database: str, program: str, *arguments: str) -> None:
+    owner = cluster.connection("owner")
+    subprocess.run(
+        [
+            find_installation() / "bin" / program,
+            *("--host", owner.host, "--port", str(owner.port), "--username", owner.user),
+            *arguments,
+        ],
+        env={"PGPASSWORD": owner.password},
+        check=True,
+        capture_output=True,
+    )
 
 
 async def as_superuser(cluster: EmbeddedCluster, *statements: str, database: str) -> None:
