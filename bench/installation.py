@@ -79,6 +79,7 @@ def proof(processes: int, *, within: Sequence[str] = (), **variables: str) -> It
         data, port = Path(folder) / "data", free_port()
         environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith("PROOF_")},
+            "XDG_STATE_HOME": folder,
             "PROOF_DATA_DIR": str(data),
             "PROOF_HOST": HOST,
             "PROOF_PORT": str(port),

@@ -80,6 +80,7 @@ def server(data: Path, *, keep: bool) -> Iterator[tuple[str, dict[str, str]]]:
     port = free_port()
     environment = {
         **os.environ,
+        "XDG_STATE_HOME": str(data.parent),
         "PROOF_DATA_DIR": str(data),
         "PROOF_PORT": str(port),
         # The receiver below is on this machine; in production webhooks go to public https only.

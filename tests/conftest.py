@@ -66,6 +66,9 @@ def pytest_configure(config: pytest.Config) -> None:
     folder = tempfile.mkdtemp(prefix=f"p-{os.getpid()}-", dir=_MEMORY if room else None)
     Path(folder).chmod(0o711)  # the embedded PostgreSQL of root is another user's process
     os.environ["TMPDIR"] = tempfile.tempdir = folder
+    # Where servers keep their marks; the home of whoever runs the tests is none of theirs.
+    os.environ["XDG_STATE_HOME"] = str(Path(folder, "state"))
+    os.environ.pop("STATE_DIRECTORY", None)
     if config.option.basetemp is None:
         config.option.basetemp = Path(folder, "t")  # short: there are Unix sockets below it
     config.add_cleanup(partial(shutil.rmtree, folder, ignore_errors=True))

@@ -44,6 +44,7 @@ from proof.ramp.sessions.service import Sessions
 from proof.ramp.sessions.widget import Widgets
 from proof.ramp.transactions.updates import Updates
 from proof.timestamps.anchors.health import Part, parts
+from proof.timestamps.anchors.log.mark import Marks
 from proof.timestamps.anchors.log.service import LogWriter, ensure_log
 from proof.timestamps.calendar import Calendar
 from proof.timestamps.proofs.service import Proofs
@@ -221,7 +222,8 @@ class Platform:
 
     def writer(self, environment: Environment, clock: Clock | None = None) -> LogWriter:
         """A writer of one environment's log, over the same high-water mark as every other."""
-        return LogWriter(self.database, self.vault, clock or self.clock, environment, self.folder)
+        marks = Marks(self.folder)
+        return LogWriter(self.database, self.vault, clock or self.clock, environment, marks)
 
     async def seal(self) -> None:
         """Everything the worker does with what was submitted so far: close, seal, append, publish."""

@@ -8,6 +8,7 @@ from proof.db import Connection, Database
 from proof.partners.types import Environment, Limits, PartnerEnvironment
 from proof.timestamps.anchors.log import queries
 from proof.timestamps.anchors.log.keys import verifier_keys
+from proof.timestamps.anchors.log.mark import Marks
 from proof.timestamps.anchors.log.service import LogWriter
 from proof.timestamps.proofs.audit import fsck
 from proof.timestamps.proofs.service import Proofs
@@ -26,7 +27,7 @@ def owner(identity: int = 1) -> PartnerEnvironment:
 
 def writer(database: Database, folder: Path) -> LogWriter:
     """The log's writer, with its high-water marks in `folder`."""
-    return LogWriter(database, VAULT, SystemClock(), Environment.PRODUCTION, folder)
+    return LogWriter(database, VAULT, SystemClock(), Environment.PRODUCTION, Marks(folder))
 
 
 async def key_lines(connection: Connection, environment: str = Environment.PRODUCTION) -> list[str]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import os
 import signal
 from datetime import timedelta
 
@@ -17,8 +18,9 @@ from proof.main import database as databases
 from proof.main.chains import opened_chains
 from proof.main.database import await_database
 from proof.main.events import configure_logging
-from proof.main.keys import keys_folder, open_vault, require_ring, secret_ring
+from proof.main.keys import open_vault, require_ring, secret_ring
 from proof.main.mail import open_mailer
+from proof.main.marks import marks
 from proof.main.supervise import allow_files, end_with_supervisor
 from proof.outbound import OutboundClient, OutboundPolicy
 from proof.partners.types import Environment
@@ -86,7 +88,7 @@ async def _run(settings: Settings, stop: asyncio.Event) -> None:
                     vault,
                     clock,
                     environment,
-                    keys_folder(settings),
+                    marks(settings, os.environ),
                     load_log_policy(settings, environment),
                 )
                 for environment in Environment

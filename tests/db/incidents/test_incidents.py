@@ -24,7 +24,7 @@ from proof.core.clock import SystemClock
 from proof.db import Database
 from proof.db.embedded import EmbeddedCluster
 from proof.timestamps.anchors.log import keys, queries
-from proof.timestamps.anchors.log.mark import LogRolledBackError
+from proof.timestamps.anchors.log.mark import LogRolledBackError, Marks
 from proof.timestamps.anchors.log.policy import read_policy
 from proof.timestamps.anchors.log.quorum import Pauses, QuorumMissingError
 from proof.timestamps.anchors.log.service import LogWriter, ensure_log, root_at
@@ -53,7 +53,13 @@ class Machine:
         async def whole() -> T:
             database = await Database.open(self.arguments)
             writer = LogWriter(
-                database, VAULT, SystemClock(), PRODUCTION, self.marks, self.policy, Pauses(0, 0)
+                database,
+                VAULT,
+                SystemClock(),
+                PRODUCTION,
+                Marks(self.marks),
+                self.policy,
+                Pauses(0, 0),
             )
             try:
                 return await act(database, writer)
@@ -142,10 +148,10 @@ def installation(
         vkeys = [asyncio.run(made(each, f"log-{n}.example")) for n, each in enumerate(databases)]
         aics = [AicsWitness(folder / f"a{n}", f"aics.example/w{n}") for n in range(2)]
         ours = ProofWitness(folder / "p", "proof.example/w")
-        for vkey in vkeys:
-            for witness in (*aics, ours):
+        witnesses: list[AicsWitness | ProofWitness] = [*aics, ours]
+        for witness in witnesses:
+            for vkey in vkeys:
                 witness.add(vkey)
-        for witness in (*aics, ours):
             stack.callback(witness.stop)
             witness.start()
         lines = [f"witness a{n} {each.vkey} {each.url}" for n, each in enumerate(aics)]

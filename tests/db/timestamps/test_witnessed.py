@@ -19,7 +19,7 @@ from proof.partners.access.operators import OperatorScope
 from proof.partners.types import Environment
 from proof.timestamps.anchors.health import parts
 from proof.timestamps.anchors.log import keys, queries
-from proof.timestamps.anchors.log.mark import LogRolledBackError
+from proof.timestamps.anchors.log.mark import LogRolledBackError, Marks
 from proof.timestamps.anchors.log.policy import NO_WITNESSES, read_policy, without_urls
 from proof.timestamps.anchors.log.quorum import Pauses, QuorumMissingError
 from proof.timestamps.anchors.log.service import LogWriter, PolicyMissingError
@@ -45,7 +45,7 @@ class Scene:
             self.platform.vault,
             SystemClock(),
             PRODUCTION,
-            folder or self.platform.folder,
+            Marks(folder or self.platform.folder),
             self.policy,
             AT_ONCE,
         )
@@ -374,7 +374,7 @@ def test_a_process_without_the_policy_does_not_publish_without_witnesses(alone: 
             it.platform.vault,
             SystemClock(),
             PRODUCTION,
-            it.platform.folder,
+            Marks(it.platform.folder),
             NO_WITNESSES,
         )
         assert await explicit.publish()

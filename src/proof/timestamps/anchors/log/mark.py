@@ -1,15 +1,19 @@
 """The highest signed size, remembered outside the database.
 
 A database restored from an older backup would otherwise let the log sign a second, different
-history. What is in this file was signed; a log that no longer holds it stops signing.
+history. What is in these files was signed; a log that no longer holds it stops signing. One lies beside the
+keys, and one apart from the data folder, which is not taken back with a copy of that.
 """
 
 import json
 import os
+from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 
 from proof.core.errors import ProofError
+
+_NAME_DIGITS = 32
 
 
 class LogRolledBackError(ProofError):
@@ -23,6 +27,21 @@ class MarkUnwritableError(ProofError):
 class SignedHead(NamedTuple):
     size: int
     root: bytes
+
+
+class Marks(NamedTuple):
+    """The folders where this machine keeps its marks; `apart` from the data folder, if there is a place."""
+
+    beside_keys: Path
+    apart: Path | None = None
+
+    def of(self, label: str, verifier_key: str) -> "list[HighWaterMark]":
+        """Those of a log. Apart they go by its key, since all data folders of this user share them."""
+        found = [HighWaterMark(self.beside_keys, label)]
+        if self.apart is not None:
+            name = sha256(verifier_key.encode()).hexdigest()[:_NAME_DIGITS]
+            found.append(HighWaterMark(self.apart, name))
+        return found
 
 
 class HighWaterMark:

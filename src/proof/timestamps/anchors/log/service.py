@@ -17,8 +17,8 @@ Without witnesses 2 to 5 are one transaction under the lock of the head.
 """
 
 import asyncio
+from collections.abc import Sequence
 from datetime import datetime
-from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import uuid4
 
@@ -32,7 +32,7 @@ from proof.db import Connection, Database
 from proof.events import publish as publish_events
 from proof.timestamps.anchors.log import keys, queries
 from proof.timestamps.anchors.log.keys import CheckpointSigner, Proposal
-from proof.timestamps.anchors.log.mark import HighWaterMark, LogRolledBackError, SignedHead
+from proof.timestamps.anchors.log.mark import HighWaterMark, LogRolledBackError, Marks, SignedHead
 from proof.timestamps.anchors.log.policy import without_urls
 from proof.timestamps.anchors.log.quorum import (
     PAUSES,
@@ -87,7 +87,7 @@ async def ensure_log(database: Database, vault: Vault, environment: str, origin:
 class LogWriter:
     """Appends sealed rounds to one environment's current log and publishes what it holds.
 
-    `marks`: the folder of the high-water marks. `policy`: whose cosignatures publishing needs, with their
+    `marks`: where the high-water marks lie. `policy`: whose cosignatures publishing needs, with their
     URLs; None where no setting says, and then the log must not have a quorum already.
     """
 
@@ -97,7 +97,7 @@ class LogWriter:
         vault: Vault,
         clock: Clock,
         environment: str,
-        marks: Path,
+        marks: Marks,
         policy: Policy | None = None,
         pauses: Pauses = PAUSES,
     ) -> None:
@@ -164,10 +164,10 @@ class LogWriter:
             if (newest is not None and head.size == newest["size"]) or not head.size:
                 return False
             await self._require_known_policy(tx, head)
-            due = await self._due(tx, head, newest)
             signer = await self._keys(tx, head)
+            due = await self._due(tx, head, newest, signer)
             proposal = signer.propose(head.size, head.root)
-            await asyncio.to_thread(due.mark.write, SignedHead(head.size, head.root))
+            await asyncio.to_thread(due.mark)
             await self._store(tx, due, proposal, signer.cosign(proposal.body, due.time_s))
         return True
 
@@ -182,12 +182,12 @@ class LogWriter:
                 await self._tell(tx, head, witnesses)
                 self._offer(head, newest, signer, witnesses)
                 return False
-            due = await self._due(tx, head, newest)
+            due = await self._due(tx, head, newest, signer)
             if not await queries.take_lease(tx, head.log_id, owner, _LEASE_S):
                 return _OTHERS_TURN_S
             witnesses.recall(await queries.witnesses(tx, head.log_id))
         proposal = signer.propose(head.size, head.root)
-        await asyncio.to_thread(due.mark.write, SignedHead(head.size, head.root))
+        await asyncio.to_thread(due.mark)
         own = signer.cosign(proposal.body, due.time_s)
         try:
             lines = await witnesses.cosigned(proposal, _StoredHistory(self._database, head.log_id))
@@ -210,11 +210,14 @@ class LogWriter:
             await self._tell(tx, head, witnesses)
         return True
 
-    async def _due(self, connection: Connection, head: queries.Head, newest: Any) -> "_Due":
-        mark = HighWaterMark(self._marks, head.label)
-        await _require_continuation(connection, head, mark)
+    async def _due(
+        self, connection: Connection, head: queries.Head, newest: Any, signer: CheckpointSigner
+    ) -> "_Due":
+        marks = self._marks.of(head.label, signer.log.text)
+        for mark in marks:
+            await _require_continuation(connection, head, mark)
         at = self._time_to_sign(newest["signed_at"] if newest else None)
-        return _Due(head, newest["size"] if newest else 0, at, mark)
+        return _Due(head, newest["size"] if newest else 0, at, marks)
 
     async def _store(
         self, tx: Connection, due: "_Due", proposal: Proposal, cosignatures: list[bytes]
@@ -303,7 +306,12 @@ class _Due(NamedTuple):
     head: queries.Head
     published: int
     at: datetime
-    mark: HighWaterMark
+    marks: Sequence[HighWaterMark]
+
+    def mark(self) -> None:
+        """Remember that it is signed, which it is after this."""
+        for mark in self.marks:
+            mark.write(SignedHead(self.head.size, self.head.root))
 
     @property
     def time_s(self) -> int:
