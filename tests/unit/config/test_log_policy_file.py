@@ -42,6 +42,7 @@ def test_each_environment_has_its_own_file(tmp_path: Path) -> None:
         (f"witness w {KEY}\nquorum w\n", "has no URL"),
         ("x" * 2_000_000, "longer than"),
     ],
+    ids=["no file", "no group", "no URL", "too long"],
 )
 def test_a_file_that_cannot_be_used_is_named_with_its_setting(
     tmp_path: Path, text: str | None, said: str

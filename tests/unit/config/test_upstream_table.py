@@ -97,6 +97,17 @@ SANDBOXS = new_token(Environment.SANDBOX).text
         ('log_policy_file = "key"\n', None, r"\[production.upstream\]"),
         ('log_policy_file = "empty"\n', None, "names no log"),
     ],
+    ids=[
+        "no key",
+        "a key too short",
+        "a key of other letters",
+        "a key with another checksum",
+        "a key of the sandbox",
+        "a key of production",
+        "no policy file",
+        "a policy file of no policy",
+        "a policy file of no log",
+    ],
 )
 def test_what_cannot_be_used_is_named(
     tmp_path: Path, more: str, key: str | None, said: str
