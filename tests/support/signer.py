@@ -4,7 +4,7 @@ It shares no tree or signing code with the product except the note encoders, whi
 tests.
 """
 
-from base64 import b64decode
+from base64 import b64decode, b64encode
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -250,3 +250,20 @@ def payload(
             "plainRoot": plain.hex(),
         },
     }
+
+
+def tlog_proof(given: dict[str, Any], leaf_count: int = 5, leaf_index: int = 2) -> bytes:
+    """The tlog-proof of a payload of `payload`, its extra data as "Proofs and verifying" has them."""
+    leaves = sorted(sha256(str(n).encode()).digest() for n in range(leaf_count))
+    extra = b"\x01" + leaves[leaf_index] + bytes.fromhex(given["tree"]["rootSha256"])
+    for step in plain_path(leaves, leaf_index):
+        ((side, digits),) = step.items()
+        extra += (b"\x01" if side == "left" else b"\x00") + bytes.fromhex(digits)
+    evidence = given["evidence"]
+    lines = [
+        "c2sp.org/tlog-proof@v1",
+        f"extra {b64encode(extra).decode()}",
+        f"index {evidence['index']}",
+    ]
+    lines += [b64encode(bytes.fromhex(digits)).decode() for digits in evidence["inclusion"]]
+    return "\n".join([*lines, "", evidence["checkpoint"]]).encode()

@@ -27,6 +27,7 @@ from proof.verify.evidence.log.mldsa44 import Mldsa44Verify
 from proof.verify.evidence.log.note import VerifierKey, VerifierKeyError, parse_verifier_key
 from proof.verify.evidence.log.policy import Policy, PolicyError, parse_policy
 from proof.verify.evidence.log.rfc6962 import root_from_inclusion, verify_consistency
+from proof.verify.evidence.log.tlog_proof import EstablishedTlogProof, verify_tlog_proof
 from proof.verify.evidence.ots.evidence import EstablishedOts, verify_ots
 from proof.verify.evidence.ots.export import to_ots
 from proof.verify.merkle import Branch, parent, verify_branch
@@ -43,6 +44,7 @@ __all__ = [
     "Ed25519Verify",
     "Established",
     "EstablishedOts",
+    "EstablishedTlogProof",
     "EthereumInclusion",
     "LogInclusion",
     "Mldsa44Verify",
@@ -66,4 +68,5 @@ __all__ = [
     "verify_consistency",
     "verify_ots",
     "verify_payload",
+    "verify_tlog_proof",
 ]

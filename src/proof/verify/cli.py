@@ -3,14 +3,17 @@
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, NoReturn, assert_never
 
 from proof.verify import files, report
 from proof.verify.errors import NotAProofError, RefusedError, SubjectMismatchError, quoted
 from proof.verify.evidence.bitcoin.networks import TEST_NETWORKS
 from proof.verify.evidence.kinds import TrustOption, trust_options
+from proof.verify.evidence.log import tlog_report as report_tlog
 from proof.verify.evidence.log.policy import Policy
+from proof.verify.evidence.log.tlog_proof import MAGIC as TLOG_MAGIC
+from proof.verify.evidence.log.tlog_proof import verify_tlog_proof
 from proof.verify.evidence.ots import report as report_ots
 from proof.verify.evidence.ots.evidence import verify_ots
 from proof.verify.evidence.ots.format import FILE_HASHES, MAGIC, SHA256
@@ -49,7 +52,7 @@ The proof says that a SHA-256 was known at a certain time. Give the file itself 
 its SHA-256 is compared; give the log's keys, a chain's headers or block, or an
 authority's certificate, and the time is tied to them. They must come from somewhere
 you trust, never from the proof. `-` is standard input, in the place of one file.
-A proof is JSON of ours or an .ots file of anybody's."""
+A proof is JSON of ours, a .tlog-proof of ours or an .ots file of anybody's."""
 
 _EPILOG: Final = """\
 examples:
@@ -133,7 +136,9 @@ def _require_one_input(*paths: str | None) -> None:
 
 def _no_proof(raw: bytes, subject: str | None, proof_path: str) -> str:
     """What stands where a proof should, and what was probably meant."""
-    what = "it is empty" if not raw else "it is neither our JSON nor an .ots file"
+    what = (
+        "it is empty" if not raw else "it is neither our JSON, nor a .tlog-proof, nor an .ots file"
+    )
     said = f"{quoted(proof_path)} is no proof: {what}"
     if subject in {None, files.STANDARD_INPUT}:
         return f"{said}; give the file first, then its proof"
@@ -150,13 +155,21 @@ def _verify(
     *,
     as_json: bool,
 ) -> int:
-    told = _tell_ots if _is_ots(raw) else _tell_payload
     try:
-        code, text = told(raw, policy, chains, subject, as_json)
+        code, text = _teller(raw)(raw, policy, chains, subject, as_json)
     except RefusedError as error:
         code, text = EXIT_REFUSED, report.refused(error, EXIT_REFUSED, as_json=as_json)
     report.write(sys.stdout, text)
     return code
+
+
+def _teller(
+    raw: bytes,
+) -> Callable[[bytes, Policy, ChainTrust, report.Subject, bool], tuple[int, str]]:
+    """What reads a proof of this form, and returns the exit code and the account."""
+    if _is_ots(raw):
+        return _tell_ots
+    return _tell_tlog_proof if raw.startswith(TLOG_MAGIC) else _tell_payload
 
 
 def _tell_payload(
@@ -172,6 +185,21 @@ def _tell_payload(
     if as_json:
         return code, report.as_json(established, subject, code)
     return code, report.text(established, subject)
+
+
+def _tell_tlog_proof(
+    raw: bytes,
+    policy: Policy,
+    _chains: ChainTrust,
+    subject: report.Subject,
+    as_json: bool,
+) -> tuple[int, str]:
+    established = verify_tlog_proof(raw, policy)
+    _compare(established.leaf, subject)
+    code = EXIT_TIED if established.tied else EXIT_UNTIED
+    if as_json:
+        return code, report_tlog.as_json(established, subject, code)
+    return code, report_tlog.text(established, subject)
 
 
 def _tell_ots(

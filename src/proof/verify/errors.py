@@ -140,6 +140,14 @@ class NewRootMismatchError(RefusedError):
 # The signed checkpoint
 
 
+class TlogProofError(RefusedError):
+    """A tlog-proof is malformed or too long."""
+
+
+class TlogProofExtraError(RefusedError):
+    """A tlog-proof's extra data do not lead from a hash to an entry, as those of our proofs do."""
+
+
 class NoteTooLargeError(RefusedError):
     """The note is too long or carries too many signatures."""
 

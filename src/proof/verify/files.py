@@ -16,6 +16,7 @@ from proof.verify.evidence.bitcoin.headers import TrustedHeaders, load_headers
 from proof.verify.evidence.ethereum.keccak import keccak_256
 from proof.verify.evidence.log.note import VerifierKey, VerifierKeyError, parse_verifier_key
 from proof.verify.evidence.log.policy import MAX_POLICY_BYTES, Policy, PolicyError, parse_policy
+from proof.verify.evidence.log.tlog_proof import MAGIC as TLOG_MAGIC
 from proof.verify.evidence.ots.format import MAGIC
 from proof.verify.evidence.ots.ripemd160 import ripemd160
 
@@ -55,8 +56,9 @@ def _opened(path: str) -> Iterator[BufferedReader]:
 
 
 def looks_like_proof(raw: bytes) -> bool:
-    """Whether the bytes are meant as a proof, right or not: an .ots file, or JSON with a branch."""
-    if raw.startswith(MAGIC):
+    """Whether the bytes are meant as a proof, right or not: an .ots file, a tlog-proof, or JSON with a
+    branch."""
+    if raw.startswith((MAGIC, TLOG_MAGIC)):
         return True
     return raw.removeprefix(BOM_UTF8).lstrip()[:1] == b"{" and b'"branch"' in raw
 

@@ -13,6 +13,7 @@ from proof.verify.evidence.account import (
     evidence_steps,
     time_witness,
 )
+from proof.verify.evidence.log.report import log_sentence
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,19 +96,19 @@ def subject_step(subject: Subject) -> str:
     return f"ok  {name} is what the proof is about."
 
 
+def subject_name(leaf: bytes, subject: Subject) -> str:
+    """What the proof is about: by its path, if one was given, and its SHA-256."""
+    hashed = f"SHA-256 {leaf.hex()}"
+    return "what has " + hashed if subject.path is None else f"{quoted(subject.path)} ({hashed})"
+
+
 def _sentence(established: Established, subject: Subject) -> str:
-    hashed = f"SHA-256 {established.leaf.hex()}"
-    name = "what has " + hashed if subject.path is None else f"{quoted(subject.path)} ({hashed})"
+    name = subject_name(established.leaf, subject)
     if established.timestamp_ms is not None:
         when = utc_text(established.timestamp_ms)
         return f"{name} existed by {when}, {time_witness(established)}."
     if established.signed_by is not None:
-        log, checkpoint = quoted(established.signed_by), established.checkpoint
-        if checkpoint is not None and not checkpoint.quorum_reached:
-            return (
-                f"{name} is in what the log {log} signed without your quorum, at an unproved time."
-            )
-        return f"{name} is recorded in the log {log}, at an unproved time."
+        return log_sentence(name, established.signed_by, established.checkpoint, None)
     return f"{name} is in the tree under the root above."
 
 

@@ -16,7 +16,7 @@ from tests.support.receiver import Receiver, Reply, documented_headers
 from proof import __version__
 from proof.partners.types import Environment
 from proof.timestamps.submissions.usage import UNLIMITED
-from proof.verify import parse_verifier_key, verify_payload
+from proof.verify import Policy, parse_verifier_key, verify_payload, verify_tlog_proof
 
 Run = Callable[[Any], Any]
 PRODUCTION, SANDBOX = Environment.PRODUCTION, Environment.SANDBOX
@@ -132,6 +132,34 @@ async def test_the_webhook_body_is_the_payload_and_verifies(platform: Platform) 
     established = verify_payload(fetched.body, log_keys=[parse_verifier_key(k) for k in keys])
     assert established.tied
     assert established.timestamp_ms == payload["tree"]["timestamp"]
+
+
+async def test_a_proof_in_the_log_is_also_a_tlog_proof(platform: Platform) -> None:
+    token, leaf = await newcomer(platform), digest("tlog-proof")
+    await submitted(platform, token, leaf, *(digest(f"tlog-proof {n}") for n in range(300)))
+    path = f"/v1/proof/{leaf}?format=tlog-proof"
+    assert (await platform.call("GET", path, token=token)).status == 425
+    await platform.seal()
+    answer = await platform.call("GET", path, token=token)
+    assert (answer.status, answer.headers["content-type"]) == (200, "text/plain; charset=utf-8")
+    assert answer.body.startswith(b"c2sp.org/tlog-proof@v1\nextra ")
+    keys = (await platform.call("GET", "/log/key")).body.decode().splitlines()
+    trusted = Policy.of_keys(map(parse_verifier_key, keys))
+    found = verify_tlog_proof(answer.body, trusted)
+    payload = (await platform.call("GET", f"/v1/proof/{leaf}", token=token)).json
+    assert found.leaf.hex() == leaf
+    assert found.root.hex() == payload["tree"]["rootSha256"]
+    assert found.inclusion.plain_root.hex() == payload["evidence"]["plainRoot"]
+    assert found.timestamp_ms == payload["tree"]["timestamp"]
+    refused = await platform.call("GET", f"{path}&currencyId=0", token=token)
+    assert refused.status == 400
+    unknown = await platform.call("GET", f"/v1/proof/{leaf}?format=xml", token=token)
+    assert (unknown.status, "json, ots, tlog-proof" in unknown.message) == (400, True)
+    for _ in range(2):
+        await platform.call("GET", path, token=token)
+    assert (
+        await platform.call("GET", f"/v1/proof/{digest('no')}?format=tlog-proof", token=token)
+    ).status == 404
 
 
 async def test_without_a_webhook_a_proof_request_says_so(platform: Platform) -> None:

@@ -79,6 +79,25 @@ def test_a_hash_names_its_proof(proof: Proof, tmp_path: Path) -> None:
     assert json.loads(done.stdout) == {"proofs": [expected]}
 
 
+@pytest.mark.usefixtures("sealed")
+def test_a_tlog_proof_has_a_place_of_its_own(proof: Proof, line: Middleman, report: Path) -> None:
+    done = proof("fetch", "report.pdf", "--tlog-proof")
+    assert (done.exit_code, done.stdout) == (0, f"proof  {HASH}  report.pdf.tlog-proof\n")
+    (report.parent / "log.key").write_text(proof("log", "key").stdout)
+    for subject in (("report.pdf",), ("report.pdf.tlog-proof", "--sha256", HASH)):
+        checked = proof("verify", *subject, "--log-key", "log.key")
+        assert checked.exit_code == 0, checked.output
+        assert "ends in that plain root." in checked.stdout
+    assert proof("verify", "report.pdf.tlog-proof", "--sha256", OTHER).exit_code == 1
+    assert proof("fetch", HASH, "-o", "new", "--tlog-proof").exit_code == 0
+    assert (report.parent / f"new/{HASH}.tlog-proof").exists()
+    elsewhere = proof("fetch", "report.pdf", "--tlog-proof", "--chain", "all")
+    assert (elsewhere.exit_code, "leave out --chain" in elsewhere.stderr) == (2, True)
+    line.faults[f"{PATH}?format=tlog-proof"] = [with_body(lambda body: body[:-2])]
+    refused = proof("fetch", "report.pdf", "--tlog-proof")
+    assert (refused.exit_code, "is no proof of it" in refused.stderr) == (1, True)
+
+
 @pytest.mark.usefixtures("stamped")
 def test_waits_as_long_as_told(proof: Proof, server: Server, line: Middleman, report: Path) -> None:
     line.faults[PATH] = [None, after(server.seal)]

@@ -21,6 +21,7 @@ from proof.api.wire import (
 )
 from proof.core.clock import milliseconds
 from proof.core.errors import InvalidInputError
+from proof.partners.types import PartnerEnvironment
 from proof.timestamps.proofs.service import PROOF_EVENT
 from proof.timestamps.submissions.service import parse_digest, parse_digests
 from proof.timestamps.submissions.usage import UsageKind
@@ -29,6 +30,7 @@ from proof.verify.evidence.ots.export import to_ots
 from proof.webhooks.service import endpoints
 
 OTS = b"application/vnd.opentimestamps.ots"
+TLOG_PROOF = b"text/plain; charset=utf-8"
 
 _encode = msgspec.json.Encoder().encode
 
@@ -51,10 +53,15 @@ _CURRENCY = Parameter(
 
 
 class ProofFormat(StrEnum):
-    """How a proof is written: the webhook's payload, or an OpenTimestamps file."""
+    """How a proof is written: the webhook's payload, an OpenTimestamps file, or a c2sp.org/tlog-proof."""
 
     JSON = "json"
     OTS = "ots"
+    TLOG_PROOF = "tlog-proof"
+
+
+# Of the forms that one chain's proofs alone can have.
+_CHAINS = {ProofFormat.OTS: Currency.BTC, ProofFormat.TLOG_PROOF: Currency.LOG}
 
 
 class TimestampHandlers:
@@ -120,9 +127,17 @@ class TimestampHandlers:
         currency = await self._services.proofs.currency(call.caller, currency_id)
         form = _format(call.query.get("format", ProofFormat.JSON), currency)
         await self._services.meter.require(call.caller, UsageKind.PROOFS)
-        found = await self._services.proofs.proof(call.caller, digest, currency)
+        reply = await self._written(call.caller, digest, currency, form)
         # Only a proof that was given counts, so polling for one costs nothing.
         await self._services.meter.count(call.caller, UsageKind.PROOFS)
+        return reply
+
+    async def _written(
+        self, caller: PartnerEnvironment, digest: bytes, currency: Currency, form: ProofFormat
+    ) -> Reply:
+        if form is ProofFormat.TLOG_PROOF:
+            return Reply(200, await self._services.proofs.tlog_proof(caller, digest), TLOG_PROOF)
+        found = await self._services.proofs.proof(caller, digest, currency)
         return Reply(200, to_ots(found), OTS) if form is ProofFormat.OTS else Reply(200, found)
 
     async def _tree(self, call: Call, text: str) -> Reply:
@@ -144,11 +159,12 @@ def _format(text: str, currency: Currency) -> ProofFormat:
     try:
         form = ProofFormat(text)
     except ValueError:
-        raise InvalidInputError(f"format: {' or '.join(ProofFormat)} is required") from None
-    if form is ProofFormat.OTS and currency is not Currency.BTC:
+        raise InvalidInputError(f"format: one of {', '.join(ProofFormat)} is required") from None
+    only = _CHAINS.get(form, currency)
+    if only is not currency:
         raise InvalidInputError(
-            f"format: only Bitcoin's proofs can be ots, not those of {currency.name};"
-            f" ask for currencyId {int(Currency.BTC)}"
+            f"format: only proofs in {only.name} can be {form}, not those in {currency.name};"
+            f" ask for currencyId {int(only)}"
         )
     return form
 
@@ -202,7 +218,7 @@ def hash_routes(services: Services) -> list[Operation]:
 _FORMAT = Parameter(
     "format",
     "query",
-    "the webhook's payload, or an OpenTimestamps file of a Bitcoin proof",
+    "the webhook's payload, an OpenTimestamps file of a Bitcoin proof, or a tlog-proof of the log's",
     {"type": "string", "enum": [*ProofFormat]},
     required=False,
 )

@@ -190,9 +190,14 @@ class TimestampApi:
             raw = await self._request("GET", f"/v1/timestamp/{sha256}", _MAX_ANSWER_BYTES)
         return self._decode(raw, HashStatus)
 
-    async def proof(self, sha256: str, currency_id: int | None = None) -> bytes:
-        """The proof payload as sent, at most 1 MiB, not verified; of the log without a currencyId."""
-        query = "" if currency_id is None else f"?currencyId={currency_id}"
+    async def proof(
+        self, sha256: str, currency_id: int | None = None, form: str | None = None
+    ) -> bytes:
+        """The proof as sent, at most 1 MiB, not verified; of the log without a currencyId, and the payload
+        without a form."""
+        given = {"currencyId": currency_id, "format": form}
+        asked = "&".join(f"{name}={value}" for name, value in given.items() if value is not None)
+        query = f"?{asked}" if asked else ""
         with self._known(sha256):
             return await self._request("GET", f"/v1/proof/{sha256}{query}", MAX_PROOF_BYTES)
 

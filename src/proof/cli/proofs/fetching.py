@@ -40,8 +40,9 @@ from proof.cli.proofs.client import (
 )
 from proof.cli.proofs.hashing import Problem, Source, hash_file, parse_sha256
 from proof.timestamps.types import Currency
-from proof.verify import ChainTrust, RefusedError, verify_payload
+from proof.verify import ChainTrust, Policy, RefusedError, verify_payload, verify_tlog_proof
 from proof.verify.evidence.bitcoin.networks import TEST_NETWORKS
+from proof.verify.evidence.log.tlog_proof import SUFFIX as TLOG_SUFFIX
 from proof.verify.strict_json import MAX_BYTES
 
 PROOF_SUFFIX: Final = ".proof.json"
@@ -88,6 +89,7 @@ _CURRENCY_IDS: Final = {currency.name.lower(): int(currency) for currency in Cur
 
 _LOG: Final = Currency.LOG.name.lower()
 _ALL: Final = "all"
+_TLOG_PROOF: Final = "tlog-proof"
 
 
 _CHAINS: Final = (*_CURRENCY_IDS, _ALL)
@@ -100,11 +102,13 @@ _LONGEST_PAUSE_S = 60.0
 @dataclass(frozen=True, slots=True)
 class FetchRequest:
     """A proof to fetch: of which hash, written where, in which chain: `btc`, or `all`. For all of them
-    `target` is the log's place, and the others are beside it."""
+    `target` is the log's place, and the others are beside it. `form` is the API's word for another than the
+    payload."""
 
     sha256: str
     target: Path
     chain: str = _LOG
+    form: str | None = None
 
     def of(self, chain: str) -> "FetchRequest":
         """The same in one chain, in a place of its own."""
@@ -170,6 +174,10 @@ def register(app: typer.Typer) -> None:
                 parser=_chain,
             ),
         ] = _LOG,
+        tlog_proof: Annotated[
+            bool,
+            typer.Option("--tlog-proof", help="The log's, as FILE.tlog-proof (C2SP tlog-proof)."),
+        ] = False,
         wait: Annotated[
             bool, typer.Option("--wait/--no-wait", help="Wait for what is not available yet.")
         ] = True,
@@ -189,7 +197,11 @@ def register(app: typer.Typer) -> None:
         Example: proof fetch contract.pdf --wait
         """
         target = Target.checked(url, api_key)
+        if tlog_proof and chain != _LOG:
+            raise fail("--tlog-proof is a proof in the log; leave out --chain", USAGE)
         wanted = [_wanted(subject, output, chain) for subject in subjects]
+        if tlog_proof:
+            wanted = list(map(_as_tlog_proof, wanted))
         _require_distinct(wanted)
         with stated_api_errors():
             fetched = fetch_proofs(target, wanted, timeout_s if wait else 0, force=force)
@@ -312,7 +324,7 @@ class _FetchRun:
         while True:
             try:
                 async with self._slots:
-                    return await api.proof(wanted.sha256, number)
+                    return await api.proof(wanted.sha256, number, wanted.form)
             except LaterError as error:
                 # An answer after the deadline would not be used, so it is not waited for.
                 pause_s = min(error.retry_after_s, _LONGEST_PAUSE_S)
@@ -342,6 +354,11 @@ def _keep(raw: bytes, wanted: FetchRequest, force: bool) -> None:
 
 
 def _require_about(raw: bytes, wanted: FetchRequest) -> None:
+    if wanted.form is not None:
+        about = verify_tlog_proof(raw, Policy.of_keys(())).leaf.hex()
+        if about != wanted.sha256:
+            raise RefusedError(f"it is about {about}")
+        return
     found = verify_payload(raw, chains=_ANY_NETWORK).leaf.hex()
     if found != wanted.sha256:
         raise RefusedError(f"it is about {found}")
@@ -354,6 +371,11 @@ def _wanted(subject: str, output: Path | None, chain: str) -> FetchRequest:
     place = proof_path(Path(subject if parse_sha256(subject) is None else subject.lower()))
     found = FetchRequest(subject_hash(subject), place if output is None else output / place.name)
     return replace(found, chain=chain) if chain == _ALL else found.of(chain)
+
+
+def _as_tlog_proof(wanted: FetchRequest) -> FetchRequest:
+    name = wanted.target.name.removesuffix(PROOF_SUFFIX) + TLOG_SUFFIX
+    return replace(wanted, target=wanted.target.with_name(name), form=_TLOG_PROOF)
 
 
 def _require_distinct(wanted: Sequence[FetchRequest]) -> None:

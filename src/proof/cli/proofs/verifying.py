@@ -21,6 +21,7 @@ from proof.cli.proofs.hashing import Problem, find_files, hash_all
 from proof.cli.proofs.manifest import Difference, ManifestError
 from proof.verify.cli import EXIT_USAGE, main
 from proof.verify.evidence.kinds import TrustOption, trust_options
+from proof.verify.evidence.log.tlog_proof import SUFFIX as TLOG_SUFFIX
 from proof.verify.files import STANDARD_INPUT
 
 OTS_SUFFIX = ".ots"
@@ -52,7 +53,9 @@ def register(app: typer.Typer) -> None:
             Path,
             typer.Argument(help="The file, or a proof alone; `-` is standard input, once."),
         ],
-        proof: Annotated[Path | None, typer.Argument(help="[FILE.proof.json or FILE.ots]")] = None,
+        proof: Annotated[
+            Path | None, typer.Argument(help="[FILE.proof.json, .tlog-proof or .ots]")
+        ] = None,
         log_key: Annotated[
             list[Path] | None,
             typer.Option(help="Verifier keys you trust, any cosigner of them. Repeat."),
@@ -69,6 +72,10 @@ def register(app: typer.Typer) -> None:
             list[str] | None,
             typer.Option(help="Test network of Bitcoin that should count, e.g. regtest. Repeat."),
         ] = None,
+        sha256: Annotated[
+            str | None,
+            typer.Option(metavar="HEX", help="The hash, where FILE is the proof alone."),
+        ] = None,
         files: Annotated[
             Path | None,
             typer.Option(help="FILE is a manifest: check every file of this folder against it."),
@@ -78,9 +85,9 @@ def register(app: typer.Typer) -> None:
     ) -> None:
         """Check a file and its proof; nothing is asked of any server.
 
-        The proof is JSON of ours or an .ots file of anybody's. Exits 0 when the time is signed by a key
-        or certificate you gave or is that of a block you trust, 3 when all is consistent but not tied to
-        anything you trust, 1 when refused, 2 on wrong usage.
+        The proof is JSON or a .tlog-proof of ours, or an .ots file of anybody's. Exits 0 when the time is
+        signed by a key or certificate you gave or is that of a block you trust, 3 when all is consistent
+        but not tied to anything you trust, 1 when refused, 2 on wrong usage.
 
         Example: proof verify contract.pdf --log-key log.key
         """
@@ -89,6 +96,7 @@ def register(app: typer.Typer) -> None:
             "--policy": policy and [policy],
             "--headers": headers and [headers],
             "--network": network,
+            "--sha256": sha256 and [sha256],
             **{f"--{name.replace('_', '-')}": values for name, values in trusted.items()},
         }
         options = [f"{name}={value}" for name, values in trust.items() for value in values or ()]
@@ -135,7 +143,8 @@ def _is_input(path: Path) -> bool:
 
 def _arguments(file: Path, proof: Path | None, options: list[str]) -> list[str]:
     """The stand-alone verifier's arguments."""
-    if proof is None and (_is_input(file) or file.name.endswith((PROOF_SUFFIX, OTS_SUFFIX))):
+    alone = (PROOF_SUFFIX, OTS_SUFFIX, TLOG_SUFFIX)
+    if proof is None and (_is_input(file) or file.name.endswith(alone)):
         return [*options, "--", str(file)]
     given = proof or next((path for path in _proof_paths(file) if path.exists()), None)
     if given is None:
@@ -147,8 +156,9 @@ def _arguments(file: Path, proof: Path | None, options: list[str]) -> list[str]:
     return [*options, "--", str(file), str(given)]
 
 
-def _proof_paths(file: Path) -> tuple[Path, Path]:
-    return proof_path(file), file.with_name(file.name + OTS_SUFFIX)
+def _proof_paths(file: Path) -> tuple[Path, ...]:
+    others = (file.with_name(file.name + suffix) for suffix in (TLOG_SUFFIX, OTS_SUFFIX))
+    return proof_path(file), *others
 
 
 def _verify_manifest(arguments: list[str], manifest: Path, folder: Path, *, as_json: bool) -> int:

@@ -4,7 +4,8 @@ A proof of a round in the log joins three things: the path from leaf to round ro
 tiles), the path from there to the log's root (from the log's tiles), and the checkpoint that gave the
 entry its time. A proof in another chain joins the same first path, the path from the round's root to the
 tree's (from the tree's tiles), and the evidence that was kept when the tree was verified; in Bitcoin also
-the plain paths of both, from the same tiles, by which an `.ots` file goes. Each is run
+the plain paths of both, from the same tiles, by which an `.ots` file goes. A tlog-proof is a proof in the
+log that goes by the round's plain path. Each is run
 through the verifier, with our own public keys or the block our node saw, before anybody gets it.
 """
 
@@ -41,8 +42,15 @@ from proof.timestamps.submissions.usage import UsageKind
 from proof.timestamps.trees import aggregation, sealing
 from proof.timestamps.trees.merkle import PathStep, PlainStep
 from proof.timestamps.types import NO_CHAINS, Chains, Currency, SubmitStatus, Tree
-from proof.verify import RefusedError, parse_verifier_key, verify_payload
+from proof.verify import (
+    Policy,
+    RefusedError,
+    parse_verifier_key,
+    verify_payload,
+    verify_tlog_proof,
+)
 from proof.verify.evidence.log.note import VerifierKey
+from proof.verify.evidence.log.tlog_proof import TlogProof, write_tlog_proof
 from proof.verify.merkle import parent
 from proof.verify.trust import ChainTrust
 
@@ -52,7 +60,7 @@ PROOF_EVENT = "timestamp.proof"
 
 def payload(
     leaf: bytes, tree: Tree, steps: Sequence[PathStep], evidence: dict[str, object]
-) -> dict[str, object]:
+) -> dict[str, Any]:
     """`steps` lead from the leaf to the root of `tree`, from below."""
     return {
         "sha256": leaf.hex(),
@@ -87,6 +95,37 @@ def plain_path(steps: Sequence[PlainStep]) -> list[dict[str, str]]:
 
 def _with_parent(steps: Sequence[PathStep]) -> list[tuple[PathStep, bytes]]:
     return [(step, parent(step.left, step.right)) for step in steps]
+
+
+class _Proof(NamedTuple):
+    """A payload that was verified, the plain path of its round, and the log's keys."""
+
+    payload: dict[str, Any]
+    plain: Sequence[PlainStep]
+    keys: Sequence[VerifierKey]
+
+
+def _tlog_proof(digest: bytes, found: _Proof) -> bytes:
+    evidence = found.payload["evidence"]
+    raw = write_tlog_proof(
+        TlogProof(
+            leaf=digest,
+            root=bytes.fromhex(found.payload["tree"]["rootSha256"]),
+            path=tuple((step.from_right, step.sibling) for step in found.plain),
+            index=evidence["index"],
+            inclusion=tuple(map(bytes.fromhex, evidence["inclusion"])),
+            checkpoint=evidence["checkpoint"].encode(),
+        )
+    )
+    try:
+        established = verify_tlog_proof(
+            raw, Policy.of_keys(found.keys), ed25519_verify, mldsa44_verify
+        )
+    except RefusedError as error:
+        raise UnsoundProofError(f"the tlog-proof of {digest.hex()} is refused: {error}") from error
+    if established.timestamp_ms != found.payload["tree"]["timestamp"]:
+        raise UnsoundProofError(f"the tlog-proof of {digest.hex()} establishes another time")
+    return raw
 
 
 class HashStatus(NamedTuple):
@@ -145,7 +184,13 @@ class Proofs:
         chain was enabled.
         """
         async with self._database.connection() as connection:
-            return await self._proof(connection, owner, digest, currency)
+            return canonical_json((await self._proof(connection, owner, digest, currency)).payload)
+
+    async def tlog_proof(self, owner: PartnerEnvironment, digest: bytes) -> bytes:
+        """The proof in the log as a c2sp.org/tlog-proof, verified. Raises as `proof` does."""
+        async with self._database.connection() as connection:
+            found = await self._proof(connection, owner, digest, Currency.LOG)
+        return _tlog_proof(digest, found)
 
     async def send_proof(
         self, owner: PartnerEnvironment, digest: bytes, currency: Currency
@@ -156,13 +201,13 @@ class Proofs:
         """
         async with self._database.transaction() as tx:
             await usage.require_exactly(tx, owner, UsageKind.PROOFS)
-            body = await self._proof(tx, owner, digest, currency)
+            body = canonical_json((await self._proof(tx, owner, digest, currency)).payload)
             await publish_events(tx, [Event(owner.id, PROOF_EVENT, digest.hex(), body)])
             await usage.add(tx, usage.proof_request(owner, self._clock.now()))
 
     async def _proof(
         self, connection: Connection, owner: PartnerEnvironment, digest: bytes, currency: Currency
-    ) -> bytes:
+    ) -> _Proof:
         rows = await queries.trees_of_hash(connection, owner.id, digest, currency)
         row = next((row for row in rows if row["currency_id"] == currency), None)
         if row is None:
@@ -200,7 +245,7 @@ class Proofs:
                 evidence["plainPath"] = [plain_path(within.plain), plain_path(above.plain)]
         found = payload(digest, tree, steps, evidence)
         _require_sound(found, keys, trust_in(currency, row["block"]))
-        return canonical_json(found)
+        return _Proof(found, within.plain, keys)
 
     async def _log_keys(self, connection: Connection, log_id: int) -> Sequence[VerifierKey]:
         if log_id not in self._keys:

@@ -10,7 +10,7 @@ def evidence_facts(established: Established) -> dict[str, object]:
     """Every kind's facts by its type; None for all but the evidence's own."""
     found = established.found
     return {
-        "log": log_facts(established),
+        "log": log_facts(established.inclusion, established.checkpoint),
         **{
             name: kind.facts(found) if found is not None and found.kind == name else None
             for name, kind in kinds().items()
@@ -33,7 +33,11 @@ def evidence_steps(established: Established) -> list[str]:
     """The lines of the account, without numbers."""
     if established.found is not None:
         return kinds()[established.found.kind].steps(established.found)
-    return [inclusion_step(established), signature_step(established), time_step(established)]
+    return [
+        inclusion_step(established),
+        signature_step(established.checkpoint, established.signed_by),
+        time_step(established.checkpoint, established.timestamp_ms),
+    ]
 
 
 def time_witness(established: Established) -> str:

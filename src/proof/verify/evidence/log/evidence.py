@@ -115,18 +115,21 @@ def _note(evidence: dict[str, object]) -> bytes:
 
 
 def _remaining(checkpoint: Checkpoint, tree: ClaimedTree) -> str:
-    origin, when = quoted(checkpoint.origin), utc_text(tree.timestamp_ms)
+    when = utc_text(tree.timestamp_ms)
+    return f"{untied_reason(checkpoint)}; the time {when} is only what the proof says."
+
+
+def untied_reason(checkpoint: Checkpoint) -> str:
+    """Why a checkpoint that was not refused establishes no time; a sentence without its full stop."""
+    origin = quoted(checkpoint.origin)
     if checkpoint.log_key is None:
-        unknown = f"No key of the log {origin} was given, so nothing says that it holds the root"
-        return f"{unknown}; the time {when} is only what the proof says."
+        return f"No key of the log {origin} was given, so nothing says that it holds the root"
     if not checkpoint.quorum_reached:
-        unreached = (
+        return (
             f"The log {origin} signed that it holds the root, but not the quorum of cosigners"
             f" ({missing_text(checkpoint)}), so others may have been shown another history"
         )
-        return f"{unreached}; {when} is only what the proof says."
-    unsigned = f"The log {origin} holds the root, but no cosigner that counts for you signed a time"
-    return f"{unsigned}; {when} is only what the proof says."
+    return f"The log {origin} holds the root, but no cosigner that counts for you signed a time"
 
 
 def missing_text(checkpoint: Checkpoint) -> str:

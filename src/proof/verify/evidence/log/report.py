@@ -1,7 +1,7 @@
 """What is told of evidence of the log."""
 
 from proof.verify.errors import quoted
-from proof.verify.established import Established, plain_root_text, utc_text
+from proof.verify.established import Established, LogInclusion, plain_root_text, utc_text
 from proof.verify.evidence.log.checkpoint import Checkpoint, Line, counts_for_time
 from proof.verify.evidence.log.evidence import missing_text
 from proof.verify.evidence.log.note import end_of_second_ms
@@ -10,9 +10,10 @@ from proof.verify.evidence.log.policy import Log, Witness
 _NEXT_LINE = "\n             "
 
 
-def log_facts(established: Established) -> dict[str, object] | None:
+def log_facts(
+    inclusion: LogInclusion | None, checkpoint: Checkpoint | None
+) -> dict[str, object] | None:
     """`signatures` are the checkpoint's lines in their order; `quorum` is the caller's, not the proof's."""
-    inclusion, checkpoint = established.inclusion, established.checkpoint
     if inclusion is None or checkpoint is None:
         return None
     return {
@@ -52,13 +53,11 @@ def inclusion_step(established: Established) -> str:
     )
 
 
-def signature_step(established: Established) -> str:
-    checkpoint = established.checkpoint
+def signature_step(checkpoint: Checkpoint | None, signed_by: str | None) -> str:
     lines = "" if checkpoint is None else "".join(map(_line_text, checkpoint.lines))
-    if established.signed_by is None:
+    if signed_by is None:
         return f"--  No signature was checked under a key you gave.{lines}"
-    name = quoted(established.signed_by)
-    return f"ok  The log's root is signed by the key you gave for {name}.{lines}"
+    return f"ok  The log's root is signed by the key you gave for {quoted(signed_by)}.{lines}"
 
 
 def _line_text(line: Line) -> str:
@@ -75,13 +74,12 @@ def _verdict(line: Line) -> str:
     return f"cosigned {utc_text(line.time_s * 1000)}, valid"
 
 
-def time_step(established: Established) -> str:
-    checkpoint = established.checkpoint
-    if checkpoint is None or established.signed_by is None:
+def time_step(checkpoint: Checkpoint | None, timestamp_ms: int | None) -> str:
+    if checkpoint is None or checkpoint.log_key is None:
         return "--  No time was checked under a key you gave."
-    if established.timestamp_ms is None:
+    if timestamp_ms is None:
         return f"--  {_untimed(checkpoint)}."
-    second = utc_text(established.timestamp_ms - 1000)
+    second = utc_text(timestamp_ms - 1000)
     return f"ok  {_who_cosigned(checkpoint)} within the second that began at {second}."
 
 
@@ -98,3 +96,15 @@ def _who_cosigned(checkpoint: Checkpoint) -> str:
     if any(checkpoint.policy.satisfied({each.witness}) for each in last):
         return "A cosigner you gave signed it"
     return "The quorum of cosigners signed it, the last of them"
+
+
+def log_sentence(
+    name: str, signed_by: str, checkpoint: Checkpoint | None, when_ms: int | None
+) -> str:
+    """What is established of something that the log `signed_by` has signed."""
+    log = quoted(signed_by)
+    if when_ms is not None:
+        return f"{name} existed by {utc_text(when_ms)}, as the log {log} recorded."
+    if checkpoint is not None and not checkpoint.quorum_reached:
+        return f"{name} is in what the log {log} signed without your quorum, at an unproved time."
+    return f"{name} is recorded in the log {log}, at an unproved time."
