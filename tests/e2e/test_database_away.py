@@ -33,7 +33,7 @@ from proof.ramp.providers.protocols import ProviderStatus
 
 PATIENCE_S = 120.0
 CALLERS = 20
-LISTENERS = {"listen to proof_published", "listen to proof_relayed"}
+LISTENERS = {"listening"}
 
 
 @pytest.fixture

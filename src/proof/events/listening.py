@@ -59,7 +59,7 @@ class Listener:
 
     async def run(self) -> None:
         """Listen until cancelled."""
-        await Loop(f"listen to {', '.join(self._heard)}", self._listen, 0).run()
+        await Loop("listening", self._listen, 0).run()
 
     async def _listen(self) -> bool:
         """Until the connection is lost. Raises DatabaseUnavailableError, then or when there is none."""
