@@ -19,6 +19,8 @@ _LONGEST_PAUSE_S = 5.0
 _LONGEST_OUTAGE_PAUSE_S = 0.5
 
 _log = structlog.get_logger(__name__)
+# Not the generator that all of a process share: whoever seeds that one means to repeat what they draw.
+_chance = random.Random()  # noqa: S311 - no secret
 
 
 Again = bool | float
@@ -83,7 +85,7 @@ class Loop:
             self._report_success()
             pause_s = _FIRST_PAUSE_S
             if again is not True and not self._stopped.is_set():
-                idle_s = self._idle_s * random.uniform(_SPREAD_FROM, 1)  # noqa: S311 - no secret
+                idle_s = self._idle_s * _chance.uniform(_SPREAD_FROM, 1)
                 await _wait(self._woken, idle_s if again is False else min(again, idle_s))
 
     def _report_success(self) -> None:

@@ -1,6 +1,7 @@
 """A loop outlives its step's failures and stops when told."""
 
 import asyncio
+import random
 import threading
 import time
 from collections.abc import Awaitable, Callable
@@ -23,6 +24,21 @@ def drive(step: Callable[[Loop], Awaitable[Again]], idle_s: float) -> None:
             await loop.run()
 
     asyncio.run(run())
+
+
+def test_pauses_draw_nothing_from_the_generator_that_a_process_shares() -> None:
+    """Property tests repeat what they draw, beside a server whose loops go on in another thread."""
+    before, rounds = random.getstate(), 0
+
+    async def step(loop: Loop) -> bool:
+        nonlocal rounds
+        rounds += 1
+        if rounds == 3:
+            loop.stop()
+        return False
+
+    drive(step, idle_s=0.001)
+    assert random.getstate() == before
 
 
 @pytest.mark.parametrize(
