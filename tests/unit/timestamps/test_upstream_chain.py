@@ -138,6 +138,11 @@ def bare(about: str) -> Any:
     return payload
 
 
+def with_more(value: Any) -> Callable[[str], Any]:
+    """With a member that no verifier reads."""
+    return lambda about: logged(about) | {"more": value}
+
+
 UNBELIEVED: dict[str, tuple[str, Callable[[str], Any]]] = {
     "of another hash": ("another hash", lambda _: logged(OTHER_ROOTS.root.hex())),
     "of another chain": ("not of its LOG", mined),
@@ -147,6 +152,10 @@ UNBELIEVED: dict[str, tuple[str, Callable[[str], Any]]] = {
             about=about, signers=(replace(signer.LOG, name="other.example"), signer.WITNESS)
         ),
     ),
+    "half a character": ("cannot be kept: 'half of a surrogate", with_more("\ud800")),
+    "a NUL": ("cannot be kept: it holds a NUL", with_more(["a\x00b"])),
+    "a key that is not ASCII": ("cannot be kept", with_more({"\xe9": 1})),
+    "a number beyond all": ("cannot be kept", with_more(2**70)),
     "unsigned": ("is refused", unsigned),
     "without evidence": ("no evidence that is known", bare),
     "not verified": (

@@ -235,7 +235,7 @@ class Anchorer:
         currency = self._chain.currency
         async with self._database.connection() as connection:
             if troubles:
-                message, now = troubles[0], self._clock.now()
+                message, now = _storable(troubles[0]), self._clock.now()
                 news = await queries.tell_trouble(
                     connection, self._environment, currency, message, now
                 )
@@ -243,3 +243,8 @@ class Anchorer:
                     self._log.warning("chain.waits", reason=message)
             elif await queries.end_trouble(connection, self._environment, currency):
                 self._log.info("chain.goes_on")
+
+
+def _storable(message: str) -> str:
+    """A message may quote a node; PostgreSQL's text holds neither NUL nor half of a surrogate pair."""
+    return message.encode(errors="backslashreplace").decode().replace("\0", r"\x00")

@@ -7,6 +7,7 @@ from tests.support.anchors import Anchorage, digest_of, tree_of
 from tests.support.fake_chain import FakeChain, FakeNetwork
 from tests.support.pipeline import lost, owner, work
 
+from proof.timestamps.anchors.chain import Candidate, WalletError
 from proof.timestamps.anchors.notices import set_notified
 from proof.timestamps.proofs.errors import ProofNotYetError
 from proof.timestamps.types import Currency, SubmitStatus
@@ -170,3 +171,15 @@ async def test_closing_waits_for_nobody_and_sealing_for_all(
     await anchorage.anchorer.step()
     assert await anchorage.status(early) is SubmitStatus.SUBMITTED
     assert await anchorage.status(late, 2) is SubmitStatus.SUBMITTED
+
+
+async def test_whatever_a_node_says_is_told(
+    anchorage: Anchorage, chain: FakeChain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def build(*_: object) -> Candidate:
+        raise WalletError("its words: \0 and \ud800")
+
+    monkeypatch.setattr(chain, "build", build)
+    await anchorage.submit(digest_of("told"))
+    await anchorage.turn()
+    assert await anchorage.trouble() == r"its words: \x00 and \ud800"

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from proof.core.canonical import canonical_json
 from proof.core.clock import Clock
 from proof.core.note_keys import ed25519_verify, mldsa44_verify
 from proof.partners.types import CredentialKind, Environment
@@ -44,6 +45,7 @@ _IDENTIFIED_FOR: Final = timedelta(minutes=10)
 _MAX_WATCHES: Final = 1_000
 _AT_ONCE: Final = datetime.min.replace(tzinfo=UTC)
 _REPORT_ONLY: Final = "report"
+_NUL: Final = rb"\u0000"  # as JSON writes it
 
 
 class UnbelievedProofError(ChainError):
@@ -200,6 +202,7 @@ class UpstreamChain:
 
         Raises UnbelievedProofError.
         """
+        _require_storable(proof)
         chains = ChainTrust(networks=frozenset(self._settings.networks))
         try:
             established = verify_payload(
@@ -273,3 +276,16 @@ class UpstreamChain:
                 f"the upstream sees us at {quoted(identity.address)}, which the account's allowlist does"
                 " not hold; have it added there"
             )
+
+
+def _require_storable(proof: dict[str, object]) -> None:
+    """Members that nobody reads are kept, too, and not all that JSON can say has a form in the database and
+    in RFC 8785. Raises UnbelievedProofError."""
+    try:
+        raw = canonical_json(proof)
+    except TypeError as error:
+        raise UnbelievedProofError(
+            f"the upstream's proof cannot be kept: {quoted(str(error))}"
+        ) from None
+    if _NUL in raw:
+        raise UnbelievedProofError("the upstream's proof cannot be kept: it holds a NUL character")
