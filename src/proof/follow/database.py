@@ -10,6 +10,7 @@ from proof.follow.trust import Trust, trust_of
 from proof.timestamps.anchors.log import queries
 from proof.timestamps.anchors.log.keys import verifier_keys
 from proof.timestamps.anchors.log.tree import HASH_BYTES, TILE_WIDTH, TileName
+from proof.timestamps.anchors.log.verifiers import served_policy
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +18,7 @@ class DatabaseLog:
     """See LogSource; each method raises DatabaseUnavailableError too."""
 
     database: Database
+    environment: str
     head: queries.Head
 
     @classmethod
@@ -28,13 +30,18 @@ class DatabaseLog:
         if not found:
             labels = ", ".join(log.label for log in logs)
             raise InvalidInputError(f"--log: there is no log {label!r}; there are {labels}")
-        return cls(database, found[-1])
+        return cls(database, environment, found[-1])
 
     async def keys(self) -> bytes:
         """The verifier keys, one a line."""
         async with self.database.connection() as connection:
             lines = await verifier_keys(connection, self.head.log_id)
         return "".join(f"{line}\n" for line in lines).encode()
+
+    async def policy(self) -> bytes:
+        """What to verify by, as it is served."""
+        async with self.database.connection() as connection:
+            return (await served_policy(connection, self.environment)).text()
 
     async def trust(self) -> Trust:
         """In the log's own keys."""

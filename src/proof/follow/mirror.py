@@ -131,9 +131,9 @@ class Mirror:
     async def _require_successor(self, old: SignedCheckpoint | None, new: SignedCheckpoint) -> None:
         if old is None:
             return
-        if old.checkpoint.origin != new.checkpoint.origin:
+        if old.origin != new.origin:
             raise InvalidInputError(
-                f"{self._folder} mirrors {old.checkpoint.origin}, not {new.checkpoint.origin}; each log"
+                f"{self._folder} mirrors {old.origin}, not {new.origin}; each log"
                 " needs a folder of its own"
             )
         if new.size < old.size:

@@ -23,8 +23,9 @@ from proof.core.clock import Clock, readable_text
 from proof.core.errors import ProofError
 from proof.follow.faults import Fault, LogFaultError
 from proof.follow.files import alone_in
-from proof.follow.source import LogSource, newest
+from proof.follow.source import newest
 from proof.follow.state import Notice, State, StateFolder
+from proof.follow.succession import LogPlace, closed_log, require_end, successions
 from proof.follow.trust import Trust
 from proof.follow.trusted import SignedCheckpoint, TrustedTree, fork, require_extension
 from proof.follow.work import Progress, each, unseen
@@ -73,7 +74,7 @@ class Round:
 class Monitor:
     """Follows one log."""
 
-    source: LogSource
+    source: LogPlace
     trust: Trust
     folder: StateFolder
     clock: Clock
@@ -101,14 +102,14 @@ class Monitor:
         state = self._noted(self.folder.read(), fault, evidence, at)
         state, untold = await self._told(state)
         kept = _remembered(state)
-        size_before = (_remembered(before) or kept).size if kept else 0
+        was = _remembered(before) or kept
         return Round(
             at,
             fault.message if fault else _well(kept, state, self.demands),
             fault.fault if fault else None,
             evidence,
             kept,
-            kept.size - size_before if kept else 0,
+            kept.size - was.size if kept and was and kept.origin == was.origin else 0,
             state.entries,
             state.grew_at,
             untold,
@@ -117,16 +118,39 @@ class Monitor:
     async def _look(self, at: datetime, state: State) -> None:
         seen = self.trust.verify(await newest(self.source, known=bool(state.note)))
         kept = _remembered(state)
+        if kept is not None and kept.origin != seen.origin:
+            state, kept = await self._succeeded(state, kept, seen, at), None
         tree = await self._continued(kept, seen)
         if kept is None or seen.size > kept.size:
             state = msgspec.structs.replace(state, note=seen.note.decode(), grew_at=at)
-            self.folder.write(state)
+            state = self.folder.write(state)
         elif seen.note != kept.note:
             state = self.folder.write(msgspec.structs.replace(state, note=seen.note.decode()))
         await self._hold_against(tree, seen)
         if self.demands.entries and state.entries < seen.size:
             await self._hash_entries(tree, seen, state)
         self._require_fresh(at, seen, state)
+
+    async def _succeeded(
+        self, state: State, kept: SignedCheckpoint, seen: SignedCheckpoint, at: datetime
+    ) -> State:
+        """What is remembered once another log follows the one of which `kept` was seen."""
+        for note in state.closed:
+            if SignedCheckpoint.remembered(note.encode()).origin == seen.origin:
+                raise LogFaultError(
+                    Fault.ROLLBACK,
+                    f"rollback: the log {seen.origin} is shown, which was closed; {kept.origin} had"
+                    " followed it",
+                    {"older": note, "newer": kept.note.decode()},
+                )
+        steps = await successions(self.source, self.trust, kept, seen)
+        told = [self._notice("log.succeeded", at, step.text) for step in steps]
+        return msgspec.structs.replace(
+            state,
+            entries=0,
+            closed=(*state.closed, *(step.final.note.decode() for step in steps)),
+            notices=(*state.notices, *told) if self.channels else (),
+        )
 
     async def _continued(
         self, kept: SignedCheckpoint | None, seen: SignedCheckpoint
@@ -163,7 +187,8 @@ class Monitor:
 
     async def _hold_against(self, tree: TrustedTree, seen: SignedCheckpoint) -> None:
         for name, other in self.demands.against:
-            if other.checkpoint.origin != seen.checkpoint.origin:
+            if other.origin != seen.origin:
+                await self._hold_closed_against(name, other)
                 continue
             if other.size > seen.size:
                 raise LogFaultError(
@@ -173,6 +198,17 @@ class Monitor:
                     {"older": other.note.decode(), "newer": seen.note.decode()},
                 )
             await require_extension(tree, other, seen)
+
+    async def _hold_closed_against(self, name: str, other: SignedCheckpoint) -> None:
+        closed = await closed_log(self.source, self.trust, other.origin)
+        if closed is None:
+            raise LogFaultError(
+                Fault.BROKEN,
+                f"broken: {name} is from the log {other.origin}, which is not shown here",
+                {"checkpoint": other.note.decode()},
+            )
+        source, final = closed
+        await require_end(source, other, final, whole=other.size < final.size)
 
     async def _hash_entries(self, tree: TrustedTree, seen: SignedCheckpoint, state: State) -> None:
         first, end = state.entries // TILE_WIDTH, -(-seen.size // TILE_WIDTH)
@@ -192,13 +228,13 @@ class Monitor:
         """By the time that the quorum dated, or by when the size was first seen where it dated none."""
         if self.demands.max_age is None:
             return
-        newest = _dated(seen)
-        if newest is None or newest > at + _AHEAD:
-            newest = state.grew_at or at
-        if at - newest > self.demands.max_age:
+        dated = _dated(seen)
+        if dated is None or dated > at + _AHEAD:
+            dated = state.grew_at or at
+        if at - dated > self.demands.max_age:
             raise LogFaultError(
                 Fault.STALE,
-                f"stale: the newest checkpoint, of {seen.size} entries, is from {readable_text(newest)};"
+                f"stale: the newest checkpoint, of {seen.size} entries, is from {readable_text(dated)};"
                 f" the log stands still for longer than {self.demands.max_age}",
             )
 
@@ -209,18 +245,26 @@ class Monitor:
         condition = "" if fault is None else fault.fault
         if condition == state.condition:
             return state
-        notice = Notice(
-            uuid4().hex,
-            at,
-            fault.fault if fault else None,
-            fault.message if fault else "all is well again",
-            str(evidence) if evidence else None,
-            tuple(self.channels),
+        notice = (
+            self._notice("log.fault", at, fault.message, fault.fault, evidence)
+            if fault
+            else self._notice("log.recovered", at, "all is well again")
         )
         notices = (*state.notices, notice) if self.channels else ()
         return self.folder.write(
             msgspec.structs.replace(state, condition=condition, notices=notices)
         )
+
+    def _notice(
+        self,
+        kind: str,
+        at: datetime,
+        message: str,
+        fault: Fault | None = None,
+        evidence: Path | None = None,
+    ) -> Notice:
+        found = str(evidence) if evidence else None
+        return Notice(uuid4().hex, kind, at, fault, message, found, tuple(self.channels))
 
     async def _told(self, state: State) -> tuple[State, tuple[str, ...]]:
         """Send what waits; what fails waits for the next round."""
@@ -252,5 +296,5 @@ def _remembered(state: State) -> SignedCheckpoint | None:
 
 def _well(kept: SignedCheckpoint | None, state: State, demands: Demands) -> str:
     assert kept is not None, "a round without a fault has seen a checkpoint"
-    said = f"{kept.checkpoint.origin} has {kept.size} entries and continues all that was seen of it"
+    said = f"{kept.origin} has {kept.size} entries and continues all that was seen of it"
     return said + (f"; {state.entries} entries were hashed again" if demands.entries else "")

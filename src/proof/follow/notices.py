@@ -28,13 +28,13 @@ def by_webhook(
     url: str, log_url: str, secret: bytes | None, now: Callable[[], float] = time.time
 ) -> Tell:
     """POSTs `{"id", "type", "at", "log", "fault", "message", "evidence"}`, signed as Standard Webhooks
-    1.0.0 if there is a secret; `type` is `log.fault` or `log.recovered`."""
+    1.0.0 if there is a secret; `type` is that of the notice."""
 
     async def tell(notice: Notice) -> None:
         body = msgspec.json.encode(
             {
                 "id": notice.id,
-                "type": "log.fault" if notice.fault else "log.recovered",
+                "type": notice.type,
                 "at": moment_text(notice.at),
                 "log": log_url,
                 "fault": notice.fault,
@@ -66,7 +66,7 @@ def by_mail(sender: Sender, recipient: str, log_url: str) -> Tell:
     """Mails the notice in plain words."""
 
     async def tell(notice: Notice) -> None:
-        subject = f"Log: {notice.fault or 'well again'}: {log_url}"
+        subject = f"Log: {notice.fault or notice.type.removeprefix('log.')}: {log_url}"
         lines = [
             f"{notice.message}\n",
             f"log       {log_url}",

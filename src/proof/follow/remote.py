@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import aiohttp
+import msgspec
 
 from proof import __version__
 from proof.follow.faults import Fault, LogFaultError
@@ -22,9 +23,14 @@ from proof.follow.layout import (
     split_bundle,
     tile_path,
 )
+from proof.follow.succession import Retirement
 from proof.outbound import BudgetConnector
 from proof.timestamps.anchors.log.tree import HASH_BYTES, TILE_WIDTH, TileName
 from proof.verify.evidence.log.note import MAX_NOTE_BYTES
+
+_RETIRED: Final = "retired"
+
+_MAX_RETIRED_BYTES: Final = 1024 * 1024
 
 _OVERHEAD_BYTES: Final = 64 * 1024
 
@@ -57,8 +63,15 @@ class Patience:
     waiting_s: float = 600.0
 
 
+class _Retirement(msgspec.Struct, rename="camel"):
+    number: int
+    origin: str
+    successor: str
+    reason: str = ""
+
+
 class RemoteLog:
-    """What answers below `prefix`; see LogSource."""
+    """What answers below `prefix`; see LogSource and LogPlace."""
 
     def __init__(
         self, session: aiohttp.ClientSession, prefix: str, patience: Patience = Patience()
@@ -94,6 +107,18 @@ class RemoteLog:
         if entries is None or len(entries) != (width if path != whole else TILE_WIDTH):
             raise self._broken(path, f"is not a bundle of {width} entries")
         return entries[:width]
+
+    async def retirements(self) -> list[Retirement]:
+        """None where no list is served, as by logs that know no retirement."""
+        raw = await self._get(_RETIRED, _MAX_RETIRED_BYTES)
+        try:
+            found = msgspec.json.decode(raw or b"[]", type=list[_Retirement])
+        except (msgspec.DecodeError, RecursionError):
+            return []
+        return [Retirement(each.number, each.origin, each.successor, each.reason) for each in found]
+
+    def retired(self, number: int) -> "RemoteLog":
+        return RemoteLog(self._session, f"{self._prefix}/{_RETIRED}/{number}", self._patience)
 
     async def _whole_or_part(self, path: str, whole: str, width: int, length: int) -> bytes:
         """A partial tile may be gone once the whole one is there."""

@@ -27,10 +27,11 @@ class StateError(ProofError):
 
 
 class Notice(msgspec.Struct, frozen=True, rename="camel"):
-    """Something to tell people; `id` is the same however often it is sent. `channels` are still to be
-    told. `fault` None: all is well again."""
+    """Something to tell people; `id` is the same however often it is sent. `type` is `log.fault`,
+    `log.recovered` or `log.succeeded`; `channels` are still to be told."""
 
     id: str
+    type: str
     at: datetime
     fault: str | None
     message: str
@@ -40,13 +41,15 @@ class Notice(msgspec.Struct, frozen=True, rename="camel"):
 
 class State(msgspec.Struct, frozen=True, rename="camel"):
     """`note`: the newest checkpoint that continued all before it. `grew_at`: when its size was first seen.
-    `entries`: how many from the first on were hashed again. `condition`: what people were told last."""
+    `entries`: how many from the first on were hashed again. `condition`: what people were told last.
+    `closed`: the final checkpoints of the logs before."""
 
     note: str = ""
     grew_at: datetime | None = None
     entries: int = 0
     condition: str = ""
     notices: tuple[Notice, ...] = ()
+    closed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,7 +46,7 @@ class Trust:
             raise LogFaultError(
                 Fault.KEY,
                 f"key: the checkpoint is of the log {quoted(checkpoint.origin)}, and the trusted keys"
-                f" are those of {known}",
+                f" are those of {known}; if that log was closed, get the new policy over a way you trust",
                 evidence,
             )
         if not checkpoint.quorum_reached:

@@ -47,6 +47,10 @@ class SignedCheckpoint:
         return cls(note, verify_checkpoint(note, ()))
 
     @property
+    def origin(self) -> str:
+        return self.checkpoint.origin
+
+    @property
     def size(self) -> int:
         return self.checkpoint.size
 

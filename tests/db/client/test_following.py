@@ -91,6 +91,8 @@ def test_a_served_log_is_watched_mirrored_and_read_by_others(
         assert proof("log", "monitor", copy, *KNOWN, *elsewhere).exit_code == 0
     assert sizes[1] == sizes[0] + 300
     assert (tmp_path / "exported/key").read_text() == Path("log.key").read_text()
+    by_policy = ("--policy", tmp_path / "exported/policy", "--state", "by-policy", "--once")
+    assert proof("log", "monitor", prefix, *by_policy).exit_code == 0
     evidence = json.loads(Path("contract.txt.proof.json").read_bytes())["evidence"]
     place = ("--tiles", tmp_path / "copy", "--log-key", vkey, "--index", evidence["index"])
     assert aics_tlog("verify-inclusion", *place, "--entry-out", "entry")["ok"]

@@ -11,6 +11,7 @@ from proof.mail import Mailer, Security
 
 NOTICE = Notice(
     "0" * 32,
+    "log.fault",
     datetime(2026, 11, 22, tzinfo=UTC),
     "fork",
     "fork: two roots",

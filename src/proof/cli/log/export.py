@@ -41,7 +41,7 @@ def register(log: typer.Typer, open_installation: Opener) -> None:
         """Write our own log into a folder that any web server can serve.
 
         As `proof log mirror` does, from the database: checked up to the signed checkpoint, which comes
-        last. The verifier keys are in it too, in a file `key`.
+        last. The files `key` and `policy` say what to verify by.
 
         Example: proof log export /srv/log --env production
         """
@@ -51,6 +51,7 @@ def register(log: typer.Typer, open_installation: Opener) -> None:
             mirror = Mirror(source, await source.trust(), folder, progress)
             update = await mirror.update(check=check)
             put(folder / "key", await source.keys())
+            put(folder / "policy", await source.policy())
             return update
 
         with stated_errors(), folder_errors(folder):

@@ -252,7 +252,7 @@ class _Said:
             "exitCode": EXIT_CODES[found.fault] if found.fault else 0,
             "message": printable(found.message),
             "evidence": str(found.evidence) if found.evidence else None,
-            "origin": printable(kept.checkpoint.origin) if kept else None,
+            "origin": printable(kept.origin) if kept else None,
             "size": kept.size if kept else None,
             "root": kept.root.hex() if kept else None,
             "grownBy": found.grown_by,
