@@ -28,7 +28,7 @@ def _is_error(name: str) -> bool:
 
 
 def _messages() -> Iterator[tuple[str, str]]:
-    for path in sorted(_FOLDER.glob("*.py")):
+    for path in sorted(_FOLDER.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
             if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
                 continue
