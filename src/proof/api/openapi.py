@@ -154,7 +154,8 @@ def _webhooks(references: dict[type, Any]) -> dict[str, Any]:
 
 def _operation(operation: Operation, references: dict[type, Any]) -> dict[str, Any]:
     described: dict[str, Any] = {
-        "operationId": operation.handler.__qualname__.replace("Handlers.", "_"),
+        "operationId": operation.identity
+        or operation.handler.__qualname__.replace("Handlers.", "_"),
         "summary": operation.summary,
         "tags": [operation.family.tag],
         "responses": {

@@ -117,6 +117,7 @@ class Operation:
     `raw_body` is the media type of a body that the handler gets as the bytes it came in. `refuses` lists
     the statuses of errors it can answer with, beside those that follow from its family and its body.
     `in_turn`: each caller's calls are handled one after the other, since they wait for each other's locks.
+    `identity`: its operationId where one handler serves several paths, otherwise the handler's name.
     """
 
     family: OperationFamily
@@ -130,6 +131,7 @@ class Operation:
     parameters: tuple[Parameter, ...] = ()
     refuses: tuple[int, ...] = ()
     in_turn: bool = False
+    identity: str = ""
 
     @property
     def gated(self) -> bool:

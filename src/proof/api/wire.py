@@ -155,3 +155,18 @@ class StatusAnswer(_Answer):
 
     ok: bool
     parts: list[PartStatus]
+
+
+class RetiredLog(_Answer):
+    """A log that is closed: its final checkpoint has `size` entries, of which the first `keptSize` are
+    shown."""
+
+    number: int
+    origin: str
+    vkey: Annotated[str, Meta(description="the log's verifier key")]
+    size: int
+    root_sha256: str
+    kept_size: int
+    reason: str
+    retired_at: Annotated[str, Meta(description="date and time in UTC, ISO 8601")]
+    successor: Annotated[str, Meta(description="the origin of the log that follows")]

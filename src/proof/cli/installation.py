@@ -15,7 +15,8 @@ from proof.outbound import OutboundPolicy
 from proof.partners.types import Environment
 
 if TYPE_CHECKING:
-    # Only for type checkers: the module brings the HTTP client, which most commands do without.
+    # Only for type checkers: these bring the HTTP client, which most commands do without.
+    from proof.timestamps.anchors.log.retirement import Retirement
     from proof.timestamps.anchors.overview import EnabledChain
 
 T = TypeVar("T")
@@ -70,6 +71,10 @@ class Installation(Protocol):
 
     def vault(self) -> Vault:
         """Seals and opens secrets."""
+        ...
+
+    def retirement(self, database: Database, environment: Environment) -> "Retirement":
+        """What closes an environment's log."""
         ...
 
     def sealed_columns(self) -> Sequence[SealedColumn]:

@@ -26,7 +26,8 @@ from proof.outbound import OutboundPolicy
 from proof.partners.types import Environment
 
 if TYPE_CHECKING:
-    # Only for type checkers: the module brings the HTTP client, which most commands do without.
+    # Only for type checkers: these bring the HTTP client, which most commands do without.
+    from proof.timestamps.anchors.log.retirement import Retirement
     from proof.timestamps.anchors.overview import EnabledChain
 
 T = TypeVar("T")
@@ -107,6 +108,11 @@ class LocalInstallation:
         if not self._settings.key_sources():
             databases.require_cluster(self._settings)
         return open_vault(self._settings)
+
+    def retirement(self, database: Database, environment: Environment) -> "Retirement":
+        from proof.main.retirement import retirement
+
+        return retirement(self._settings, database, environment)
 
     def sealed_columns(self) -> Sequence[SealedColumn]:
         from proof.main.sealed import SEALED

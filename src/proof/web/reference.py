@@ -37,6 +37,7 @@ _EXAMPLES: Mapping[str, Any] = {
     "month": 11,
     "level": 0,
     "position": "000.p/1",
+    "number": 1,
     "old": 1,
     "new": 2,
     "format": "json",

@@ -105,14 +105,40 @@ TABLE: dict[str, Entry] = {
     ),
     "GET /log/checkpoint": Entry(_at("/log/checkpoint")),
     "GET /log/key": Entry(_at("/log/key")),
+    "GET /log/policy": Entry(_at("/log/policy")),
     "GET /log/tile/entries/{position:path}": Entry(_at("/log/tile/entries/000.p/1")),
     "GET /log/tile/{level}/{position:path}": Entry(_at("/log/tile/0/000.p/1")),
     "GET /log/consistency/{old}/{new}": Entry(_at("/log/consistency/1/1")),
+    "GET /log/retired": Entry(_at("/log/retired")),
+    "GET /log/retired/{number}/checkpoint": Entry(_at("/log/retired/9/checkpoint"), 404),
+    "GET /log/retired/{number}/key": Entry(_at("/log/retired/9/key"), 404),
+    "GET /log/retired/{number}/tile/entries/{position:path}": Entry(
+        _at("/log/retired/9/tile/entries/000.p/1"), 404
+    ),
+    "GET /log/retired/{number}/tile/{level}/{position:path}": Entry(
+        _at("/log/retired/9/tile/0/000.p/1"), 404
+    ),
+    "GET /log/retired/{number}/consistency/{old}/{new}": Entry(
+        _at("/log/retired/9/consistency/1/1"), 404
+    ),
     "OPTIONS /log/checkpoint": Entry(_at("/log/checkpoint"), 204),
     "OPTIONS /log/key": Entry(_at("/log/key"), 204),
+    "OPTIONS /log/policy": Entry(_at("/log/policy"), 204),
     "OPTIONS /log/tile/entries/{position:path}": Entry(_at("/log/tile/entries/000.p/1"), 204),
     "OPTIONS /log/tile/{level}/{position:path}": Entry(_at("/log/tile/0/000.p/1"), 204),
     "OPTIONS /log/consistency/{old}/{new}": Entry(_at("/log/consistency/1/1"), 204),
+    "OPTIONS /log/retired": Entry(_at("/log/retired"), 204),
+    "OPTIONS /log/retired/{number}/checkpoint": Entry(_at("/log/retired/9/checkpoint"), 204),
+    "OPTIONS /log/retired/{number}/key": Entry(_at("/log/retired/9/key"), 204),
+    "OPTIONS /log/retired/{number}/tile/entries/{position:path}": Entry(
+        _at("/log/retired/9/tile/entries/000.p/1"), 204
+    ),
+    "OPTIONS /log/retired/{number}/tile/{level}/{position:path}": Entry(
+        _at("/log/retired/9/tile/0/000.p/1"), 204
+    ),
+    "OPTIONS /log/retired/{number}/consistency/{old}/{new}": Entry(
+        _at("/log/retired/9/consistency/1/1"), 204
+    ),
     "POST /digest": Entry(_at("/digest"), body=lambda _: bytes(32)),
     "GET /timestamp/{commitment}": Entry(_at("/timestamp/" + "00" * 32), 404),
     "OPTIONS /digest": Entry(_at("/digest"), 204),

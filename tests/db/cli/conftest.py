@@ -4,13 +4,16 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_network
+from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
 import typer
+from tests.support.retiring import retirement
 from typer.testing import CliRunner, Result
 
 from proof.cli.installation import ServerOptions
+from proof.cli.log import retirement as log_retirement
 from proof.cli.partners import partner, refusals, token
 from proof.cli.server import audit, keys, operator
 from proof.cli.webhooks import webhook
@@ -19,6 +22,7 @@ from proof.db import Database
 from proof.mail import Mailer
 from proof.outbound import OutboundPolicy
 from proof.partners.types import Environment
+from proof.timestamps.anchors.log.retirement import Retirement
 
 T = TypeVar("T")
 
@@ -33,6 +37,7 @@ class Local:
     """An installation as the commands see it; `relay` is its mail relay."""
 
     arguments: dict[str, Any]
+    folder: Path
     relay: Mailer | None = None
     secrets: Vault = field(default_factory=lambda: Vault([bytes(range(32))]))
 
@@ -48,6 +53,9 @@ class Local:
 
     def vault(self) -> Vault:
         return self.secrets
+
+    def retirement(self, database: Database, environment: Environment) -> Retirement:
+        return retirement(database, self.secrets, self.folder, environment)
 
     def mailer(self) -> Mailer | None:
         return self.relay
@@ -69,8 +77,8 @@ class Local:
 
 
 @pytest.fixture
-def local(database_arguments: dict[str, Any]) -> Local:
-    return Local(database_arguments)
+def local(database_arguments: dict[str, Any], tmp_path: Path) -> Local:
+    return Local(database_arguments, tmp_path)
 
 
 @pytest.fixture
@@ -88,6 +96,9 @@ def proof(local: Local) -> Callable[..., Result]:
     refusals.register(app, opened)
     token.register(app, opened)
     keys.register(app, opened)
+    log = typer.Typer()
+    log_retirement.register(log, opened)
+    app.add_typer(log, name="log")
 
     def run(*arguments: str, **options: Any) -> Result:
         result = CliRunner().invoke(app, arguments, **options)

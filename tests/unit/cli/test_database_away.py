@@ -58,6 +58,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "audit verify": (),
     "audit proof": (),
     "log export": ("exported",),
+    "log retire": ("proof.example/log", "--yes"),
     "keys list": (),
     "keys rotate": ("--env", "sandbox"),
     "secrets check": (),

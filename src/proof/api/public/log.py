@@ -8,14 +8,18 @@ from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
+import msgspec
+
 from proof.api.forms import MESSAGE
 from proof.api.http import Call, Headers, Reply
 from proof.api.operations import Answer, Anybody, Operation, OperationFamily, Parameter
 from proof.api.services import Services
+from proof.api.wire import RetiredLog
+from proof.core.clock import second_text
 from proof.core.coalescing import Coalesced
 from proof.core.errors import InvalidInputError, NotFoundError
 from proof.partners.types import Environment
-from proof.timestamps.anchors.log import queries
+from proof.timestamps.anchors.log import queries, retired
 from proof.timestamps.anchors.log.keys import verifier_keys
 from proof.timestamps.anchors.log.service import consistency
 from proof.timestamps.anchors.log.tree import HASH_BYTES, TILE_WIDTH, TileName
@@ -27,7 +31,8 @@ _BYTES = b"application/octet-stream"
 
 _FOREVER = ((b"cache-control", b"public, max-age=31536000, immutable"),)
 
-_AN_HOUR = ((b"cache-control", b"public, max-age=3600"),)
+# What a log's successor has at the same address is not the same.
+_A_MINUTE = ((b"cache-control", b"public, max-age=60"),)
 
 _FRESH = ((b"cache-control", b"no-store"),)
 
@@ -69,17 +74,20 @@ _TILE_PATH = _path("position", "a tile path: 067, x001/x234/067, 067.p/7", "^[x0
 
 _LEVEL = _path("level", "tile level", "^[0-5]$")
 
+_NUMBER = _path("number", "a number of /log/retired", "^[1-9][0-9]*$")
+
 _OLD = _path("old", "the smaller size", "^[0-9]+$")
 
 _NEW = _path("new", "the larger size", "^[0-9]+$")
 
 
 class _Log(NamedTuple):
-    """An environment's current log: its signed size and newest checkpoint when this was read."""
+    """A log: how many entries are shown, and its newest checkpoint, as `read_at` had it."""
 
     log_id: int
     size: int
     note: bytes | None
+    cache: Headers
     read_at: float
 
 
@@ -101,22 +109,29 @@ class LogHandlers:
             for environment in Environment
         }
         self._known: dict[Environment, _Log] = {}
+        self._retired: dict[tuple[Environment, str], _Log] = {}
+        self._list = {
+            environment: Coalesced(partial(self._read_retired, environment))
+            for environment in Environment
+        }
         self._final: OrderedDict[tuple[object, ...], bytes] = OrderedDict()
         self._final_bytes = 0
 
     async def checkpoint(self, call: Call) -> Reply:
         """GET /log/checkpoint."""
-        log = await self._newest[call.edge.environment].get()
+        log = await self._log_now(call)
         if log.note is None:
             raise NotFoundError(
                 "this log has signed no checkpoint yet; it does with its first entry"
             )
-        return Reply(200, log.note, _TEXT, _FRESH)
+        return Reply(200, log.note, _TEXT, log.cache if "number" in call.path else _FRESH)
 
     async def key(self, call: Call) -> Reply:
         """GET /log/key."""
-        log_id = (await self._log(call.edge.environment)).log_id
-        return await self._finally(("key", log_id), lambda: self._read_key(log_id), _TEXT, _AN_HOUR)
+        log = await self._log_now(call)
+        return await self._finally(
+            ("key", log.log_id), lambda: self._read_key(log.log_id), log.cache, _TEXT
+        )
 
     async def policy(self, call: Call) -> Reply:
         """GET /log/policy."""
@@ -128,31 +143,39 @@ class LogHandlers:
         if level not in _LEVELS:
             raise NotFoundError(f"level: there is no tile level {level}")
         name = TileName(int(level), position)
-        log_id = await self._log_with(call.edge.environment, name, width)
+        log = await self._log_with(call, name, width)
         return await self._finally(
-            ("tile", log_id, name, width), lambda: self._read_tile(log_id, name, width)
+            ("tile", log.log_id, name, width),
+            lambda: self._read_tile(log.log_id, name, width),
+            log.cache,
         )
 
     async def entries(self, call: Call) -> Reply:
         """GET /log/tile/entries/{position}: each entry after its length in two bytes, big-endian."""
         position, width = _position(call.path["position"])
-        log_id = await self._log_with(call.edge.environment, TileName(0, position), width)
+        log = await self._log_with(call, TileName(0, position), width)
         return await self._finally(
-            ("entries", log_id, position, width),
-            lambda: self._read_entries(log_id, position, width),
+            ("entries", log.log_id, position, width),
+            lambda: self._read_entries(log.log_id, position, width),
+            log.cache,
         )
 
     async def consistency(self, call: Call) -> Reply:
         """GET /log/consistency/{old}/{new}: the path in hexadecimal, one hash a line."""
         old, new = _size(call.path["old"]), _size(call.path["new"])
-        log = await self._log(call.edge.environment, new)
+        log = await self._log(call, new)
         if not 0 < old <= new <= log.size:
-            raise NotFoundError("sizes: 0 < old <= new <= the size of the newest checkpoint")
+            raise NotFoundError(f"sizes: 0 < old <= new <= {log.size}, the entries that are shown")
         return await self._finally(
             ("consistency", log.log_id, old, new),
             lambda: self._read_consistency(log.log_id, old, new),
+            log.cache,
             _TEXT,
         )
+
+    async def retired(self, call: Call) -> Reply:
+        """GET /log/retired."""
+        return Reply(200, await self._list[call.edge.environment].get(), headers=_FRESH)
 
     async def preflight(self, _call: Call) -> Reply:
         """OPTIONS of all of them, for verifiers in browsers."""
@@ -162,8 +185,8 @@ class LogHandlers:
         self,
         name: tuple[object, ...],
         read: Callable[[], Awaitable[bytes]],
+        cache: Headers,
         content_type: bytes = _BYTES,
-        cache: Headers = _FOREVER,
     ) -> Reply:
         """What never changes, from memory or else as read."""
         body = self._final.get(name)
@@ -182,28 +205,64 @@ class LogHandlers:
             _, oldest = self._final.popitem(last=False)
             self._final_bytes -= len(oldest)
 
-    async def _log_with(self, environment: Environment, name: TileName, width: int) -> int:
-        """The id of the current log if it has signed that much of a tile: an entry is not final before."""
+    async def _log_with(self, call: Call, name: TileName, width: int) -> _Log:
+        """The log that is asked if it shows that much of a tile: an entry is not final before it is
+        signed."""
         last = name.position * TILE_WIDTH + width
-        log = await self._log(environment, last << (8 * name.level))
+        log = await self._log(call, last << (8 * name.level))
         if last > log.size >> (8 * name.level):
-            raise NotFoundError(f"the log has {log.size} entries; this tile is not complete yet")
-        return log.log_id
+            raise NotFoundError(f"this log shows {log.size} entries; the tile is not complete")
+        return log
 
-    async def _log(self, environment: Environment, wanted: int = 0) -> _Log:
-        """The current log as it was a moment ago, or as it is if that does not hold what is wanted."""
-        known = self._known.get(environment)
-        if known is None or known.size < wanted or time.monotonic() > known.read_at + _KNOWN_S:
-            known = await self._newest[environment].get()
+    async def _log(self, call: Call, wanted: int) -> _Log:
+        """The log that is asked, as it was a moment ago, or as it is if that does not hold what is
+        wanted."""
+        known = self._known.get(call.edge.environment)
+        if (
+            known is None
+            or "number" in call.path
+            or known.size < wanted
+            or time.monotonic() > known.read_at + _KNOWN_S
+        ):
+            known = await self._log_now(call)
         return known
+
+    async def _log_now(self, call: Call) -> _Log:
+        """The retired log of a number, or the current one."""
+        environment = call.edge.environment
+        if "number" in call.path:
+            return await self._retired_log(environment, call.path["number"])
+        return await self._newest[environment].get()
 
     async def _read_newest(self, environment: Environment) -> _Log:
         async with self._database.connection() as connection:
             log_id = (await queries.head(connection, environment)).log_id
             newest = await queries.newest_checkpoint(connection, log_id)
         size, note = (newest["size"], newest["note"].encode()) if newest else (0, None)
-        self._known[environment] = _Log(log_id, size, note, time.monotonic())
+        self._known[environment] = _Log(log_id, size, note, _A_MINUTE, time.monotonic())
         return self._known[environment]
+
+    async def _retired_log(self, environment: Environment, number: str) -> _Log:
+        if (environment, number) not in self._retired:
+            await self._list[environment].get()
+        found = self._retired.get((environment, number))
+        if found is None:
+            raise NotFoundError(
+                f"number: no log {number} is retired here; /log/retired lists those"
+            )
+        return found
+
+    async def _read_retired(self, environment: Environment) -> bytes:
+        async with self._database.connection() as connection:
+            found = await retired.logs(connection, environment)
+            keys = [(await verifier_keys(connection, each.log_id))[0] for each in found]
+        self._retired |= {
+            (environment, str(each.number)): _Log(
+                each.log_id, each.kept_size, each.note, _FOREVER, 0.0
+            )
+            for each in found
+        }
+        return msgspec.json.encode([_listed(*each) for each in zip(found, keys, strict=True)])
 
     async def _read_key(self, log_id: int) -> bytes:
         async with self._database.connection() as connection:
@@ -228,6 +287,20 @@ class LogHandlers:
         async with self._database.connection() as connection:
             path = await consistency(connection, log_id, old, new)
         return "".join(f"{node.hex()}\n" for node in path).encode()
+
+
+def _listed(log: retired.RetiredLog, vkey: str) -> RetiredLog:
+    return RetiredLog(
+        number=log.number,
+        origin=log.origin,
+        vkey=vkey,
+        size=log.size,
+        root_sha256=log.root.hex(),
+        kept_size=log.kept_size,
+        reason=log.reason,
+        retired_at=second_text(log.retired_at),
+        successor=log.successor,
+    )
 
 
 def _position(text: str) -> tuple[int, int]:
@@ -275,6 +348,21 @@ def log_routes(services: Services) -> list[Operation]:
             {200: Answer("the path, one hash a line", content_type="text/plain")},
             parameters=(_OLD, _NEW), refuses=(404,),
         ),
+    ]  # fmt: skip
+    reading += [
+        Operation(
+            _LOG, "GET", "/log/retired", log.retired, "Retired logs",
+            {200: Answer("the logs that were closed, the oldest first", list[RetiredLog])},
+        ),
+        *[
+            replace(
+                each, path=each.path.replace("/log/", "/log/retired/{number}/", 1),
+                summary=f"{each.summary}, of a retired log",
+                parameters=(_NUMBER, *each.parameters), refuses=(404,),
+                identity=f"RetiredLog_{each.handler.__name__}",
+            )
+            for each in reading if each.handler != log.policy
+        ],
     ]  # fmt: skip
     preflights = [
         Operation(

@@ -5,7 +5,7 @@ import asyncio
 import typer
 
 from proof.cli.installation import Opener
-from proof.cli.log import export, following
+from proof.cli.log import export, following, retirement
 from proof.cli.output import Json, err, print_json
 from proof.cli.proofs.client import Target, Url, connected, stated_api_errors
 
@@ -36,6 +36,7 @@ def register(app: typer.Typer, open_installation: Opener) -> None:
 
     following.register(log, open_installation)
     export.register(log, open_installation)
+    retirement.register(log, open_installation)
 
 
 async def _keys(target: Target) -> list[str]:

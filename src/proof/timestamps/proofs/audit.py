@@ -1,9 +1,9 @@
 """fsck: rebuild everything from the leaves and compare.
 
 Trust in the stored roots, tiles and heads is not assumed: each round's two trees are built again from its
-submissions, each log from its rounds' roots, the two trees of a chain's turn from its rounds' roots and the
-checkpoint they pin; each checkpoint is verified under the log's own keys, and each tree's evidence by the
-verifier.
+submissions, each log from its entries, the two trees of a chain's turn from its rounds' roots and the
+checkpoint they pin; each checkpoint is verified under the log's own keys, a retired log's last one with
+its successor's first entry, and each tree's evidence by the verifier.
 """
 
 import asyncio
@@ -13,9 +13,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from proof.db import Connection, Database
+from proof.partners.types import Environment
 from proof.timestamps.anchors.chain import ChainError
 from proof.timestamps.anchors.log import queries as log_queries
+from proof.timestamps.anchors.log import retired
+from proof.timestamps.anchors.log.final import signed_body
 from proof.timestamps.anchors.log.keys import verifier_keys
+from proof.timestamps.anchors.log.retired import RetiredLog
 from proof.timestamps.anchors.log.service import root_at
 from proof.timestamps.anchors.log.tree import TileName, append, reader, root
 from proof.timestamps.anchors.soundness import require_sound
@@ -27,6 +31,7 @@ from proof.timestamps.trees.merkle import RoundTree, Tile, build
 from proof.timestamps.types import Currency, Roots, SubmitStatus
 from proof.verify import RefusedError, parse_verifier_key, verify_checkpoint
 from proof.verify.evidence.log.rfc6962 import leaf_hash
+from proof.verify.evidence.log.succession import verify_succession
 
 _SEALED = """
 SELECT t.id, t.environment, t.currency_id, t.status, t.root, t.plain_root, t.transaction, t.timestamp_ms,
@@ -40,14 +45,14 @@ ORDER BY t.closed_at
 # What a round's tree says of itself once a checkpoint holds its entry: the first that does gives the time.
 _OTHER_LOG_TREES = """
 SELECT t.id FROM log_entries e
-JOIN logs l ON l.id = e.log_id AND (l.retired_at IS NULL OR e.position < l.kept_size)
+JOIN logs l ON l.id = e.log_id
 JOIN round_trees rt ON rt.round_id = e.round_id
 JOIN trees t ON t.id = rt.tree_id AND t.currency_id = $2 AND t.status = 3
 LEFT JOIN LATERAL (
     SELECT signed_at FROM log_checkpoints c
     WHERE c.log_id = e.log_id AND c.size > e.position ORDER BY c.size LIMIT 1
 ) first ON true
-WHERE e.log_id = $1
+WHERE e.log_id = $1 AND (l.retired_at IS NULL OR signed_at IS NOT NULL)
   AND (t.root, t.plain_root, t.transaction, t.timestamp_ms) IS DISTINCT FROM
       (e.root, e.plain_root, e.position::text, (extract(epoch FROM signed_at)::bigint + 1) * 1000)
 """
@@ -136,6 +141,8 @@ async def fsck(database: Database, progress: Progress) -> Audit:
     async with database.snapshot() as connection:
         rounds, leaves = await _rounds(connection, findings, progress)
         entries = checkpoints = 0
+        for environment in Environment:
+            await _successions(connection, environment, findings)
         for log in await log_queries.logs(connection):
             entries += await _log(connection, log, findings)
             checkpoints += await _checkpoints(connection, log, findings, progress)
@@ -230,6 +237,37 @@ async def _checkpoints(
             )
         progress(f"{log.label} checkpoints", done, len(rows))
     return len(rows)
+
+
+async def _successions(connection: Connection, environment: str, findings: list[Finding]) -> None:
+    """Closed logs whose final checkpoint is not theirs, or not the one that their successor begins with."""
+    logs = {log.origin: log for log in await log_queries.logs(connection, environment)}
+    for log in await retired.logs(connection, environment):
+        problem = await _succession_problem(connection, log, logs[log.successor])
+        if problem:
+            findings.append(Finding(f"{environment} log {log.number}", problem))
+
+
+async def _succession_problem(
+    connection: Connection, log: RetiredLog, successor: log_queries.Head
+) -> str | None:
+    log_key = parse_verifier_key((await verifier_keys(connection, log.log_id))[0])
+    body = signed_body(log.note, log_key)
+    if body is None or (body.size, body.root) != (log.size, log.root):
+        return "its final checkpoint is not one that its key signed"
+    newest = await log_queries.newest_checkpoint(connection, log.log_id)
+    if newest is not None and newest["size"] > log.size:
+        return f"it was closed at {log.size} entries, and {newest['size']} were published"
+    if log.kept_size == log.size and await root_at(connection, log.log_id, log.size) != log.root:
+        return "its entries do not make the root of its final checkpoint"
+    first = await log_queries.entries(connection, successor.log_id, 0, 1)
+    try:
+        kept = verify_succession(log.note, b"".join(first))
+    except RefusedError as error:
+        return f"the log that follows begins otherwise: {error}"
+    if kept != log.kept_size:
+        return f"{log.kept_size} of its entries were kept, and the log that follows says {kept}"
+    return None
 
 
 async def _strays(connection: Connection, findings: list[Finding]) -> None:

@@ -17,6 +17,7 @@ from proof.db import Connection, Database
 from proof.partners import audit_chain
 from proof.partners.audit_chain import SYSTEM, Head, Progress, VerifiedChain, verify_chain
 from proof.timestamps.anchors.log import queries as log_queries
+from proof.timestamps.anchors.log import retired
 from proof.timestamps.anchors.log.keys import verifier_keys
 from proof.timestamps.anchors.log.service import root_at
 from proof.timestamps.proofs.errors import ProofNotYetError
@@ -179,6 +180,14 @@ async def _require_same_log(
         raise SavedHeadError(
             f"position {position} was saved with the log {inclusion.origin}, which is not kept here"
         )
+    lost = [
+        each
+        for each in await retired.logs(connection, SYSTEM.environment)
+        if each.origin == inclusion.origin and each.kept_size < inclusion.size <= each.size
+    ]
+    if lost:
+        # Its end is not here any more, which the log that follows it says.
+        return
     if log.size < inclusion.size:
         raise SavedHeadError(
             f"the log held {inclusion.size} entries when position {position} was saved;"

@@ -51,7 +51,10 @@ ALTER TABLE log_keys ADD COLUMN label text;
 
 UPDATE log_keys SET label = environment;
 
-ALTER TABLE log_keys ALTER COLUMN label SET NOT NULL, ADD UNIQUE (label, role);
+ALTER TABLE log_keys
+    ALTER COLUMN label SET NOT NULL,
+    ALTER COLUMN sealed DROP NOT NULL,
+    ADD UNIQUE (label, role);
 
 ALTER TABLE trees ADD COLUMN checkpoint_log_id integer;
 

@@ -110,14 +110,29 @@ class WitnessClient:
     async def newest(self, origin: str, log_key: VerifierKey) -> CheckpointBody | None:
         """What it holds of the log by a checkpoint that the log's own key signed; None without one."""
         try:
+            note = await self.checkpoint(origin)
+            if note is None or verify_checkpoint(note, [log_key]).log_key is None:
+                return None
+            return parse_checkpoint_body(parse_note(note).body)
+        except (WitnessError, RefusedError):
+            return None
+
+    async def checkpoint(self, origin: str) -> bytes | None:
+        """The newest checkpoint that it holds of a log, as it sent it; None where it holds none.
+
+        Raises WitnessError.
+        """
+        try:
             status, note = await self._client.get(
                 f"/{sha256(origin.encode()).hexdigest()}/checkpoint"
             )
-            if status != 200 or verify_checkpoint(note, [log_key]).log_key is None:
-                return None
-            return parse_checkpoint_body(parse_note(note).body)
-        except (NodeDownError, RefusedError):
-            return None
+        except NodeDownError as error:
+            raise WitnessError(error.message) from None
+        if status not in {200, 404}:
+            raise WitnessError(
+                f"the witness {self._url} answers with HTTP status {status}: {_said(note)}"
+            )
+        return note if status == 200 else None
 
     async def close(self) -> None:
         """Close its connections."""

@@ -92,6 +92,11 @@ async def signer(connection: Connection, vault: Vault, log_id: int) -> Checkpoin
     return CheckpointSigner(keys["log"], tuple(keys[role] for role in ROLES[1:] if role in keys))
 
 
+async def destroy(tx: Connection, log_id: int) -> None:
+    """Remove the private halves of a log's keys."""
+    await tx.execute("UPDATE log_keys SET sealed = NULL WHERE log_id = $1", log_id)
+
+
 async def verifier_keys(connection: Connection, log_id: int) -> list[str]:
     """The Ed25519 keys by which a verifier trusts a log, in text, the log's own first."""
     keys = await public_keys(connection, log_id)

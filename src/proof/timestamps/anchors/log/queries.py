@@ -50,13 +50,11 @@ SELECT EXISTS (
     WHERE l.environment = $1 AND l.retired_at IS NULL AND h.size <> coalesce(
         (SELECT size FROM log_checkpoints WHERE log_id = l.id ORDER BY size DESC LIMIT 1), 0))
 """
-# An entry that a retired log did not keep is in its successor too.
 _CHECKPOINT_OF = """
 SELECT l.id AS log_id, l.origin, c.size, c.note
 FROM log_entries e JOIN logs l ON l.id = e.log_id
 JOIN log_checkpoints c ON c.log_id = e.log_id AND c.size > e.position
 WHERE e.round_id = $1 AND e.position = $2
-  AND (l.retired_at IS NULL OR e.position < l.kept_size)
 ORDER BY c.size LIMIT 1
 """
 # By the database's clock: machines may disagree about the time.

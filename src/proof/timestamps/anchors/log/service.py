@@ -61,7 +61,7 @@ _APPEND_AT_ONCE = 1_000
 
 # Longer than witnesses are waited for and the commit after them takes; a publisher that was killed holds up
 # the next one for as long.
-_LEASE_S = ROUND_S + 2.0
+LEASE_S = ROUND_S + 2.0
 
 # Nobody tells when the one that publishes is done.
 _OTHERS_TURN_S = 0.2
@@ -163,7 +163,7 @@ class LogWriter:
             newest = await queries.newest_checkpoint(tx, head.log_id)
             if (newest is not None and head.size == newest["size"]) or not head.size:
                 return False
-            await self._require_known_policy(tx, head)
+            await require_known_policy(tx, head, self._policy)
             signer = await self._keys(tx, head)
             due = await self._due(tx, head, newest, signer)
             proposal = signer.propose(head.size, head.root)
@@ -183,7 +183,7 @@ class LogWriter:
                 self._offer(head, newest, signer, witnesses)
                 return False
             due = await self._due(tx, head, newest, signer)
-            if not await queries.take_lease(tx, head.log_id, owner, _LEASE_S):
+            if not await queries.take_lease(tx, head.log_id, owner, LEASE_S):
                 return _OTHERS_TURN_S
             witnesses.recall(await queries.witnesses(tx, head.log_id))
         proposal = signer.propose(head.size, head.root)
@@ -232,14 +232,6 @@ class LogWriter:
                 if self._policy.quorum is None:
                     await queries.store_witnesses(tx, log_id, [])
         await self._announce(tx, log_id, due.published, size, due.at)
-
-    async def _require_known_policy(self, tx: Connection, head: queries.Head) -> None:
-        text = await queries.policy_at(tx, head.log_id, head.size)
-        if self._policy is None and text is not None and parse_policy(text).quorum is not None:
-            raise PolicyMissingError(
-                f"the {head.label} log is published with witnesses, and this process has no policy: name"
-                f" its file in PROOF_LOG_POLICY_FILE, or say {NO_QUORUM} there to go on without them"
-            )
 
     async def _witnesses_of(
         self, head: queries.Head, signer: CheckpointSigner, policy: Policy
@@ -336,6 +328,18 @@ class _StoredHistory:
     async def consistency(self, old: int, new: int) -> list[bytes]:
         async with self._database.connection() as connection:
             return await consistency(connection, self._log_id, old, new)
+
+
+async def require_known_policy(
+    connection: Connection, head: queries.Head, policy: Policy | None
+) -> None:
+    """Raises PolicyMissingError for a log with witnesses where no setting says which."""
+    text = await queries.policy_at(connection, head.log_id, head.size)
+    if policy is None and text is not None and parse_policy(text).quorum is not None:
+        raise PolicyMissingError(
+            f"the {head.label} log is published with witnesses, and this process has no policy: name"
+            f" its file in PROOF_LOG_POLICY_FILE, or say {NO_QUORUM} there to go on without them"
+        )
 
 
 async def _require_continuation(
