@@ -1,6 +1,7 @@
 """The suite of chains over an upstream in memory, and what an upstream may answer."""
 
 import json
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -11,7 +12,7 @@ import pytest
 from tests.support import signer
 from tests.support.anchors import HandClock
 from tests.support.chain_suite import OTHER_ROOTS, ROOTS, opened, verified
-from tests.support.middleman import Answer, Fault, instead, lost, unanswered, with_body
+from tests.support.middleman import Answer, Fault, after, instead, lost, unanswered, with_body
 from tests.support.upstream_lab import (
     FakeUpstream,
     UpstreamChainSuite,
@@ -323,6 +324,17 @@ async def test_an_upstream_that_fails_is_left_alone_for_a_while(lab: UpstreamLab
             assert len(lab.between.asked) == asked
         await chain.broadcast(CANDIDATE)
         assert lab.between.paths() == ["/v1/timestamp"] * 3
+
+
+async def test_an_upstream_that_is_slow_is_given_up(lab: UpstreamLab) -> None:
+    ended = threading.Event()
+    lab.between.faults["/v1/timestamp"] = [after(ended.wait)]
+    try:
+        async with opened(lab.chain(timeout_s=0.2)) as chain:
+            with pytest.raises(NodeDownError, match=r"does not answer within 0\.2 s"):
+                await chain.broadcast(CANDIDATE)
+    finally:
+        ended.set()
 
 
 @pytest.mark.parametrize("text", ["", "soon", "-1", "Wed, 21 Oct 2026 07:28:00 GMT", "9" * 400])
