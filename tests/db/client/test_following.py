@@ -12,10 +12,13 @@ from tests.db.client.conftest import Proof, Server
 from tests.support.aics_log import aics_tlog, audited_size
 from tests.support.file_server import file_server
 from tests.support.partners import owner_of, tamper
+from tests.support.retiring import retire
+from tests.support.served_platform import platform_served
 from typer.testing import CliRunner, Result
 
 from proof.cli.log import commands as log
 from proof.db import Database
+from proof.db.embedded import EmbeddedCluster
 from proof.partners.types import OnboardedPartner
 
 T = TypeVar("T")
@@ -119,3 +122,42 @@ def test_an_export_of_what_is_not_what_was_signed_is_refused(
     assert json.loads(done.stdout)["fault"] == "altered"
     assert (folder / "checkpoint").read_bytes() == before
     assert export(folder).exit_code == 0
+
+
+def test_a_monitor_goes_with_a_log_that_is_closed(
+    cluster: EmbeddedCluster, proof: Proof, tmp_path: Path
+) -> None:
+    with platform_served(cluster, tmp_path / "server") as served:
+        prefix = f"{served.url}/log"
+        policy, look = (
+            ("--policy", "policy"),
+            ("log", "monitor", prefix, *LOOK, "--policy", "policy"),
+        )
+
+        def trust_anew() -> None:
+            Path("policy").write_bytes(served.run(served.platform.call("GET", "/log/policy")).body)
+
+        partner = served.run(served.platform.onboard())
+        owner = served.run(owner_of(served.platform.database, partner)).id
+        served.run(grow(served.platform, owner, 300))
+        trust_anew()
+        first = json.loads(proof(*look).stdout)
+        platform = served.platform
+        served.run(retire(platform.database, platform.vault, platform.folder))
+        served.run(grow(platform, owner, 3))
+        strange = proof(*look)
+        assert strange.exit_code == 12
+        assert "get the new policy" in json.loads(strange.stdout)["message"]
+        trust_anew()
+        looked = proof(*look)
+        assert looked.exit_code == 0, looked.output
+        second = json.loads(looked.stdout)
+        assert (first["size"], second["size"], second["entriesHashed"]) == (300, 4, 4)
+        assert first["origin"] != second["origin"]
+        assert proof("log", "mirror", f"{prefix}/retired/1", "closed", *policy).exit_code == 0
+        key = served.run(platform.call("GET", "/log/retired/1/key")).body.decode().splitlines()[0]
+        assert (
+            audited_size(tmp_path / "closed", key)
+            == audited_size(f"{prefix}/retired/1", key)
+            == 300
+        )
