@@ -23,7 +23,7 @@ from typing import Any
 
 import pytest
 
-PACKAGES = ("verify", "timestamps", "partners", "webhooks", "ramp")
+PACKAGES = ("verify", "timestamps", "partners", "webhooks", "ramp", "witness")
 CLUSTER = "PROOF_TEST_CLUSTER"
 # Plugins that were imported before pytest began are only told of.
 _PYTEST = (
