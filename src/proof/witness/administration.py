@@ -40,7 +40,7 @@ def add_log(
     identity = read_identity(folder)
     key = _log_key(vkey, identity)
     origin = origin or key.key.name
-    if not 0 < len(origin.encode()) <= _MAX_ORIGIN_BYTES or min(origin) < _FIRST_PRINTABLE:
+    if len(origin.encode()) > _MAX_ORIGIN_BYTES or min(origin) < _FIRST_PRINTABLE:
         raise WitnessError(
             f"an origin is one line of 1 to {_MAX_ORIGIN_BYTES} bytes: the first of the log's checkpoints"
         )

@@ -45,7 +45,6 @@ _SIZE_TYPE = b"text/x.tlog.size"
 _TEXT = b"text/plain; charset=utf-8"
 _METRICS_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
 _ADD, _MONITORED = "/add-checkpoint", "/checkpoint"
-_HASH_CHARS = 64
 
 
 class WitnessApp:
@@ -75,9 +74,8 @@ class WitnessApp:
                 return self._health
             case "/metrics":
                 return self._metrics
-        name = path[1:].removesuffix(_MONITORED)
-        if len(name) == _HASH_CHARS and path.endswith(_MONITORED):
-            return lambda: self._newest(name)
+        if path.endswith(_MONITORED):
+            return lambda: self._newest(path[1:].removesuffix(_MONITORED))
         return None
 
     async def _add(self, receive: Receive) -> Answer:

@@ -9,7 +9,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
 from typing import Self, TypeVar
@@ -23,7 +23,7 @@ from proof.witness.decision import Head, decide, is_fork
 from proof.witness.errors import StoreError, UnknownLogError
 from proof.witness.folder import Identity, Mark
 from proof.witness.log_keys import LogKey, signed_lines
-from proof.witness.store import MAX_FORKS, Advance, LogRecord, Store
+from proof.witness.store import Advance, LogRecord, Store
 from proof.witness.wire import AddCheckpoint, parse_add_checkpoint
 
 T = TypeVar("T")
@@ -36,16 +36,15 @@ _log = structlog.get_logger()
 @dataclass(slots=True)
 class _Log:
     """A log in memory: what is trusted, the durable head, and the witness's lines on it once they were
-    made; other roots that it signed for the head's size, as far as they were told."""
+    made."""
 
     keys: tuple[LogKey, ...]
     head: Head
     lines: bytes = b""
-    forks: set[bytes] = field(default_factory=set)
 
     def move(self, head: Head) -> None:
         if head != self.head:
-            self.head, self.lines, self.forks = head, b"", set()
+            self.head, self.lines = head, b""
 
 
 @dataclass(slots=True)
@@ -203,10 +202,8 @@ class Witness:
         """Keep and tell that a log signed two roots for one size. That it cannot be kept changes
         nothing."""
         new = request.checkpoint
-        if new.root in log.forks or not is_fork(log.head, new):
+        if not is_fork(log.head, new):
             return
-        if len(log.forks) < MAX_FORKS:
-            log.forks.add(new.root)
         note = signed_note(request.note.body, [lines])
         try:
             kept = await self._in_thread(

@@ -176,11 +176,11 @@ class Store:
         """
         with _failing(), self._transaction():
             head = start or FIRST_HEAD
-            new = self._connection.execute(
+            self._connection.execute(
                 "INSERT INTO logs VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
                 (origin, head.size, head.root, head.time_s, head.body, head.lines),
-            ).rowcount
-            if start is not None and not new:
+            )
+            if start is not None:
                 self._begin(origin, start)
             added = self._connection.execute(
                 "INSERT INTO log_keys VALUES (?, ?) ON CONFLICT DO NOTHING", (origin, key.text)

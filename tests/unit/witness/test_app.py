@@ -74,7 +74,9 @@ class Scene:
             sent.append(message)
 
         await self.app({"type": "http", "method": method, "path": path}, receive, send)
-        return Answer(sent[0]["status"], dict(sent[0]["headers"]), sent[1]["body"])
+        start, body = sent
+        assert (start["type"], body["type"]) == ("http.response.start", "http.response.body")
+        return Answer(start["status"], dict(start["headers"]), body["body"])
 
     async def add(self, body: bytes) -> Answer:
         return await self.ask("POST", "/add-checkpoint", body)
@@ -111,6 +113,7 @@ async def test_both_keys_cosign_the_newest_checkpoint_in_the_second_it_is(tmp_pa
         for old, new in ((0, 3), (3, 8), (8, 12)):
             answer = await here.add(LOG.request(old, new))
             assert answer.status == 200
+            assert answer.headers[b"content-type"] == b"text/plain; charset=utf-8"
             assert here.times(LOG, new, answer.body) == [START_S, START_S]
         newest = await here.newest()
         assert newest.status == 200
@@ -159,6 +162,14 @@ async def test_paths_and_methods(tmp_path: Path) -> None:
         ):
             answer = await here.ask(method, path)
             assert answer.status == status, (method, path)
+            assert answer.headers[b"x-content-type-options"] == b"nosniff"
+            if status == 405:
+                allowed = b"POST" if path == "/add-checkpoint" else b"GET, HEAD"
+                assert answer.headers[b"allow"] == allowed
+        newest, metrics = await here.newest(), await here.ask("GET", "/metrics")
+        assert newest.headers[b"content-type"] == b"text/plain; charset=utf-8"
+        assert newest.headers[b"cache-control"] == b"no-store"
+        assert metrics.headers[b"content-type"].startswith(b"text/plain; version=0.0.4")
         head = await here.ask("HEAD", known)
         assert (head.body, head.headers[b"content-length"]) == (
             b"",
@@ -171,8 +182,9 @@ async def test_a_body_counts_whole_however_it_arrives(tmp_path: Path) -> None:
         body = LOG.request(0, 3)
         parts = [body[:1], body[1:70], body[70:]]
         assert (await here.ask("POST", "/add-checkpoint", *parts)).status == 200
-        many = [b"x" * 1024] * 11
-        assert (await here.ask("POST", "/add-checkpoint", *many)).status == 413
+        many = [b"x" * 1024] * 10
+        assert (await here.ask("POST", "/add-checkpoint", *many)).status == 400
+        assert (await here.ask("POST", "/add-checkpoint", *many, b"x")).status == 413
 
 
 async def test_time_does_not_go_back(tmp_path: Path) -> None:
@@ -227,6 +239,17 @@ async def test_what_was_cosigned_is_there_after_a_restart(tmp_path: Path) -> Non
         assert here.times(LOG, 3, lines) == [START_S] * 2
         assert (await here.add(FORK.request(0, 12))).body == b"3\n"
         assert (await here.add(LOG.request(3, 8))).status == 200
+
+
+async def test_logs_that_changed_are_told_once(tmp_path: Path) -> None:
+    with structlog.testing.capture_logs() as events:
+        async with scene(tmp_path / "w") as here:
+            await here.add(LOG.request(0, 3))
+            add_log(here.folder, STRANGER.vkey, None, None)
+            await here.add(STRANGER.request(0))
+            await here.add(LOG.request(3, 8))
+    told = [event["logs"] for event in events if event["event"] == "witness.logs_read"]
+    assert told == [1, 2]
 
 
 async def test_logs_and_keys_are_picked_up_at_once(tmp_path: Path) -> None:
@@ -309,6 +332,10 @@ async def test_a_fork_is_kept_and_told_once(tmp_path: Path) -> None:
     told = [event for event in events if event["event"] == "witness.fork"]
     assert [(event["origin"], event["size"]) for event in told] == [(LOG.origin, 8)]
     assert report(tmp_path / "w").forks == {LOG.origin: [FORK.checkpoint(8)]}
+    with sqlite3.connect(tmp_path / "w" / "witness.sqlite") as connection:
+        rows = connection.execute("SELECT origin, size, root FROM forks").fetchall()
+    connection.close()
+    assert rows == [(LOG.origin, 8, FORK.root(8))]
 
 
 async def test_what_cannot_be_written_is_not_signed(tmp_path: Path) -> None:
@@ -324,7 +351,8 @@ async def test_what_cannot_be_written_is_not_signed(tmp_path: Path) -> None:
         large = add_checkpoint(3, LOG.proof(3, 8), signed_note(body, [LOG.key.sign(body)]))
         refused = await here.add(large)
         assert refused.status == 503
-        assert (await here.ask("GET", "/healthz")).status == 503
+        health = await here.ask("GET", "/healthz")
+        assert (health.status, b"disk is full" in health.body) == (503, True)
         assert b"proof_witness_failing 1" in (await here.ask("GET", "/metrics")).body
         assert here.store.commits == 1
         connection.execute("PRAGMA max_page_count = 1000000")
@@ -368,6 +396,15 @@ async def test_a_memory_that_went_back_is_told(tmp_path: Path) -> None:
             answer = await here.add(FORK.request(old, 12))
             assert (answer.status, b"went back while" in answer.body) == (503, True)
         assert (await here.ask("GET", "/healthz")).status == 503
+
+
+async def test_the_file_decides_where_memory_differs(tmp_path: Path) -> None:
+    async with scene(tmp_path / "w") as here:
+        await here.add(LOG.request(0, 4))
+        # Written over the witness's own connection, which counts as no other process's.
+        here.store._connection.execute("UPDATE logs SET size = 8, root = ?", (LOG.root(8),))
+        answer = await here.add(LOG.request(4, 12))
+        assert (answer.status, answer.body) == (409, b"8\n")
 
 
 async def test_a_fault_of_ours_is_told_as_one(

@@ -90,9 +90,11 @@ def test_what_is_not_shown_to_extend_the_head_is_refused(held: int, forged: byte
 def test_an_empty_log_has_the_root_of_nothing() -> None:
     empty = NaiveLog(ORIGIN)
     body = empty.body().replace(empty.body().split(b"\n")[2], b"A" * 43 + b"=")
-    forged = body + b"\n" + empty.key.sign(body)
+    forged = parse_add_checkpoint(add_checkpoint(0, [], body + b"\n" + empty.key.sign(body)))
     with pytest.raises(InconsistentError):
-        decide(FIRST_HEAD, parse_add_checkpoint(add_checkpoint(0, [], forged)), LINES, NOW_S)
+        decide(FIRST_HEAD, forged, LINES, NOW_S)
+    # It contradicts nothing that the log signed.
+    assert not is_fork(FIRST_HEAD, forged.checkpoint)
 
 
 def test_a_clock_behind_the_newest_cosignature_signs_nothing() -> None:

@@ -111,7 +111,7 @@ def test_no_witness_is_made_over_another(folder: Path, left: str) -> None:
 def test_a_folder_in_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for folder in (tmp_path / "file", tmp_path / "file" / "w"):
-        with pytest.raises(WitnessError, match="cannot be used"):
+        with pytest.raises(WitnessError, match="cannot be used: it is, or lies in, a file"):
             create(folder, NAME)
 
 
@@ -207,7 +207,7 @@ def test_a_log_is_named_like_its_key_unless_it_is_told_otherwise(folder: Path) -
 def test_a_log_begins_at_a_checkpoint_that_its_key_signed(folder: Path) -> None:
     add_log(folder, LOG.vkey, None, LOG.checkpoint(2))
     (log,) = report(folder).logs
-    assert (log.head.size, log.head.root, log.head.time_s) == (2, LOG.root(2), 0)
+    assert log.head == Head(2, LOG.root(2), 0, LOG.body(2), LOG.key.sign(LOG.body(2)))
 
 
 def test_a_checkpoint_to_begin_at_that_proves_nothing_is_refused(folder: Path) -> None:
@@ -231,6 +231,12 @@ def test_an_origin_that_cannot_be_cosigned_is_refused(folder: Path, origin: str)
             add_log(folder, LOG.vkey, origin, None)
     else:
         assert add_log(folder, LOG.vkey, origin, None) == (LOG.origin, True)
+
+
+def test_the_longest_origin_is_cosigned_by_both_keys(folder: Path) -> None:
+    log = NaiveLog("ä" * 127 + "n").grow(b"0")
+    assert add_log(folder, log.vkey, None, None) == (log.origin, True)
+    assert all(key.cosign(log.body(), 7) for key in read_identity(folder).keys)
 
 
 def test_what_is_no_log_s_key_is_refused(folder: Path) -> None:

@@ -189,9 +189,22 @@ def test_a_log_begins_where_it_is_told_to_unless_something_is_held(store: Store)
 def test_proofs_of_forks_are_kept_within_a_bound(store: Store) -> None:
     kept = [store.keep_fork(LOG.origin, 3, bytes([n]) * 32, b"%02d" % n) for n in range(20)]
     assert kept == [True] * MAX_FORKS + [False] * 4
-    assert not store.keep_fork(LOG.origin, 3, bytes(32), b"00")
+    assert not store.keep_fork(LOG.origin, 3, bytes(32), b"the same root, signed again")
     assert store.forks(LOG.origin) == [b"%02d" % n for n in range(MAX_FORKS)]
     assert {log.origin: log.forks for log in store.logs()} == {LOG.origin: 16, OTHER.origin: 0}
+
+
+def test_a_root_is_kept_once(store: Store) -> None:
+    kept = [
+        store.keep_fork(LOG.origin, size, bytes(32), note)
+        for size, note in (
+            (3, b"first"),
+            (3, b"the same root, signed again"),
+            (4, b"of another size"),
+        )
+    ]
+    assert kept == [True, False, True]
+    assert store.forks(LOG.origin) == [b"first", b"of another size"]
 
 
 @pytest.mark.parametrize("content", [b"", b"not a database, whatever it is named" * 100])
