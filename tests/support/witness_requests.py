@@ -1,7 +1,7 @@
 """Requests to a witness that holds size 3 of `LOG`, and the status that each is answered with.
 
-Source: c2sp.org/tlog-witness, with C2SP pull request 280, by which another root at the size held is a
-wrong proof (422) and no conflict.
+Source: c2sp.org/tlog-witness@v1.1.0, by which another root at the size held is a wrong proof (422) and no
+conflict.
 """
 
 from tests.support.witnessed_logs import NaiveLog, add_checkpoint

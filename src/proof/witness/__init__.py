@@ -1,8 +1,8 @@
 """A witness: it remembers the newest checkpoint of each log it was told of, and cosigns only what
 extends it.
 
-Source: c2sp.org/tlog-witness (with C2SP pull request 280: another root at the same size answers 422),
-c2sp.org/tlog-cosignature@v1.1.0-rc.1.
+Source: c2sp.org/tlog-witness@v1.1.0, in which another root at the size held is a wrong proof (422), while
+v1.0.0 answered 409; c2sp.org/tlog-cosignature@v1.1.0-rc.1.
 
 A request, in crash order; whatever line the process stops at, nothing is signed that it could forget:
 wire.py reads it, log_keys.py checks the log's signature, decision.py decides against the head in
