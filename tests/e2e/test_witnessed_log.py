@@ -7,7 +7,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -31,6 +31,7 @@ class Company:
 
     server: Server
     token: str = ""
+    witnesses: list[AicsWitness | ProofWitness] = field(default_factory=list)
 
     def call(self, method: str, path: str, body: object = None) -> tuple[int, bytes]:
         headers = {"x-api-key": self.token} if self.token else {}
@@ -102,6 +103,7 @@ def companies(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Compan
             status, key = company.call("GET", "/log/key")
             assert status == 200
             witness.add(key.decode().splitlines()[0])
+            company.witnesses.append(witness)
         for witness in (theirs, ours, aics):
             stack.callback(witness.stop)
             witness.start()
@@ -128,12 +130,12 @@ def test_a_data_folder_that_is_copied_back_whole_signs_nothing_here_and_nothing_
     company, _ = companies
     server = company.server
     before = company.submit("before")
-    company.proof(before)
+    given = [company.proof(before)]
     assert server.stop() == 0
     copy = tmp_path / "copy"
     subprocess.run(["cp", "-a", server.data_dir, copy], check=True)
     server.start()
-    company.proof(company.submit("lost"))
+    given.append(company.proof(company.submit("lost")))
     _, published = company.call("GET", "/log/checkpoint")
     assert server.stop() == 0
     shutil.rmtree(server.data_dir)
@@ -153,4 +155,31 @@ def test_a_data_folder_that_is_copied_back_whole_signs_nothing_here_and_nothing_
     assert company.call("GET", f"/v1/proof/{other}")[0] == 425
     assert company.call("GET", f"/v1/proof/{before}")[0] == 200
     assert published != company.call("GET", "/log/checkpoint")[1]
-    assert root
+    given.append(goes_on(company, other, int(size), root))
+    policy = parse_policy(company.call("GET", "/log/policy")[1])
+    assert [verify_payload(each, policy=policy).tied for each in given] == [True] * 3
+    assert json.loads(server.run("fsck", "--json").stdout)["findings"] == []
+
+
+def goes_on(company: Company, waiting: str, size: int, root: str) -> bytes:
+    """The log that lost entries is closed, and its successor proves what waits."""
+    origin = company.call("GET", "/log/key")[1].decode().partition("+")[0]
+    done = company.server.run(
+        "log", "retire", origin, "--reason", "folder taken back", "--yes", "--json"
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert (found["size"], found["note"].splitlines()[2]) == (size, root)
+    assert found["kept_size"] < size
+    for witness in company.witnesses:
+        witness.add(found["successor_vkey"])
+        if isinstance(witness, AicsWitness):
+            witness.stop()
+            witness.start()
+    raw = company.proof(waiting)
+    assert json.loads(raw)["evidence"]["origin"] == found["successor"]
+    (listed,) = json.loads(company.call("GET", "/log/retired")[1])
+    assert (listed["size"], listed["keptSize"]) == (size, found["kept_size"])
+    assert listed["reason"] == "folder taken back"
+    assert company.call("GET", "/log/retired/1/checkpoint")[1].decode() == found["note"]
+    return raw

@@ -99,10 +99,11 @@ class FakeWitness:
             verify_consistency(old, self.root, offered.size, offered.root, proof)
         except RefusedError:
             return Reply(422)
-        self.size, self.root, self.note = offered.size, offered.root, note
         at = int(time.time()) + self.clock_s
         body = parse_note(note).body
-        return Reply(200, b"".join(key.cosign(body, at) for key in self.keys))
+        lines = b"".join(key.cosign(body, at) for key in self.keys)
+        self.size, self.root, self.note = offered.size, offered.root, note + lines
+        return Reply(200, lines)
 
 
 @contextmanager
