@@ -1,16 +1,22 @@
 """The chains file's table of an upstream."""
 
 import asyncio
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from tests.support import signer
+from tests.support.middleman import middleman
+from tests.support.upstream_lab import FakeUpstream, policy_of
 
 from proof.config import SettingsError, load_settings
 from proof.config.chains import load_chain_tables
 from proof.main.chains import opened_chains
 from proof.partners.access.tokens import new_token
 from proof.partners.types import Environment
-from proof.timestamps.anchors.upstream.kind import UpstreamTable
+from proof.timestamps.anchors.chain import WrongNetworkError
+from proof.timestamps.anchors.kinds import Pace
+from proof.timestamps.anchors.upstream.kind import KIND, UpstreamTable
 from proof.timestamps.types import Currency
 
 URL = 'url = "https://upper.example"\n'
@@ -37,6 +43,7 @@ def test_a_table_enables_the_upstream(tmp_path: Path) -> None:
     table = load_chain_tables(name)[Environment.PRODUCTION][Currency.UPSTREAM]
     assert isinstance(table, UpstreamTable)
     assert (table.every_s, table.chain, table.environment) == (60, "log", "production")
+    assert KIND.pace(table) == Pace(timedelta(seconds=60), timedelta(seconds=2), 1)
     assert opened(name) == [(Environment.PRODUCTION, Currency.UPSTREAM)]
 
 
@@ -136,3 +143,25 @@ def test_a_key_that_is_not_there_is_named(tmp_path: Path) -> None:
     (tmp_path / "key").unlink()
     with pytest.raises(SettingsError, match="key: No such file"):
         opened(name)
+
+
+@pytest.mark.parametrize(
+    "of", ["log.example/test", "log.example/test/sandbox", "other.example/log"]
+)
+def test_an_installation_is_not_its_own_upstream(tmp_path: Path, of: str) -> None:
+    """By the name of either environment's log."""
+    own = signer.Signer.named(of, signer.LOG.key_type)
+    upstream = FakeUpstream(policy=policy_of(own, signer.WITNESS))
+
+    async def standing(url: str) -> str:
+        name = written(tmp_path, GOOD.replace("https://upper.example", url), upstream.token)
+        given = {"PROOF_CHAINS_FILE": name, "PROOF_LOG_ORIGIN": "log.example/test"}
+        async with opened_chains(load_settings(given)) as found:
+            return (await found[0].chain.standing()).network
+
+    with middleman(upstream) as between:
+        if of == "other.example/log":
+            assert asyncio.run(standing(between.url)) == f"log '{of}', production"
+            return
+        with pytest.raises(WrongNetworkError, match="this installation itself"):
+            asyncio.run(standing(between.url))

@@ -353,9 +353,16 @@ async def test_however_long_it_says_an_upstream_is_asked_within_the_hour(
 async def test_a_key_that_was_revoked_is_told_and_its_successor_is_read_from_the_file(
     lab: UpstreamLab, upstream: FakeUpstream
 ) -> None:
-    in_file = upstream.token
-    async with opened(lab.chain(read_key=lambda: in_file)) as chain:
+    in_file, reads = upstream.token, 0
+
+    def read_key() -> str:
+        nonlocal reads
+        reads += 1
+        return in_file
+
+    async with opened(lab.chain(read_key=read_key)) as chain:
         await chain.broadcast(CANDIDATE)
+        assert reads == 1
         upstream.token = new_token(Environment.PRODUCTION).text
         with pytest.raises(AccountError, match="revoked"):
             await chain.poll([CANDIDATE])
@@ -428,6 +435,17 @@ async def test_an_account_that_does_not_fit_gets_nothing(
             with pytest.raises(expected, match=message):
                 await call
     assert upstream.proofs == {}
+
+
+async def test_whose_account_it_is_is_taken_for_granted_for_ten_minutes(
+    lab: UpstreamLab, upstream: FakeUpstream
+) -> None:
+    clock = HandClock()
+    async with opened(lab.chain(clock=clock)) as chain:
+        for pause_s, asked in ((0, 1), (599, 1), (1, 2)):
+            clock.pass_(timedelta(seconds=pause_s))
+            await chain.broadcast(CANDIDATE)
+            assert lab.between.paths().count("/whoami") == asked
 
 
 async def test_an_allowlist_that_only_reports_holds_nobody_up(
