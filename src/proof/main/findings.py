@@ -26,6 +26,7 @@ from proof.main.keys import open_vault, require_ring, usable_folder
 from proof.main.mail import open_mailer
 from proof.main.preconditions import OF_SERVE, Precondition
 from proof.main.supervise import reserved_port
+from proof.main.witnesses import shared_hosts, witness_findings
 from proof.partners.types import Environment
 
 _ANSWER_S = 5.0
@@ -68,6 +69,8 @@ async def _others(settings: Settings, *, production: bool) -> list[Finding]:
     found = [finding async for finding in _reached(settings)]
     if production:
         found += _demands(settings)
+        found += await asyncio.to_thread(lambda: list(shared_hosts(settings)))
+    found += [finding async for finding in witness_findings(settings)]
     return found + await _database(settings, production=production)
 
 

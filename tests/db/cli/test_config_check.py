@@ -8,14 +8,25 @@ from typing import Any
 import pytest
 from tests.conftest import Run
 from tests.db.cli.test_migrate_command import url_of
+from tests.support.fake_witness import FakeWitness, fake_witness
 from tests.support.ports import free_port
 from typer.testing import CliRunner, Result
 
+from proof.config import load_settings
+from proof.core.clock import SystemClock
+from proof.core.note_keys import SigningKey
+from proof.core.secrets import Vault
 from proof.db import Database
 from proof.db.embedded import EmbeddedCluster
 from proof.main.commands import application
 from proof.main.findings import _application
 from proof.main.installation import LocalInstallation
+from proof.main.witnesses import shared_hosts
+from proof.timestamps.anchors.log import queries
+from proof.timestamps.anchors.log.keys import public_keys
+from proof.timestamps.anchors.log.mark import Marks
+from proof.timestamps.anchors.log.service import LogWriter
+from proof.verify.evidence.log.note import COSIGNER_KEY, LOG_KEY, VerifierKey
 
 Given = dict[str, str]
 KEY = "ab" * 32
@@ -53,6 +64,68 @@ def test_a_folder_that_another_proof_holds_is_told(cluster: EmbeddedCluster) -> 
     given = {"PROOF_DATA_DIR": str(cluster._folders.data_dir), "PROOF_PORT": str(free_port())}
     (found,) = [text for text in said(given, "warning") if "another Proof runs on" in text]
     assert proof(given, "serve").stderr == f"proof: {found}\n"
+
+
+async def published(database: Database, folder: Path) -> VerifierKey:
+    """The production log has a checkpoint; its key."""
+    async with database.transaction() as tx:
+        await tx.execute(
+            "INSERT INTO rounds (partner_environment_id, environment, blinding, closed_at, sealed_at,"
+            " leaf_count, root, plain_root) VALUES (1, 'production', sha256('b'), now(), now(), 2,"
+            " sha256('r'), sha256('p'))"
+        )
+    vault = Vault([bytes.fromhex(KEY)])
+    writer = LogWriter(database, vault, SystemClock(), "production", Marks(folder))
+    await writer.append()
+    assert await writer.publish()
+    async with database.connection() as connection:
+        log = await queries.head(connection, "production")
+        return (await public_keys(connection, log.log_id))[0]
+
+
+def test_each_witness_is_asked_for_what_is_published(
+    given: Given, run: Run[Any], database: Database, tmp_path: Path
+) -> None:
+    assert proof(given, "db", "migrate").exit_code == 0
+    policy = tmp_path / "policy"
+    given |= {"PROOF_LOG_POLICY_FILE": str(policy), "PROOF_SANDBOX_LOG_POLICY_FILE": "none"}
+    key = run(published(database, tmp_path))
+    stranger = SigningKey.generate("other.example", LOG_KEY).public
+    with (
+        fake_witness("a.example", key, (COSIGNER_KEY,)) as good,
+        fake_witness("b.example", stranger, (COSIGNER_KEY,)) as unknowing,
+        fake_witness("c.example", key, (COSIGNER_KEY,)) as other,
+    ):
+        gone = f"http://127.0.0.1:{free_port()}"
+        another_key = FakeWitness("c.example", key, (COSIGNER_KEY,))
+        lines = good.lines("a") + unknowing.lines("b")
+        lines += another_key.lines("c", other.url) + other.lines("d", gone)
+        policy.write_text(f"{lines}group all all a b c d\nquorum all\n")
+        warnings = "\n".join(said(given, "warning"))
+        assert f"{good.url} is there" in said(given, "ok")
+    assert f"the witness {unknowing.url} answers with HTTP status 404" in warnings
+    assert f"the witness {other.url}: it signed with none of the keys" in warnings
+    assert f"the witness {gone} does not answer" in warnings
+    policy.write_text(lines.replace(good.url, "http://no-such-host.invalid"))
+    assert any("has no quorum line" in text for text in said(given, "problem"))
+
+
+def test_witnesses_that_share_a_machine_with_proof_or_each_other_are_told(
+    given: Given, tmp_path: Path
+) -> None:
+    places = ["127.0.0.1:7", "192.0.2.7:1", "192.0.2.7:2/b", "192.0.2.8"]
+    keys = [SigningKey.generate(f"{n}.example", COSIGNER_KEY).text for n in range(4)]
+    lines = [
+        f"witness w{n} {key} http://{place}"
+        for n, (key, place) in enumerate(zip(keys, places, strict=True))
+    ]
+    policy = tmp_path / "policy"
+    policy.write_text("\n".join([*lines, "group g 3 w0 w1 w2 w3", "quorum g", ""]))
+    settings = load_settings(given | {"PROOF_LOG_POLICY_FILE": str(policy)})
+    texts = [finding.text for finding in shared_hosts(settings) if "sandbox" not in finding.subject]
+    assert len(texts) == 2
+    assert texts[0].startswith("http://127.0.0.1:7 is on the machine of Proof")
+    assert texts[1].startswith("http://192.0.2.7:2/b and http://192.0.2.7:1 share a machine")
 
 
 def test_the_database_is_opened_as_both_roles(given: Given) -> None:

@@ -12,17 +12,22 @@ from tests.db.api.operators import operator
 from tests.db.timestamps.test_log_writer import checkpoints, roll_back, sealed_rounds
 from tests.support.application import Platform, Stage
 from tests.support.fake_witness import FakeWitness, Reply, fake_witness
-from tests.support.partners import execute, issued
+from tests.support.partners import execute, issued, tamper
+from tests.support.pipeline import owner
 
 from proof.core.clock import SystemClock
 from proof.partners.access.operators import OperatorScope
-from proof.partners.types import Environment
+from proof.partners.types import Environment, PartnerEnvironment
 from proof.timestamps.anchors.health import parts
 from proof.timestamps.anchors.log import keys, queries
 from proof.timestamps.anchors.log.mark import LogRolledBackError, Marks
 from proof.timestamps.anchors.log.policy import NO_WITNESSES, read_policy, without_urls
 from proof.timestamps.anchors.log.quorum import Pauses, QuorumMissingError
 from proof.timestamps.anchors.log.service import LogWriter, PolicyMissingError
+from proof.timestamps.proofs.audit import fsck
+from proof.timestamps.proofs.errors import UnsoundProofError
+from proof.timestamps.proofs.service import Proofs
+from proof.timestamps.types import Currency
 from proof.verify.evidence.log.note import COSIGNER_KEY, VerifierKey, parse_note
 from proof.verify.evidence.log.policy import Policy, parse_policy
 
@@ -280,6 +285,61 @@ def test_a_log_that_lost_entries_says_what_a_witness_holds(alone: Stage, tmp_pat
         assert await it.sizes() == []
 
     play(alone, act)
+
+
+def test_fsck_compares_with_what_witnesses_hold(alone: Stage) -> None:
+    async def act(it: Scene) -> None:
+        writer = it.writer()
+        await sealed_rounds(it.platform, 10)
+        await writer.append()
+        await writer.publish()
+        it.found[2].shows = False
+
+        async def compared() -> tuple[dict[str, int | None], list[str]]:
+            audit = await fsck(it.platform.database, lambda *_: None)
+            about = [finding.what for finding in audit.findings if "witness" in finding.where]
+            return {each.url: each.size for each in audit.witnesses}, about
+
+        sizes, findings = await compared()
+        assert findings == []
+        assert sizes[it.found[2].url] is None
+        assert 10 in sizes.values()
+        await roll_back(it.platform, 6)
+        sizes, findings = await compared()
+        held = [each for each in it.found[:2] if each.size == 10]
+        assert len(findings) == len(held) > 0
+        assert "holds 10 entries of the log" in findings[0]
+        assert "the database holds 6" in findings[0]
+
+    play(alone, act)
+
+
+def test_a_checkpoint_without_its_quorum_is_found_and_is_in_no_proof(alone: Stage) -> None:
+    async def act(it: Scene) -> None:
+        platform = it.platform
+        token = issued(await platform.onboard()).api_key
+        body = {"sha256": ["ab" * 32]}
+        platform.writers[PRODUCTION] = it.writer()
+        await platform.call("POST", "/v1/timestamp", body, token=token)
+        await platform.seal()
+        path = f"/v1/proof/{'ab' * 32}"
+        assert (await platform.call("GET", path, token=token)).status == 200
+        (row,) = await platform.fetch("SELECT note FROM log_checkpoints")
+        head, _, _ = row["note"].rpartition("\n— w")
+        await tamper(platform.database, f"UPDATE log_checkpoints SET note = '{head}' || chr(10)")
+        audit = await fsck(platform.database, lambda *_: None)
+        assert any("lacks the quorum" in finding.what for finding in audit.findings)
+        with pytest.raises(UnsoundProofError, match="lacks the quorum"):
+            await Proofs(platform.database, SystemClock()).proof(
+                await owner_of(platform), bytes.fromhex("ab" * 32), Currency.LOG
+            )
+
+    play(alone, act)
+
+
+async def owner_of(platform: Platform) -> PartnerEnvironment:
+    (row,) = await platform.fetch("SELECT partner_environment_id FROM submissions")
+    return owner(row["partner_environment_id"])
 
 
 async def policy_of(platform: Platform) -> Policy:

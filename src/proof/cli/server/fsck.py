@@ -16,7 +16,7 @@ def register(app: typer.Typer, open_installation: Opener) -> None:
 
     @app.command(name="fsck")
     def check(data: Data = None, as_json: Json = False) -> None:
-        """Rebuild every tree and log from the submitted hashes, and compare.
+        """Rebuild every tree and log from the submitted hashes, and compare, with what witnesses hold too.
 
         Changes nothing. Exits 1 when something differs, naming it.
         """
@@ -48,6 +48,9 @@ def _print(audit: Audit) -> None:
         f"{audit.rounds} rounds with {audit.leaves} leaves, {audit.entries} log entries and"
         f" {audit.checkpoints} checkpoints rebuilt and compared"
     )
+    for witness in audit.witnesses:
+        held = "shows nothing of it" if witness.size is None else f"holds {witness.size} entries"
+        out.print(f"{witness.log} log: the witness {witness.url} {held}", markup=False)
     for finding in audit.findings:
         out.print(f"{finding.where}: {finding.what}", style="red", markup=False)
     out.print("nothing differs" if not audit.findings else f"{len(audit.findings)} differ")

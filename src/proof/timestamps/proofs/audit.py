@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from proof.core.note_keys import ed25519_verify, mldsa44_verify
 from proof.db import Connection, Database
 from proof.partners.types import Environment
 from proof.timestamps.anchors.chain import ChainError
@@ -22,7 +23,9 @@ from proof.timestamps.anchors.log.keys import verifier_keys
 from proof.timestamps.anchors.log.retired import RetiredLog
 from proof.timestamps.anchors.log.service import root_at
 from proof.timestamps.anchors.log.tree import TileName, append, reader, root
+from proof.timestamps.anchors.log.verifiers import policy_for
 from proof.timestamps.anchors.soundness import require_sound
+from proof.timestamps.proofs.audit_witnesses import WitnessMemory, witness_memories
 from proof.timestamps.proofs.queries import tree_from
 from proof.timestamps.trees import aggregation
 from proof.timestamps.trees import queries as tree_queries
@@ -30,6 +33,7 @@ from proof.timestamps.trees.aggregation import Checkpoint
 from proof.timestamps.trees.merkle import RoundTree, Tile, build
 from proof.timestamps.types import Currency, Roots, SubmitStatus
 from proof.verify import RefusedError, parse_verifier_key, verify_checkpoint
+from proof.verify.evidence.log.note import VerifierKey
 from proof.verify.evidence.log.rfc6962 import leaf_hash
 from proof.verify.evidence.log.succession import verify_succession
 
@@ -128,11 +132,13 @@ class Audit:
     leaves: int
     entries: int
     checkpoints: int
+    witnesses: tuple[WitnessMemory, ...]
     findings: tuple[Finding, ...]
 
 
 async def fsck(database: Database, progress: Progress) -> Audit:
-    """Compare all sealed rounds and all logs with what their leaves make of them.
+    """Compare all sealed rounds and all logs with what their leaves make of them, and with what their
+    witnesses hold.
 
     `progress` is told (what, done, of how many). Nothing is changed.
     """
@@ -153,7 +159,9 @@ async def fsck(database: Database, progress: Progress) -> Audit:
             Finding(where, what) for where, what in await tree_problems(connection, progress)
         ]
         await _strays(connection, findings)
-    return Audit(rounds, leaves, entries, checkpoints, tuple(findings))
+    memories = await witness_memories(database)
+    findings += [Finding(f"witness {each.url}", each.problem) for each in memories if each.problem]
+    return Audit(rounds, leaves, entries, checkpoints, tuple(memories), tuple(findings))
 
 
 async def _rounds(
@@ -218,6 +226,7 @@ async def _checkpoints(
     connection: Connection, log: log_queries.Head, findings: list[Finding], progress: Progress
 ) -> int:
     keys = [parse_verifier_key(text) for text in await verifier_keys(connection, log.log_id)]
+    policies = await log_queries.policies(connection, log.log_id)
     rows = await connection.fetch(
         "SELECT size, note, signed_at FROM log_checkpoints WHERE log_id = $1 ORDER BY size",
         log.log_id,
@@ -231,6 +240,8 @@ async def _checkpoints(
             continue
         if checkpoint.root != await root_at(connection, log.log_id, row["size"]):
             findings.append(Finding(where, "its root is not that of the log's entries"))
+        if not _published(row, policies, keys):
+            findings.append(Finding(where, "it lacks the quorum of the policy it was published by"))
         if checkpoint.cosigned_time_s != row["signed_at"].timestamp():
             findings.append(
                 Finding(where, f"its row says that it was signed at {row['signed_at']}")
@@ -268,6 +279,20 @@ async def _succession_problem(
     if kept != log.kept_size:
         return f"{log.kept_size} of its entries were kept, and the log that follows says {kept}"
     return None
+
+
+def _published(
+    row: Any, policies: Sequence[tuple[int, bytes]], keys: Sequence[VerifierKey]
+) -> bool:
+    """Whether a checkpoint has the cosignatures of its policy."""
+    published_by = next((text for size, text in reversed(policies) if size <= row["size"]), None)
+    try:
+        checkpoint = verify_checkpoint(
+            row["note"].encode(), policy_for([keys], published_by), ed25519_verify, mldsa44_verify
+        )
+    except RefusedError:
+        return False
+    return checkpoint.quorum_reached
 
 
 async def _strays(connection: Connection, findings: list[Finding]) -> None:

@@ -26,6 +26,7 @@ from proof.timestamps.anchors.kinds import kind_of
 from proof.timestamps.anchors.log import queries as log_queries
 from proof.timestamps.anchors.log.keys import verifier_keys
 from proof.timestamps.anchors.log.service import inclusion
+from proof.timestamps.anchors.log.verifiers import policy_of_checkpoint
 from proof.timestamps.anchors.soundness import trust_in
 from proof.timestamps.proofs import queries
 from proof.timestamps.proofs.errors import (
@@ -46,6 +47,7 @@ from proof.verify import (
     Policy,
     RefusedError,
     parse_verifier_key,
+    verify_checkpoint,
     verify_payload,
     verify_tlog_proof,
 )
@@ -56,6 +58,9 @@ from proof.verify.trust import ChainTrust
 
 Node = dict[str, object]
 PROOF_EVENT = "timestamp.proof"
+
+# Checkpoints whose cosignatures were verified; they never change, and many proofs share one.
+_REMEMBERED = 10_000
 
 
 def payload(
@@ -146,6 +151,7 @@ class Proofs:
         self._chains = chains
         self._paces = paces
         self._keys: dict[int, Sequence[VerifierKey]] = {}
+        self._quorate: set[tuple[int, int]] = set()
 
     def chains(self, environment: Environment) -> tuple[Currency, ...]:
         """The chains of an environment, the log's included, by currencyId."""
@@ -234,6 +240,7 @@ class Proofs:
                 raise UnsoundProofError(
                     f"the tree {tree.tree_id} says {position}, where no checkpoint has its round"
                 )
+            await self._require_quorum(connection, checkpoint)
             keys = await self._log_keys(connection, checkpoint["log_id"])
             evidence = await _log_evidence(connection, checkpoint, position, tree)
         else:
@@ -246,6 +253,27 @@ class Proofs:
         found = payload(digest, tree, steps, evidence)
         _require_sound(found, keys, trust_in(currency, row["block"]))
         return _Proof(found, within.plain, keys)
+
+    async def _require_quorum(self, connection: Connection, checkpoint: Any) -> None:
+        """Raises UnsoundProofError for a checkpoint without the quorum that it was published by."""
+        log_id, size = checkpoint["log_id"], checkpoint["size"]
+        if (log_id, size) in self._quorate:
+            return
+        policy = await policy_of_checkpoint(connection, log_id, size)
+        note = checkpoint["note"].encode()
+        try:
+            found = verify_checkpoint(note, policy, ed25519_verify, mldsa44_verify)
+        except RefusedError as error:
+            raise UnsoundProofError(
+                f"the checkpoint of {size} entries is refused: {error}"
+            ) from error
+        if not found.quorum_reached:
+            raise UnsoundProofError(
+                f"the checkpoint of {size} entries lacks the quorum of its policy"
+            )
+        if len(self._quorate) >= _REMEMBERED:
+            self._quorate.clear()
+        self._quorate.add((log_id, size))
 
     async def _log_keys(self, connection: Connection, log_id: int) -> Sequence[VerifierKey]:
         if log_id not in self._keys:

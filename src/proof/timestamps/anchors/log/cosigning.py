@@ -134,6 +134,13 @@ class WitnessClient:
             )
         return note if status == 200 else None
 
+    async def reach(self) -> None:
+        """Raises WitnessError where nothing answers."""
+        try:
+            await self._client.get("/")
+        except NodeDownError as error:
+            raise WitnessError(error.message) from None
+
     async def close(self) -> None:
         """Close its connections."""
         await self._client.close()

@@ -259,6 +259,15 @@ async def policy_at(connection: Connection, log_id: int, size: int) -> bytes | N
     return found
 
 
+async def policies(connection: Connection, log_id: int) -> list[tuple[int, bytes]]:
+    """Each policy that a log was published by, with the size of the first checkpoint by it, in their
+    order."""
+    rows = await connection.fetch(
+        "SELECT size, policy FROM log_policies WHERE log_id = $1 ORDER BY size", log_id
+    )
+    return [(row["size"], row["policy"]) for row in rows]
+
+
 async def store_policy(tx: Connection, log_id: int, size: int, policy: bytes) -> None:
     """From the checkpoint of that size on, a log is published by this policy."""
     await tx.execute("INSERT INTO log_policies VALUES ($1, $2, $3)", log_id, size, policy)

@@ -147,6 +147,19 @@ class Witnesses:
             self._let_go(pending)
         return found, overtaken
 
+    async def problems(self, proposal: Proposal, history: History) -> dict[str, str | None]:
+        """By its URL, why each witness does not cosign; None where it does. All are waited for."""
+        answers = await asyncio.gather(
+            *(each.ask(proposal, history) for each in self._witnesses), return_exceptions=True
+        )
+        for answer in answers:
+            if isinstance(answer, BaseException) and not isinstance(answer, ProofError):
+                raise answer
+        return {
+            each.state.url: answer.message if isinstance(answer, ProofError) else None
+            for each, answer in zip(self._witnesses, answers, strict=True)
+        }
+
     def offer(self, proposal: Proposal, history: History) -> None:
         """Let those that hold less, and are not busy or left alone, cosign what is published already."""
         self._let_go(
@@ -176,12 +189,10 @@ class Witnesses:
 
     async def _require_no_contradiction(self, history: History) -> None:
         for each in self._witnesses:
-            held = each.held
-            if held is not None and await contradicts(history, held):
+            said = None if each.held is None else await contradiction(history, each.held)
+            if said is not None:
                 raise LogRolledBackError(
-                    f"the witness {each.state.url} holds {held.size} entries of the log with the root"
-                    f" {held.root.hex()}, signed by the log's own key, and the database"
-                    f" {await _what_of(history, held.size)}. Nothing is published. {NEXT_STEP}"
+                    f"the witness {each.state.url} {said}. Nothing is published. {NEXT_STEP}"
                 )
 
     def _missing(self, proposal: Proposal, found: Mapping[str, bytes]) -> ProofError:
@@ -207,16 +218,21 @@ NEXT_STEP: Final = (
 )
 
 
-async def contradicts(history: History, held: CheckpointBody) -> bool:
-    """Whether our log is not a continuation of what our own key once signed."""
-    return held.size > await history.size() or await history.root(held.size) != held.root
-
-
-async def _what_of(history: History, size: int) -> str:
+async def contradiction(history: History, held: CheckpointBody) -> str | None:
+    """What a witness holds by our own key's signature and we do not, said of the witness; None where our
+    log continues it."""
     own = await history.size()
-    if own < size:
-        return f"holds {own}"
-    return f"has {(await history.root(size)).hex()} at that size"
+    if own >= held.size:
+        root = await history.root(held.size)
+        if root == held.root:
+            return None
+        ours = f"has {root.hex()} at that size"
+    else:
+        ours = f"holds {own}"
+    return (
+        f"holds {held.size} entries of the log with the root {held.root.hex()}, signed by the log's own"
+        f" key, and the database {ours}"
+    )
 
 
 class _Witness:
@@ -268,7 +284,7 @@ class _Witness:
             except ContradictionError as error:
                 self.claim = error
                 self.held = await self._client.newest(proposal.origin, self._log_key)
-                if self.held is not None and not await contradicts(history, self.held):
+                if self.held is not None and not await contradiction(history, self.held):
                     # What it shows is ours, so its refusal says nothing of our log.
                     self.claim = self.held = None
                 self._fail(error.message)
@@ -307,15 +323,11 @@ class _Witness:
         raise WitnessError(f"the witness {self.state.url} names another size each time")
 
     def _succeed(self, size: int) -> None:
-        if self.state.failing_since is not None:
-            _log.info("witness.cosigns_again", witness=self.state.url)
         self.held = self.claim = None
         self._pause_s = self._asked_again_at = 0.0
         self.state = WitnessState(self.state.url, self.state.names, size, self._clock.now())
 
     def _fail(self, message: str) -> NoReturn:
-        if self.state.failing_since is None:
-            _log.warning("witness.fails", witness=self.state.url, error=message)
         self._pause_s = min(self._pause_s * 2 or self._pauses.first_s, self._pauses.longest_s)
         self._asked_again_at = asyncio.get_running_loop().time() + self._pause_s
         since = self.state.failing_since or self._clock.now()

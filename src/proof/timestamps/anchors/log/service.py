@@ -190,7 +190,7 @@ class LogWriter:
         await asyncio.to_thread(due.mark)
         own = signer.cosign(proposal.body, due.time_s)
         try:
-            lines = await witnesses.cosigned(proposal, _StoredHistory(self._database, head.log_id))
+            lines = await witnesses.cosigned(proposal, StoredHistory(self._database, head.log_id))
         except ProofError as error:
             async with self._database.transaction() as tx:
                 await queries.end_lease(tx, head.log_id, owner)
@@ -244,20 +244,27 @@ class LogWriter:
         return self._witnesses[1]
 
     async def _tell(self, tx: Connection, head: queries.Head, witnesses: Witnesses) -> None:
-        """Write down what is new of the witnesses."""
+        """Write down what is new of the witnesses, and log who fails and who no longer does."""
         states = witnesses.states
         if not self._told:
             witnesses.recall(await queries.witnesses(tx, head.log_id))
-        if states != self._told:
-            await queries.store_witnesses(tx, head.log_id, states)
-            self._told = states
+        if states == self._told:
+            return
+        await queries.store_witnesses(tx, head.log_id, states)
+        failing = {state.url for state in self._told if state.failing_since is not None}
+        for state in states:
+            if state.failing_since is not None and state.url not in failing:
+                _log.warning("witness.fails", witness=state.url, error=state.error)
+            elif state.failing_since is None and state.url in failing:
+                _log.info("witness.cosigns_again", witness=state.url)
+        self._told = states
 
     def _offer(
         self, head: queries.Head, newest: Any, signer: CheckpointSigner, witnesses: Witnesses
     ) -> None:
         if newest is not None and any(state.size < head.size for state in witnesses.states):
             proposal = signer.propose(head.size, head.root)
-            witnesses.offer(proposal, _StoredHistory(self._database, head.log_id))
+            witnesses.offer(proposal, StoredHistory(self._database, head.log_id))
 
     async def _announce(
         self, tx: Connection, log_id: int, first: int, end: int, at: datetime
@@ -310,7 +317,7 @@ class _Due(NamedTuple):
         return int(self.at.timestamp())
 
 
-class _StoredHistory:
+class StoredHistory:
     """A log as the database has it; a connection is taken for each question."""
 
     def __init__(self, database: Database, log_id: int) -> None:
