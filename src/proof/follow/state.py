@@ -13,6 +13,7 @@ from proof.core.clock import moment_text
 from proof.core.errors import ProofError
 from proof.follow.faults import LogFaultError
 from proof.follow.files import put
+from proof.follow.layout import CHECKPOINT
 
 _FILE: Final = "state.json"
 
@@ -72,8 +73,14 @@ class StateFolder:
             ) from None
 
     def write(self, state: State) -> State:
-        """Durable when this returns. Raises OSError."""
+        """Durable when this returns; its checkpoint is beside it in a file of its own, for others to read.
+
+        Raises OSError.
+        """
         put(self.path / _FILE, msgspec.json.format(msgspec.json.encode(state), indent=1))
+        note, shown = state.note.encode(), self.path / CHECKPOINT
+        if note and not (shown.is_file() and shown.read_bytes() == note):
+            put(shown, note)
         return state
 
     def keep(self, error: LogFaultError, at: datetime) -> Path | None:

@@ -101,6 +101,20 @@ async def test_a_log_that_only_grows_is_well(watch: Watch, entries: bool) -> Non
     assert not watch.told
 
 
+async def test_the_newest_good_checkpoint_is_there_for_others(watch: Watch) -> None:
+    """As a file, which `--against` of another monitor reads, and whoever closes the log after a loss."""
+    good = watch.static.files["checkpoint"]
+    await watch.look()
+    for change in ("another history that is longer", "shorter than before"):
+        MISBEHAVIOUR[change][0](watch.static.files)
+        await watch.look()
+        assert (watch.folder.path / "checkpoint").read_bytes() == good
+    watch.static.files = log_files(GROWN)
+    await watch.look()
+    newest = (watch.folder.path / "checkpoint").read_bytes()
+    assert newest == watch.static.files["checkpoint"] != good
+
+
 async def test_entries_are_fetched_once(watch: Watch) -> None:
     await watch.look(entries=True)
     watch.static.asked.clear()
