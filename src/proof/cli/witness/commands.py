@@ -119,7 +119,7 @@ def _register_logs(witness: typer.Typer) -> None:
 
         Without --from the witness begins with the first checkpoint that the log sends it.
 
-        Example: proof witness add "$(curl -s https://proof.example.com/log/vkey)" --folder /srv/witness
+        Example: proof witness add "$(head -n 1 log.key)" --folder /srv/witness
         """
         with stated_errors():
             checkpoint = None if start is None else _read(start)
