@@ -1,6 +1,5 @@
 """The suite of chains over an upstream in memory, and what an upstream may answer."""
 
-import json
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -525,7 +524,9 @@ async def test_what_is_remembered_is_bounded(
         assert len(vars(chain)["_watches"]) == 2
 
 
-async def test_the_chains_file_opens_it(lab: UpstreamLab, tmp_path: Path) -> None:
+async def test_the_chains_file_opens_it(
+    lab: UpstreamLab, upstream: FakeUpstream, tmp_path: Path
+) -> None:
     policy = tmp_path / "upstream.policy"
     policy.write_bytes(policy_of(signer.LOG, signer.WITNESS))
     chain = lab.opened(tmp_path, chain="btc", network="regtest", log_policy_file=policy)
@@ -534,4 +535,5 @@ async def test_the_chains_file_opens_it(lab: UpstreamLab, tmp_path: Path) -> Non
         lab.mine()
         sighting = await chain.poll([CANDIDATE])
         assert (sighting.status, sighting.settled) == (SubmitStatus.VERIFIED, False)
-    assert json.loads(lab.between.asked[-1].body or b"{}") == {}
+        upstream.confirm()
+        assert (await chain.poll([CANDIDATE])).settled
