@@ -153,7 +153,7 @@ def test_a_restored_backup_signs_nothing_and_says_why(alone: Stage) -> None:
             await platform.writer(PRODUCTION).publish()
         assert "holds 6 entries, but 10 were signed" in caught.value.message
         assert "production-log.json" in caught.value.message
-        assert "restore the newest backup" in caught.value.message
+        assert "Restore the newest backup" in caught.value.message
         # Grown past the mark with other entries, it is still another history.
         await sealed_rounds(platform, 7, "another history")
         await writer.append()

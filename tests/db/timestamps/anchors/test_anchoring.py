@@ -5,7 +5,8 @@ import json
 import pytest
 from tests.support.anchors import Anchorage, digest_of, tree_of
 from tests.support.fake_chain import FakeChain, FakeNetwork
-from tests.support.pipeline import lost, owner, work
+from tests.support.pipeline import VAULT, lost, owner, work
+from tests.support.retiring import retire
 
 from proof.timestamps.anchors.chain import Candidate, WalletError
 from proof.timestamps.anchors.notices import set_notified
@@ -183,3 +184,27 @@ async def test_whatever_a_node_says_is_told(
     await anchorage.submit(digest_of("told"))
     await anchorage.turn()
     assert await anchorage.trouble() == r"its words: \x00 and \ud800"
+
+
+async def test_trees_go_on_over_the_end_of_a_log(
+    anchorage: Anchorage, network: FakeNetwork
+) -> None:
+    before, waiting = digest_of("sent before the end"), digest_of("waits at the end")
+    await anchorage.submit(before)
+    await anchorage.turn()
+    await anchorage.submit(waiting)
+    await work(anchorage.database, anchorage.folder)
+    await retire(anchorage.database, VAULT, anchorage.folder)
+    await anchorage.anchorer.step()
+    network.mine(3)
+    await anchorage.anchorer.step()
+    assert await anchorage.status(before) is SubmitStatus.VERIFIED
+    await anchorage.turn()
+    network.mine(3)
+    await anchorage.anchorer.step()
+    assert await anchorage.status(waiting) is SubmitStatus.VERIFIED
+    rows = await anchorage.fetch(
+        "SELECT label FROM trees JOIN logs ON logs.id = checkpoint_log_id ORDER BY closed_at"
+    )
+    assert [row["label"] for row in rows] == ["production", "production-2"]
+    assert await lost(anchorage.database, {before, waiting}) == []

@@ -35,6 +35,7 @@ from proof.timestamps.anchors.log.keys import CheckpointSigner, Proposal
 from proof.timestamps.anchors.log.mark import HighWaterMark, LogRolledBackError, Marks, SignedHead
 from proof.timestamps.anchors.log.policy import without_urls
 from proof.timestamps.anchors.log.quorum import (
+    NEXT_STEP,
     PAUSES,
     ROUND_S,
     OvertakenError,
@@ -356,12 +357,12 @@ async def _require_continuation(
     if head.size < signed.size:
         raise LogRolledBackError(
             f"the {head.label} log holds {head.size} entries, but {signed.size} were"
-            f" signed ({mark.path}); restore the newest backup, nothing is signed until then"
+            f" signed ({mark.path}). Nothing is signed. {NEXT_STEP}"
         )
     if signed.size and await root_at(connection, head.log_id, signed.size) != signed.root:
         raise LogRolledBackError(
             f"the first {signed.size} entries of the {head.label} log are not those that"
-            f" were signed ({mark.path}); restore the newest backup, nothing is signed"
+            f" were signed ({mark.path}). Nothing is signed. {NEXT_STEP}"
         )
 
 
