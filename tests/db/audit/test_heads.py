@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from tests.db.audit.scene import chained, owning
 from tests.support.pipeline import ORIGIN, VAULT, key_lines, work
+from tests.support.retiring import retire
 from tests.support.signer import Signer
 
 from proof.core.clock import SystemClock
@@ -215,6 +216,27 @@ async def test_a_log_that_was_rewritten_under_a_saved_head_is_found(
         assert finding.startswith("the first 1 entries of the log are not those")
         await owner.execute("UPDATE log_heads SET size = 0")
         (finding,) = (await verdict(database, body)).findings
+        assert finding.endswith("it holds 0")
+
+
+async def test_a_head_saved_before_the_log_was_closed_holds(
+    log: None, database: Database, owner_arguments: dict[str, Any], tmp_path: Path
+) -> None:
+    before = await proved(database, tmp_path, "a")
+    await retire(database, VAULT, tmp_path)
+    after = await proved(database, tmp_path, "b")
+    assert json.loads(after)["evidence"]["origin"] == f"{ORIGIN}/2"
+    assert (await verdict(database, before, after)).findings == ()
+    async with owning(owner_arguments) as owner:
+        # As if what pinned it had been lost, which the successor's first entry would say.
+        await owner.execute("ALTER TABLE logs DISABLE TRIGGER log_stays_retired")
+        await owner.execute("UPDATE logs SET kept_size = 0 WHERE retired_at IS NOT NULL")
+        await owner.execute(
+            "UPDATE log_heads SET size = 0 FROM logs WHERE id = log_id AND number = 1"
+        )
+        assert (await verdict(database, before, after)).findings == ()
+        await owner.execute("UPDATE logs SET kept_size = 1 WHERE retired_at IS NOT NULL")
+        (finding,) = (await verdict(database, before, after)).findings
         assert finding.endswith("it holds 0")
 
 

@@ -16,6 +16,7 @@ from proof.partners.types import Environment, OnboardedPartner
 from proof.timestamps.anchors.log import keys
 from proof.timestamps.anchors.log.final import FinalUnknownError
 from proof.timestamps.anchors.log.retirement import Order
+from proof.timestamps.anchors.log.service import ensure_log
 from proof.timestamps.proofs.audit import fsck
 from proof.verify import Established, parse_verifier_key, verify_checkpoint, verify_payload
 from proof.verify.evidence.log.checkpoint import parse_checkpoint_body
@@ -207,6 +208,21 @@ def test_a_log_is_closed_once_however_often_it_is_asked(alone: Stage) -> None:
         )
         assert [again] == list({each.log_id: each for each in several}.values())
         assert len(await platform.fetch("SELECT FROM logs WHERE environment = 'production'")) == 2
+
+    alone.run(scene())
+
+
+def test_a_start_after_the_end_of_a_log_makes_nothing(alone: Stage) -> None:
+    platform = alone.platform
+
+    async def scene() -> None:
+        await (await partner_of(platform)).stamped("one")
+        await retire(platform.database, platform.vault, platform.folder)
+        read = "SELECT * FROM log_keys JOIN logs ON id = log_id ORDER BY id, role"
+        before = await platform.fetch(read)
+        for origin in (FIRST, "other.example/log"):
+            await ensure_log(platform.database, platform.vault, PRODUCTION, origin)
+            assert await platform.fetch(read) == before
 
     alone.run(scene())
 
