@@ -166,6 +166,13 @@ def test_hints_have_one_encoding(fault: str) -> None:
     assert not openssl(PUBLIC, MESSAGE, altered)
 
 
+def test_all_eighty_places_may_be_used() -> None:
+    places = bytes(range(100, 180))
+    assert mldsa44._hints(places + bytes([80] * 4)) == [places, b"", b"", b""]
+    assert mldsa44._hints(places + bytes([0, 40, 40, 80])) == [b"", places[:40], b"", places[40:]]
+    assert mldsa44._hints(places + bytes([80, 80, 80, 81])) is None
+
+
 def signatures() -> Iterator[bytes]:
     while True:
         yield PRIVATE.sign(MESSAGE)

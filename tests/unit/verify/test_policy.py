@@ -300,7 +300,10 @@ def policies(draw: st.DrawFn) -> Policy:
         Witness(f"w{n}", key(f"w{n}"), draw(st.sampled_from([None, "https://w.example/"])))
         for n in range(draw(st.integers(0, 7)))
     )
-    logs = tuple(Log(key(f"l{n}", LOG_KEY)) for n in range(draw(st.integers(0, 2))))
+    logs = tuple(
+        Log(key(f"l{n}", LOG_KEY), draw(st.sampled_from([None, "log.example/tiles"])))
+        for n in range(draw(st.integers(0, 2)))
+    )
     free, groups = [witness.name for witness in witnesses], []
     for n in range(draw(st.integers(0, 5))):
         if free:
