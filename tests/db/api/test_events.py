@@ -8,8 +8,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from tests.db.api.outsiders import OTHER, Outside, refused_tokens
 from tests.db.api.table import PREFIX
-from tests.db.api.test_gate import OFF_LIST, OTHER, _refused_tokens
+from tests.db.api.test_gate import OFF_LIST
 from tests.db.webhooks.scene import until
 from tests.support.application import Platform
 from tests.support.partners import execute, issued, suspend
@@ -111,12 +112,12 @@ async def test_each_kind_of_token_sees_its_own_products_events(
 @pytest.mark.parametrize("environment", Environment)
 @pytest.mark.parametrize("kind", CredentialKind)
 async def test_who_is_let_in(
-    platform: Platform, kind: CredentialKind, environment: Environment
+    platform: Platform, outsiders: Outside, kind: CredentialKind, environment: Environment
 ) -> None:
     partner = await listed(platform, timestamp_networks=("203.0.113.0/24",))
     target = f"{PREFIX[environment]}/events"
     token: str = getattr(issued(partner, environment), kind)
-    refused = await _refused_tokens(platform, partner, environment)
+    refused = refused_tokens(partner, outsiders, environment)
     refused["the other environment's of this kind"] = getattr(
         issued(partner, OTHER[environment]), kind
     )

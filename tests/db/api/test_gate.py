@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.db.api.outsiders import OTHER, Outside, Outsiders, refused_tokens
 from tests.db.api.table import (
     ANY_KIND,
     IDENTIFYING,
@@ -19,24 +20,18 @@ from tests.db.api.table import (
     stamp,
 )
 from tests.support.application import CALLER, Answer, Platform, staged
-from tests.support.partners import execute, issued, revoke, suspend
+from tests.support.partners import issued
 from tests.support.rates import stopped_clocks
 
-from proof.core.ids import checksum
 from proof.db.embedded import EmbeddedCluster
 from proof.partners.access.buckets import Rate
 from proof.partners.access.rates import CallClass, set_rate
-from proof.partners.access.tokens import new_token, parse_token
 from proof.partners.audit import Actor
-from proof.partners.types import Environment, OnboardedPartner
+from proof.partners.types import Environment
 
 OFF_LIST = "198.51.100.66"
 USAGE = ("POST", "/v1/api-key/usage", {"year": 2026})
 OPEN = [name for name in OPERATIONS if name not in {*WITH_CREDENTIAL, *ANY_KIND, *IDENTIFYING}]
-OTHER = {
-    Environment.PRODUCTION: Environment.SANDBOX,
-    Environment.SANDBOX: Environment.PRODUCTION,
-}
 
 
 def test_every_route_has_its_entry_and_every_entry_its_route() -> None:
@@ -45,14 +40,12 @@ def test_every_route_has_its_entry_and_every_entry_its_route() -> None:
 
 @pytest.mark.parametrize("environment", Environment)
 @pytest.mark.parametrize("name", WITH_CREDENTIAL)
-async def test_who_is_let_in(platform: Platform, name: str, environment: Environment) -> None:
-    await _try_all(platform, name, environment)
-
-
-async def _try_all(platform: Platform, name: str, environment: Environment) -> None:
+async def test_who_is_let_in(
+    platform: Platform, outsiders: Outside, name: str, environment: Environment
+) -> None:
     partner = await customer(platform, environment, "Right")
     mine = await stamp(platform, partner, environment, "01" * 32)
-    refused = await _refused_tokens(platform, partner, environment)
+    refused = refused_tokens(partner, outsiders, environment)
     before = await platform.counts()
 
     async def tried(token: str | None, address: str = CALLER, at: Stamped = mine) -> Answer:
@@ -75,7 +68,7 @@ async def _try_all(platform: Platform, name: str, environment: Environment) -> N
     wrong_kind = await tried(issued(partner, environment).client_token)
     assert (wrong_kind.status, wrong_kind.read) == (403, 0)
     assert "needs an api_key; the credential sent is a client_token" in wrong_kind.message
-    await _listed_and_suspended(platform, tried, environment)
+    await _listed_and_suspended(tried, outsiders[environment])
     assert await platform.counts() == before
 
     answer = await tried(issued(partner, environment).api_key)
@@ -83,53 +76,11 @@ async def _try_all(platform: Platform, name: str, environment: Environment) -> N
     await _another_partners(platform, tried, mine, name, environment)
 
 
-async def _refused_tokens(
-    platform: Platform, partner: OnboardedPartner, environment: Environment
-) -> dict[str, str]:
-    right = issued(partner, environment).api_key
-    gone = await platform.onboard("Gone")
-    await revoke(platform.database, issued(gone, environment).api_key)
-    expired = issued(await platform.onboard("Expired"), environment).api_key
-    parsed = parse_token(expired)
-    assert parsed is not None
-    await execute(
-        platform.database,
-        "UPDATE credentials SET expires_at = now() WHERE key_id = $1",
-        parsed.key_id,
-    )
-    await platform.poll()
-    head = right.rpartition("_")[0]
-    forged = head[:-1] + ("0" if head[-1] != "0" else "1")
-    return {
-        "malformed": "secret",
-        "mistyped": right[:-1] + ("0" if right[-1] != "0" else "1"),
-        "unknown": new_token(environment).text,
-        "known key id, guessed secret": f"{forged}_{checksum(forged)}",
-        "the other environment's": issued(partner, OTHER[environment]).api_key,
-        "relabelled for this environment": issued(partner, OTHER[environment]).api_key.replace(
-            "live" if environment is Environment.SANDBOX else "test",
-            "test" if environment is Environment.SANDBOX else "live",
-        ),
-        "revoked": issued(gone, environment).api_key,
-        "expired": expired,
-        "two at once": f"{right},{right}",
-        "NUL": right + "\x00",
-        "very long": right * 100,
-        "not ASCII": right + "é",
-    }
-
-
-async def _listed_and_suspended(
-    platform: Platform, tried: Callable[..., Any], environment: Environment
-) -> None:
-    listed = await platform.onboard("Listed", timestamp_networks=("192.0.2.0/24",))
-    answer = await tried(issued(listed, environment).api_key, OFF_LIST)
+async def _listed_and_suspended(tried: Callable[..., Any], outsiders: Outsiders) -> None:
+    answer = await tried(outsiders.listed, OFF_LIST)
     assert (answer.status, answer.read) == (403, 0)
     assert OFF_LIST in answer.message
-    away = await platform.onboard("Suspended")
-    await suspend(platform.database, away)
-    await platform.poll()
-    answer = await tried(issued(away, environment).api_key)
+    answer = await tried(outsiders.suspended)
     assert (answer.status, answer.read) == (403, 0)
     assert "suspended" in answer.message
 
@@ -193,10 +144,12 @@ async def test_every_route_is_limited_by_its_class(
 
 @pytest.mark.parametrize("environment", Environment)
 @pytest.mark.parametrize("name", IDENTIFYING)
-async def test_who_is_identified(platform: Platform, name: str, environment: Environment) -> None:
+async def test_who_is_identified(
+    platform: Platform, outsiders: Outside, name: str, environment: Environment
+) -> None:
     partner = await platform.onboard("Right")
     target = PREFIX[environment] + TABLE[name].target(Stamped("", ""))
-    refused = await _refused_tokens(platform, partner, environment)
+    refused = refused_tokens(partner, outsiders, environment)
     for reason, token in {"missing": None, **refused}.items():
         answer = await platform.call("GET", target, token=token)
         assert (answer.status, answer.read) == (401, 0), reason
