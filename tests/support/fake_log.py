@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from tests.support.signer import LOG, ORIGIN, TIME_S, WITNESS, Signer, log_root
@@ -42,6 +43,13 @@ def log_files(
     origin: str = ORIGIN,
 ) -> dict[str, bytes]:
     """Every file of a log of these entries, by its path."""
+    return dict(_files(tuple(entries), tuple(signers), time_s, origin))
+
+
+@cache  # tests ask for the same logs hundreds of times
+def _files(
+    entries: tuple[bytes, ...], signers: tuple[Signer, ...], time_s: int, origin: str
+) -> dict[str, bytes]:
     files = {"checkpoint": checkpoint(entries, signers, time_s, origin)}
     for position in range(-(-len(entries) // 256)):
         part = entries[256 * position : 256 * position + 256]
@@ -50,8 +58,8 @@ def log_files(
     level, hashes = 0, [leaf_hash(each) for each in entries]
     while hashes:
         parts = [hashes[start : start + 256] for start in range(0, len(hashes), 256)]
-        for position, part in enumerate(parts):
-            files[f"tile/{level}/{_position(position, len(part))}"] = b"".join(part)
+        for position, nodes in enumerate(parts):
+            files[f"tile/{level}/{_position(position, len(nodes))}"] = b"".join(nodes)
         level, hashes = level + 1, [log_root(part) for part in parts if len(part) == 256]
     return files
 

@@ -4,7 +4,9 @@ import json
 import re
 import tomllib
 import urllib.request
+from collections.abc import Mapping
 from enum import StrEnum
+from functools import cache, cached_property
 from hashlib import sha256
 from importlib.resources import files
 from io import BytesIO
@@ -48,26 +50,63 @@ from proof.timestamps.anchors.notices import TREE_EVENT
 from proof.timestamps.proofs.service import PROOF_EVENT
 from proof.verify import RefusedError, cli
 from proof.web.contents import ENTRIES, PAGES_FOLDER
-from proof.web.site import documentation, render
+from proof.web.serving import Document
+from proof.web.site import Sources, documentation, render
 from proof.webhooks.schedule import Schedule
 from proof.webhooks.signing import webhook_headers, x_signature
 from proof.webhooks.types import TEST_EVENT, Waiting
 
 BASE = "https://stamps.test/proof"
-SOURCES = sources(load_settings({"PROOF_PUBLIC_URL": BASE, "PROOF_DATA_DIR": "/nowhere"}))
-DOCUMENTS, MISSING = render(SOURCES)
 NAMES = [entry.name for entry in ENTRIES]
-HTML = {path: item.body.decode() for path, item in DOCUMENTS.items() if "html" in item.content_type}
-PAGES = {path: Page(html) for path, html in HTML.items()}
-EVERYTHING = "\n".join(HTML.values())
+PATHS = ["/docs/", *(f"/docs/{name}" for name in NAMES)]
+
+
+class Site:
+    """What is served. It is rendered when a test asks for it: while tests are collected, every worker of a
+    parallel run would."""
+
+    @cached_property
+    def sources(self) -> Sources:
+        return sources(load_settings({"PROOF_PUBLIC_URL": BASE, "PROOF_DATA_DIR": "/nowhere"}))
+
+    @cached_property
+    def _rendered(self) -> tuple[Mapping[str, Document], Document]:
+        return render(self.sources)
+
+    @property
+    def documents(self) -> Mapping[str, Document]:
+        return self._rendered[0]
+
+    @property
+    def missing(self) -> Document:
+        return self._rendered[1]
+
+    @cached_property
+    def html(self) -> dict[str, str]:
+        return {
+            path: item.body.decode()
+            for path, item in self.documents.items()
+            if "html" in item.content_type
+        }
+
+    @cached_property
+    def pages(self) -> dict[str, Page]:
+        return {path: Page(html) for path, html in self.html.items()}
+
+    @cached_property
+    def everything(self) -> str:
+        return "\n".join(self.html.values())
+
+
+SITE = Site()
 
 
 def markdown(name: str) -> str:
-    return DOCUMENTS[f"/docs/{name}.md"].body.decode()
+    return SITE.documents[f"/docs/{name}.md"].body.decode()
 
 
 def shown(name: str) -> str:
-    return PAGES[f"/docs/{name}"].shown()
+    return SITE.pages[f"/docs/{name}"].shown()
 
 
 def snippet(name: str, marker: str) -> str:
@@ -80,6 +119,7 @@ def snippet(name: str, marker: str) -> str:
     return str(found)
 
 
+@cache
 def commands() -> list[tuple[str, Any]]:
     found: list[tuple[str, Any]] = []
 
@@ -90,6 +130,10 @@ def commands() -> list[tuple[str, Any]]:
 
     walk("proof", get_command(application(LocalInstallation)))
     return found
+
+
+def test_the_pages_are_those_that_are_listed_and_the_front_page() -> None:
+    assert set(SITE.pages) == set(PATHS)
 
 
 def test_every_page_that_is_written_is_listed() -> None:
@@ -103,24 +147,24 @@ def test_every_page_that_is_written_is_listed() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_page_is_in_llms_txt_in_every_menu_and_on_the_front_page(name: str) -> None:
-    assert f"]({BASE}/docs/{name}.md): " in DOCUMENTS["/llms.txt"].body.decode()
-    for page in PAGES.values():
+    assert f"]({BASE}/docs/{name}.md): " in SITE.documents["/llms.txt"].body.decode()
+    for page in SITE.pages.values():
         assert page.values("href").count(name) >= 2
-    assert PAGES["/docs/"].values("href").count(name) == 3
+    assert SITE.pages["/docs/"].values("href").count(name) == 3
 
 
-@pytest.mark.parametrize("path", PAGES)
+@pytest.mark.parametrize("path", PATHS)
 def test_a_page_has_one_title_a_way_past_the_menu_and_a_language(path: str) -> None:
-    page = PAGES[path]
+    page = SITE.pages[path]
     assert len(page.all("h1")) == len(page.all("main")) == len(page.all("title")) == 1
     assert page.all("html") == [{"lang": "en"}]
     assert page.values("href")[: len(page.all("link")) + 1][-1] == "#content"
     assert all(image.get("alt") is not None for image in page.all("img"))
 
 
-@pytest.mark.parametrize("path", PAGES)
+@pytest.mark.parametrize("path", PATHS)
 def test_a_page_brings_no_script_no_style_of_its_own_and_nothing_from_elsewhere(path: str) -> None:
-    page = PAGES[path]
+    page = SITE.pages[path]
     assert not {tag for tag, _ in page.elements} & {
         "script",
         "style",
@@ -134,34 +178,34 @@ def test_a_page_brings_no_script_no_style_of_its_own_and_nothing_from_elsewhere(
     ]
     loaded = page.values("src") + [link["href"] for link in page.all("link")]
     assert loaded
-    assert all(urljoin(path, address) in DOCUMENTS for address in loaded)
+    assert all(urljoin(path, address) in SITE.documents for address in loaded)
 
 
-@pytest.mark.parametrize("path", PAGES)
+@pytest.mark.parametrize("path", PATHS)
 def test_headings_go_down_one_level_at_a_time(path: str) -> None:
-    levels = [int(tag[1]) for tag, _ in PAGES[path].elements if re.fullmatch("h[1-6]", tag)]
+    levels = [int(tag[1]) for tag, _ in SITE.pages[path].elements if re.fullmatch("h[1-6]", tag)]
     assert levels[0] == 1
     assert all(after <= before + 1 for before, after in pairwise(levels))
 
 
-@pytest.mark.parametrize("path", PAGES)
+@pytest.mark.parametrize("path", PATHS)
 def test_an_anchor_is_there_once(path: str) -> None:
-    anchors = PAGES[path].values("id")
+    anchors = SITE.pages[path].values("id")
     assert len(anchors) == len(set(anchors))
 
 
-@pytest.mark.parametrize("path", PAGES)
+@pytest.mark.parametrize("path", PATHS)
 def test_every_link_leads_somewhere(path: str) -> None:
-    for href in PAGES[path].values("href"):
+    for href in SITE.pages[path].values("href"):
         target = urlsplit(urljoin(BASE + path, href))
         if target.netloc in ELSEWHERE:
             assert target.scheme == "https"
             continue
         assert target.netloc == urlsplit(BASE).netloc, href
         inside = target.path.removeprefix(urlsplit(BASE).path)
-        assert inside in DOCUMENTS or inside == "/openapi.json", href
+        assert inside in SITE.documents or inside == "/openapi.json", href
         if target.fragment:
-            assert target.fragment in PAGES[inside].values("id"), href
+            assert target.fragment in SITE.pages[inside].values("id"), href
 
 
 # They run, or print what is for programs already.
@@ -203,20 +247,20 @@ def test_every_word_that_an_operator_is_shown_is_explained(
 
 
 def test_nothing_generated_was_forgotten() -> None:
-    assert "<!--" not in EVERYTHING
-    assert "&lt;!--" not in EVERYTHING
+    assert "<!--" not in SITE.everything
+    assert "&lt;!--" not in SITE.everything
 
 
 def test_the_pages_name_the_installation_they_are_served_by() -> None:
-    assert "https://proof.example" not in EVERYTHING
+    assert "https://proof.example" not in SITE.everything
     assert f"{BASE}/v1/timestamp" in shown("quickstart")
     assert f"{BASE}/sandbox" in shown("introduction")
 
 
 def test_no_page_shows_the_marks_it_was_written_with() -> None:
-    assert "`" not in DOCUMENTS["/docs/"].body.decode()
-    assert "`" not in MISSING.body.decode()
-    assert not any("`" in value for page in PAGES.values() for value in page.values("content"))
+    assert "`" not in SITE.documents["/docs/"].body.decode()
+    assert "`" not in SITE.missing.body.decode()
+    assert not any("`" in value for page in SITE.pages.values() for value in page.values("content"))
 
 
 @pytest.mark.parametrize(
@@ -224,7 +268,8 @@ def test_no_page_shows_the_marks_it_was_written_with() -> None:
 )
 def test_who_begins_here_is_told_of_both_products(path: str) -> None:
     text = (
-        DOCUMENTS[path].body.decode().partition('id="content"')[2] or DOCUMENTS[path].body.decode()
+        SITE.documents[path].body.decode().partition('id="content"')[2]
+        or SITE.documents[path].body.decode()
     )
     opening = text[:2500].lower()
     assert "ramp" in opening
@@ -244,23 +289,23 @@ def test_the_reference_begins_with_every_form_of_an_error() -> None:
 
 
 def test_a_missing_page_shows_the_way() -> None:
-    assert MISSING.status == 404
-    assert set(NAMES) <= set(Page(MISSING.body.decode()).values("href"))
+    assert SITE.missing.status == 404
+    assert set(NAMES) <= set(Page(SITE.missing.body.decode()).values("href"))
 
 
 def test_the_address_without_a_slash_leads_to_the_front_page_below_any_prefix() -> None:
-    document = DOCUMENTS["/docs"]
+    document = SITE.documents["/docs"]
     assert (document.status, urljoin(f"{BASE}/docs", document.location)) == (308, f"{BASE}/docs/")
 
 
 def test_every_document_has_a_route_and_nothing_else_has() -> None:
-    routes = documentation(lambda: SOURCES)
+    routes = documentation(lambda: SITE.sources)
 
     def matched(path: str) -> bool:
         scope = {"type": "http", "method": "GET", "path": path}
         return any(route.matches(scope)[0] is Match.FULL for route in routes)
 
-    assert all(map(matched, DOCUMENTS))
+    assert all(map(matched, SITE.documents))
     assert not any(map(matched, ("/", "/docs/a/b", "/v1/proof", "/llms.txt/")))
 
 
@@ -280,7 +325,7 @@ def test_every_setting_is_explained(setting: str) -> None:
 @pytest.mark.parametrize(("name", "command"), commands())
 def test_every_command_and_option_is_explained(name: str, command: Any) -> None:
     if not getattr(command, "commands", {}):
-        assert f"<code>{name}</code>" in HTML["/docs/cli"]
+        assert f"<code>{name}</code>" in SITE.html["/docs/cli"]
     section = markdown("cli").partition(f"### `{name}`\n")[2].partition("\n### ")[0]
     for parameter in command.params:
         for option in parameter.opts if parameter.param_type_name == "option" else ():
@@ -308,14 +353,16 @@ def test_every_option_and_exit_code_of_the_verifier_is_explained() -> None:
         assert f"| {code} | " in page
 
 
-@pytest.mark.parametrize("path", json.loads(SOURCES.openapi)["paths"])
-def test_every_path_is_in_the_reference(path: str) -> None:
-    assert f"<code>{path}</code>" in HTML["/docs/reference"]
+def test_every_path_is_in_the_reference() -> None:
+    reference = SITE.html["/docs/reference"]
+    paths = json.loads(SITE.sources.openapi)["paths"]
+    assert paths
+    assert [path for path in paths if f"<code>{path}</code>" not in reference] == []
 
 
 def test_every_path_of_the_product_is_told_of_in_prose() -> None:
     prose = "".join(markdown(name) for name in NAMES if name != "reference")
-    for path in json.loads(SOURCES.openapi)["paths"]:
+    for path in json.loads(SITE.sources.openapi)["paths"]:
         assert path in prose
 
 
@@ -337,7 +384,7 @@ def test_every_code_of_the_ramp_is_explained(
 
 
 def test_the_document_describes_every_webhook() -> None:
-    found = json.loads(SOURCES.openapi)
+    found = json.loads(SITE.sources.openapi)
     assert found["webhooks"].keys() == {EVENT_TYPE, PROOF_EVENT, TREE_EVENT, TEST_EVENT}
     for webhook in found["webhooks"].values():
         names = {item["name"] for item in webhook["post"]["parameters"]}
@@ -348,7 +395,7 @@ def test_the_document_describes_every_webhook() -> None:
 
 def test_the_webhook_of_a_transaction_is_as_the_document_says() -> None:
     (example,) = re.findall(r"^\{.*merchant_transaction_id.*\}$", markdown("webhooks"), re.M)
-    schema = json.loads(SOURCES.openapi)["components"]["schemas"]["TransactionNotice"]
+    schema = json.loads(SITE.sources.openapi)["components"]["schemas"]["TransactionNotice"]
     assert json.loads(example).keys() == schema["properties"].keys() == set(schema["required"])
 
 
@@ -430,6 +477,6 @@ def test_every_link_of_a_page_as_markdown_leads_somewhere(name: str) -> None:
         if target.netloc in ELSEWHERE:
             continue
         inside = target.path.removeprefix(urlsplit(BASE).path)
-        assert inside in DOCUMENTS or inside == "/openapi.json", href
+        assert inside in SITE.documents or inside == "/openapi.json", href
         if target.fragment:
-            assert target.fragment in PAGES[inside.removesuffix(".md")].values("id"), href
+            assert target.fragment in SITE.pages[inside.removesuffix(".md")].values("id"), href

@@ -4,6 +4,7 @@ import copy
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from hashlib import sha256
 from typing import Any
 
@@ -14,19 +15,46 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.support import anchored
 from tests.support.anchored import CHAIN_ID, Payload, Trie, ethereum_header, signed_transaction
-from tests.support.signer import plain_root
+from tests.support.signer import branch, plain_root
 
 from proof.verify import ChainTrust, RefusedError, errors, verify_payload
 from proof.verify.evidence.ethereum import rlp
 from proof.verify.evidence.ethereum.evidence import check_transaction, parse_ethereum_header
 from proof.verify.evidence.ethereum.trie import value_at
 
-VALID = anchored.ethereum()
-RAW = json.dumps(VALID).encode()
-BLOCK = keccak(bytes.fromhex(VALID["evidence"]["header"]))
-TRUST = ChainTrust(ethereum_blocks={BLOCK})
-ROOT = bytes.fromhex(VALID["tree"]["rootSha256"])
-PLAIN = plain_root(sorted(sha256(str(n).encode()).digest() for n in range(5)))
+LEAVES = sorted(sha256(str(n).encode()).digest() for n in range(5))
+ROOT = bytes.fromhex(branch([leaf.hex() for leaf in LEAVES], 2)["sha256"])
+PLAIN = plain_root(LEAVES)
+
+
+# Signing waits for a test that asks, for the library of who signs takes long to import: while tests are
+# collected, every worker of a parallel run would.
+
+
+@cache
+def valid() -> Payload:
+    return anchored.ethereum()
+
+
+@cache
+def valid_raw() -> bytes:
+    return json.dumps(valid()).encode()
+
+
+@cache
+def block() -> bytes:
+    return bytes(keccak(bytes.fromhex(valid()["evidence"]["header"])))
+
+
+def block_trust() -> ChainTrust:
+    return ChainTrust(ethereum_blocks={block()})
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _signed() -> None:
+    """Before any example is drawn: the library of who signs sets the interpreter's depth of recursion when
+    it is imported, which Hypothesis takes for a fault while it draws."""
+    valid()
 
 
 def dump(payload: Payload) -> bytes:
@@ -34,22 +62,22 @@ def dump(payload: Payload) -> bytes:
 
 
 def test_with_the_block_hash_it_is_tied() -> None:
-    established = verify_payload(RAW, chains=TRUST)
+    established = verify_payload(valid_raw(), chains=block_trust())
     assert established.tied
     assert established.timestamp_ms == 1_770_000_000_000
     found = established.ethereum
     assert found is not None
     assert (found.chain_id, found.number, found.index) == (CHAIN_ID, 19, 1)
-    assert "0x" + found.transaction_hash.hex() == VALID["tree"]["transaction"]
-    assert found.block_hash == BLOCK
+    assert "0x" + found.transaction_hash.hex() == valid()["tree"]["transaction"]
+    assert found.block_hash == block()
 
 
 @pytest.mark.parametrize("trust", [ChainTrust(), ChainTrust(ethereum_blocks={bytes(32)})])
 def test_without_it_says_what_remains(trust: ChainTrust) -> None:
-    established = verify_payload(RAW, chains=trust)
+    established = verify_payload(valid_raw(), chains=trust)
     assert not established.tied
     (remaining,) = established.remaining
-    assert "0x" + BLOCK.hex() in remaining
+    assert "0x" + block().hex() in remaining
 
 
 @pytest.mark.parametrize("transactions", [1, 2, 3, 17, 130])
@@ -62,7 +90,7 @@ def test_places_in_a_block(transactions: int) -> None:
 
 
 def test_a_foreign_transaction_carries_the_root_alone() -> None:
-    for payload, behind in ((anchored.ethereum(foreign=True), None), (VALID, PLAIN)):
+    for payload, behind in ((anchored.ethereum(foreign=True), None), (valid(), PLAIN)):
         established = verify_payload(dump(payload))
         assert established.ethereum is not None
         assert established.plain_root == established.ethereum.plain_root == behind
@@ -87,11 +115,11 @@ def tree(**members: object) -> Callable[[Payload], object]:
     return lambda payload: payload["tree"].update(members)
 
 
-def in_block(raw: bytes, chain_id: int = CHAIN_ID) -> Callable[[Payload], object]:
+def in_block(made: Callable[[], bytes], chain_id: int = CHAIN_ID) -> Callable[[Payload], object]:
     """Another transaction, in a block of its own."""
 
     def change(payload: Payload) -> None:
-        trie = Trie({reference.encode(1): raw, reference.encode(0): b"\x02" + bytes(40)})
+        trie = Trie({reference.encode(1): made(), reference.encode(0): b"\x02" + bytes(40)})
         payload["evidence"] |= {
             "chainId": chain_id,
             "header": ethereum_header(trie.root, 1_770_000_000).hex(),
@@ -150,19 +178,19 @@ FORGERIES: dict[str, tuple[type[RefusedError], Callable[[Payload], object]]] = {
     ),
     "another root": (
         errors.EthereumDataError,
-        in_block(signed_transaction(sha256(b"x").digest(), 1)),
+        in_block(lambda: signed_transaction(sha256(b"x").digest(), 1)),
     ),
     "root with more behind it": (
         errors.EthereumDataError,
-        in_block(signed_transaction(ROOT + b"x", 1)),
+        in_block(lambda: signed_transaction(ROOT + b"x", 1)),
     ),
     "two roots with more behind them": (
         errors.EthereumDataError,
-        in_block(signed_transaction(ROOT + PLAIN + b"x", 1)),
+        in_block(lambda: signed_transaction(ROOT + PLAIN + b"x", 1)),
     ),
     "the halves the other way round": (
         errors.EthereumDataError,
-        in_block(signed_transaction(PLAIN + ROOT, 1)),
+        in_block(lambda: signed_transaction(PLAIN + ROOT, 1)),
     ),
     "the plain root sold as the root": (
         errors.EthereumDataError,
@@ -173,36 +201,36 @@ FORGERIES: dict[str, tuple[type[RefusedError], Callable[[Payload], object]]] = {
     ),
     "another root before the plain root": (
         errors.EthereumDataError,
-        in_block(signed_transaction(bytes(32) + PLAIN, 1)),
+        in_block(lambda: signed_transaction(bytes(32) + PLAIN, 1)),
     ),
-    "for another chain": (errors.ChainIdError, in_block(signed_transaction(ROOT, 1), 1)),
+    "for another chain": (errors.ChainIdError, in_block(lambda: signed_transaction(ROOT, 1), 1)),
     "legacy for another chain": (
         errors.ChainIdError,
-        in_block(signed_transaction(ROOT, 1, legacy=True), 1),
+        in_block(lambda: signed_transaction(ROOT, 1, legacy=True), 1),
     ),
     "legacy for any chain": (
         errors.ChainIdError,
-        in_block(reference.encode([1, 1, 1, bytes(20), 0, ROOT, 27, 5, 5])),
+        in_block(lambda: reference.encode([1, 1, 1, bytes(20), 0, ROOT, 27, 5, 5])),
     ),
     "root in the access list": (
         errors.EthereumDataError,
-        in_block(_fee_market(b"", [[b"\x11" * 20, [ROOT]]])),
+        in_block(lambda: _fee_market(b"", [[b"\x11" * 20, [ROOT]]])),
     ),
     "data that is a list": (
         errors.EthereumDataError,
-        in_block(_fee_market([ROOT], [])),
+        in_block(lambda: _fee_market([ROOT], [])),
     ),
     "length in a byte too many": (
         errors.RlpError,
-        in_block(_non_canonical(signed_transaction(ROOT, 1))),
+        in_block(lambda: _non_canonical(signed_transaction(ROOT, 1))),
     ),
     "blob transaction": (
         errors.EthereumTransactionError,
-        in_block(b"\x03" + signed_transaction(ROOT, 1)[1:]),
+        in_block(lambda: b"\x03" + signed_transaction(ROOT, 1)[1:]),
     ),
     "transaction of few fields": (
         errors.EthereumTransactionError,
-        in_block(b"\x02" + reference.encode([CHAIN_ID, ROOT, bytes(40)])),
+        in_block(lambda: b"\x02" + reference.encode([CHAIN_ID, ROOT, bytes(40)])),
     ),
     "header without fields": (
         errors.EthereumHeaderError,
@@ -231,10 +259,10 @@ FORGERIES: dict[str, tuple[type[RefusedError], Callable[[Payload], object]]] = {
 @pytest.mark.parametrize("attack", FORGERIES)
 def test_forged_evidence_is_refused(attack: str) -> None:
     expected, change = FORGERIES[attack]
-    payload = copy.deepcopy(VALID)
+    payload = copy.deepcopy(valid())
     change(payload)
     with pytest.raises(expected):
-        verify_payload(dump(payload), chains=TRUST)
+        verify_payload(dump(payload), chains=block_trust())
 
 
 SELECTOR = keccak(b"anchor(bytes32,bytes32)")[:4]
@@ -320,19 +348,23 @@ def test_rlp_is_bounded() -> None:
 
 def no_more_than_established(raw: bytes) -> None:
     try:
-        facts = verify_payload(raw, chains=TRUST)
+        facts = verify_payload(raw, chains=block_trust())
     except RefusedError:
         return
-    valid = verify_payload(RAW, chains=TRUST)
+    sound = verify_payload(valid_raw(), chains=block_trust())
     if facts.tied:
-        assert replace(facts, claimed=valid.claimed) == valid
+        assert replace(facts, claimed=sound.claimed) == sound
     else:
         assert facts.remaining
 
 
-@given(st.integers(RAW.index(b'"evidence"'), len(RAW) - 1), st.integers(0, 255))
+def _places() -> st.SearchStrategy[int]:
+    return st.integers(valid_raw().index(b'"evidence"'), len(valid_raw()) - 1)
+
+
+@given(st.deferred(_places), st.integers(0, 255))
 def test_any_byte_altered(index: int, value: int) -> None:
-    no_more_than_established(RAW[:index] + bytes([value]) + RAW[index + 1 :])
+    no_more_than_established(valid_raw()[:index] + bytes([value]) + valid_raw()[index + 1 :])
 
 
 @given(st.binary(max_size=300), st.binary(min_size=1, max_size=3))
