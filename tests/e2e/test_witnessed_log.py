@@ -137,6 +137,7 @@ def test_a_data_folder_that_is_copied_back_whole_signs_nothing_here_and_nothing_
     server.start()
     given.append(company.proof(company.submit("lost")))
     _, published = company.call("GET", "/log/checkpoint")
+    monitored(company, tmp_path)
     assert server.stop() == 0
     shutil.rmtree(server.data_dir)
     subprocess.run(["cp", "-a", copy, server.data_dir], check=True)
@@ -158,7 +159,17 @@ def test_a_data_folder_that_is_copied_back_whole_signs_nothing_here_and_nothing_
     given.append(goes_on(company, other, int(size), root))
     policy = parse_policy(company.call("GET", "/log/policy")[1])
     assert [verify_payload(each, policy=policy).tied for each in given] == [True] * 3
+    monitored(company, tmp_path)
     assert json.loads(server.run("fsck", "--json").stdout)["findings"] == []
+
+
+def monitored(company: Company, folder: Path) -> None:
+    """A monitor that takes the policy as it is served sees a log that continues what it saw before."""
+    policy = folder / "monitor.policy"
+    policy.write_bytes(company.call("GET", "/log/policy")[1])
+    place = ("--policy", str(policy), "--state", str(folder / "monitor"))
+    done = company.server.run("log", "monitor", f"{company.server.url}/log", *place, "--once")
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def goes_on(company: Company, waiting: str, size: int, root: str) -> bytes:
