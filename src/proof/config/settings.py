@@ -22,6 +22,8 @@ _ADDRESS = re.compile(r"[^@\s<>,]+@[^@\s<>,]+")
 _CALENDAR = re.compile(r"[A-Za-z0-9\-._/:]{1,1000}")
 _DEFAULTS = Path(__file__).with_name("defaults.toml")
 _LONGEST_SIGNING_KEY_DAYS = 366
+# A cosigner's name, which adds to it, has at most 255 (c2sp.org/tlog-cosignature).
+_LONGEST_ORIGIN_BYTES = 200
 _LONGEST_DELAY_S = 30 * 24 * 3600
 _KEY_SOURCES = ("key_encryption_key_file", "key_encryption_key", "key_encryption_key_command")
 
@@ -214,6 +216,11 @@ def _check_origin(settings: Settings) -> None:
         raise SettingsError(
             f"setting log_origin: {origin!r} names no log, for it has a space, a plus sign or a control"
             " character; without it the log is named after public_url"
+        )
+    if len(origin.encode()) > _LONGEST_ORIGIN_BYTES:
+        raise SettingsError(
+            f"setting log_origin: {origin[:40]!r}… has over {_LONGEST_ORIGIN_BYTES} bytes, more than its"
+            " cosigner's name has room for; choose a shorter one"
         )
 
 

@@ -73,6 +73,7 @@ def test_every_setting_is_a_variable() -> None:
         ("PROOF_PUBLIC_URL", "ftp://proof.example"),
         ("PROOF_PUBLIC_URL", "https://user:secret@proof.example"),
         ("PROOF_SANDBOX_PUBLIC_URL", "https://proof.example/?x=1"),
+        ("PROOF_LOG_ORIGIN", "x" * 201),
         ("PROOF_TRUSTED_PROXIES", "10.0.0.1/8"),
         ("PROOF_TRUSTED_PROXIES", "10.0.0.1, 0.0.0.0/0"),
         ("PROOF_TRUSTED_PROXIES", "::/0"),
