@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import Sequence
 from hashlib import sha256
+from uuid import uuid4
 
 import pytest
 from tests.support.application import Platform, Stage
@@ -11,9 +12,8 @@ from tests.support.partners import issued, tamper
 from tests.support.retiring import OPERATOR, ROTATION, retire, retirement
 
 from proof.core.errors import InvalidInputError, NotFoundError
-from proof.core.secrets import SealError
 from proof.partners.types import Environment, OnboardedPartner
-from proof.timestamps.anchors.log import keys
+from proof.timestamps.anchors.log import keys, queries
 from proof.timestamps.anchors.log.final import FinalUnknownError
 from proof.timestamps.anchors.log.retirement import Order
 from proof.timestamps.anchors.log.service import ensure_log
@@ -173,9 +173,10 @@ def test_the_private_keys_of_a_closed_log_are_gone_and_the_act_is_audited(alone:
         await (await partner_of(platform)).stamped("one")
         closed = await retire(platform.database, platform.vault, platform.folder, Order("yearly"))
         async with platform.database.connection() as connection:
-            with pytest.raises((SealError, TypeError)):
+            with pytest.raises(keys.LogClosedError):
                 await keys.signer(connection, platform.vault, closed.log_id)
             assert len(await keys.verifier_keys(connection, closed.log_id)) == 2
+            assert not await queries.take_lease(connection, closed.log_id, uuid4(), 1.0)
             (entry,) = await connection.fetch(
                 "SELECT actor, before, after FROM audit_log WHERE action = 'log.retire'"
             )

@@ -5,6 +5,7 @@ The second cosigner key is ML-DSA-44, so that a proof outlives Ed25519.
 
 from dataclasses import dataclass
 
+from proof.core.errors import ProofError
 from proof.core.note_keys import SigningKey
 from proof.core.secrets import Vault
 from proof.db import Connection
@@ -59,6 +60,10 @@ class CheckpointSigner:
         return proposal.note + b"".join(self.cosign(proposal.body, time_s))
 
 
+class LogClosedError(ProofError):
+    """A log that is closed signs nothing any more."""
+
+
 async def ensure(tx: Connection, vault: Vault, log: Head) -> None:
     """Make the keys of a log unless it has them."""
     for role in ROLES:
@@ -77,10 +82,12 @@ async def ensure(tx: Connection, vault: Vault, log: Head) -> None:
 
 
 async def signer(connection: Connection, vault: Vault, log_id: int) -> CheckpointSigner:
-    """The keys of a log, opened."""
+    """The keys of a log, opened. Raises LogClosedError."""
     rows = await connection.fetch(
         "SELECT label, role, name, sealed FROM log_keys WHERE log_id = $1", log_id
     )
+    if any(row["sealed"] is None for row in rows):
+        raise LogClosedError("the log is closed, and the private halves of its keys are destroyed")
     keys = {
         row["role"]: SigningKey.from_seed(
             row["name"],

@@ -60,7 +60,8 @@ ORDER BY c.size LIMIT 1
 # By the database's clock: machines may disagree about the time.
 _TAKE_LEASE = """
 INSERT INTO log_publishers (log_id, owner, until)
-VALUES ($1, $2, clock_timestamp() + make_interval(secs => $3))
+SELECT id, $2, clock_timestamp() + make_interval(secs => $3)
+FROM logs WHERE id = $1 AND retired_at IS NULL
 ON CONFLICT (log_id) DO UPDATE SET owner = excluded.owner, until = excluded.until
 WHERE log_publishers.until < clock_timestamp()
 RETURNING true
@@ -238,7 +239,7 @@ async def verify_trees(
 
 
 async def take_lease(tx: Connection, log_id: int, owner: UUID, lease_s: float) -> bool:
-    """Be the one that publishes a log, for so long; False while somebody else is."""
+    """Be the one that publishes a log, for so long; False while somebody else is, and once it is closed."""
     return bool(await tx.fetchval(_TAKE_LEASE, log_id, owner, lease_s))
 
 

@@ -97,7 +97,8 @@ class Retirement:
     async def plan(self, order: Order) -> Plan | RetiredLog:
         """What would be done; a log that is closed already as it is.
 
-        Raises InvalidInputError, NotFoundError, PolicyMissingError, FinalUnknownError, ForkedLogError.
+        Raises InvalidInputError, NotFoundError, ConflictError, PolicyMissingError, FinalUnknownError,
+        ForkedLogError.
         """
         _require_reason(order.reason)
         async with self._database.connection() as connection:
@@ -108,7 +109,10 @@ class Retirement:
             await require_known_policy(connection, head, self._given)
             order = replace(order, successor=await self._origin(connection, order.successor))
         held, unanswered = await self._ask(head.origin)
-        async with self._database.connection() as connection:
+        # One snapshot, so that another run which closes the log meanwhile takes nothing of it away.
+        async with self._database.snapshot() as connection:
+            if (await queries.head(connection, self._environment)).log_id != head.log_id:
+                raise ConflictError("the log was closed meanwhile; run the command again")
             return await self._planned(connection, head, order, held, unanswered)
 
     async def carry_out(self, order: Order, actor: Actor) -> RetiredLog:
