@@ -23,7 +23,7 @@ test: $(READY) proof-verify.pyz ## run the whole suite
 quick: $(READY) ## lint, format and the unit tests, while you work
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/python -m pytest -q -p no:schemathesis -n $(UNIT_WORKERS) --dist worksteal tests/unit
+	$(BIN)/python -m pytest -q -n $(UNIT_WORKERS) --dist worksteal tests/unit
 
 check: $(READY) ## lint, format, types, import order, openapi drift
 	$(BIN)/ruff check .

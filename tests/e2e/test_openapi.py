@@ -9,25 +9,15 @@ import json
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from types import SimpleNamespace
-from typing import Any, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 import requests
-import schemathesis
 from hypothesis import strategies as st
-from schemathesis.checks import not_a_server_error
-from schemathesis.config import SchemathesisConfig
-from schemathesis.specs.openapi.checks import (
-    content_type_conformance,
-    response_headers_conformance,
-    response_schema_conformance,
-    status_code_conformance,
-    unsupported_method,
-)
 from tests.db.api.table import NOWHERE, STAMP_QUERY
 from tests.support.served import served
 from tests.support.sessions import MERCURYO, WALLET
@@ -63,14 +53,6 @@ _CONFIG = {
         },
     },
 }
-_CHECKS = [
-    not_a_server_error,
-    status_code_conformance,
-    content_type_conformance,
-    response_headers_conformance,
-    response_schema_conformance,
-    unsupported_method,
-]
 # A calendar promises Bitcoin, which takes longer than this: nobody needs to answer there.
 _CHAINS = """
 [production.bitcoin]
@@ -125,11 +107,8 @@ _PARTNER = {
 }
 _DOCUMENT = document(routes(cast("Services", SimpleNamespace(database=None))))
 
-_media_type = schemathesis.openapi.media_type
-_media_type(REQUEST_TYPE, st.just(STAMP_QUERY) | st.binary(max_size=80))
-_media_type(DIGEST_TYPE, st.binary(max_size=70))
-
-Case: TypeAlias = schemathesis.Case[Any]
+if TYPE_CHECKING:
+    from schemathesis import Case
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +121,7 @@ class Side:
     # A connection for each of thousands of calls would take as long as the calls.
     session: requests.Session
 
-    def headers(self, case: Case) -> dict[str, str]:
+    def headers(self, case: "Case[Any]") -> dict[str, str]:
         ways = case.operation.definition.raw.get("security", [])
         names = {name for way in ways for name in way}
         token = next((token for kind, token in self.tokens.items() if kind in names), None)
@@ -158,6 +137,12 @@ class Side:
 
 def _schema(environment: str) -> Any:
     """The operations of the document that the environment has."""
+    import schemathesis
+    from schemathesis.config import SchemathesisConfig
+
+    media_type = schemathesis.openapi.media_type
+    media_type(REQUEST_TYPE, st.just(STAMP_QUERY) | st.binary(max_size=80))
+    media_type(DIGEST_TYPE, st.binary(max_size=70))
     whole = json.loads(_DOCUMENT)
     server = {"url": {"production": "/", "sandbox": "/sandbox"}[environment]}
     for path, operations in whole["paths"].items():
@@ -169,21 +154,16 @@ def _schema(environment: str) -> Any:
     return schemathesis.openapi.from_dict(whole, config=SchemathesisConfig.from_dict(_CONFIG))
 
 
-# The calls are made up when the tests run: while they are collected, every worker of a parallel run would.
+# The calls are made up when the tests run, and what makes them is imported then: while they are collected,
+# every worker of a parallel run would.
 @pytest.fixture
-def production(request: pytest.FixtureRequest) -> Any:
-    return _of(request, "production")
+def production() -> Any:
+    return _schema("production")
 
 
 @pytest.fixture
-def sandbox(request: pytest.FixtureRequest) -> Any:
-    return _of(request, "sandbox")
-
-
-def _of(request: pytest.FixtureRequest, environment: str) -> Any:
-    # Schemathesis reads and sets it, and pytest 9.2 does not have it.
-    request.node._nodeid = request.node.nodeid
-    return _schema(environment)
+def sandbox() -> Any:
+    return _schema("sandbox")
 
 
 @pytest.fixture(scope="module")
@@ -278,23 +258,47 @@ def test_the_served_document(sides: dict[str, Side]) -> None:
 
 
 @pytest.mark.timeout(_LIMIT_S)
-@schemathesis.pytest.from_fixture("production").parametrize()
-def test_production(case: Case, sides: dict[str, Side]) -> None:
-    _check(case, sides["production"])
+def test_production(request: pytest.FixtureRequest) -> None:
+    def check(case: "Case[Any]", sides: dict[str, Side]) -> None:
+        _check(case, sides["production"])
+
+    _try_operations(request, check)
 
 
 @pytest.mark.timeout(_LIMIT_S)
-@schemathesis.pytest.from_fixture("sandbox").parametrize()
-def test_sandbox(case: Case, sides: dict[str, Side]) -> None:
-    _check(case, sides["sandbox"])
+def test_sandbox(request: pytest.FixtureRequest) -> None:
+    def check(case: "Case[Any]", sides: dict[str, Side]) -> None:
+        _check(case, sides["sandbox"])
+
+    _try_operations(request, check)
 
 
-def _check(case: Case, side: Side) -> None:
+def _try_operations(request: pytest.FixtureRequest, check: Callable[..., None]) -> None:
+    """Check calls of each operation of the environment that the test is named after."""
+    import schemathesis
+
+    # Schemathesis reads and sets it, and pytest 9.2 does not have it.
+    request.node._nodeid = request.node.nodeid
+    environment = request.node.name.removeprefix("test_")
+    schemathesis.pytest.from_fixture(environment).parametrize()(check)(request=request)
+
+
+def _check(case: "Case[Any]", side: Side) -> None:
+    from schemathesis.checks import not_a_server_error
+    from schemathesis.specs.openapi import checks
+
     call = partial(
         case.call_and_validate,
         side.base_url,
         headers=side.headers(case),
-        checks=_CHECKS,
+        checks=[
+            not_a_server_error,
+            checks.status_code_conformance,
+            checks.content_type_conformance,
+            checks.response_headers_conformance,
+            checks.response_schema_conformance,
+            checks.unsupported_method,
+        ],
         session=side.session,
     )
     call()
@@ -302,7 +306,7 @@ def _check(case: Case, side: Side) -> None:
         call()
 
 
-def _make_known(case: Case, side: Side) -> bool:
+def _make_known(case: "Case[Any]", side: Side) -> bool:
     """Put what exists where the case has something made up; whether there was anything to do."""
     parts = (case.path_parameters, case.query, case.body)
     places = [part for part in parts if isinstance(part, dict) and part.keys() & side.known.keys()]

@@ -255,6 +255,8 @@ def _answer(answer: Answer, references: dict[type, Any]) -> dict[str, Any]:
         described["content"] = {answer.content_type: {"schema": references[answer.body]}}
     elif answer.content_type != "application/json":
         described["content"] = {answer.content_type: {}}
+    if answer.files:
+        described["content"] |= {name: {} for name in answer.files}
     return described
 
 

@@ -103,11 +103,13 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One status a route answers with; `body` is the type of its JSON, None for an empty one."""
+    """One status a route answers with; `body` is the type of its JSON, None for an empty one. `files` are
+    the media types of the other forms that a call can ask for."""
 
     description: str
     body: Any = None
     content_type: str = "application/json"
+    files: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

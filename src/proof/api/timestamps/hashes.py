@@ -60,6 +60,8 @@ class ProofFormat(StrEnum):
     TLOG_PROOF = "tlog-proof"
 
 
+_FILES = (OTS.decode(), "text/plain")
+
 # Of the forms that one chain's proofs alone can have.
 _CHAINS = {ProofFormat.OTS: Currency.BTC, ProofFormat.TLOG_PROOF: Currency.LOG}
 
@@ -209,7 +211,7 @@ def hash_routes(services: Services) -> list[Operation]:
         ),
         Operation(
             PROOFS, "GET", "/v1/proof/{sha256}", v1.proof, "Fetch a proof",
-            {200: Answer("the payload of the proof webhook, or the file", ProofPayload)},
+            {200: Answer("the payload of the proof webhook, or the file", ProofPayload, files=_FILES)},
             parameters=(_SHA256, _CURRENCY, _FORMAT), refuses=(404, 425),
         ),
     ]  # fmt: skip
