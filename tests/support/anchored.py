@@ -5,6 +5,7 @@ Regtest blocks take two hashes on average to make. The Ethereum trie is built as
 
 import copy
 import struct
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -173,9 +174,12 @@ def rebuilt(
 
 def eth_account() -> Any:
     """eth-account's Account. Importing it takes as long as collecting all tests of a chain, so only those
-    who sign do."""
+    who sign do. It raises the interpreter's limit of recursion, which Hypothesis takes for a fault while it
+    draws, and which is not ours to raise for other tests: it is put back."""
+    limit = sys.getrecursionlimit()
     from eth_account import Account
 
+    sys.setrecursionlimit(limit)
     return Account
 
 

@@ -50,13 +50,6 @@ def block_trust() -> ChainTrust:
     return ChainTrust(ethereum_blocks={block()})
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _signed() -> None:
-    """Before any example is drawn: the library of who signs sets the interpreter's depth of recursion when
-    it is imported, which Hypothesis takes for a fault while it draws."""
-    valid()
-
-
 def dump(payload: Payload) -> bytes:
     return json.dumps(payload).encode()
 
