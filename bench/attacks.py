@@ -28,7 +28,7 @@ from proof.api.services import Services
 from proof.config import load_settings
 from proof.db import Database
 from proof.events import Event, publish
-from proof.main.pages import handover_page, pages, widget_pages
+from proof.main.server.pages import handover_page, pages, widget_pages
 from proof.outbound import OutboundPolicy
 from proof.partners.handover.links import PATH as HANDOVER
 from proof.partners.handover.links import TOKEN_CHARACTERS

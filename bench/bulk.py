@@ -9,7 +9,7 @@ from bench.figures import Figure, Target, compared
 from bench.installation import HOST, Served, proof
 from bench.load import Load, bulk_seed, digests, run_load
 from bench.options import Options
-from proof.main.database import arguments
+from proof.main.parts.database import arguments
 
 HASHES = 1_000
 _CONNECTIONS = 8

@@ -18,8 +18,8 @@ from proof.config import Settings
 from proof.core.clock import SystemClock
 from proof.core.secrets import Vault
 from proof.db import Connection, Database
-from proof.main.database import arguments
-from proof.main.keys import open_vault
+from proof.main.parts.database import arguments
+from proof.main.parts.keys import open_vault
 from proof.outbound import OutboundClient, OutboundPolicy
 from proof.partners.audit import Actor
 from proof.partners.types import Environment

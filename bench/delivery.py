@@ -18,7 +18,7 @@ from bench.options import Options
 from proof.core.clock import SystemClock
 from proof.db import Connection, Database
 from proof.events import Event, publish, relay
-from proof.main.database import arguments
+from proof.main.parts.database import arguments
 from proof.outbound import OutboundClient, OutboundPolicy, OutboundReply
 from proof.webhooks import Deliverer, Limits, fan_out, queries, set_endpoint
 from proof.webhooks.types import AttemptOutcome, DeliveryState

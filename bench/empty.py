@@ -11,8 +11,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from proof.main.processes import server_config
-from proof.main.supervise import listening_socket
+from proof.main.server.processes import server_config
+from proof.main.server.supervise import listening_socket
 
 
 async def _answer(request: Request) -> JSONResponse:

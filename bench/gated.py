@@ -30,8 +30,8 @@ from proof.api.wire import TimestampRequest
 from proof.config import load_settings
 from proof.core.clock import SystemClock
 from proof.db.shares import Bounds, Turns
-from proof.main import database as databases
-from proof.main.supervise import listening_socket
+from proof.main.parts import database as databases
+from proof.main.server.supervise import listening_socket
 from proof.partners.access.anonymous import AnonymousRates
 from proof.partners.access.directory import Directory
 from proof.partners.access.gate import Gate

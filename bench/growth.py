@@ -19,7 +19,7 @@ from bench.installation import database_only, superuser
 from bench.load import digests
 from bench.options import Options
 from proof.config import Settings
-from proof.main.database import arguments
+from proof.main.parts.database import arguments
 from proof.timestamps.submissions import queries
 from proof.timestamps.types import Currency
 

@@ -21,9 +21,9 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from proof.config import Settings, load_settings
-from proof.main.database import arguments, opened
-from proof.main.processes import server_config
-from proof.main.supervise import listening_socket
+from proof.main.parts.database import arguments, opened
+from proof.main.server.processes import server_config
+from proof.main.server.supervise import listening_socket
 
 _TABLE = """
 CREATE TABLE IF NOT EXISTS bench_inserts

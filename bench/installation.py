@@ -17,8 +17,8 @@ from typing import Any
 from proof.config import Settings, load_settings
 from proof.db.embedded.passwords import read_passwords
 from proof.db.embedded.provision import SUPERUSER
-from proof.main.database import arguments, opened, started
-from proof.main.preparation import prepare
+from proof.main.parts.database import arguments, opened, started
+from proof.main.server.preparation import prepare
 from proof.partners.access.buckets import Rate
 from proof.partners.access.rates import CallClass, set_rate
 from proof.partners.audit import Actor

@@ -40,7 +40,7 @@ from bench.installation import HOST, Served, module, partner, proof
 from bench.options import Options
 from proof.db import Database
 from proof.events import Event, publish
-from proof.main.database import arguments
+from proof.main.parts.database import arguments
 from proof.outbound import OutboundClient, OutboundError
 from proof.partners.environments import environment_id
 from proof.partners.types import Environment

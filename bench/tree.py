@@ -18,7 +18,7 @@ from bench.installation import database_only
 from bench.options import Options
 from proof.config import Settings
 from proof.db import Database
-from proof.main.database import arguments
+from proof.main.parts.database import arguments
 from proof.timestamps.submissions.queries import open_round
 from proof.timestamps.trees import queries, sealing
 from proof.timestamps.trees.merkle import HASH_BYTES, build

@@ -14,8 +14,8 @@ from bench.sockets import Received, Watchers, Watching, spread
 from bench.transactions import add_transactions
 from proof.core.secrets import Vault
 from proof.db import Database
-from proof.main.database import arguments
-from proof.main.keys import open_vault
+from proof.main.parts.database import arguments
+from proof.main.parts.keys import open_vault
 from proof.ramp.providers.protocols import Observation, ProviderStatus
 from proof.ramp.transactions.service import Statement, observe_all
 

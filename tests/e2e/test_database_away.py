@@ -28,7 +28,7 @@ from tests.support.websockets import Watcher, watching
 from proof.config import load_settings
 from proof.core.secrets import Vault
 from proof.db import Database
-from proof.main.keys import open_vault
+from proof.main.parts.keys import open_vault
 from proof.ramp.providers.protocols import ProviderStatus
 
 PATIENCE_S = 120.0

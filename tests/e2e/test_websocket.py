@@ -16,8 +16,8 @@ from tests.support.websockets import watching
 
 from proof.config import load_settings
 from proof.db import Database
-from proof.main.database import arguments
-from proof.main.keys import open_vault
+from proof.main.parts.database import arguments
+from proof.main.parts.keys import open_vault
 from proof.partners.types import Environment
 from proof.ramp.providers.protocols import ProviderStatus
 from proof.web.contents import source

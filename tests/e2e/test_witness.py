@@ -23,7 +23,7 @@ from tests.support.witness_requests import LOG, REQUESTS
 from tests.support.witnessed_logs import NaiveLog
 from tests.support.witnesses import AicsWitness, ProofWitness, aics_witness, proof_witness
 
-from proof.main.witness import MAX_CONNECTIONS
+from proof.main.witness.serving import MAX_CONNECTIONS
 from proof.verify.evidence.log.checkpoint import parse_checkpoint_body
 from proof.verify.evidence.log.note import parse_note, signed_note
 from proof.witness.log_keys import parse_log_key, signed_lines

@@ -27,7 +27,7 @@ from proof.db import Connection, Database
 from proof.db.embedded import EmbeddedCluster
 from proof.db.shares import Bounds
 from proof.mail import Sender
-from proof.main.pages import handover_page, widget_pages
+from proof.main.server.pages import handover_page, widget_pages
 from proof.outbound import OutboundClient, OutboundPolicy, Places
 from proof.partners.access.anonymous import AnonymousRates
 from proof.partners.access.directory import Directory

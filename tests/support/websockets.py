@@ -16,7 +16,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from proof.core.loop import Loop
 from proof.db import Database
 from proof.events import PUBLISHED, Listener, relay
-from proof.main.processes import server_config
+from proof.main.server.processes import server_config
 
 PATIENCE_S = 120.0
 

@@ -39,7 +39,7 @@ from proof.config import load_settings
 from proof.core.errors import CallerError, ProofError
 from proof.main.commands import application
 from proof.main.installation import LocalInstallation
-from proof.main.pages import sources
+from proof.main.server.pages import sources
 from proof.outbound.errors import Reason as NoReply
 from proof.partners.access.operators import OperatorScope
 from proof.partners.access.refusals import Reason as Refused

@@ -30,7 +30,7 @@ FOLDERS = sorted(path.parent.name for path in PROVIDERS.glob("*/provider.py"))
 CHAINS = sorted(path.parent.name for path in ANCHORS.glob("*/kind.py"))
 EVIDENCES = sorted(path.parent.name for path in EVIDENCE.glob("*/kind.py"))
 # OpenTimestamps attests Bitcoin alone: its files and its calendar are of that chain by their format.
-OPENTIMESTAMPS = {"timestamps/calendar.py", "api/timestamps/hashes.py", "main/chains.py"}
+OPENTIMESTAMPS = {"timestamps/calendar.py", "api/timestamps/hashes.py", "main/parts/chains.py"}
 
 
 def named(word: str, apart_from: Path) -> Iterator[str]:

@@ -108,7 +108,7 @@ def _provided(name: str, open_installation: "Opener") -> Sequence[Any]:
 def _serve_witness(folder: Path, host: str, port: int, state: Path | None) -> NoReturn:
     """Become the witness's process."""
     arguments = [str(folder), host, str(port), str(state or "")]
-    program = [sys.executable, "-m", "proof.main.witness_process", *arguments]
+    program = [sys.executable, "-m", "proof.main.witness.process", *arguments]
     os.execv(sys.executable, program)  # noqa: S606 - our own program, without a shell
 
 

@@ -17,11 +17,11 @@ from proof.db import Database
 from proof.db.migrate import newest_revision
 from proof.db.sealed import SealedColumn
 from proof.mail import Mailer
-from proof.main import database as databases
-from proof.main.keys import forget_key_variable, open_vault
-from proof.main.mail import open_mailer
-from proof.main.report import settings_report, unknown_variables
-from proof.main.running import another
+from proof.main.checks.report import settings_report, unknown_variables
+from proof.main.parts import database as databases
+from proof.main.parts.keys import forget_key_variable, open_vault
+from proof.main.parts.mail import open_mailer
+from proof.main.server.running import another
 from proof.outbound import OutboundPolicy
 from proof.partners.types import Environment
 
@@ -49,30 +49,30 @@ class LocalInstallation:
         forget_key_variable(os.environ)
 
     def serve(self) -> int:
-        from proof.main.preconditions import OF_SERVE, require
-        from proof.main.supervise import Supervisor
+        from proof.main.checks.preconditions import OF_SERVE, require
+        from proof.main.server.supervise import Supervisor
 
         require(self._settings, OF_SERVE)
         return Supervisor(self._settings, self._announce).run()
 
     def api(self) -> None:
-        from proof.main.preconditions import OF_API, require
-        from proof.main.processes import run_api
+        from proof.main.checks.preconditions import OF_API, require
+        from proof.main.server.processes import run_api
 
         require(self._settings, OF_API)
         self._tell_of_another()
         run_api(self._settings)
 
     def worker(self) -> None:
-        from proof.main.preconditions import OF_WORKER, require
-        from proof.main.worker import run_worker_process
+        from proof.main.checks.preconditions import OF_WORKER, require
+        from proof.main.server.worker import run_worker_process
 
         require(self._settings, OF_WORKER)
         self._tell_of_another()
         run_worker_process(self._settings)
 
     def migrate(self) -> str:
-        from proof.main.preparation import prepare
+        from proof.main.server.preparation import prepare
 
         self._tell_of_another()
         # The server may run with another address than this process's defaults.
@@ -94,7 +94,7 @@ class LocalInstallation:
     def with_chains(
         self, action: "Callable[[Database, Sequence[EnabledChain]], Awaitable[T]]"
     ) -> T:
-        from proof.main.chains import opened_chains
+        from proof.main.parts.chains import opened_chains
 
         async def run(database: Database) -> T:
             async with opened_chains(self._settings) as chains:
@@ -110,12 +110,12 @@ class LocalInstallation:
         return open_vault(self._settings)
 
     def retirement(self, database: Database, environment: Environment) -> "Retirement":
-        from proof.main.retirement import retirement
+        from proof.main.parts.retirement import retirement
 
         return retirement(self._settings, database, environment)
 
     def sealed_columns(self) -> Sequence[SealedColumn]:
-        from proof.main.sealed import SEALED
+        from proof.main.parts.sealed import SEALED
 
         return SEALED
 
@@ -135,7 +135,7 @@ class LocalInstallation:
         return settings_report(self._settings, os.environ)
 
     def findings(self, *, production: bool) -> list[Finding]:
-        from proof.main.findings import findings, held_folder
+        from proof.main.checks.findings import findings, held_folder
 
         # Asked before this process takes the lock itself.
         held = held_folder(self._settings)

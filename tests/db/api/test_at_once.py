@@ -16,7 +16,7 @@ from proof.core.clock import SystemClock
 from proof.db import pool
 from proof.db.embedded import EmbeddedCluster
 from proof.db.shares import Share, Turns, Work
-from proof.main.compose import SHARES
+from proof.main.server.compose import SHARES
 from proof.partners.access.buckets import Rate
 from proof.partners.access.rates import CallClass, set_rate
 from proof.partners.audit import Actor

@@ -332,7 +332,7 @@ async def test_no_secret_reaches_the_log_when_something_breaks(
     before = structlog.get_config()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("proof.partners.access.operators.Operators._genuine", broken)
-        patch.setattr("proof.main.pages.require_link", broken)
+        patch.setattr("proof.main.server.pages.require_link", broken)
         configure_logging()
         try:
             listed = await platform.call("GET", PARTNERS, token=token)

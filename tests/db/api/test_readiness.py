@@ -20,8 +20,8 @@ from proof.core.clock import SystemClock
 from proof.core.secrets import Vault
 from proof.db import Database
 from proof.db.embedded import EmbeddedCluster
-from proof.main import database as databases
-from proof.main.compose import asgi
+from proof.main.parts import database as databases
+from proof.main.server.compose import asgi
 from proof.partners.audit import Actor
 from proof.partners.keys.session_signing import ensure_key
 from proof.partners.types import Environment
@@ -64,7 +64,7 @@ def test_a_full_disk_is_told_where_the_database_is_ours(
             asked.append(folder)
             return SimpleNamespace(free=free)
 
-        monkeypatch.setattr("proof.main.database.shutil.disk_usage", disk_usage)
+        monkeypatch.setattr("proof.main.parts.database.shutil.disk_usage", disk_usage)
         found = stage.run(told(stage.platform.client))
         monkeypatch.undo()
     words = "ready" if status == 200 else f"the disk of {tmp_path} has 255 MiB left"

@@ -14,7 +14,7 @@ from tests.support.ramp import BEGUN
 from tests.support.websockets import refusal, watching
 
 from proof.core.clock import moment_text
-from proof.main import websocket
+from proof.main.server import websocket
 from proof.partners.access import allowlists
 from proof.partners.access.allowlists import Place
 from proof.partners.audit import Actor

@@ -18,7 +18,7 @@ from proof.api.ramp.watches import OPEN_AT_MOST, Watches
 from proof.core.canonical import canonical_json
 from proof.db import Database
 from proof.events import Event, publish
-from proof.main import websocket
+from proof.main.server import websocket
 from proof.ramp.providers.protocols import ProviderStatus
 from proof.ramp.transactions import updates
 from proof.ramp.transactions.events import EVENT_TYPE

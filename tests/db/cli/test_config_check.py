@@ -18,10 +18,10 @@ from proof.core.note_keys import SigningKey
 from proof.core.secrets import Vault
 from proof.db import Database
 from proof.db.embedded import EmbeddedCluster
+from proof.main.checks.findings import _application
+from proof.main.checks.witnesses import shared_hosts
 from proof.main.commands import application
-from proof.main.findings import _application
 from proof.main.installation import LocalInstallation
-from proof.main.witnesses import shared_hosts
 from proof.timestamps.anchors.log import queries
 from proof.timestamps.anchors.log.keys import public_keys
 from proof.timestamps.anchors.log.mark import Marks

@@ -9,7 +9,7 @@ from tests.support.lives import live
 
 from proof.db import Database
 from proof.db.sealed import rewrap
-from proof.main.sealed import SEALED
+from proof.main.parts.sealed import SEALED
 
 
 async def main(begun: Callable[[], None]) -> None:

@@ -20,7 +20,7 @@ from tests.support.lives import Moment, lives
 from proof.core.secrets import SealError
 from proof.db import Database
 from proof.db.sealed import BATCH, Census, census, count_older, count_sealed, rewrap
-from proof.main.sealed import SEALED
+from proof.main.parts.sealed import SEALED
 from proof.partners.audit_chain import SYSTEM
 from proof.partners.keys.session_signing import SessionParameters, sign, verify
 from proof.partners.types import Environment

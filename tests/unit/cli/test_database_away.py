@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from proof.main.commands import application
 from proof.main.installation import LocalInstallation
-from proof.main.pages import commands
+from proof.main.server.pages import commands
 
 PARTNER = "ptr_0Ie1P2uMi2fCZ"
 NAME = "00000000-0000-4000-8000-000000000000"

@@ -7,7 +7,7 @@ import pytest
 
 from proof.config import SettingsError, load_settings
 from proof.config.chains import beside, load_chain_tables
-from proof.main.chains import enabled_chains
+from proof.main.parts.chains import enabled_chains
 from proof.partners.types import Environment
 from proof.timestamps.anchors.bitcoin.kind import BitcoinTable
 from proof.timestamps.anchors.kinds import kind_of, kinds

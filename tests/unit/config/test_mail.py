@@ -6,7 +6,7 @@ import pytest
 
 from proof.config import SettingsError, load_settings
 from proof.mail import Security
-from proof.main.mail import open_mailer
+from proof.main.parts.mail import open_mailer
 
 RELAY = {"PROOF_SMTP_HOST": "mail.example", "PROOF_SMTP_SENDER": "Proof <p@proof.example>"}
 LIVE = {

@@ -8,7 +8,7 @@ from tests.support.tsa import generated, of_no_version
 
 from proof.config import SettingsError, load_settings
 from proof.config.chains import load_chain_tables
-from proof.main.chains import enabled_chains, opened_chains
+from proof.main.parts.chains import enabled_chains, opened_chains
 from proof.partners.types import Environment
 from proof.timestamps.anchors.tsa.kind import TsaTable
 from proof.timestamps.types import Currency

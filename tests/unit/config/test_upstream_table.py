@@ -11,7 +11,7 @@ from tests.support.upstream_lab import FakeUpstream, policy_of
 
 from proof.config import SettingsError, load_settings
 from proof.config.chains import load_chain_tables
-from proof.main.chains import opened_chains
+from proof.main.parts.chains import opened_chains
 from proof.partners.access.tokens import new_token
 from proof.partners.types import Environment
 from proof.timestamps.anchors.chain import WrongNetworkError

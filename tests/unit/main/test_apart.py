@@ -8,7 +8,7 @@ import pytest
 _SCRIPT = """
 import os, signal, sys, time
 from proof.core.errors import NotYetError
-from proof.main.apart import Apart
+from proof.main.server.apart import Apart
 
 here = os.getpid()
 

@@ -11,8 +11,8 @@ import pytest
 import uvicorn
 from starlette.types import Receive, Scope, Send
 
-from proof.main import connection
-from proof.main.processes import server_config
+from proof.main.server import connection
+from proof.main.server.processes import server_config
 
 PATIENCE_S = 120.0
 SEEN: list[str] = []
@@ -279,7 +279,7 @@ async def test_a_slow_upload_has_its_whole_time_on_a_fresh_connection(
 
 
 def test_the_server_library_is_the_version_whose_private_members_are_used() -> None:
-    """`proof.main.connection` and `proof.main.websocket` build on what uvicorn does not promise to keep."""
+    """`connection` and `websocket` of proof.main.server build on what uvicorn does not promise to keep."""
     pinned = re.search(r'"uvicorn==([0-9.]+)"', Path("pyproject.toml").read_text())
     assert pinned
     assert pinned[1] == uvicorn.__version__

@@ -345,7 +345,7 @@ def test_a_folder_that_cannot_be_written_is_found(
     place: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Root may write everywhere, so the system's word is what is changed."""
-    monkeypatch.setattr("proof.main.database.os.access", lambda *_: False)
+    monkeypatch.setattr("proof.main.parts.database.os.access", lambda *_: False)
     (found,) = problems(proof("config", "check", "--json", **place))
     assert "Permission denied" in found
     for command in KEEPING:

@@ -6,10 +6,10 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from proof.config import SettingsError, load_settings
+from proof.main.checks.report import unknown_variables
 from proof.main.commands import application
 from proof.main.installation import LocalInstallation
-from proof.main.keys import keys_folder
-from proof.main.report import unknown_variables
+from proof.main.parts.keys import keys_folder
 
 
 def proof(*arguments: object, **environment: str) -> Result:

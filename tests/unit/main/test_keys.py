@@ -12,9 +12,9 @@ import pytest
 
 from proof.config import Settings, SettingsError, load_settings
 from proof.core.secrets import Vault
-from proof.main import keys
-from proof.main.keys import KEY_VARIABLE, forget_key_variable, key_variable, open_vault
-from proof.main.report import settings_report
+from proof.main.checks.report import settings_report
+from proof.main.parts import keys
+from proof.main.parts.keys import KEY_VARIABLE, forget_key_variable, key_variable, open_vault
 
 KEY, EARLIER = bytes(range(32)), bytes(range(32, 64))
 NOTATIONS = (KEY.hex(), KEY.hex().upper(), base64.b64encode(KEY).decode(), f" {KEY.hex()}\n")

@@ -6,7 +6,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from proof.config import load_settings
-from proof.main.marks import marks, state_folder
+from proof.main.parts.marks import marks, state_folder
 from proof.timestamps.anchors.log.mark import Marks, SignedHead
 
 

@@ -7,8 +7,8 @@ import pytest
 from tests.support.tsa import generated
 
 from proof.config import Settings, SettingsError, load_settings
-from proof.main.chains import require_calendar_chain
-from proof.main.tsa import prepare_tsa, time_stamping_authority
+from proof.main.parts.chains import require_calendar_chain
+from proof.main.parts.tsa import prepare_tsa, time_stamping_authority
 
 
 def settings(folder: Path, **values: Any) -> Settings:

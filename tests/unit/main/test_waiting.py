@@ -9,9 +9,9 @@ import time
 import pytest
 from starlette.applications import Starlette
 
-from proof.main import processes
-from proof.main.processes import Server, server_config
-from proof.main.supervise import waiting_for_signals
+from proof.main.server import processes
+from proof.main.server.processes import Server, server_config
+from proof.main.server.supervise import waiting_for_signals
 
 # Whoever waited this long was not told.
 LONG_S = 600.0

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from proof.config import load_settings
-from proof.main.chains import paces
+from proof.main.parts.chains import paces
 from proof.partners.types import Environment
 from proof.timestamps.anchors.kinds import Pace
 from proof.timestamps.proofs.pace import retry_after_s

@@ -11,7 +11,7 @@ from rfc3161_client import TimestampRequestBuilder
 from tests.support.tsa import generated
 
 from proof.config import SettingsError, load_settings
-from proof.main.tsa import prepare_tsa
+from proof.main.parts.tsa import prepare_tsa
 from proof.timestamps.anchors.tsa.wire import Query
 from proof.timestamps.tsa import der
 from proof.timestamps.tsa.authority import MAX_ARC, PolicyError, load_authority

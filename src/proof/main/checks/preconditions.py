@@ -15,12 +15,12 @@ from proof.config import Settings, SettingsError
 from proof.config.chains import load_chain_tables
 from proof.config.log_policy import load_log_policy
 from proof.db.embedded import EmbeddedCluster
-from proof.main import database as databases
-from proof.main.chains import opened_chains, require_calendar_chain
-from proof.main.keys import GENERATED_KEY, open_vault, require_private, usable_folder
-from proof.main.mail import open_mailer
-from proof.main.supervise import METRICS
-from proof.main.tsa import require_tsa
+from proof.main.parts import database as databases
+from proof.main.parts.chains import opened_chains, require_calendar_chain
+from proof.main.parts.keys import GENERATED_KEY, open_vault, require_private, usable_folder
+from proof.main.parts.mail import open_mailer
+from proof.main.parts.tsa import require_tsa
+from proof.main.server.supervise import METRICS
 from proof.partners.types import Environment
 
 _FOLDERS = ("keys", "postgresql", METRICS)

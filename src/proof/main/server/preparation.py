@@ -2,10 +2,10 @@
 
 from proof.config import Settings
 from proof.core.clock import SystemClock
-from proof.main import database as databases
-from proof.main.chains import require_calendar_chain
-from proof.main.keys import open_vault, require_ring
-from proof.main.tsa import prepare_tsa
+from proof.main.parts import database as databases
+from proof.main.parts.chains import require_calendar_chain
+from proof.main.parts.keys import open_vault, require_ring
+from proof.main.parts.tsa import prepare_tsa
 from proof.partners.audit import Actor
 from proof.partners.keys.session_signing import ensure_key
 from proof.partners.service import announce_base_urls, base_urls

@@ -27,11 +27,11 @@ import structlog
 from proof.config import Settings, SettingsError
 from proof.config.settings import default_processes
 from proof.db.embedded import RunningCluster
-from proof.main.apart import Apart, end_with_parent
-from proof.main.database import await_database, started
 from proof.main.events import configure_logging
-from proof.main.keys import key_variable, usable_folder
-from proof.main.preparation import prepare
+from proof.main.parts.database import await_database, started
+from proof.main.parts.keys import key_variable, usable_folder
+from proof.main.server.apart import Apart, end_with_parent
+from proof.main.server.preparation import prepare
 from proof.partners.types import Environment
 
 _PARENT = "PROOF_SUPERVISOR_PID"

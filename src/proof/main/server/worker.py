@@ -14,14 +14,14 @@ from proof.core.clock import SystemClock
 from proof.core.secrets import Vault
 from proof.db import Database
 from proof.db.session import OF_THE_WORKER
-from proof.main import database as databases
-from proof.main.chains import opened_chains
-from proof.main.database import await_database
 from proof.main.events import configure_logging
-from proof.main.keys import open_vault, require_ring, secret_ring
-from proof.main.mail import open_mailer
-from proof.main.marks import marks
-from proof.main.supervise import allow_files, end_with_supervisor
+from proof.main.parts import database as databases
+from proof.main.parts.chains import opened_chains
+from proof.main.parts.database import await_database
+from proof.main.parts.keys import open_vault, require_ring, secret_ring
+from proof.main.parts.mail import open_mailer
+from proof.main.parts.marks import marks
+from proof.main.server.supervise import allow_files, end_with_supervisor
 from proof.outbound import OutboundClient, OutboundPolicy
 from proof.partners.types import Environment
 from proof.ramp.providers.protocols import Reach

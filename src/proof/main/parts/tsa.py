@@ -4,7 +4,7 @@ from pathlib import Path
 
 from proof.config import Settings, SettingsError
 from proof.core.clock import SystemClock
-from proof.main.keys import keys_folder, require_private
+from proof.main.parts.keys import keys_folder, require_private
 from proof.timestamps.tsa.authority import Authority, AuthorityError, PolicyError, load_authority
 from proof.timestamps.tsa.clock_watch import ClockWatch
 from proof.timestamps.tsa.development import generate

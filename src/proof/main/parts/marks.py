@@ -7,7 +7,7 @@ from pathlib import Path
 import structlog
 
 from proof.config import Settings
-from proof.main.keys import keys_folder
+from proof.main.parts.keys import keys_folder
 from proof.timestamps.anchors.log.mark import Marks
 
 _PRIVATE = 0o700

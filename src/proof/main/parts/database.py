@@ -23,7 +23,7 @@ from proof.db.migrate import current_revision, limit_role, migrate, newest_revis
 from proof.db.outages import CANNOT_CONNECT, stated_outages
 from proof.db.session import OF_COMMANDS, Patience, connect_arguments
 from proof.db.shares import Bounds
-from proof.main.keys import usable_folder
+from proof.main.parts.keys import usable_folder
 
 # How long a command waits for an embedded server that another process is just starting.
 _STARTING_S = 10.0

@@ -11,7 +11,7 @@ from proof.config.log_policy import load_log_policy
 from proof.core.clock import SystemClock
 from proof.core.errors import ProofError
 from proof.db import Database
-from proof.main import database as databases
+from proof.main.parts import database as databases
 from proof.partners.types import Environment
 from proof.timestamps.anchors.log import queries
 from proof.timestamps.anchors.log.cosigning import WitnessClient, WitnessError

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from proof.config import Settings, SettingsError
 from proof.mail import Mailer, Security
-from proof.main.keys import require_private
+from proof.main.parts.keys import require_private
 
 
 def open_mailer(settings: Settings) -> Mailer | None:

@@ -15,13 +15,13 @@ from proof.core.loop import Loop
 from proof.db import Database
 from proof.db.session import OF_REQUESTS
 from proof.db.shares import Bounds, Work
-from proof.main import database as databases
-from proof.main.chains import enabled_chains, paces
-from proof.main.keys import open_vault, secret_ring
-from proof.main.mail import open_mailer
-from proof.main.pages import handover_page, pages, widget_pages
-from proof.main.tsa import time_stamping_authority
-from proof.main.websocket import places as websocket_places
+from proof.main.parts import database as databases
+from proof.main.parts.chains import enabled_chains, paces
+from proof.main.parts.keys import open_vault, secret_ring
+from proof.main.parts.mail import open_mailer
+from proof.main.parts.tsa import time_stamping_authority
+from proof.main.server.pages import handover_page, pages, widget_pages
+from proof.main.server.websocket import places as websocket_places
 from proof.outbound import OutboundClient, OutboundPolicy, Places
 from proof.partners.access.anonymous import AnonymousRates
 from proof.partners.access.directory import Directory

@@ -9,7 +9,7 @@ from proof.config import Settings, SettingsError
 from proof.config.chains import beside, load_chain_tables
 from proof.core.clock import SystemClock
 from proof.core.errors import ProofError
-from proof.main.keys import require_private
+from proof.main.parts.keys import require_private
 from proof.partners.types import Environment
 from proof.timestamps.anchors.anchoring import Schedule
 from proof.timestamps.anchors.chain import Chain

@@ -9,13 +9,13 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from proof.config import Settings
-from proof.main.compose import asgi
-from proof.main.connection import BoundedConnection
-from proof.main.database import await_database, opened
 from proof.main.events import configure_logging
-from proof.main.keys import open_vault, require_ring
-from proof.main.supervise import allow_files, end_with_supervisor, listening_socket
-from proof.main.websocket import (
+from proof.main.parts.database import await_database, opened
+from proof.main.parts.keys import open_vault, require_ring
+from proof.main.server.compose import asgi
+from proof.main.server.connection import BoundedConnection
+from proof.main.server.supervise import allow_files, end_with_supervisor, listening_socket
+from proof.main.server.websocket import (
     MAX_MESSAGE_BYTES,
     PING_EVERY_S,
     PONG_WITHIN_S,

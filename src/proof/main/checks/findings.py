@@ -21,12 +21,12 @@ from proof.core.errors import ProofError
 from proof.db.embedded import ClusterBusyError, EmbeddedCluster
 from proof.db.migrate import current_revision
 from proof.mail import MailError
-from proof.main import database as databases
-from proof.main.keys import open_vault, require_ring, usable_folder
-from proof.main.mail import open_mailer
-from proof.main.preconditions import OF_SERVE, Precondition
-from proof.main.supervise import reserved_port
-from proof.main.witnesses import shared_hosts, witness_findings
+from proof.main.checks.preconditions import OF_SERVE, Precondition
+from proof.main.checks.witnesses import shared_hosts, witness_findings
+from proof.main.parts import database as databases
+from proof.main.parts.keys import open_vault, require_ring, usable_folder
+from proof.main.parts.mail import open_mailer
+from proof.main.server.supervise import reserved_port
 from proof.partners.types import Environment
 
 _ANSWER_S = 5.0

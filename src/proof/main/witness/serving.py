@@ -14,8 +14,8 @@ import uvloop
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from proof.core.clock import SystemClock
-from proof.main.connection import BoundedConnection
 from proof.main.events import configure_logging
+from proof.main.server.connection import BoundedConnection
 from proof.witness.app import WitnessApp
 from proof.witness.errors import WitnessError
 from proof.witness.folder import (

@@ -7,8 +7,8 @@ from proof.config import Settings
 from proof.config.log_policy import load_log_policy
 from proof.core.clock import SystemClock
 from proof.db import Database
-from proof.main.keys import open_vault
-from proof.main.marks import marks
+from proof.main.parts.keys import open_vault
+from proof.main.parts.marks import marks
 from proof.partners.types import Environment
 from proof.timestamps.anchors.log.holdings import ask_witnesses
 from proof.timestamps.anchors.log.policy import NO_WITNESSES

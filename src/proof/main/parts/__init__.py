@@ -1,0 +1,1 @@
+"""What the processes are made of, opened as the settings say."""

@@ -1,0 +1,1 @@
+"""The processes of `proof serve`: their supervisor, HTTP processes and workers."""
