@@ -140,7 +140,9 @@ def _read(path: Path) -> bytes:
         with path.open("rb") as file:
             return file.read(MAX_NOTE_BYTES + 1)
     except OSError as error:
-        raise InvalidInputError(f"--checkpoint: {path}: {error.strerror}") from None
+        raise InvalidInputError(
+            f"--checkpoint: {path}: {error.strerror}; name a file with the last published checkpoint"
+        ) from None
 
 
 def _planned(plan: "Plan") -> list[str]:
