@@ -13,6 +13,7 @@ from proof.core.secrets import Vault
 from proof.db import Database
 from proof.partners.keys.webhook_secrets import webhook_secrets
 from proof.partners.types import Environment
+from proof.timestamps.anchors.log.keys import ROLES
 
 
 async def test_both_environments_with_credentials_of_their_own(platform: Platform) -> None:
