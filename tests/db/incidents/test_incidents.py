@@ -5,17 +5,20 @@ one those it had when it was left.
 """
 
 import asyncio
+import os
 import shutil
+import subprocess
+import tempfile
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from hashlib import sha256
 from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
-from tests.support.copying import copied, dump, duplicate, restored
+from tests.support.copying import as_superuser, copied, copy_migrated, dump, duplicate, restored
 from tests.support.pipeline import VAULT
 from tests.support.ports import free_port
 from tests.support.witnesses import AicsWitness, ProofWitness
@@ -37,6 +40,14 @@ ROUND = (
     "INSERT INTO rounds (partner_environment_id, environment, blinding, closed_at, sealed_at, leaf_count,"
     " root, plain_root) VALUES (1, 'production', $1, now(), now(), 2, $1, sha256($1))"
 )
+NAME_THIS_POINT = "SELECT pg_create_restore_point('before')"
+REPLAYED = """
+restore_command = 'false'
+recovery_target_name = 'before'
+recovery_target_action = 'promote'
+hot_standby = off
+"""
+
 LOGS = 8
 """How many logs the witnesses know: each test takes one that none has seen yet."""
 
@@ -225,6 +236,51 @@ def test_a_dump_that_is_restored(installation: Installation, tmp_path: Path) -> 
         with restored(installation.cluster, file, installation.name()) as arguments:
             refuses(first.restored_to(arguments), "entries, but 6 were signed|are not those")
             refuses(first.restored_to(arguments, stale), "holds 6 entries of the log")
+
+
+def replay(source: Path, base: Path) -> None:
+    """Have the server of `base`, a base backup, replay the log of `source` up to the named point."""
+    there, here = (each / "postgresql" / "cluster" for each in (source, base))
+    subprocess.run(["cp", "-a", f"{there}/pg_wal/.", f"{here}/pg_wal"], check=True)
+    with (here / "postgresql.auto.conf").open("a") as file:
+        file.write(REPLAYED)
+    signal_file, owner = here / "recovery.signal", (here / "PG_VERSION").stat()
+    signal_file.touch(0o600)
+    os.chown(signal_file, owner.st_uid, owner.st_gid)
+
+
+def test_a_point_in_time_before_the_last_commits(tmp_path: Path) -> None:
+    """PostgreSQL replays the archive up to then, and goes on from there."""
+    with tempfile.TemporaryDirectory(prefix="proof-") as folder:
+        first, second = Path(folder, "first"), Path(folder, "second")
+        copy_migrated(first)
+        copy_migrated(second)
+        witness = ProofWitness(tmp_path / "w")
+        witness.start()
+        try:
+            policy = read_policy(
+                "\n".join([*witness.policy, f"quorum {witness.group}", ""]).encode()
+            )
+            with EmbeddedCluster(first).start():
+                arguments = asdict(EmbeddedCluster(first).connection("app"))
+                witness.add(asyncio.run(made(arguments, "in-time.example")))
+                machine = Machine(arguments, tmp_path / "marks", policy)
+                machine.grow(5, "one")
+                assert machine.publish()
+                shutil.copytree(machine.marks, tmp_path / "stale")
+                asyncio.run(
+                    as_superuser(EmbeddedCluster(first), NAME_THIS_POINT, database="postgres")
+                )
+                machine.grow(1, "two")
+                assert machine.publish()
+            replay(first, second)
+            with EmbeddedCluster(second).start():
+                recovered = asdict(EmbeddedCluster(second).connection("app"))
+                refuses(machine.restored_to(recovered), "entries, but 6 were signed|are not those")
+                behind = machine.restored_to(recovered, tmp_path / "stale")
+                refuses(behind, "holds 6 entries of the log")
+        finally:
+            witness.stop()
 
 
 def test_a_failover_that_lost_the_last_commits(installation: Installation) -> None:
