@@ -20,6 +20,7 @@ WHERE transaction.id = $1
 _RECORD = """
 UPDATE ramp_users person SET kyc = $2 FROM ramp_transactions transaction
 WHERE transaction.id = $1 AND person.id = transaction.user_id AND person.kyc <> $2
+    AND person.kyc = coalesce($3, person.kyc)
 """
 
 _SENT = """
@@ -65,9 +66,18 @@ async def kyc_of(
     return None if found is None else KycStatus(found)
 
 
-async def record_kyc(tx: Connection, merchant_transaction_id: UUID, kyc: KycStatus) -> None:
-    """Remember what a provider said of the transaction's user, in the caller's transaction."""
-    await tx.execute(_RECORD, merchant_transaction_id, kyc)
+async def record_kyc(
+    tx: Connection,
+    merchant_transaction_id: UUID,
+    kyc: KycStatus,
+    known: KycStatus | None = None,
+) -> None:
+    """Remember what a provider said of the transaction's user, in the caller's transaction.
+
+    `known` is what was known before the provider was asked: once something else is, the answer may be
+    older. None for what was just decided.
+    """
+    await tx.execute(_RECORD, merchant_transaction_id, kyc, known)
 
 
 async def lock(

@@ -60,6 +60,7 @@ class _Answer:
 
     observations: Sequence[Observation] = ()
     kyc: KycStatus | None = None
+    known_kyc: KycStatus | None = None
     asked: bool = True
 
     @property
@@ -151,6 +152,7 @@ class Reconciler:
         return _Answer(
             [observation for observation in said if observation.merchant_transaction_id == case.id],
             kyc,
+            known,
         )
 
     async def _write(self, tx: Connection, case: Case, answer: _Answer, asked_at: datetime) -> None:
@@ -164,7 +166,7 @@ class Reconciler:
         # That this provider knows nothing of the user is not recorded: another transaction may have told
         # more.
         if answer.kyc not in {None, KycStatus.NOT_STARTED}:
-            await record_kyc(tx, case.id, answer.kyc)
+            await record_kyc(tx, case.id, answer.kyc, answer.known_kyc)
         # A widget that was opened meanwhile has another deadline.
         if account_id == case.account_id and _is_over(case, answer, outcomes, asked_at):
             await self._end(tx, case, _reason(case, answer), now)

@@ -39,8 +39,10 @@ class KnowingProvider(FakeProvider):
     """Tells of the user's identity too."""
 
     known: KycStatus = KycStatus.NOT_STARTED
+    meanwhile: Callable[[], Awaitable[None]] = _nothing
 
     async def kyc(self, account: Account, subject: Subject) -> KycStatus:
+        await self.meanwhile()
         return self.known
 
 
@@ -105,15 +107,37 @@ def test_a_sandbox_clock_moved_meanwhile_is_seen_at_once(scene: Reconciliation) 
     assert scene.row(made)["status"] == "failed"
 
 
+def kyc_of_all(scene: Reconciliation) -> list[str]:
+    async def read() -> list[str]:
+        async with scene.database.connection() as connection:
+            return [row["kyc"] for row in await connection.fetch("SELECT kyc FROM ramp_users")]
+
+    found: list[str] = scene.run(read())
+    return found
+
+
+def test_an_older_answer_does_not_unlearn_who_was_identified_meanwhile(
+    scene: Reconciliation,
+) -> None:
+    """The transaction may have ended with it, and then nobody asks again."""
+    made = scene.made()
+
+    async def identity_is_verified() -> None:
+        await execute(scene.database, "UPDATE ramp_users SET kyc = 'verified'")
+
+    provider = KnowingProvider(known=KycStatus.PENDING)
+    scene.run(scene.asking(provider).poll(made))
+    assert kyc_of_all(scene) == ["pending"]
+    provider.meanwhile = identity_is_verified
+    provider.known = KycStatus.FAILED
+    scene.run(scene.asking(provider).poll(made))
+    assert kyc_of_all(scene) == ["verified"]
+
+
 def test_a_transaction_not_begun_does_not_unlearn_what_another_taught(
     scene: Reconciliation,
 ) -> None:
     made = scene.made()
     scene.run(execute(scene.database, "UPDATE ramp_users SET kyc = 'pending'"))
     scene.run(scene.asking(KnowingProvider()).poll(made))
-
-    async def kyc() -> object:
-        async with scene.database.connection() as connection:
-            return await connection.fetchval("SELECT kyc FROM ramp_users")
-
-    assert scene.run(kyc()) == "pending"
+    assert kyc_of_all(scene) == ["pending"]
