@@ -2,6 +2,7 @@
 
 import json
 import secrets
+import threading
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -219,12 +220,17 @@ class Killed(BaseException):
 
 
 def killed_at(patch: pytest.MonkeyPatch, number: int, moment: str) -> None:
-    """Have the connection break off before or after the n-th statement, BEGIN and COMMIT included."""
-    count = 0
+    """Have the connection break off before or after the n-th statement, BEGIN and COMMIT included.
+
+    Servers of other tests run in threads of this process, and go on as ever.
+    """
+    count, here = 0, threading.get_ident()
 
     def wrap(method: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
         async def counted(self: Any, *arguments: Any, **options: Any) -> Any:
             nonlocal count
+            if threading.get_ident() != here:
+                return await method(self, *arguments, **options)
             count += 1
             mine = count
             if mine == number and moment == "after":
