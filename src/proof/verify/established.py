@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import ClassVar
 
 from proof.verify.evidence.log.checkpoint import Checkpoint
+from proof.verify.merkle import Branch
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +161,33 @@ class Established:
     remaining: tuple[str, ...]
     found: Inclusion | None = None
     checkpoint: Checkpoint | None = None
+
+    @classmethod
+    def of(
+        cls,
+        branch: Branch,
+        claimed: ClaimedTree,
+        timestamp_ms: int | None,
+        remaining: tuple[str, ...],
+        *,
+        inclusion: LogInclusion | None = None,
+        signed_by: str | None = None,
+        found: Inclusion | None = None,
+        checkpoint: Checkpoint | None = None,
+    ) -> "Established":
+        """What evidence for the root of a branch adds to it."""
+        return cls(
+            leaf=branch.leaf,
+            root=branch.root,
+            levels=branch.levels,
+            claimed=claimed,
+            inclusion=inclusion,
+            signed_by=signed_by,
+            timestamp_ms=timestamp_ms,
+            remaining=remaining,
+            found=found,
+            checkpoint=checkpoint,
+        )
 
     @property
     def bitcoin(self) -> BitcoinInclusion | None:

@@ -92,7 +92,8 @@ def verify_payload(
     payload = members(parse_json(raw) if isinstance(raw, bytes) else raw, "the proof")  # 1
     branch, tree = read_branch(payload)  # 2, 3, 4
     if "evidence" not in payload:
-        return _untied(branch, tree, f"The proof carries no evidence. {_unchecked(tree)}")
+        reason = "The proof carries no evidence."
+        return Established.of(branch, tree, None, (f"{reason} {_unchecked(tree)}",))
     evidence = members(payload["evidence"], "evidence")
     name = text(evidence, "type", "evidence")
     if name == LOG:
@@ -103,7 +104,7 @@ def verify_payload(
     kind = kinds().get(name)
     if kind is None:
         reason = f"This verifier does not know evidence of type {quoted(name)}."
-        return _untied(branch, tree, f"{reason} {_unchecked(tree)}")
+        return Established.of(branch, tree, None, (f"{reason} {_unchecked(tree)}",))
     inside = partial(
         verify_payload,
         log_keys=log_keys,
@@ -133,12 +134,6 @@ def read_branch(payload: dict[str, object]) -> tuple[Branch, ClaimedTree]:
     if branch.root.hex() != root:
         raise RootMismatchError("the branch starts from another root than tree.rootSha256")
     return branch, tree
-
-
-def _untied(branch: Branch, tree: ClaimedTree, reason: str) -> Established:
-    return Established(
-        branch.leaf, branch.root, branch.levels, tree, None, None, None, remaining=(reason,)
-    )
 
 
 def _unchecked(tree: ClaimedTree) -> str:

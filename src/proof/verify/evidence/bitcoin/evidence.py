@@ -113,15 +113,11 @@ def verify_bitcoin(
         plain_root=found.anchor.plain_root,
         plain_path=plain_path is not None,
     )
-    return Established(
-        leaf=branch.leaf,
-        root=branch.root,
-        levels=branch.levels,
-        claimed=tree,
-        inclusion=None,
-        signed_by=None,
-        timestamp_ms=header.time_s * 1000 if tied_by else None,
-        remaining=() if tied_by else (_remaining(inclusion, chains),),
+    return Established.of(
+        branch,
+        tree,
+        header.time_s * 1000 if tied_by else None,
+        () if tied_by else (_remaining(inclusion, chains),),
         found=inclusion,
     )
 

@@ -143,15 +143,11 @@ def verify_ethereum_like(
         plain_root=plain_root,
     )
     _check_tree(tree, found, chain)
-    return Established(
-        leaf=branch.leaf,
-        root=branch.root,
-        levels=branch.levels,
-        claimed=tree,
-        inclusion=None,
-        signed_by=None,
-        timestamp_ms=found.time_s * 1000 if found.tied else None,
-        remaining=() if found.tied else (_remaining(found),),
+    return Established.of(
+        branch,
+        tree,
+        found.time_s * 1000 if found.tied else None,
+        () if found.tied else (_remaining(found),),
         found=found,
     )
 

@@ -62,15 +62,13 @@ def verify_log(
         )
     signed = checkpoint.log_key is not None  # 6
     existed_by_ms = checkpoint.existed_by_ms if signed else None  # 7
-    return Established(
-        leaf=branch.leaf,
-        root=branch.root,
-        levels=branch.levels,
-        claimed=tree,
+    return Established.of(
+        branch,
+        tree,
+        existed_by_ms,
+        () if existed_by_ms is not None else (_remaining(checkpoint, tree),),
         inclusion=inclusion,
         signed_by=checkpoint.origin if signed else None,
-        timestamp_ms=existed_by_ms,
-        remaining=() if existed_by_ms is not None else (_remaining(checkpoint, tree),),
         checkpoint=checkpoint,
     )
 

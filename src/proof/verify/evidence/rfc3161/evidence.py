@@ -80,15 +80,11 @@ def verify_rfc3161(
         signature_checked=checked,
         tied=checked and token.certificate.sha256 in caller.chains.tsa_certificates,  # 7
     )
-    return Established(
-        leaf=branch.leaf,
-        root=branch.root,
-        levels=branch.levels,
-        claimed=tree,
-        inclusion=None,
-        signed_by=None,
-        timestamp_ms=found.time_ms if found.tied else None,
-        remaining=() if found.tied else (_remaining(found, token, branch.root),),
+    return Established.of(
+        branch,
+        tree,
+        found.time_ms if found.tied else None,
+        () if found.tied else (_remaining(found, token, branch.root),),
         found=found,
     )
 

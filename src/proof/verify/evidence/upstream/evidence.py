@@ -60,15 +60,12 @@ def verify_upstream(
     remaining = (
         () if named else tuple(f"Of the upstream's proof: {each}" for each in inner.remaining)
     )
-    return Established(
-        leaf=branch.leaf,
-        root=branch.root,
-        levels=branch.levels,
-        claimed=tree,
-        inclusion=None,
+    return Established.of(
+        branch,
+        tree,
+        timestamp_ms,
+        remaining,
         signed_by=inner.signed_by,
-        timestamp_ms=timestamp_ms,
-        remaining=remaining,
         found=UpstreamInclusion(inner, named),
         checkpoint=inner.checkpoint,
     )
