@@ -11,7 +11,7 @@ import tempfile
 import threading
 from collections.abc import Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import asdict
 from functools import cache, partial
 from pathlib import Path
@@ -144,48 +144,33 @@ def copies_of(cluster: EmbeddedCluster) -> Iterator[EmbeddedCluster]:
         _superusers.pop(cluster).close()
 
 
-@contextmanager
-def copied(cluster: EmbeddedCluster, name: str) -> Iterator[dict[str, Any]]:
+def copied(
+    cluster: EmbeddedCluster, name: str, source: str = "proof"
+) -> AbstractContextManager[dict[str, Any]]:
     """asyncpg arguments, as the application role, of an empty, migrated database that ends with the
-    block.
+    block; or of a copy of another `source` as it stands, to which nobody may be connected meanwhile.
 
     Without flushes to the disk, copying the files takes less than half the work of copying through the log.
     """
-    superuser = _superusers[cluster]
-    superuser.execute(
-        f"CREATE DATABASE {name} TEMPLATE proof STRATEGY file_copy OWNER proof_owner",
-        f"GRANT CONNECT ON DATABASE {name} TO proof_app",
-    )
-    try:
-        yield asdict(cluster.connection("app")) | {"database": name}
-    finally:
-        superuser.execute(f"DROP DATABASE {name} WITH (FORCE)")
-
-
-@contextmanager
-def duplicate(cluster: EmbeddedCluster, source: str, name: str) -> Iterator[dict[str, Any]]:
-    """As `copied`, of a database as it stands; nobody may be connected to it meanwhile."""
-    superuser = _superusers[cluster]
-    superuser.execute(
-        f"CREATE DATABASE {name} TEMPLATE {source} STRATEGY file_copy OWNER proof_owner",
-        f"GRANT CONNECT ON DATABASE {name} TO proof_app",
-    )
-    try:
-        yield asdict(cluster.connection("app")) | {"database": name}
-    finally:
-        superuser.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    return _created(cluster, name, f"{source} STRATEGY file_copy")
 
 
 @contextmanager
 def restored(cluster: EmbeddedCluster, dump: Path, name: str) -> Iterator[dict[str, Any]]:
     """The same of a file that pg_dump wrote."""
+    with _created(cluster, name, "template0") as arguments:
+        _client_program(cluster, name, "pg_restore", "--dbname", name, "--exit-on-error", str(dump))
+        yield arguments
+
+
+@contextmanager
+def _created(cluster: EmbeddedCluster, name: str, template: str) -> Iterator[dict[str, Any]]:
     superuser = _superusers[cluster]
     superuser.execute(
-        f"CREATE DATABASE {name} TEMPLATE template0 OWNER proof_owner",
+        f"CREATE DATABASE {name} TEMPLATE {template} OWNER proof_owner",
         f"GRANT CONNECT ON DATABASE {name} TO proof_app",
     )
     try:
-        _client_program(cluster, name, "pg_restore", "--dbname", name, "--exit-on-error", str(dump))
         yield asdict(cluster.connection("app")) | {"database": name}
     finally:
         superuser.execute(f"DROP DATABASE {name} WITH (FORCE)")

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import asyncpg
 import pytest
-from tests.support.copying import copied, duplicate
+from tests.support.copying import copied
 from tests.support.pipeline import ORIGIN, VAULT, owner, work, writer
 from tests.support.retiring import retire
 
@@ -128,7 +128,7 @@ def test_a_restored_backup_goes_on_in_another_log(
     kept = run(machine.stamp(4))
     # In the backup, and published after it.
     waiting = run(machine.stamp(2, published=False))
-    with duplicate(cluster, machine.arguments["database"], COPY) as backup:
+    with copied(cluster, COPY, machine.arguments["database"]) as backup:
         run(machine.on_database(lambda database: work(database, machine.folder)))
         run(machine.stamp(0))
         lost = run(machine.stamp(3))
@@ -171,7 +171,7 @@ async def goes_on(
 
 
 def test_all_of_a_log_may_be_lost(machine: Machine, cluster: EmbeddedCluster, run: Any) -> None:
-    with duplicate(cluster, machine.arguments["database"], COPY) as empty:
+    with copied(cluster, COPY, machine.arguments["database"]) as empty:
         run(machine.stamp(2))
         machine.arguments = empty
 
@@ -197,7 +197,7 @@ def test_stopped_between_mark_and_checkpoint_nothing_is_lost(
 ) -> None:
     run(machine.stamp(1))
     waiting = run(machine.stamp(2, published=False))
-    with duplicate(cluster, machine.arguments["database"], COPY) as before:
+    with copied(cluster, COPY, machine.arguments["database"]) as before:
         run(machine.on_database(lambda database: work(database, machine.folder)))
         machine.arguments = before
 

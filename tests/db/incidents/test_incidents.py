@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
-from tests.support.copying import as_superuser, copied, copy_migrated, dump, duplicate, restored
+from tests.support.copying import as_superuser, copied, copy_migrated, dump, restored
 from tests.support.pipeline import VAULT
 from tests.support.ports import free_port
 from tests.support.witnesses import AicsWitness, ProofWitness
@@ -140,7 +140,7 @@ class Installation:
 
     def copy(self, machine: Machine) -> Any:
         """The database as it is now."""
-        return duplicate(self.cluster, machine.arguments["database"], self.name())
+        return copied(self.cluster, self.name(), machine.arguments["database"])
 
     def stale(self, machine: Machine) -> Path:
         """A copy of the machine's marks as they are now."""
