@@ -1,22 +1,18 @@
 """`proof serve` and a real bitcoind: from the first answer to a proof that needs neither."""
 
 import json
-import time
-import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.support.bitcoin import WALLET, Regtest, regtest
-from tests.support.served import Server
+from tests.support.served import Server, call, eventually
 
 from proof.verify import verify_payload
 from proof.verify.trust import ChainTrust
 
-_GIVE_UP_S = 120.0
-_POLL_S = 0.2
 _CHAINS = """
 [production.bitcoin]
 url = "{url}"
@@ -44,21 +40,6 @@ def server(tmp_path: Path, node: Regtest) -> Iterator[Server]:
         yield found
     finally:
         found.stop()
-
-
-def call(url: str, key: str, body: Any = None) -> Any:
-    data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(url, data, {"x-api-key": key})
-    with urllib.request.urlopen(request, timeout=60) as answer:
-        return json.load(answer)
-
-
-def eventually(check: Callable[[], Any]) -> Any:
-    deadline = time.monotonic() + _GIVE_UP_S
-    while not (found := check()):
-        assert time.monotonic() < deadline, "it did not come about"
-        time.sleep(_POLL_S)
-    return found
 
 
 def chains(server: Server) -> Any:

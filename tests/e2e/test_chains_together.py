@@ -2,12 +2,9 @@
 
 import itertools
 import json
-import subprocess
-import sys
-import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
@@ -18,10 +15,16 @@ import pytest
 from tests.support.anvil import CHAIN_ID, Anvil
 from tests.support.anvil import running as anvil_running
 from tests.support.bitcoin import WALLET, Regtest, regtest
-from tests.support.served import Server, served
+from tests.support.served import (
+    Server,
+    build_verifier,
+    call,
+    eventually,
+    fetch,
+    served,
+    verify_alone,
+)
 
-_ROOT = Path(__file__).parents[2]
-_GIVE_UP_S = 120.0
 _PARTNERS = 3
 _HASHES = 5
 _LOG, _BTC, _ETH = 900, 0, 1
@@ -65,44 +68,16 @@ class Site:
 
     def proof(self, partner: Partner, digest: str, currency: int, form: str = "json") -> bytes:
         path = f"/v1/proof/{digest}?currencyId={currency}&format={form}"
-        return call(self.server.url + path, partner.key)
+        return fetch(self.server.url + path, partner.key)
 
     def verify(self, proof: bytes, *options: str) -> tuple[int, dict[str, Any]]:
-        """Exit code and facts of the verifier as somebody without this project runs it."""
-        path = self.folder / "proof"
-        path.write_bytes(proof)
-        done = subprocess.run(
-            [sys.executable, "-I", "-S", "verify.pyz", "proof", "--json", *options],
-            cwd=self.folder,
-            env={},
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
-        return done.returncode, json.loads(done.stdout) if done.stdout else {}
-
-
-def call(url: str, key: str, body: Any = None) -> bytes:
-    data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(url, data, {"x-api-key": key})
-    with urllib.request.urlopen(request, timeout=60) as answer:
-        read: bytes = answer.read()
-        return read
-
-
-def eventually(check: Callable[[], Any]) -> Any:
-    deadline = time.monotonic() + _GIVE_UP_S
-    while not (found := check()):
-        assert time.monotonic() < deadline, "it did not come about"
-        time.sleep(0.1)
-    return found
+        return verify_alone(self.folder, proof, *options)
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     folder = tmp_path_factory.mktemp("together")
-    build = [sys.executable, str(_ROOT / "scripts" / "build_verifier.py"), "verify.pyz"]
-    subprocess.run(build, cwd=folder, check=True, timeout=60, capture_output=True)
+    build_verifier(folder)
     with regtest(folder / "bitcoin") as bitcoin, anvil_running(folder) as ethereum:
         chains = folder / "chains.toml"
         chains.write_text(
@@ -119,7 +94,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 
 def verified(server: Server, partner: Partner, digest: str) -> bool:
-    status = json.loads(call(f"{server.url}/v1/timestamp/{digest}", partner.key))
+    status = call(f"{server.url}/v1/timestamp/{digest}", partner.key)
     return all(tree["submitStatus"] == 3 for tree in status["trees"])
 
 
@@ -142,7 +117,7 @@ def anchored(server: Server, folder: Path, bitcoin: Regtest, ethereum: Anvil) ->
     for partner in partners:
         for digest in partner.digests:
             eventually(partial(verified, server, partner, digest))
-    (folder / "log.key").write_bytes(call(f"{server.url}/log/key", partners[0].key))
+    (folder / "log.key").write_bytes(fetch(f"{server.url}/log/key", partners[0].key))
     done = server.run(
         *("headers", "sync", str(folder / "headers"), "--network", "regtest"),
         *("--bitcoin-node", bitcoin.url, "--bitcoin-credentials", str(bitcoin.cookie)),
@@ -165,7 +140,7 @@ def submitted_together(server: Server, keys: list[str]) -> tuple[Partner, ...]:
             for key in keys
         )
         told = [
-            json.loads(call(f"{server.url}/v1/timestamp", partner.key, {"sha256": partner.digests}))
+            call(f"{server.url}/v1/timestamp", partner.key, {"sha256": partner.digests})
             for partner in partners
         ]
         trees = {

@@ -7,14 +7,12 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 from opentimestamps.core.notary import BitcoinBlockHeaderAttestation, PendingAttestation
@@ -22,12 +20,11 @@ from opentimestamps.core.op import OpAppend, OpSHA256
 from opentimestamps.core.serialize import BytesDeserializationContext, BytesSerializationContext
 from opentimestamps.core.timestamp import DetachedTimestampFile
 from tests.support.bitcoin import WALLET, Regtest, regtest
-from tests.support.served import Server, served
+from tests.support.served import Server, eventually, served
 from tests.support.tools import ots_clients
 
 from proof.verify import to_ots
 
-_GIVE_UP_S = 120.0
 _CONFIRMATIONS = 6
 
 
@@ -89,16 +86,8 @@ class Site:
 
     def confirm(self) -> None:
         """Wait for the anchor of what was stamped, and bury it."""
-        until(lambda: self.node.mempool() != [])
+        eventually(lambda: self.node.mempool() != [])
         self.node.mine(_CONFIRMATIONS)
-
-
-def until(holds: Callable[[], Any]) -> Any:
-    deadline = time.monotonic() + _GIVE_UP_S
-    while not (found := holds()):
-        assert time.monotonic() < deadline, "it did not come in time"
-        time.sleep(0.1)
-    return found
 
 
 @pytest.fixture(scope="module")
@@ -210,7 +199,7 @@ def await_blocks(site: Site, folders: Iterable[Path]) -> None:
     for folder in folders:
         for message, item in read_ots(folder / "file.ots").timestamp.all_attestations():
             if item.uri != OTHER_CALENDAR:
-                until(partial(_buried, site, message))
+                eventually(partial(_buried, site, message))
 
 
 def _buried(site: Site, message: bytes) -> bytes | None:
@@ -259,7 +248,7 @@ def test_a_partners_hash_is_exported(site: Site, tmp_path: Path) -> None:
     path = f"/v1/proof/{sha256}?currencyId=0"
     assert site.get(path + "&format=ots")[0] == 425
     site.confirm()
-    until(lambda: site.get(path)[0] == 200)
+    eventually(lambda: site.get(path)[0] == 200)
     status, raw = site.get(path + "&format=ots")
     assert status == 200
     (tmp_path / "file.ots").write_bytes(raw)
@@ -274,7 +263,7 @@ def test_a_lost_file_is_made_anew(site: Site, tmp_path: Path) -> None:
     site.post("/digest", commitment)
     site.confirm()
     for name in (commitment, hashlib.sha256(commitment).digest()):
-        raw = until(partial(_complete, site, name))
+        raw = eventually(partial(_complete, site, name))
         assert raw[:1] not in {b"\x00", b"\xff"}
 
 

@@ -1,11 +1,9 @@
 """Both environments of a Proof with two workers, paid from one bitcoind wallet and one Ethereum key."""
 
-import json
 import signal
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
@@ -16,7 +14,7 @@ import pytest
 from tests.support.anvil import CHAIN_ID, Anvil
 from tests.support.anvil import running as anvil_running
 from tests.support.bitcoin import WALLET, Regtest, regtest
-from tests.support.served import Server, served
+from tests.support.served import Server, call, served
 
 _GIVE_UP_S = 90.0
 _VERIFIED = 3
@@ -37,13 +35,6 @@ chain_id = {chain_id}
 every_s = 1
 confirmations = 2
 """
-
-
-def call(url: str, key: str, body: Any = None) -> Any:
-    data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(url, data, {"x-api-key": key})
-    with urllib.request.urlopen(request, timeout=20) as answer:
-        return json.load(answer)
 
 
 class Place:

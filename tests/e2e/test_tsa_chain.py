@@ -4,7 +4,7 @@ import json
 import subprocess
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -12,12 +12,10 @@ from typing import Any
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from tests.support.served import Server, served
+from tests.support.served import Server, call, eventually, served
 
 from proof.verify.cli import main
 
-_GIVE_UP_S = 120.0
-_POLL_S = 0.1
 _CHAINS = """
 [production.tsa]
 url = "{url}/tsa"
@@ -40,21 +38,6 @@ def server(tmp_path: Path, authority: Server) -> Iterator[Server]:
     settings = {"PROOF_CHAINS_FILE": str(tmp_path / "chains.toml"), "PROOF_PROCESSES": "1"}
     with served(settings) as found:
         yield found
-
-
-def call(url: str, key: str, body: Any = None) -> Any:
-    data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(url, data, {"x-api-key": key})
-    with urllib.request.urlopen(request, timeout=60) as answer:
-        return json.load(answer)
-
-
-def eventually(check: Callable[[], Any]) -> Any:
-    deadline = time.monotonic() + _GIVE_UP_S
-    while not (found := check()):
-        assert time.monotonic() < deadline, "it did not come about"
-        time.sleep(_POLL_S)
-    return found
 
 
 @pytest.mark.timeout(600)

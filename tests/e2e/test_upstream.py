@@ -1,11 +1,7 @@
 """Two installations, one anchored in the other: proofs of the lower one, by the stand-alone verifier."""
 
 import json
-import subprocess
-import sys
-import time
-import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -13,11 +9,16 @@ from typing import Any
 
 import pytest
 from tests.support.bitcoin import WALLET, Regtest, regtest
-from tests.support.served import Server, served
+from tests.support.served import (
+    Server,
+    build_verifier,
+    call,
+    eventually,
+    fetch,
+    served,
+    verify_alone,
+)
 
-_ROOT = Path(__file__).parents[2]
-_GIVE_UP_S = 120.0
-_POLL_S = 0.1
 _UPPER = """
 [production.bitcoin]
 url = "{bitcoin.url}"
@@ -52,19 +53,19 @@ class Pair:
     def submit(self, label: str) -> str:
         """A hash, which the lower one took."""
         digest = sha256(label.encode()).hexdigest()
-        call(f"{self.lower.url}/v1/timestamp", self.key, {"sha256": [digest]})
+        fetch(f"{self.lower.url}/v1/timestamp", self.key, {"sha256": [digest]})
         return digest
 
     def proof(self, digest: str, evidence: str) -> bytes:
         """The one in the upper one, once its own evidence is of that type."""
 
         def found() -> bytes | None:
-            status = json.loads(call(f"{self.lower.url}/v1/timestamp/{digest}", self.key))
+            status = call(f"{self.lower.url}/v1/timestamp/{digest}", self.key)
             (tree,) = (each for each in status["trees"] if each["currency"] == "UPSTREAM")
             if tree["submitStatus"] != 3:
                 return None
             url = f"{self.lower.url}/v1/proof/{digest}?currencyId=902"
-            raw = call(url, self.key)
+            raw = fetch(url, self.key)
             inside = json.loads(raw)["evidence"]["proof"]
             return raw if inside["evidence"]["type"] == evidence else None
 
@@ -72,17 +73,7 @@ class Pair:
         return raw
 
     def verify(self, proof: bytes, *options: str) -> tuple[int, dict[str, Any]]:
-        """Exit code and facts of the verifier as somebody without this project runs it."""
-        (self.folder / "proof").write_bytes(proof)
-        done = subprocess.run(
-            [sys.executable, "-I", "-S", "verify.pyz", "proof", "--json", *options],
-            cwd=self.folder,
-            env={},
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
-        return done.returncode, json.loads(done.stdout)
+        return verify_alone(self.folder, proof, *options)
 
     def chain(self) -> Any:
         """What the lower one's operator is shown."""
@@ -90,33 +81,16 @@ class Pair:
         return found
 
 
-def call(url: str, key: str, body: Any = None) -> bytes:
-    data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(url, data, {"x-api-key": key})
-    with urllib.request.urlopen(request, timeout=60) as answer:
-        read: bytes = answer.read()
-        return read
-
-
-def eventually(check: Callable[[], Any]) -> Any:
-    deadline = time.monotonic() + _GIVE_UP_S
-    while not (found := check()):
-        assert time.monotonic() < deadline, "it did not come about"
-        time.sleep(_POLL_S)
-    return found
-
-
 @pytest.fixture
 def pair(tmp_path: Path) -> Iterator[Pair]:
-    build = [sys.executable, str(_ROOT / "scripts" / "build_verifier.py"), "verify.pyz"]
-    subprocess.run(build, cwd=tmp_path, check=True, timeout=60, capture_output=True)
+    build_verifier(tmp_path)
     with regtest(tmp_path / "bitcoin") as bitcoin:
         (tmp_path / "upper.toml").write_text(_UPPER.format(bitcoin=bitcoin, wallet=WALLET))
         with served(settings(tmp_path / "upper.toml")) as upper:
             account = upper.add_partner(name="A small installation")["production"]["api_key"]
             (tmp_path / "upstream.key").write_text(account)
             (tmp_path / "upstream.key").chmod(0o600)
-            (tmp_path / "upstream.policy").write_bytes(call(f"{upper.url}/log/policy", ""))
+            (tmp_path / "upstream.policy").write_bytes(fetch(f"{upper.url}/log/policy", ""))
             (tmp_path / "lower.toml").write_text(_LOWER.format(upper=upper))
             with served(settings(tmp_path / "lower.toml")) as lower:
                 key = lower.add_partner()["production"]["api_key"]
@@ -136,7 +110,7 @@ def test_a_hash_below_is_proved_by_the_log_and_the_block_above(pair: Pair) -> No
     origin = pair.upper.url.removeprefix("http://") + "/log"
     assert facts["signedBy"] == facts["upstream"]["log"]["origin"] == origin
     own_key = pair.folder / "own.key"
-    own_key.write_bytes(call(f"{pair.lower.url}/log/key", ""))
+    own_key.write_bytes(fetch(f"{pair.lower.url}/log/key", ""))
     assert pair.verify(logged, "--log-key", "own.key")[0] == 3
 
     def mined() -> str | None:

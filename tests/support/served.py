@@ -8,7 +8,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,7 +27,10 @@ from proof.main.installation import LocalInstallation
 _READY_S = 120.0
 _STOP_S = 120.0
 _COMMAND_S = 120.0
+_GIVE_UP_S = 120.0
+_ASK_S = 0.1
 _POLL_S = 0.05
+_ROOT = Path(__file__).parents[2]
 _PROOF = application(LocalInstallation)
 _PARTNER = {"name": "Acme", "email": "ops@acme.example", "ip": "127.0.0.1"}
 
@@ -170,3 +174,46 @@ def unstarted(settings: Mapping[str, str] | None = None) -> Iterator[Server]:
                 server.stop()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def fetch(url: str, key: str, body: Any = None) -> bytes:
+    """What the timestamp API answers a key; `body` is posted as JSON. Raises HTTPError for any refusal."""
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(url, data, {"x-api-key": key})
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        read: bytes = answer.read()
+        return read
+
+
+def call(url: str, key: str, body: Any = None) -> Any:
+    """The same, parsed."""
+    return json.loads(fetch(url, key, body))
+
+
+def eventually(check: Callable[[], Any]) -> Any:
+    """What `check` gives, once it gives something."""
+    deadline = time.monotonic() + _GIVE_UP_S
+    while not (found := check()):
+        assert time.monotonic() < deadline, "it did not come about"
+        time.sleep(_ASK_S)
+    return found
+
+
+def build_verifier(folder: Path) -> None:
+    """Put the stand-alone verifier into a folder."""
+    build = [sys.executable, str(_ROOT / "scripts" / "build_verifier.py"), "verify.pyz"]
+    subprocess.run(build, cwd=folder, check=True, timeout=60, capture_output=True)
+
+
+def verify_alone(folder: Path, proof: bytes, *options: str) -> tuple[int, dict[str, Any]]:
+    """Exit code and facts of the verifier of that folder, as somebody without this project runs it."""
+    (folder / "proof").write_bytes(proof)
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "verify.pyz", "proof", "--json", *options],
+        cwd=folder,
+        env={},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    return done.returncode, json.loads(done.stdout) if done.stdout else {}
