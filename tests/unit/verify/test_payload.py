@@ -1,12 +1,11 @@
 """Whole payloads: what is established, and what remains."""
 
 import copy
-import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 from tests.support import signer
+from tests.support.payloads import ESTABLISHED, RAW, VALID, Payload, dump, verify_quickly
 from tests.support.signer import (
     EXISTED_BY_MS,
     KEYS,
@@ -17,26 +16,11 @@ from tests.support.signer import (
     Signer,
 )
 
-from proof.verify import Established, verify_payload
+from proof.verify import verify_payload
 from proof.verify.evidence.log import note
 from proof.verify.payload import utc_text
 
-Payload = dict[str, Any]
-
 SEED = (Path(__file__).parents[2] / "vectors" / "seed_proof.json").read_bytes()
-
-
-def dump(payload: Payload) -> bytes:
-    return json.dumps(payload, ensure_ascii=False).encode()
-
-
-VALID = signer.payload()
-RAW = dump(VALID)
-ESTABLISHED = verify_payload(RAW, log_keys=KEYS)
-
-
-def verify_quickly(raw: bytes) -> Established:
-    return verify_payload(raw, log_keys=KEYS, ed25519_verify=signer.openssl_verify)
 
 
 def test_payload_with_both_keys_is_tied() -> None:

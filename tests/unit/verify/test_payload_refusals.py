@@ -5,33 +5,17 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from hashlib import sha256
-from typing import Any
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from tests.support import signer
+from tests.support.payloads import ESTABLISHED, RAW, VALID, Payload, dump, verify_quickly
 from tests.support.signer import COSIGNER, KEYS, LOG, ORIGIN, WITNESS, Signer
 
-from proof.verify import Established, RefusedError, errors, verify_payload
+from proof.verify import RefusedError, errors, verify_payload
 from proof.verify.evidence.log import note
 from proof.verify.strict_json import MAX_BYTES, MAX_NESTING, parse_json
-
-Payload = dict[str, Any]
-
-
-def dump(payload: Payload) -> bytes:
-    return json.dumps(payload, ensure_ascii=False).encode()
-
-
-VALID = signer.payload()
-RAW = dump(VALID)
-ESTABLISHED = verify_payload(RAW, log_keys=KEYS)
-
-
-def verify_quickly(raw: bytes) -> Established:
-    return verify_payload(raw, log_keys=KEYS, ed25519_verify=signer.openssl_verify)
-
 
 Change = Callable[[Payload], object]
 
