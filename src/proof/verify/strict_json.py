@@ -27,32 +27,64 @@ MAX_NESTING: Final = 100
 _NOT_OPENING: Final = bytes(each for each in range(256) if each not in b"{[")
 _tokens = re.compile(rb'\\.|["{}\[\]]', re.DOTALL).finditer
 MAX_TEXT_CHARS: Final = 1024
+_MAX_EXACT: Final = 2**53 - 1
 _HASH_BYTES: Final = 32
 _HEX_DIGITS: Final = b"0123456789abcdef"
 _hex_hash = re.compile(r"[0-9a-f]{64}").fullmatch
 
 
-def parse_json(raw: bytes) -> object:
+def parse_json(raw: bytes, *, limit: int = MAX_BYTES, what: str = "the proof") -> object:
     """Parse `raw` into dicts, lists, strings, ints, booleans and None.
 
-    Raises PayloadTooLargeError (over 1 MiB), EncodingError, NestingError (deeper than 100),
-    JsonError, DuplicateMemberError, and NumberError for fractions, exponents, NaN, infinities and
-    more digits than Python converts (4,300 unless set otherwise), wherever they stand.
+    `limit`: the most bytes; `what`: what the refusal calls the text. Raises PayloadTooLargeError,
+    EncodingError, NestingError (deeper than 100), JsonError, DuplicateMemberError, and NumberError for
+    fractions, exponents, NaN, infinities and more digits than Python converts (4,300 unless set
+    otherwise), wherever they stand.
     """
-    if len(raw) > MAX_BYTES:
-        raise PayloadTooLargeError(f"the proof is longer than {MAX_BYTES} bytes")
-    _check_nesting(raw)
+    if len(raw) > limit:
+        raise PayloadTooLargeError(f"{what} is longer than {limit} bytes")
+    _check_nesting(raw, what)
     try:
         return _decode(raw.decode())
     except UnicodeDecodeError as error:
-        raise EncodingError("the proof is not UTF-8 text") from error
+        raise EncodingError(f"{what} is not UTF-8 text") from error
     except json.JSONDecodeError as error:
-        raise JsonError(f"the proof is not JSON: {error.msg} at character {error.pos}") from error
+        raise JsonError(f"{what} is not JSON: {error.msg} at character {error.pos}") from error
     except ValueError as error:  # Python's own guard against quadratic conversion
         raise NumberError("a number has too many digits") from error
 
 
-def _check_nesting(raw: bytes) -> None:
+def canonical_json(value: object) -> bytes:
+    """RFC 8785 bytes of what `parse_json` gave, where every member's name is ASCII.
+
+    Names are then in the same order by code point and by UTF-16 unit. Raises EncodingError for a lone
+    surrogate, which JSON can escape and UTF-8 cannot hold; MemberError for a name that is not ASCII; and
+    NumberError beyond ±(2^53 - 1), which not every reader keeps exact.
+    """
+    _check_canonical(value)
+    try:
+        return _encode(value).encode()
+    except UnicodeEncodeError as error:
+        raise EncodingError("a text holds half of a surrogate pair") from error
+
+
+def _check_canonical(value: object) -> None:
+    if type(value) is dict:
+        for name, member in value.items():
+            if not name.isascii():
+                raise MemberError(f"the member's name {quoted(name)} is not ASCII")
+            _check_canonical(member)
+    elif type(value) is list:
+        for member in value:
+            _check_canonical(member)
+    elif type(value) is int and abs(value) > _MAX_EXACT:
+        raise NumberError("a number is beyond 2^53 - 1, which not every reader keeps exact")
+
+
+_encode = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode
+
+
+def _check_nesting(raw: bytes, what: str) -> None:
     # Fewer opening brackets than levels cannot nest too deep: true of every ordinary proof.
     if len(raw.translate(None, _NOT_OPENING)) <= MAX_NESTING:
         return
@@ -64,7 +96,7 @@ def _check_nesting(raw: bytes) -> None:
         elif not in_string and mark in b"{[":
             depth += 1
             if depth > MAX_NESTING:
-                raise NestingError(f"the proof nests deeper than {MAX_NESTING} levels")
+                raise NestingError(f"{what} nests deeper than {MAX_NESTING} levels")
         elif not in_string and mark in b"}]":
             depth -= 1
 
