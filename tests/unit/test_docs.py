@@ -216,6 +216,7 @@ WITHOUT_JSON = {
     "witness serve",
     "audit export",
     "audit proof",
+    "audit prove",
     "ots export",
 }
 

@@ -7,21 +7,23 @@ transaction that writes it, and one chainer at a time, under an advisory lock, a
 An entry that becomes visible later gets a later position.
 
 Stopped before the commit of `extend`, nothing happened; after it, entries are chained once. Heads that
-enter the timestamp log are noted only once they are durable there: stopped in between, the same head is
+enter the timestamp log are noted only once they are durable there: stopped in between, the same heads are
 submitted again, which changes nothing.
 
 Verification recomputes the chain over the log and names the first place that is not as it was written. What
 the chain alone cannot show: an end cut off together with its entries, or a chain computed anew as a whole.
-The heads in the timestamp log show both (`proof.timestamps.proofs.audit_heads`).
+The heads in the timestamp log show both: the hash of every position is one of them
+(`proof.timestamps.proofs.audit_heads`).
 """
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any
 
 from proof.core.canonical import canonical_json
+from proof.core.errors import NotFoundError
 from proof.db import Connection, Database
 from proof.partners.audit import Entry, entry_from
 from proof.partners.environments import SYSTEM_PARTNER
@@ -159,36 +161,54 @@ async def waiting(connection: Connection) -> int:
     return count
 
 
-async def head_due(connection: Connection, now: datetime, every: timedelta) -> Head | None:
-    """The head to submit to the timestamp log: it has moved, and the last one went `every` ago."""
-    head = await newest_head(connection)
-    last = await connection.fetchrow(
-        "SELECT position, submitted_at FROM audit_heads ORDER BY position DESC LIMIT 1"
+async def heads_after(connection: Connection, position: int, limit: int) -> list[tuple[Head, bool]]:
+    """The chain beyond a position, in order, each with whether it is noted as submitted."""
+    rows = await connection.fetch(
+        "SELECT position, entry_id, hash, h.position IS NOT NULL AS noted"
+        " FROM audit_chain c LEFT JOIN audit_heads h USING (position)"
+        " WHERE position > $1 ORDER BY position LIMIT $2",
+        position,
+        limit,
     )
-    if head is None or last is None:
-        return head
-    # A clock that was set back must not keep heads waiting until it has caught up.
-    recent = timedelta(0) <= now - last["submitted_at"] < every
-    return None if recent or last["position"] >= head.position else head
+    return [(Head(row["position"], row["entry_id"], row["hash"]), row["noted"]) for row in rows]
 
 
-async def note_submitted(tx: Connection, head: Head, now: datetime) -> None:
-    """A head is durable among the timestamp submissions; saying so twice is harmless."""
+async def note_submitted(tx: Connection, heads: Sequence[Head], now: datetime) -> None:
+    """Heads are durable among the timestamp submissions; saying so twice is harmless."""
     await tx.execute(
-        "INSERT INTO audit_heads (position, submitted_at) VALUES ($1, $2) ON CONFLICT DO NOTHING",
-        head.position,
+        "INSERT INTO audit_heads (position, submitted_at)"
+        " SELECT position, $2 FROM unnest($1::bigint[]) AS position ON CONFLICT DO NOTHING",
+        [head.position for head in heads],
         now,
     )
 
 
-async def submitted_heads(connection: Connection, limit: int) -> list[Head]:
-    """The heads that entered the timestamp log, the newest first."""
-    rows = await connection.fetch(
-        "SELECT position, entry_id, hash FROM audit_heads JOIN audit_chain USING (position)"
-        " ORDER BY position DESC LIMIT $1",
-        limit,
+async def submitted_head(connection: Connection, position: int) -> Head | None:
+    """The newest head, up to a position, that entered the timestamp log."""
+    return _head(
+        await connection.fetchrow(
+            "SELECT position, entry_id, hash FROM audit_heads JOIN audit_chain USING (position)"
+            " WHERE position <= $1 ORDER BY position DESC LIMIT 1",
+            position,
+        )
     )
-    return [Head(row["position"], row["entry_id"], row["hash"]) for row in rows]
+
+
+async def link_of(connection: Connection, entry_id: int) -> Link | None:
+    """The place of an entry in the chain. None for one that waits to be chained; raises NotFoundError for
+    one that the log does not have."""
+    position = await connection.fetchval(
+        "SELECT position FROM audit_chain WHERE entry_id = $1", entry_id
+    )
+    if position is not None:
+        (row,) = await connection.fetch(_LINKS, position - 1, 1)
+        before = await head_at(connection, position - 1)
+        return _link(row, before.hash if before else ZERO)
+    if await connection.fetchval("SELECT EXISTS (SELECT FROM audit_log WHERE id = $1)", entry_id):
+        return None
+    raise NotFoundError(
+        f"the audit log has no entry {entry_id}; `proof audit list` shows their numbers"
+    )
 
 
 async def not_in_chain(connection: Connection, hashes: Sequence[bytes]) -> list[bytes]:
@@ -227,8 +247,7 @@ async def links(connection: Connection, after: int = 0) -> AsyncIterator[Link]:
     previous, position = before.hash if before else ZERO, after
     while rows := await connection.fetch(_LINKS, position, BATCH):
         for row in rows:
-            entry = None if row["id"] is None else entry_from(row)
-            yield Link(Head(row["position"], row["entry_id"], row["hash"]), previous, entry)
+            yield _link(row, previous)
             previous, position = row["hash"], row["position"]
 
 
@@ -239,6 +258,11 @@ def _linked(head: Head | None, entries: Sequence[Entry]) -> list[Head]:
         position, hashed = position + 1, entry_hash(hashed, entry)
         linked.append(Head(position, entry.id, hashed))
     return linked
+
+
+def _link(row: Any, previous: bytes) -> Link:
+    entry = None if row["id"] is None else entry_from(row)
+    return Link(Head(row["position"], row["entry_id"], row["hash"]), previous, entry)
 
 
 def _head(row: Any) -> Head | None:

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Final, NoReturn, assert_never
 
-from proof.verify import files, report
+from proof.verify import audit, files, report
 from proof.verify.errors import NotAProofError, RefusedError, SubjectMismatchError, quoted
 from proof.verify.evidence.bitcoin.networks import TEST_NETWORKS
 from proof.verify.evidence.kinds import TrustOption, trust_options
@@ -52,7 +52,8 @@ The proof says that a SHA-256 was known at a certain time. Give the file itself 
 its SHA-256 is compared; give the log's keys, a chain's headers or block, or an
 authority's certificate, and the time is tied to them. They must come from somewhere
 you trust, never from the proof. `-` is standard input, in the place of one file.
-A proof is JSON of ours, a .tlog-proof of ours or an .ots file of anybody's."""
+A proof is JSON of ours, a .tlog-proof of ours or an .ots file of anybody's; the proof
+of an entry of the audit log stands by itself, without a file."""
 
 _EPILOG: Final = """\
 examples:
@@ -169,6 +170,8 @@ def _teller(
     """What reads a proof of this form, and returns the exit code and the account."""
     if _is_ots(raw):
         return _tell_ots
+    if audit.is_audit_proof(raw):
+        return _tell_audit
     return _tell_tlog_proof if raw.startswith(TLOG_MAGIC) else _tell_payload
 
 
@@ -200,6 +203,21 @@ def _tell_tlog_proof(
     if as_json:
         return code, report_tlog.as_json(established, subject, code)
     return code, report_tlog.text(established, subject)
+
+
+def _tell_audit(
+    raw: bytes,
+    policy: Policy,
+    chains: ChainTrust,
+    subject: report.Subject,
+    as_json: bool,
+) -> tuple[int, str]:
+    established = audit.verify_audit(raw, policy=policy, chains=chains)
+    _compare(established.leaf, subject)
+    code = EXIT_TIED if established.tied else EXIT_UNTIED
+    if as_json:
+        return code, audit.as_json(established, subject, code)
+    return code, audit.account(established, subject)
 
 
 def _tell_ots(

@@ -425,3 +425,22 @@ class UpstreamHashError(RefusedError):
 
 class ProofDepthError(RefusedError):
     """Too many proofs stand inside one another."""
+
+
+# The audit log
+
+
+class AuditFormatError(RefusedError):
+    """The proof of an entry lacks a member, has one that is unknown, or one of another kind."""
+
+
+class AuditEntryError(RefusedError):
+    """An entry lacks a member, has one that is unknown, or one that is malformed."""
+
+
+class AuditSubjectError(RefusedError):
+    """A proof is about something else than the entry after the hash before it: something was altered."""
+
+
+class AuditTimeError(RefusedError):
+    """An entry names a time after the one by which it existed."""

@@ -28,7 +28,7 @@ from proof.ramp.transactions.processing import BATCH, Adapters, process
 from proof.ramp.transactions.reconciler import Reconciler
 from proof.timestamps.anchors.anchoring import Anchorer
 from proof.timestamps.anchors.overview import EnabledChain
-from proof.timestamps.proofs.audit_heads import submit_head
+from proof.timestamps.proofs.audit_heads import HeadSubmitter
 
 # A block takes minutes on one chain and seconds on the other; a poll costs a few local calls.
 _CHAINS_S = 2.0
@@ -75,7 +75,7 @@ def handover_loop(database: Database, clock: Clock) -> Loop:
 
 
 def audit_loops(database: Database, clock: Clock) -> list[Loop]:
-    """Chaining what was written to the audit log, and submitting the chain's heads."""
+    """Chaining what was written to the audit log, and stamping every position of the chain."""
 
     async def chain() -> bool:
         chained = await audit_chain.extend(database)
@@ -83,11 +83,7 @@ def audit_loops(database: Database, clock: Clock) -> list[Loop]:
             submitting.wake()
         return chained == audit_chain.BATCH
 
-    async def heads() -> bool:
-        await submit_head(database, clock)
-        return False
-
-    submitting = Loop("audit heads", heads, SAFETY_S)
+    submitting = Loop("audit heads", HeadSubmitter(database, clock).step, SAFETY_S)
     return [Loop("audit chain", chain, SAFETY_S, (audit.WRITTEN,)), submitting]
 
 

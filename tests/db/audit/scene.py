@@ -43,6 +43,13 @@ async def chain(database: Database) -> list[tuple[int, int]]:
     return [(row["position"], row["entry_id"]) for row in rows]
 
 
+async def noted(database: Database) -> int:
+    """How many positions are noted as submitted."""
+    async with database.connection() as connection:
+        count: int = await connection.fetchval("SELECT count(*) FROM audit_heads")
+    return count
+
+
 @asynccontextmanager
 async def owning(arguments: dict[str, Any]) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
     """The tables' owner with every constraint out of the way, as a database's administrator has it."""

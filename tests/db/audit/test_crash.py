@@ -1,13 +1,14 @@
-"""A worker killed between any two statements of chaining leaves no gap and no fork."""
+"""A worker killed between any two statements of chaining and stamping leaves no gap and no fork."""
 
 from typing import Any
 
 import pytest
-from tests.db.audit.scene import chain, chained, verified, write
+from tests.db.audit.scene import chain, chained, noted, verified, write
 from tests.support.lives import Moment, lives
 
+from proof.core.clock import SystemClock
 from proof.db import Database
-from proof.timestamps.proofs.audit_heads import verify_log
+from proof.timestamps.proofs.audit_heads import HeadSubmitter, verify_log
 
 PROGRAM = "tests.db.audit.chain_until_killed"
 MOST_STATEMENTS = 60
@@ -35,4 +36,8 @@ def test_killed_between_any_two_statements(
     assert kills > 10
     run(chained(database))
     assert [position for position, _ in run(chain(database))] == list(range(1, 2 * kills + 3))
-    assert run(verify_log(database, [], None, lambda _: None)).findings == ()
+    run(HeadSubmitter(database, SystemClock()).step())
+    report = run(verify_log(database, [], None, lambda _: None))
+    # Every position was submitted, and none twice: each kill left the next life two entries more.
+    assert (report.findings, report.heads) == ((), 2 * kills + 2)
+    assert run(noted(database)) == report.heads

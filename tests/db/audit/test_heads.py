@@ -2,44 +2,37 @@
 
 import asyncio
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.db.audit.scene import chained, owning
+from tests.db.audit.scene import chained, noted, owning, write
 from tests.support.pipeline import ORIGIN, VAULT, key_lines, work
 from tests.support.retiring import retire
 from tests.support.signer import Signer
 
 from proof.core.clock import SystemClock
+from proof.core.errors import NotFoundError
 from proof.db import Database
 from proof.partners import audit_chain
 from proof.partners.audit import entry_from
-from proof.partners.audit_chain import SYSTEM, ZERO, entry_hash, extend, note_submitted
+from proof.partners.audit_chain import SYSTEM, ZERO, Head, entry_hash, extend, note_submitted
 from proof.timestamps.anchors.log.service import ensure_log
+from proof.timestamps.proofs import audit_heads
 from proof.timestamps.proofs.audit import fsck
 from proof.timestamps.proofs.audit_heads import (
-    HEAD_EVERY,
     AuditReport,
+    HeadSubmitter,
+    entry_proof,
     newest_proof,
-    submit_head,
     verify_log,
 )
-from proof.timestamps.proofs.errors import ProofNotYetError
+from proof.timestamps.proofs.errors import ProofNotYetError, UnsoundProofError
 from proof.timestamps.submissions.committer import Committer
 from proof.verify import Policy, parse_verifier_key, verify_payload
+from proof.verify.audit import verify_audit
 from proof.verify.evidence.log.note import LOG_KEY, VerifierKey
-
-START = datetime(2026, 11, 21, 12, tzinfo=UTC)
-
-
-class StoppedClock:
-    def __init__(self) -> None:
-        self.time = START
-
-    def now(self) -> datetime:
-        return self.time
 
 
 @pytest.fixture
@@ -54,10 +47,23 @@ async def verdict(
     return await verify_log(database, saved, trusted, lambda _: None)
 
 
+async def submitted(database: Database) -> None:
+    """As a worker does that has just been started."""
+    submitter = HeadSubmitter(database, SystemClock())
+    while await submitter.step():
+        pass
+
+
+async def stamped(database: Database) -> int:
+    async with database.connection() as connection:
+        count: int = await connection.fetchval("SELECT count(*) FROM submissions")
+    return count
+
+
 async def proved(database: Database, folder: Path, *actions: str) -> bytes:
     """The proof of a head up to these entries."""
     await chained(database, *actions)
-    assert await submit_head(database, SystemClock(), timedelta(0))
+    await submitted(database)
     await work(database, folder)
     return (await newest_proof(database, SystemClock())).body
 
@@ -89,7 +95,7 @@ async def test_a_head_is_proved_and_any_verifier_reads_it(
     assert json.loads(body)["auditHead"] == {"position": 2, "entryId": 2}
     found = await verdict(database, body, keys=tuple(keys))
     assert found.findings == ()
-    assert (found.heads, found.chain.checked) == (1, 2)
+    assert (found.heads, found.chain.checked) == (2, 2)
     assert found.saved[0].timestamp_ms == established.timestamp_ms
     assert (await fsck(database, lambda *_: None)).findings == ()
 
@@ -107,49 +113,59 @@ async def test_a_saved_head_holds_while_the_log_grows(
     assert [(head.position, head.entry_id) for head in found.saved] == [(1, 2), (3, 4)]
 
 
-async def test_a_head_goes_once_a_minute_and_only_when_it_has_moved(database: Database) -> None:
-    clock = StoppedClock()
-    assert not await submit_head(database, clock)
-    await chained(database, "a")
-    assert await submit_head(database, clock)
-    await chained(database, "b")
-    assert not await submit_head(database, clock)
-    clock.time += HEAD_EVERY - timedelta(seconds=1)
-    assert not await submit_head(database, clock)
-    clock.time += timedelta(seconds=1)
-    assert await submit_head(database, clock)
-    clock.time += timedelta(days=1)
-    assert not await submit_head(database, clock)
-    await chained(database, "c")
-    # A clock set back by a day must not keep heads back for a day.
-    clock.time -= timedelta(days=2)
-    assert await submit_head(database, clock)
+async def test_every_position_is_submitted_once_in_pages_and_by_whoever_comes_first(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audit_heads, "HEADS_AT_ONCE", 2)
+    first, second = (HeadSubmitter(database, SystemClock()) for _ in range(2))
+    assert not await first.step()
+    await chained(database, *"abcde")
+    assert await first.step()
+    assert (await stamped(database), await noted(database)) == (2, 2)
+    # It goes over what is noted already.
+    assert [await second.step() for _ in range(3)] == [True, True, False]
+    assert (await stamped(database), await noted(database)) == (5, 5)
+    assert [await first.step() for _ in range(2)] == [True, False]
+    await chained(database, "f")
+    await asyncio.gather(first.step(), second.step())
+    assert (await stamped(database), await noted(database)) == (6, 6)
+    report = await verdict(database)
+    assert (report.heads, report.findings) == (6, ())
+
+
+async def test_what_was_chained_before_between_heads_is_submitted_too(database: Database) -> None:
+    await chained(database, *"abcd")
     async with database.connection() as connection:
-        heads = await audit_chain.submitted_heads(connection, 9)
-        count = await connection.fetchval("SELECT count(*) FROM submissions")
-    assert [head.position for head in heads] == [3, 2, 1]
-    assert count == 3
+        heads = [head for head, _ in await audit_chain.heads_after(connection, 0, 9)]
+    await commit(database, heads[1], heads[3])
+    async with database.transaction() as tx:
+        await note_submitted(tx, [heads[1], heads[3]], SystemClock().now())
+    await submitted(database)
+    assert (await stamped(database), await noted(database)) == (4, 4)
 
 
-async def test_stopped_between_submitting_and_noting_the_head_goes_again_as_the_same(
+async def test_stopped_between_submitting_and_noting_the_heads_go_again_as_the_same(
     log: None, database: Database, tmp_path: Path
 ) -> None:
-    await chained(database, "a")
+    await chained(database, "a", "b")
     async with database.connection() as connection:
-        head = await audit_chain.newest_head(connection)
-    assert head is not None
-    committer = Committer(database)
-    committer.start()
-    await committer.commit(SYSTEM.id, SYSTEM.environment, [head.hash])
-    await committer.close()
+        heads = [head for head, _ in await audit_chain.heads_after(connection, 0, 9)]
+    await commit(database, *heads)
     # Killed here: nothing was noted. Then two workers at once.
-    assert True in await asyncio.gather(*(submit_head(database, SystemClock()) for _ in range(3)))
+    await asyncio.gather(*(submitted(database) for _ in range(3)))
     async with database.transaction() as tx:
-        await note_submitted(tx, head, SystemClock().now())
+        await note_submitted(tx, heads, SystemClock().now())
     await work(database, tmp_path)
     body = (await newest_proof(database, SystemClock())).body
     found = await verdict(database, body)
-    assert (found.heads, found.findings) == (1, ())
+    assert (found.heads, found.findings) == (2, ())
+
+
+async def commit(database: Database, *heads: Head) -> None:
+    committer = Committer(database)
+    committer.start()
+    await committer.commit(SYSTEM.id, SYSTEM.environment, [head.hash for head in heads])
+    await committer.close()
 
 
 async def test_the_newest_head_without_a_proof_gives_way_to_the_one_before(
@@ -158,30 +174,41 @@ async def test_the_newest_head_without_a_proof_gives_way_to_the_one_before(
     with pytest.raises(ProofNotYetError):
         await newest_proof(database, SystemClock())
     await proved(database, tmp_path, "a")
-    await chained(database, "b")
-    assert await submit_head(database, SystemClock(), timedelta(0))
+    await chained(database, *"bcd")
+    await submitted(database)
     assert (await newest_proof(database, SystemClock())).head.position == 1
 
 
 @pytest.mark.parametrize(
-    "rewriting",
+    ("rewriting", "kept"),
     [
-        "UPDATE audit_log SET actor = 'nobody' WHERE id = 1",
-        "DELETE FROM audit_log WHERE id = 2",
-        "DELETE FROM audit_log WHERE id > 1",
+        ("UPDATE audit_log SET actor = 'nobody' WHERE id = 1", 0),
+        ("DELETE FROM audit_log WHERE id = 2", 1),
+        ("DELETE FROM audit_log WHERE id > 1", 1),
+        ("DELETE FROM audit_log WHERE id > 2", 2),
     ],
 )
 async def test_a_chain_computed_anew_is_found_by_its_heads_and_by_saved_ones(
-    log: None, database: Database, owner_arguments: dict[str, Any], tmp_path: Path, rewriting: str
+    log: None,
+    database: Database,
+    owner_arguments: dict[str, Any],
+    tmp_path: Path,
+    rewriting: str,
+    kept: int,
 ) -> None:
     body = await proved(database, tmp_path, "a", "b", "c")
     leaf = json.loads(body)["sha256"]
+    async with database.connection() as connection:
+        heads = [head.hash for head, _ in await audit_chain.heads_after(connection, 0, 9)]
     async with owning(owner_arguments) as owner:
         await owner.execute(rewriting)
         await rechain(database, owner)
         found = await verdict(database)
         assert found.chain.findings == ()
-        assert found.findings == (f"the head {leaf} was submitted; the chain lacks it",)
+        lost = min(heads[kept:]).hex()
+        several = f"{3 - kept} heads were submitted that the chain lacks; one is {lost}"
+        single = f"the head {lost} was submitted; the chain lacks it"
+        assert found.findings == (single if kept == 2 else several,)
         # Covering that up as well leaves what was kept outside, and fsck.
         await owner.execute("DELETE FROM submissions")
         assert (await verdict(database)).findings == ()
@@ -275,3 +302,66 @@ async def test_nobody_has_the_credentials_of_the_owner_of_heads(database: Databa
     assert row is not None
     assert tuple(row) == (SYSTEM.partner_id, SYSTEM.environment, 0)
     assert await extend(database) == 0
+
+
+async def kept_keys(database: Database) -> tuple[VerifierKey, ...]:
+    async with database.connection() as connection:
+        return tuple(map(parse_verifier_key, await key_lines(connection)))
+
+
+async def test_the_proof_of_an_entry_shows_it_and_nothing_of_others(
+    log: None, database: Database, tmp_path: Path
+) -> None:
+    before = datetime.now(UTC)
+    with pytest.raises(NotFoundError, match="no entry 2"):
+        await entry_proof(database, SystemClock(), 2)
+    await chained(database, "a", "b")
+    with pytest.raises(ProofNotYetError, match="waits to be stamped"):
+        await entry_proof(database, SystemClock(), 2)
+    await submitted(database)
+    with pytest.raises(ProofNotYetError, match="not in a checkpoint"):
+        await entry_proof(database, SystemClock(), 2)
+    await write(database, "c")
+    with pytest.raises(ProofNotYetError, match="waits to be chained"):
+        await entry_proof(database, SystemClock(), 3)
+    await work(database, tmp_path)
+    found = await entry_proof(database, SystemClock(), 2)
+    keys = await kept_keys(database)
+    established = verify_audit(found.body, policy=Policy.of_keys(keys))
+    assert (established.entry["action"], established.position) == ("b", 2)
+    assert established.timestamp_ms is not None
+    assert established.timestamp_ms >= before.timestamp() * 1000
+    assert not verify_audit(found.body).tied
+    # What was kept also shows that nobody rewrote the log up to there.
+    report = await verdict(database, found.body, keys=keys)
+    assert (report.findings, report.saved[0].position) == ((), 2)
+    assert len(json.loads(found.body)["proofs"]) == 1
+    # Each position has a leaf of its own: the path leads over hashes, not over entries.
+    assert set(json.loads(found.body)) == {"format", "entry", "position", "previous", "proofs"}
+
+
+async def test_an_entry_that_was_altered_gets_no_proof_and_its_old_one_finds_it(
+    log: None, database: Database, owner_arguments: dict[str, Any], tmp_path: Path
+) -> None:
+    await proved(database, tmp_path, "a", "b")
+    body = (await entry_proof(database, SystemClock(), 2)).body
+    async with owning(owner_arguments) as owner:
+        await owner.execute("UPDATE audit_log SET actor = 'nobody' WHERE id = 2")
+        with pytest.raises(UnsoundProofError, match="entry 2 at position 2 does not make its hash"):
+            await entry_proof(database, SystemClock(), 2)
+        await rechain(database, owner)
+        await owner.execute("DELETE FROM submissions")
+        assert (await verdict(database)).findings == ()
+        (finding,) = (await verdict(database, body)).findings
+    assert finding.startswith("position 2 was ")
+
+
+async def test_what_was_rolled_back_is_no_entry_and_a_proof_goes_to_its_number(
+    log: None, database: Database, tmp_path: Path
+) -> None:
+    async with database.transaction() as tx:
+        await tx.execute("SELECT nextval(pg_get_serial_sequence('audit_log', 'id'))")
+    await proved(database, tmp_path, "a")
+    with pytest.raises(NotFoundError):
+        await entry_proof(database, SystemClock(), 1)
+    assert (await entry_proof(database, SystemClock(), 2)).head.position == 1

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.db.audit.scene import chained
+from tests.db.audit.scene import chained, write
 from tests.db.cli.commands import Proof, added, done
 from tests.db.cli.conftest import Local
 from tests.support.pipeline import ORIGIN, VAULT, key_lines, work
@@ -22,10 +22,12 @@ from proof.core.clock import SystemClock
 from proof.core.note_keys import SigningKey
 from proof.db import Database
 from proof.partners.access.refusals import Reason, Refusals
+from proof.partners.audit_chain import extend
 from proof.partners.types import CredentialKind
 from proof.timestamps.anchors.log.service import ensure_log
-from proof.timestamps.proofs.audit_heads import newest_proof, submit_head
+from proof.timestamps.proofs.audit_heads import HeadSubmitter, newest_proof
 from proof.verify import Policy, parse_verifier_key
+from proof.verify.cli import main as verifier
 from proof.verify.evidence.log.note import COSIGNER_KEY
 
 
@@ -36,7 +38,7 @@ def kept(run: Any, database: Database, tmp_path: Path) -> tuple[Path, Path]:
     async def scene() -> tuple[bytes, list[str]]:
         await ensure_log(database, VAULT, "production", ORIGIN)
         await chained(database, "a", "b")
-        await submit_head(database, SystemClock())
+        await HeadSubmitter(database, SystemClock()).step()
         await work(database, tmp_path)
         async with database.connection() as connection:
             keys = [*await key_lines(connection)]
@@ -79,6 +81,64 @@ def test_with_a_policy_it_is_where_its_quorum_signed(proof: Proof, kept: tuple[P
     (keys.parent / "log.policy").write_bytes(b"quorum none")
     result = proof("audit", "verify", "--policy", str(keys.parent / "log.policy"))
     assert (result.exit_code, "line 1 of the policy has no newline" in result.stderr) == (2, True)
+
+
+@pytest.fixture
+def about(proof: Proof, run: Any, database: Database, tmp_path: Path) -> tuple[str, Path]:
+    """A partner whose name was changed, and the log's keys."""
+
+    async def scene() -> list[str]:
+        await ensure_log(database, VAULT, "production", ORIGIN)
+        await extend(database)
+        await HeadSubmitter(database, SystemClock()).step()
+        await work(database, tmp_path)
+        async with database.connection() as connection:
+            return [*await key_lines(connection)]
+
+    partner_id = added(proof)["partner_id"]
+    done(proof("partner", "edit", partner_id, "--name", "Acme Ltd"))
+    done(proof("partner", "suspend", added(proof)["partner_id"]))
+    keys = run(scene())
+    (tmp_path / "keys").write_text("\n".join(keys))
+    return partner_id, tmp_path / "keys"
+
+
+def test_an_act_on_a_partners_record_is_proved_to_that_partner(
+    proof: Proof, about: tuple[str, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    partner_id, keys = about
+    (entry,) = json.loads(done(proof("audit", "list", "--action", "partner.edit", "--json")))
+    saved, number = keys.parent / "entry.json", str(entry["id"])
+    result = proof("audit", "prove", number, "--partner", partner_id, "--out", str(saved))
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert f"entry {number}, whole, for {partner_id} alone" in result.stderr
+    assert proof("audit", "prove", number).stdout == saved.read_text()
+    assert verifier([str(saved), "--log-key", str(keys)]) == 0
+    told = capsys.readouterr().out
+    assert f"partner.edit on {partner_id}" in told
+    assert f"by {entry['actor']}" in told
+    assert '"name": "Acme Ltd"' in told
+    (other,) = json.loads(done(proof("audit", "list", "--action", "partner.suspend", "--json")))
+    result = proof("audit", "prove", str(other["id"]), "--partner", partner_id, "--out", str(saved))
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert f"is not about {partner_id}, who must not see it" in result.stderr
+    assert json.loads(saved.read_text())["entry"] == entry
+    options = ("--against", str(saved), "--log-key", str(keys), "--json")
+    assert json.loads(done(proof("audit", "verify", *options)))["findings"] == []
+
+
+def test_what_is_about_no_partner_is_for_none_and_what_is_not_there_is_said(
+    proof: Proof, kept: tuple[Path, Path], run: Any, database: Database
+) -> None:
+    result = proof("audit", "prove", "1")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "--internal" in result.stderr
+    assert json.loads(done(proof("audit", "prove", "1", "--internal")))["entry"]["id"] == 1
+    result = proof("audit", "prove", "99")
+    assert (result.exit_code, "the audit log has no entry 99" in result.stderr) == (2, True)
+    run(write(database, "c"))
+    result = proof("audit", "prove", "3", "--internal")
+    assert (result.exit_code, "waits to be chained" in result.stderr) == (3, True)
 
 
 def test_the_chain_alone_is_checked_as_before(proof: Proof, kept: tuple[Path, Path]) -> None:

@@ -57,6 +57,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "audit export": (),
     "audit verify": (),
     "audit proof": (),
+    "audit prove": ("1",),
     "log export": ("exported",),
     "log retire": ("proof.example/log", "--yes"),
     "keys list": (),

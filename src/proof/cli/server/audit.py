@@ -32,8 +32,14 @@ from proof.db import Database
 from proof.partners import audit_chain
 from proof.partners.audit import LIST_AT_MOST, AuditQuery, Entry, newest_entries
 from proof.partners.environments import environment_names
-from proof.timestamps.proofs.audit_heads import AuditReport, HeadProof, newest_proof, verify_log
-from proof.timestamps.proofs.errors import ProofNotYetError
+from proof.timestamps.proofs.audit_heads import (
+    AuditReport,
+    EntryProof,
+    entry_proof,
+    newest_proof,
+    verify_log,
+)
+from proof.timestamps.proofs.errors import ProofNotYetError, UnsoundProofError
 from proof.verify.evidence.log.policy import Policy
 from proof.verify.files import UsageError, read_trust
 from proof.verify.payload import utc_text
@@ -44,7 +50,11 @@ def register(app: typer.Typer, open_installation: Opener) -> None:
     """Add the commands."""
     audit = typer.Typer(no_args_is_help=True, help="The audit log: read, check, prove.")
     app.add_typer(audit, name="audit")
+    _add_reading(audit, open_installation)
+    _add_proving(audit, open_installation)
 
+
+def _add_reading(audit: typer.Typer, open_installation: Opener) -> None:
     @audit.command(name="list")
     def show(
         partner: Annotated[str | None, typer.Option(help="Of this partner only.")] = None,
@@ -105,11 +115,13 @@ def register(app: typer.Typer, open_installation: Opener) -> None:
             )
         raise typer.Exit(0 if whole else FAILED)
 
+
+def _add_proving(audit: typer.Typer, open_installation: Opener) -> None:
     @audit.command()
     def verify(
         against: Annotated[
             list[Path] | None,
-            typer.Option(help="A proof that `proof audit proof` wrote earlier. Repeat."),
+            typer.Option(help="A proof that `audit proof` or `audit prove` wrote. Repeat."),
         ] = None,
         log_key: Annotated[
             list[Path] | None,
@@ -167,7 +179,70 @@ def register(app: typer.Typer, open_installation: Opener) -> None:
                 )
             except ProofNotYetError as error:
                 raise fail(error.message, OPEN) from None
-        _write(found, output)
+        _write(found.body, output)
+        err.print(
+            f"the audit log up to entry {found.head.entry_id} (position {found.head.position})"
+            f" stands in the timestamp log since {utc_text(found.timestamp_ms)}",
+            markup=False,
+        )
+
+    @audit.command()
+    def prove(
+        entry_id: Annotated[int, typer.Argument(min=1, help="Its number in `proof audit list`.")],
+        partner: Annotated[
+            str | None,
+            typer.Option(help="Whom it is for: refused when the entry is not about this partner."),
+        ] = None,
+        internal: Annotated[
+            bool, typer.Option("--internal", help="Also an entry that is about no partner.")
+        ] = False,
+        output: Annotated[
+            Path | None,
+            typer.Option("--out", "--output", "-o", help="File to write; none: print it."),
+        ] = None,
+        data: Data = None,
+    ) -> None:
+        """Write the proof of one entry, to give to the partner it is about.
+
+        It shows that entry whole, the operator's name and address too, and nothing of any other.
+        `proof verify FILE --log-key KEYS` checks it anywhere. Exits 3 while there is no proof yet.
+
+        Example: proof audit prove 1207 --partner ptr_0Ie1P2uMi2fCZ --out entry-1207.proof.json
+        """
+        with stated_errors():
+            try:
+                found = open_installation(ServerOptions(data)).with_database(
+                    lambda database: _entry_proof(database, entry_id)
+                )
+            except ProofNotYetError as error:
+                raise fail(error.message, OPEN) from None
+            except UnsoundProofError as error:
+                raise fail(error.message, FAILED) from None
+        _require_addressee(found.entry, partner, internal=internal)
+        _write(found.body, output)
+        err.print(
+            f"entry {entry_id}, whole, for {found.entry.partner_id or 'the operator'} alone",
+            markup=False,
+        )
+
+
+async def _entry_proof(database: Database, entry_id: int) -> EntryProof:
+    return await entry_proof(database, SystemClock(), entry_id)
+
+
+def _require_addressee(entry: Entry, partner: str | None, *, internal: bool) -> None:
+    if partner is not None and entry.partner_id != partner:
+        raise fail(
+            f"entry {entry.id} is not about {printable(partner)}, who must not see it;"
+            f" `proof audit list --partner {printable(partner)}` shows those that are",
+            USAGE,
+        )
+    if entry.partner_id is None and not internal:
+        raise fail(
+            f"entry {entry.id} is about no partner, so it is for none of them; --internal writes its proof"
+            " for the operator's own use",
+            USAGE,
+        )
 
 
 async def _newest(database: Database, limit: int, wanted: AuditQuery) -> list[Entry]:
@@ -216,23 +291,18 @@ async def _verify(database: Database, saved: list[bytes], trusted: Policy | None
         return await verify_log(database, saved, trusted, advance)
 
 
-def _write(found: HeadProof, output: Path | None) -> None:
+def _write(body: bytes, output: Path | None) -> None:
     if output is None:
-        sys.stdout.write(found.body.decode() + "\n")
-    else:
-        try:
-            write_atomically(output, found.body + b"\n")
-        except OSError as error:
-            raise fail(
-                f"cannot write {printable(str(output))}: {error.strerror}"
-                "; name another place, or make room there",
-                FAILED,
-            ) from None
-    err.print(
-        f"the audit log up to entry {found.head.entry_id} (position {found.head.position})"
-        f" stands in the timestamp log since {utc_text(found.timestamp_ms)}",
-        markup=False,
-    )
+        sys.stdout.write(body.decode() + "\n")
+        return
+    try:
+        write_atomically(output, body + b"\n")
+    except OSError as error:
+        raise fail(
+            f"cannot write {printable(str(output))}: {error.strerror}"
+            "; name another place, or make room there",
+            FAILED,
+        ) from None
 
 
 def _print_entries(entries: list[Entry]) -> None:
