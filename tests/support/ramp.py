@@ -82,11 +82,22 @@ async def row_of(database: Database, transaction: UUID) -> dict[str, Any]:
     return dict(row)
 
 
-async def records_of(database: Database, transaction: UUID) -> list[bytes]:
-    """The records of its events, in order."""
+async def chain_of(database: Database, transaction: UUID) -> list[bytes]:
+    """Its records, in order."""
     async with database.connection() as connection:
         rows = await connection.fetch(
-            "SELECT record FROM ramp_events WHERE transaction_id = $1 ORDER BY sequence",
+            "SELECT record FROM ramp_records WHERE transaction_id = $1 ORDER BY sequence",
+            transaction,
+        )
+    return [row["record"] for row in rows]
+
+
+async def records_of(database: Database, transaction: UUID) -> list[bytes]:
+    """The records of its status changes, in order."""
+    async with database.connection() as connection:
+        rows = await connection.fetch(
+            "SELECT record FROM ramp_records"
+            " WHERE transaction_id = $1 AND kind = 'transaction.status' ORDER BY sequence",
             transaction,
         )
     return [row["record"] for row in rows]

@@ -34,6 +34,7 @@ _APPEND_ONLY = (
     "tree_tiles",
     "log_entries",
     "log_checkpoints",
+    "ramp_records",
     "log_policies",
 )
 

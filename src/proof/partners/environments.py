@@ -8,10 +8,10 @@ from proof.core.errors import NotFoundError
 from proof.db import Connection
 from proof.partners.types import Environment
 
-# The installation itself, and whoever stamps through the calendar (migrations 0004 and 0012). They hold no
-# credentials, addresses or webhooks.
-SYSTEM_PARTNER, CALENDAR_PARTNER = "ptr_system", "ptr_calendar"
-PSEUDO_PARTNERS = [SYSTEM_PARTNER, CALENDAR_PARTNER]
+# The installation itself, whoever stamps through the calendar, and the owner of the stamps of the ramp's
+# records (migrations 0004, 0012 and 0022). They hold no credentials, addresses or webhooks.
+SYSTEM_PARTNER, CALENDAR_PARTNER, RECEIPTS_PARTNER = "ptr_system", "ptr_calendar", "ptr_receipts"
+PSEUDO_PARTNERS = [SYSTEM_PARTNER, CALENDAR_PARTNER, RECEIPTS_PARTNER]
 
 
 @dataclass(frozen=True, slots=True)

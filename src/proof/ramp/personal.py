@@ -1,13 +1,12 @@
 """People's e-mail, wallet and IP addresses: sealed, in one table, and erasable.
 
-No event, log line or idempotency row holds them. An event holds salted hashes of them (`Salts`), whose
-salts are here as well: once they are erased, nobody can find out what was hashed by trying.
+No event, log line or idempotency row holds them. A record holds salted hashes of them (`ramp.records`),
+and the secret that the salts come from is here as well: once it is erased, nobody can find out what was
+hashed by trying.
 """
 
-import hashlib
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, NamedTuple
@@ -21,7 +20,7 @@ IDENTITY = "personal {kind} {id}"
 
 PRUNED_AT_ONCE = 1000
 
-_SALT_BYTES = 32
+_SECRET_BYTES = 32
 
 
 _PRUNE = """
@@ -36,7 +35,7 @@ SELECT id, kind, sealed FROM ramp_personal WHERE transaction_id = $1 AND kind <>
 """
 
 
-_OF_EVENTS = """
+_OF_RECORDS = """
 SELECT id, transaction_id, kind, sealed FROM ramp_personal
 WHERE transaction_id = ANY($1::uuid[]) AND kind IN ('address', 'salt')
 """
@@ -50,7 +49,7 @@ FROM unnest($1::uuid[], $2::text[], $3::bytea[], $4::bigint[], $5::uuid[])
 
 
 class Kind(StrEnum):
-    """What a personal value is. `salt` holds the salts of a transaction's events."""
+    """What a personal value is. `salt` is the secret that the salts of a transaction come from."""
 
     EMAIL = "email"
     ADDRESS = "address"
@@ -64,16 +63,6 @@ class SealedValue(NamedTuple):
     id: UUID
     kind: Kind
     sealed: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Salts:
-    """32 bytes each: showing the one to prove a hash shows nothing of the others. A transaction whose salts
-    are older than references has none, and no salt for one."""
-
-    partner_user_id: bytes = field(repr=False)
-    address: bytes = field(repr=False)
-    partner_reference: bytes = field(repr=False)
 
 
 def seal(vault: Vault, kind: Kind, value: str | bytes) -> SealedValue:
@@ -101,35 +90,21 @@ async def read(connection: Connection, vault: Vault, transaction_id: UUID) -> Ma
     return {Kind(row["kind"]): _open(vault, row).decode() for row in rows}
 
 
-async def read_for_events(
+async def read_for_records(
     connection: Connection, vault: Vault, transaction_ids: Sequence[UUID]
 ) -> Mapping[UUID, Mapping[Kind, bytes]]:
-    """The addresses and salts of transactions, as far as they are there. Raises SealError."""
-    rows = await connection.fetch(_OF_EVENTS, transaction_ids)
+    """The addresses and secrets of transactions, as far as they are there. Raises SealError."""
+    rows = await connection.fetch(_OF_RECORDS, transaction_ids)
     opened: dict[UUID, dict[Kind, bytes]] = {}
     for row in rows:
         opened.setdefault(row["transaction_id"], {})[Kind(row["kind"])] = _open(vault, row)
     return opened
 
 
-def salts_of(values: Mapping[Kind, bytes]) -> Salts | None:
-    """The salts among a transaction's values; None before its first event and once erased."""
-    salt = values.get(Kind.SALT)
-    if salt is None:
-        return None
-    return Salts(*(salt[at : at + _SALT_BYTES] for at in range(0, 3 * _SALT_BYTES, _SALT_BYTES)))
-
-
-def new_salts(vault: Vault) -> tuple[Salts, SealedValue]:
-    """Random salts, and the row to write them as."""
-    salts = Salts(*(secrets.token_bytes(_SALT_BYTES) for _ in range(3)))
-    joined = salts.partner_user_id + salts.address + salts.partner_reference
-    return salts, seal(vault, Kind.SALT, joined)
-
-
-def salted_sha256(salt: bytes, value: str) -> str:
-    """Lower-case hex of SHA-256 over the 32-byte salt followed by the value's UTF-8."""
-    return hashlib.sha256(salt + value.encode()).hexdigest()
+def new_secret(vault: Vault) -> tuple[bytes, SealedValue]:
+    """A random secret of a transaction's salts, and the row to write it as."""
+    secret = secrets.token_bytes(_SECRET_BYTES)
+    return secret, seal(vault, Kind.SALT, secret)
 
 
 async def prune_client_ips(tx: Connection, before: datetime, limit: int = PRUNED_AT_ONCE) -> int:
@@ -139,7 +114,7 @@ async def prune_client_ips(tx: Connection, before: datetime, limit: int = PRUNED
 
 
 async def erase(tx: Connection, transaction_ids: Sequence[UUID]) -> int:
-    """Delete every personal value of a user's transactions, salts included; how many."""
+    """Delete every personal value of a user's transactions, the secret included; how many."""
     status = await tx.execute(
         "DELETE FROM ramp_personal WHERE transaction_id = ANY($1::uuid[])", transaction_ids
     )

@@ -156,7 +156,7 @@ def test_the_sums_hold_on_every_surface_at_every_moment(
         assert [item["record_sha256"] for item in last.events] == hashes
         for record, event in zip(records, last.events, strict=True):
             told = json.loads(record)
-            assert told["version"] == 2
+            assert told["version"] == 3
             assert reference not in record.decode()
             assert all(told[name] == event[name] for name in told.keys() & event.keys())
 

@@ -40,8 +40,8 @@ async def _flood(database: Database, transaction: UUID, count: int) -> None:
     }
     async with database.transaction() as tx:
         await tx.execute(
-            "INSERT INTO ramp_events (transaction_id, sequence, event_id, record)"
-            " SELECT $1, n, gen_random_uuid(), $2 FROM generate_series(1, $3::integer) AS n",
+            "INSERT INTO ramp_records (transaction_id, sequence, kind, record)"
+            " SELECT $1, n, 'transaction.status', $2 FROM generate_series(1, $3::integer) AS n",
             transaction,
             canonical_json(record),
             count,

@@ -16,6 +16,7 @@ APPEND_ONLY = [
     "tree_tiles",
     "log_entries",
     "log_checkpoints",
+    "ramp_records",
 ]
 LOG = "INSERT INTO logs (environment, number, label, origin) VALUES ('e', 1, 'e', 'o')"
 TILE = "INSERT INTO log_tiles SELECT id, 0, 0, sha256('a') FROM logs"

@@ -7,7 +7,9 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from proof.db import Connection
+from proof.partners.types import Environment
 from proof.ramp.personal import SealedValue
+from proof.ramp.records import Chain, Opening, Record
 
 # How long the answer to an idempotency key is kept.
 KEPT = timedelta(hours=24)
@@ -24,10 +26,10 @@ WITH given AS MATERIALIZED (
     SELECT *, key_lock IS NULL OR pg_try_advisory_xact_lock(key_lock) AS free
     FROM unnest($2::integer[], $3::bytea[], $4::bigint[], $5::bytea[], $6::uuid[], $7::text[], $8::text[],
         $9::text[], $10::text[], $11::numeric[], $12::bytea[], $13::uuid[], $14::text[], $15::interval[],
-        $16::text[])
+        $16::text[], $22::timestamptz[], $23::bytea[], $24::bytea[])
         AS session (partner_environment_id, key_sha256, key_lock, body_mac, transaction_id, partner_user_id,
         type, currency, network, amount, session_id, signing_key_id, parameters, init_lifetime,
-        partner_reference)
+        partner_reference, at, record, record_sha256)
 ), claimed AS (
     INSERT INTO idempotency_keys AS known
         (partner_environment_id, route, key_sha256, body_mac, transaction_id, created_at)
@@ -39,9 +41,7 @@ WITH given AS MATERIALIZED (
     WHERE known.created_at <= $1 - $21::interval
     RETURNING transaction_id
 ), going AS MATERIALIZED (
-    SELECT *, $1 + interval '1 second' * coalesce((SELECT offset_s FROM sandbox_clocks clock
-            WHERE clock.partner_environment_id = given.partner_environment_id), 0) AS at,
-        (SELECT id FROM ramp_users person
+    SELECT *, (SELECT id FROM ramp_users person
             WHERE person.partner_environment_id = given.partner_environment_id
             AND person.partner_user_id = given.partner_user_id AND erased_at IS NULL
             FOR KEY SHARE) AS known_id
@@ -59,10 +59,13 @@ WITH given AS MATERIALIZED (
 ), opened AS (
     INSERT INTO ramp_transactions
         (id, partner_environment_id, user_id, type, currency, network, crypto_amount, created_at,
-        updated_at, next_poll_at)
+        updated_at, next_poll_at, chain_length, chain_sha256)
     SELECT transaction_id, partner_environment_id, user_id, type, currency, network, amount, at, at,
-        $1 + init_lifetime
+        $1 + init_lifetime, 1, record_sha256
     FROM owned
+), recorded AS (
+    INSERT INTO ramp_records (transaction_id, sequence, kind, record)
+    SELECT transaction_id, 1, 'session.opened', record FROM owned
 ), kept AS (
     INSERT INTO ramp_personal (id, user_id, transaction_id, kind, sealed, created_at)
     SELECT value.id, user_id, transaction_id, kind, sealed, $1
@@ -75,9 +78,15 @@ WITH given AS MATERIALIZED (
         partner_reference
     FROM owned
 )
-SELECT given.free, going.at IS NOT NULL AS opened
+SELECT given.free, going.transaction_id IS NOT NULL AS opened
 FROM unnest($6::uuid[]) WITH ORDINALITY AS asked (transaction_id, n)
 JOIN given USING (transaction_id) LEFT JOIN going USING (transaction_id) ORDER BY n
+"""
+
+
+_OFFSETS = """
+SELECT partner_environment_id, offset_s FROM sandbox_clocks
+WHERE partner_environment_id = ANY($1::integer[])
 """
 
 
@@ -133,15 +142,19 @@ class NewSession(NamedTuple):
     id: bytes
     transaction_id: UUID
     signing_key_id: UUID
-    partner_user_id: str
-    type: str
-    currency: str
-    network: str
     amount: Decimal
     parameters: str
     personal: list[SealedValue]
     init_lifetime: timedelta
-    partner_reference: str
+    partner_id: str
+    environment: Environment
+    secret: bytes
+    opening: Opening
+
+    def record(self, at: datetime) -> Record:
+        """The first of the transaction's chain, opened at a moment of its environment."""
+        chain = Chain(self.transaction_id, self.partner_id, self.environment, self.secret)
+        return self.opening.append_to(chain, at, at)
 
 
 class WriteResult(NamedTuple):
@@ -154,8 +167,11 @@ class WriteResult(NamedTuple):
 async def insert_sessions(
     connection: Connection, now: datetime, sessions: Sequence[NewSession]
 ) -> list[WriteResult]:
-    """Write of each its user, transaction, personal values, session and key, or nothing of them; `now` is
-    the clock's. No two may have the same key."""
+    """Write of each its user, transaction, personal values, session, key and first record, or nothing of
+    them; `now` is the clock's. No two may have the same key."""
+    ahead = await _offsets(connection, sessions)
+    moments = [now + ahead.get(new.partner_environment_id, timedelta(0)) for new in sessions]
+    records = [new.record(at) for new, at in zip(sessions, moments, strict=True)]
     keys = [new.key or _NO_KEY for new in sessions]
     owned = [(new.transaction_id, value) for new in sessions for value in new.personal]
     rows = await connection.fetch(
@@ -166,23 +182,37 @@ async def insert_sessions(
         [key.lock for key in keys],
         [key.body_mac for key in keys],
         [new.transaction_id for new in sessions],
-        [new.partner_user_id for new in sessions],
-        [new.type for new in sessions],
-        [new.currency for new in sessions],
-        [new.network for new in sessions],
+        [new.opening.partner_user_id for new in sessions],
+        [new.opening.type for new in sessions],
+        [new.opening.currency for new in sessions],
+        [new.opening.network for new in sessions],
         [new.amount for new in sessions],
         [new.id for new in sessions],
         [new.signing_key_id for new in sessions],
         [new.parameters for new in sessions],
         [new.init_lifetime for new in sessions],
-        [new.partner_reference for new in sessions],
+        [new.opening.partner_reference for new in sessions],
         [transaction_id for transaction_id, _ in owned],
         [value.id for _, value in owned],
         [value.kind for _, value in owned],
         [value.sealed for _, value in owned],
         KEPT,
+        moments,
+        [record.content for record in records],
+        [record.sha256 for record in records],
     )
     return [WriteResult(row["free"], row["opened"]) for row in rows]
+
+
+async def _offsets(connection: Connection, sessions: Sequence[NewSession]) -> dict[int, timedelta]:
+    """How far the sandboxes among the sessions' owners are ahead; production never is."""
+    sandboxes = {
+        new.partner_environment_id for new in sessions if new.environment is Environment.SANDBOX
+    }
+    if not sandboxes:
+        return {}
+    rows = await connection.fetch(_OFFSETS, list(sandboxes))
+    return {row["partner_environment_id"]: timedelta(seconds=row["offset_s"]) for row in rows}
 
 
 async def stored_session(

@@ -32,6 +32,7 @@ from proof.ramp.errors import (
 )
 from proof.ramp.personal import Kind
 from proof.ramp.providers.registry import provider_named
+from proof.ramp.records import Opening
 from proof.ramp.sessions import queries
 from proof.ramp.sessions.checks import SessionValues, checked, is_user_id, require_in_range
 from proof.ramp.sessions.errors import ParameterError
@@ -188,21 +189,35 @@ class Sessions:
         values = [(Kind.EMAIL, request.user_email), (Kind.ADDRESS, terms.address)]
         if terms.client_ip:
             values.append((Kind.CLIENT_IP, terms.client_ip))
+        secret, sealed_secret = personal.new_secret(self._vault)
+        opening = Opening(
+            type=terms.type,
+            currency=request.currency,
+            network=request.network,
+            crypto_amount=stored.amount,
+            fiat_currency=stored.fiat_currency,
+            partner_user_id=request.partner_user_id,
+            partner_reference=terms.partner_reference,
+            user_email=request.user_email,
+            address=terms.address,
+        )
         new = queries.NewSession(
             partner_environment_id=owner.id,
             key=key,
             id=session_id,
             transaction_id=transaction_id,
             signing_key_id=ring.ids[0],
-            partner_user_id=request.partner_user_id,
-            type=terms.type,
-            currency=request.currency,
-            network=request.network,
             amount=terms.amount,
             parameters=_encode(stored).decode(),
-            personal=[personal.seal(self._vault, kind, value) for kind, value in values],
+            personal=[
+                *(personal.seal(self._vault, kind, value) for kind, value in values),
+                sealed_secret,
+            ],
             init_lifetime=INIT_LIFETIME,
-            partner_reference=terms.partner_reference,
+            partner_id=owner.partner_id,
+            environment=owner.environment,
+            secret=secret,
+            opening=opening,
         )
         token = init_token(ring, ring.ids[0], session_id)
         return new, _answer(stored, terms.address, token)

@@ -1,114 +1,138 @@
 """The event of a status change: the record that can be proved, and the body a webhook carries.
 
-Both are RFC 8785 bytes, fixed when the change happens. A record names the SHA-256 of the one before it, so
-that an object's records are a chain; it holds no personal data, only salted hashes (proof.ramp.personal).
+Both are RFC 8785 bytes, fixed when the change happens. The record stands in its transaction's chain right
+after the record of what caused it, where a callback or an operator did (proof.ramp.records).
 """
 
-import hashlib
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
+from enum import StrEnum
 from functools import partial
-from uuid import UUID, uuid4
+from typing import NamedTuple
+from uuid import UUID
 
 import msgspec
 
 from proof.core.canonical import canonical_json
 from proof.core.clock import moment_text
 from proof.events import Event
-from proof.partners.types import Environment
+from proof.ramp.providers.callbacks import StoredCallback
+from proof.ramp.records import Chain, Record, RecordKind
 from proof.ramp.transactions.state import TransactionState
-from proof.ramp.types import TransactionType
+from proof.ramp.types import Status, TransactionType
 from proof.ramp.wire import NO_REFUND, money_fields
 
 EVENT_TYPE = "transaction.updated"
-# The version of records and bodies. Those of version 1 stay as they are: beside the ten fields of the ramp
-# API contract they have only `payment_method` and `occurred_at`, and the latter is a time of the
-# provider's.
-RECORD_VERSION = 2
+# Bodies of version 1 stay as they are: they have only the ten fields of the ramp API contract.
+BODY_VERSION = 2
 # The `event` of a body; the types of the outbox are others.
 _BODY_EVENT = "transaction.status"
 
 
+class CausedBy(StrEnum):
+    """What a change came from. `provider` is its answer when we asked."""
+
+    CALLBACK = "callback"
+    PROVIDER = "provider"
+    OPERATOR = "operator"
+    EXPIRY = "expiry"
+
+
+class Resolution(NamedTuple):
+    """An operator's word: the end it brought about or confirmed, who spoke, and why."""
+
+    status: Status
+    actor: str
+    reason: str
+
+
+# A callback and a resolution have records of their own.
+Cause = StoredCallback | Resolution | CausedBy
+
+
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What never changes of a transaction. The user's id and the reference are as the partner sent them;
-    the hashes are lower-case hex, empty where the value or its salt is not there (any more)."""
+    """What never changes of a transaction, and its chain. The user's id and the reference are as the
+    partner sent them; what is not there (any more) is empty."""
 
     id: UUID
     partner_environment_id: int
-    partner_id: str
-    environment: Environment
     type: TransactionType
     currency: str
     network: str
     created_at: datetime
+    offset: timedelta
+    chain: Chain
     partner_user_id: str = field(repr=False)
     partner_reference: str = field(repr=False)
-    partner_user_id_sha256: str
-    partner_reference_sha256: str
-    address_sha256: str
+    address: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class StatusEvent:
-    """One event: `record` and `body` as bytes, the record's SHA-256 for the next one."""
+    """One event: its record, and its body as bytes."""
 
-    id: UUID
-    transaction_id: UUID
     partner_environment_id: int
-    sequence: int
-    record: bytes
+    record: Record
     body: bytes
-
-    @property
-    def sha256(self) -> bytes:
-        return hashlib.sha256(self.record).digest()
 
     def published(self) -> Event:
         """As the outbox takes it."""
         return Event(
             self.partner_environment_id,
             EVENT_TYPE,
-            str(self.transaction_id),
+            str(self.record.transaction_id),
             self.body,
-            RECORD_VERSION,
-            self.id,
+            BODY_VERSION,
+            self.record.id,
         )
 
 
 def status_event(
-    identity: Identity, state: TransactionState, previous_sha256: bytes | None
+    identity: Identity, state: TransactionState, cause: Cause, recorded_at: datetime
 ) -> StatusEvent:
-    """The event that `state` is reached."""
-    event_id, told = uuid4(), _told(identity, state)
-    record = canonical_json(
+    """The event that `state` is reached; its record is appended to the chain."""
+    told, chain = _told(identity, state), identity.chain
+    record = chain.append(
+        RecordKind.STATUS,
+        recorded_at,
         told
         | {
-            "version": RECORD_VERSION,
-            "id": str(event_id),
-            "partner_id": identity.partner_id,
-            "environment": identity.environment.value,
-            "sequence": state.event_count,
-            "previous_sha256": (previous_sha256 or b"").hex(),
-            "partner_user_id_sha256": identity.partner_user_id_sha256,
-            "partner_reference_sha256": identity.partner_reference_sha256,
-            "address_sha256": identity.address_sha256,
-        }
+            "status_sequence": state.event_count,
+            "caused_by": _caused_by(cause).value,
+            "partner_user_id_sha256": chain.hashed("partner_user_id", identity.partner_user_id),
+            "partner_reference_sha256": chain.hashed(
+                "partner_reference", identity.partner_reference
+            ),
+            "address_sha256": chain.hashed("address", identity.address),
+        },
     )
     body = told | {
         "event": _BODY_EVENT,
         "partner_user_id": identity.partner_user_id,
         "partner_reference": identity.partner_reference,
-        "record_sha256": hashlib.sha256(record).hexdigest(),
+        "record_sha256": record.sha256.hex(),
     }
-    return StatusEvent(
-        event_id,
-        identity.id,
-        identity.partner_environment_id,
-        state.event_count,
-        record,
-        canonical_json(body),
-    )
+    return StatusEvent(identity.partner_environment_id, record, canonical_json(body))
+
+
+def record_cause(identity: Identity, cause: Cause, recorded_at: datetime) -> None:
+    """Append the record of what caused the statuses to follow, where it has one of its own."""
+    chain = identity.chain
+    if isinstance(cause, StoredCallback):
+        received = {
+            "provider": cause.provider,
+            "received_at": moment_text(cause.received_at + identity.offset),
+            "body_sha256": chain.hashed("body", cause.body),
+        }
+        chain.append(RecordKind.CALLBACK, recorded_at, received)
+    elif isinstance(cause, Resolution):
+        resolved = {
+            "status": cause.status.value,
+            "actor_sha256": chain.hashed("actor", cause.actor),
+            "reason_sha256": chain.hashed("reason", cause.reason),
+        }
+        chain.append(RecordKind.RESOLUTION, recorded_at, resolved)
 
 
 def without_person(body: bytes, name: str) -> bytes:
@@ -117,6 +141,12 @@ def without_person(body: bytes, name: str) -> bytes:
     if "partner_user_id" in told:
         told |= {"partner_user_id": name, "partner_reference": ""}
     return canonical_json(told)
+
+
+def _caused_by(cause: Cause) -> CausedBy:
+    if isinstance(cause, StoredCallback):
+        return CausedBy.CALLBACK
+    return CausedBy.OPERATOR if isinstance(cause, Resolution) else cause
 
 
 def _told(identity: Identity, state: TransactionState) -> dict[str, object]:

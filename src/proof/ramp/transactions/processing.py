@@ -120,7 +120,7 @@ async def _apply(
         if callback.observation is not None and not callback.to_confirm:
             heard.append(callback)
             owner = callback.callback.partner_environment_id
-            statements.append(Statement(callback.observation, owner))
+            statements.append(Statement(callback.observation, owner, callback.callback))
     outcomes = await observe_all(tx, vault, statements, now) if statements else []
     done = [_applied(callback, outcome) for callback, outcome in zip(heard, outcomes, strict=True)]
     done += [_not_read(callback) for callback in read if callback.observation is None]

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from proof.db import Connection
 from proof.ramp.providers.protocols import Observation
-from proof.ramp.transactions.events import StatusEvent
+from proof.ramp.records import Chain, Record
 from proof.ramp.transactions.state import TransactionState
 from proof.ramp.transactions.transitions import ALLOWED, Alert
 from proof.ramp.types import FailureReason, Status, TransactionType
@@ -19,8 +19,9 @@ GATHERED = timedelta(minutes=1)
 
 _COLUMNS = """
 transaction.id, transaction.partner_environment_id, transaction.user_id, transaction.type,
-transaction.currency, transaction.network, transaction.created_at, transaction.event_sha256,
-transaction.alert, transaction.status, transaction.event_count, transaction.crypto_amount,
+transaction.currency, transaction.network, transaction.created_at, transaction.chain_length,
+transaction.chain_sha256, transaction.alert, transaction.status, transaction.event_count,
+transaction.crypto_amount,
 transaction.fiat_currency, transaction.fiat_amount, transaction.payment_method,
 transaction.provider_reference, transaction.updated_at, transaction.fiat_fee, transaction.rate,
 transaction.failure_reason, transaction.chain_transaction, transaction.chain_transaction_url,
@@ -29,7 +30,8 @@ person.erased_at IS NOT NULL AS erased, coalesce(clock.offset_s, 0) AS offset_s
 """
 
 
-# The user is locked too: an erasure under way is waited for, so that no salt is made for an erased user.
+# The user is locked too: an erasure under way is waited for, so that no secret is made for an erased
+# user.
 _LOCK = f"""
 SELECT {_COLUMNS} FROM ramp_transactions transaction
 JOIN ramp_users person ON person.id = transaction.user_id
@@ -46,6 +48,7 @@ FOR NO KEY UPDATE OF transaction FOR KEY SHARE OF person
 _MOVE = """
 UPDATE ramp_transactions transaction
 SET status = moved.status, event_count = moved.event_count, event_sha256 = moved.event_sha256,
+    chain_length = moved.chain_length, chain_sha256 = moved.chain_sha256,
     crypto_amount = moved.crypto_amount, fiat_currency = moved.fiat_currency,
     fiat_amount = moved.fiat_amount, payment_method = moved.payment_method,
     provider_reference = moved.provider_reference, updated_at = moved.updated_at,
@@ -53,13 +56,13 @@ SET status = moved.status, event_count = moved.event_count, event_sha256 = moved
     chain_transaction = moved.chain_transaction, chain_transaction_url = moved.chain_transaction_url
 FROM unnest($1::uuid[], $2::text[], $3::text[], $4::integer[], $5::bytea[], $6::numeric[], $7::text[],
             $8::numeric[], $9::text[], $10::text[], $11::timestamptz[], $12::numeric[], $13::numeric[],
-            $14::text[], $15::text[], $16::text[])
+            $14::text[], $15::text[], $16::text[], $17::integer[], $18::bytea[])
      AS moved (id, was, status, event_count, event_sha256, crypto_amount, fiat_currency, fiat_amount,
                payment_method, provider_reference, updated_at, fiat_fee, rate, failure_reason,
-               chain_transaction, chain_transaction_url)
+               chain_transaction, chain_transaction_url, chain_length, chain_sha256)
 WHERE transaction.id = moved.id AND transaction.status = moved.was
-  AND transaction.event_count < moved.event_count
-  AND (moved.was, moved.status) IN (SELECT * FROM unnest($17::text[], $18::text[]))
+  AND transaction.event_count < moved.event_count AND transaction.chain_length < moved.chain_length
+  AND (moved.was, moved.status) IN (SELECT * FROM unnest($19::text[], $20::text[]))
 RETURNING transaction.id
 """
 
@@ -71,9 +74,19 @@ WHERE transaction.id = said.id AND transaction.provider_reference IS DISTINCT FR
 """
 
 
-_ADD_EVENTS = """
-INSERT INTO ramp_events (transaction_id, sequence, event_id, record)
-SELECT * FROM unnest($1::uuid[], $2::integer[], $3::uuid[], $4::bytea[])
+_LENGTHEN = """
+UPDATE ramp_transactions SET chain_length = $2, chain_sha256 = $3 WHERE id = $1 AND chain_length < $2
+"""
+
+
+_ADD_RECORDS = """
+INSERT INTO ramp_records (transaction_id, sequence, kind, record)
+SELECT * FROM unnest($1::uuid[], $2::integer[], $3::text[], $4::bytea[])
+"""
+
+
+_FIAT_CURRENCY = """
+SELECT coalesce(parameters->>'fiat_currency', '') FROM ramp_sessions WHERE transaction_id = $1
 """
 
 
@@ -122,13 +135,19 @@ class LockedTransaction:
     currency: str
     network: str
     created_at: datetime
-    event_sha256: bytes | None
+    chain_length: int
+    chain_sha256: bytes | None
     alert: str | None
     partner_user_id: str
     partner_reference: str = field(repr=False)
     erased: bool
     offset: timedelta
     state: TransactionState
+
+    def recorded_at(self, now: datetime) -> datetime:
+        """The moment of a record made at the clock's `now`: of the environment, and before nothing that was
+        recorded."""
+        return max(now + self.offset, self.state.updated_at)
 
 
 async def lock(tx: Connection, transaction_ids: Collection[UUID]) -> dict[UUID, LockedTransaction]:
@@ -138,19 +157,19 @@ async def lock(tx: Connection, transaction_ids: Collection[UUID]) -> dict[UUID, 
 
 
 async def write_moves(
-    tx: Connection, moves: Sequence[tuple[LockedTransaction, TransactionState, bytes]]
+    tx: Connection, moves: Sequence[tuple[LockedTransaction, TransactionState, bytes, Chain]]
 ) -> Sequence[UUID]:
     """Bring each transaction from the status it was locked at to its new state, in one guarded statement;
-    the ids moved. The third value is the SHA-256 of the newest event's record."""
+    the ids moved. Beside the state there are the SHA-256 of the newest status record, and the chain."""
     allowed = [(before, after) for before in Status for after in _reachable(before)]
-    finals = [final for _, final, _ in moves]
+    finals = [final for _, final, _, _ in moves]
     rows = await tx.fetch(
         _MOVE,
-        [locked.id for locked, _, _ in moves],
-        [locked.state.status for locked, _, _ in moves],
+        [locked.id for locked, _, _, _ in moves],
+        [locked.state.status for locked, _, _, _ in moves],
         [final.status for final in finals],
         [final.event_count for final in finals],
-        [sha256 for _, _, sha256 in moves],
+        [sha256 for _, _, sha256, _ in moves],
         [final.crypto_amount for final in finals],
         [final.fiat_currency for final in finals],
         [final.fiat_amount for final in finals],
@@ -162,6 +181,8 @@ async def write_moves(
         [final.failure_reason for final in finals],
         [final.chain_transaction for final in finals],
         [final.chain_transaction_url for final in finals],
+        [chain.length for _, _, _, chain in moves],
+        [chain.sha256 for _, _, _, chain in moves],
         [before for before, _ in allowed],
         [after for _, after in allowed],
     )
@@ -173,15 +194,25 @@ async def write_references(tx: Connection, references: Mapping[UUID, str]) -> No
     await tx.execute(_REFER, list(references), list(references.values()))
 
 
-async def add_events(tx: Connection, events: Sequence[StatusEvent]) -> None:
-    """Write the records."""
+async def lengthen(tx: Connection, chain: Chain) -> None:
+    """Keep how long a chain is where its records moved nothing."""
+    await tx.execute(_LENGTHEN, chain.transaction_id, chain.length, chain.sha256)
+
+
+async def add_records(tx: Connection, records: Sequence[Record]) -> None:
+    """Write the records; what they pin of their transactions is written besides."""
     await tx.execute(
-        _ADD_EVENTS,
-        [event.transaction_id for event in events],
-        [event.sequence for event in events],
-        [event.id for event in events],
-        [event.record for event in events],
+        _ADD_RECORDS,
+        [record.transaction_id for record in records],
+        [record.sequence for record in records],
+        [record.kind for record in records],
+        [record.content for record in records],
     )
+
+
+async def session_fiat_currency(tx: Connection, transaction_id: UUID) -> str:
+    """The fiat currency that the transaction's session was opened with; empty where it is not known."""
+    return await tx.fetchval(_FIAT_CURRENCY, transaction_id) or ""
 
 
 async def keep_statements(
@@ -255,7 +286,8 @@ def _locked(row: Any) -> LockedTransaction:
         row["currency"],
         row["network"],
         row["created_at"],
-        row["event_sha256"],
+        row["chain_length"],
+        row["chain_sha256"],
         row["alert"],
         row["partner_user_id"],
         # The session's row is not locked, so after waiting for an erasure it is read as it was before.

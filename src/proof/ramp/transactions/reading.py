@@ -35,7 +35,9 @@ ORDER BY transaction.created_at DESC, transaction.id LIMIT $4
 """
 
 
-_EVENTS = "SELECT sequence, record FROM ramp_events WHERE transaction_id = $1 ORDER BY sequence"
+_EVENTS = """
+SELECT record FROM ramp_records WHERE transaction_id = $1 AND kind = 'transaction.status' ORDER BY sequence
+"""
 
 
 _STATEMENTS = """
@@ -126,7 +128,7 @@ async def show_transaction(connection: Connection, transaction_id: UUID) -> Tran
     statements = await connection.fetch(_STATEMENTS, transaction_id)
     return TransactionHistory(
         _listed(row, names[row["partner_environment_id"]]),
-        tuple(_told(event["sequence"], event["record"]) for event in events),
+        tuple(_told(*numbered) for numbered in enumerate((row["record"] for row in events), 1)),
         tuple(ProviderStatement(**statement) for statement in statements),
     )
 

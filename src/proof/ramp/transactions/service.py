@@ -18,10 +18,19 @@ from proof.partners import audit
 from proof.partners.audit import Actor
 from proof.partners.environments import names_of
 from proof.partners.types import Environment
+from proof.ramp.providers.callbacks import StoredCallback
 from proof.ramp.providers.protocols import Observation
 from proof.ramp.transactions import polling, queries
 from proof.ramp.transactions.alerts import raise_alerts
-from proof.ramp.transactions.events import StatusEvent, status_event
+from proof.ramp.transactions.events import (
+    Cause,
+    CausedBy,
+    Identity,
+    Resolution,
+    StatusEvent,
+    record_cause,
+    status_event,
+)
 from proof.ramp.transactions.identities import identities
 from proof.ramp.transactions.queries import LockedTransaction
 from proof.ramp.transactions.state import StateChanges, TransactionState, advanced, observed
@@ -35,10 +44,12 @@ LONGEST_REASON = 500
 @dataclass(frozen=True, slots=True)
 class Statement:
     """What a provider said, and the partner environment whose account the words came through: an account
-    speaks for the transactions of its own environment alone. None when we asked about this transaction."""
+    speaks for the transactions of its own environment alone. None when we asked about this transaction.
+    `callback` is what brought the words, None when they answer a question of ours."""
 
     observation: Observation
     partner_environment_id: int | None = None
+    callback: StoredCallback | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,15 +65,16 @@ class ObservationResult:
 
 @dataclass(slots=True)
 class _Change:
-    """A locked transaction, and the states it is about to take."""
+    """A locked transaction, and the states it is about to take, with what each step comes from."""
 
     locked: LockedTransaction
     state: TransactionState
-    taken: list[TransactionState] = field(default_factory=list)
+    taken: list[tuple[Cause, tuple[TransactionState, ...]]] = field(default_factory=list)
 
-    def take(self, step: StateChanges) -> None:
+    def take(self, step: StateChanges, cause: Cause) -> None:
         """Take a step's states."""
-        self.taken += step.states
+        if step.states:
+            self.taken.append((cause, step.states))
         self.state = step.final
 
 
@@ -112,7 +124,8 @@ async def end(
     locked = (await queries.lock(tx, [transaction_id])).get(transaction_id)
     if locked is None or locked.state != expected or expected.status is not Status.PENDING:
         return False
-    await _write(tx, vault, [_advance(locked, (Status.FAILED,), now, reason)], now)
+    step = _step(locked, (Status.FAILED,), now, reason)
+    await _write(tx, vault, [_changed(locked, step, CausedBy.EXPIRY)], now)
     return True
 
 
@@ -142,10 +155,12 @@ async def resolve(
     was = locked.state.status
     if was.terminal and was is not status:
         raise ConflictError(f"{transaction_id} is {was} for good; only that can be confirmed")
-    statuses = path(was, status)
+    statuses, word = path(was, status), Resolution(status, actor.name, reason)
     if statuses:
-        change = _advance(locked, statuses, now, _resolved_as(locked))
-        await _write(tx, vault, [change], now)
+        step = _step(locked, statuses, now, _resolved_as(locked))
+        await _write(tx, vault, [_changed(locked, step, word)], now)
+    else:
+        await _record_confirmation(tx, vault, locked, word, now)
     await queries.clear_alert(tx, transaction_id)
     await _audit(tx, locked, status, reason, actor)
     return ObservationResult(statuses)
@@ -162,16 +177,20 @@ def _apply(
         return ObservationResult(known=False)
     locked = change.locked
     step = observed(change.state, locked.type, observation, now + locked.offset)
-    change.take(step)
+    change.take(step, statement.callback or CausedBy.PROVIDER)
     statuses = tuple(state.status for state in step.states)
     return ObservationResult(statuses, step.alert, erased=locked.erased)
 
 
-def _advance(
+def _step(
     locked: LockedTransaction, statuses: tuple[Status, ...], now: datetime, reason: FailureReason
-) -> _Change:
+) -> StateChanges:
+    return advanced(locked.state, locked.type, statuses, now + locked.offset, reason)
+
+
+def _changed(locked: LockedTransaction, step: StateChanges, cause: Cause) -> _Change:
     change = _Change(locked, locked.state)
-    change.take(advanced(locked.state, locked.type, statuses, now + locked.offset, reason))
+    change.take(step, cause)
     return change
 
 
@@ -186,8 +205,7 @@ def _resolved_as(locked: LockedTransaction) -> FailureReason:
 async def _write(tx: Connection, vault: Vault, changes: Sequence[_Change], now: datetime) -> None:
     moved = [change for change in changes if change.taken]
     if moved:
-        events = await _events(tx, vault, moved, now)
-        await _move(tx, moved, events)
+        await _move(tx, vault, moved, now)
     references = {
         change.locked.id: change.state.reference
         for change in changes
@@ -198,33 +216,42 @@ async def _write(tx: Connection, vault: Vault, changes: Sequence[_Change], now: 
     await polling.ask_again(tx, [change.locked.id for change in changes], now + polling.FIRST_POLL)
 
 
-async def _move(
-    tx: Connection, moved: Sequence[_Change], events: Mapping[UUID, list[StatusEvent]]
-) -> None:
-    rows = [(change.locked, change.state, events[change.locked.id][-1].sha256) for change in moved]
-    if len(await queries.write_moves(tx, rows)) != len(moved):
-        raise RuntimeError("a transaction changed although it was locked; nothing was written")
-    made = [event for change in moved for event in events[change.locked.id]]
-    await queries.add_events(tx, made)
-    await publish(tx, [event.published() for event in made])
-
-
-async def _events(
-    tx: Connection, vault: Vault, moved: Sequence[_Change], now: datetime
-) -> dict[UUID, list[StatusEvent]]:
+async def _move(tx: Connection, vault: Vault, moved: Sequence[_Change], now: datetime) -> None:
     names = await names_of(tx, {change.locked.partner_environment_id for change in moved})
     for change in moved:
         _link(change, names[change.locked.partner_environment_id][1])
     known = await identities(tx, vault, [change.locked for change in moved], names, now)
-    made: dict[UUID, list[StatusEvent]] = {}
-    for change in moved:
-        previous = change.locked.event_sha256
-        events = made[change.locked.id] = []
-        for state in change.taken:
-            event = status_event(known[change.locked.id], state, previous)
-            events.append(event)
-            previous = event.sha256
-    return made
+    events = [_events(change, known[change.locked.id], now) for change in moved]
+    rows = [
+        (change.locked, change.state, made[-1].record.sha256, known[change.locked.id].chain)
+        for change, made in zip(moved, events, strict=True)
+    ]
+    if len(await queries.write_moves(tx, rows)) != len(moved):
+        raise RuntimeError("a transaction changed although it was locked; nothing was written")
+    await queries.add_records(tx, [record for *_, chain in rows for record in chain.new])
+    await publish(tx, [event.published() for made in events for event in made])
+
+
+def _events(change: _Change, identity: Identity, now: datetime) -> list[StatusEvent]:
+    """The events of a change, in order, their records and those of their causes appended to the chain."""
+    events: list[StatusEvent] = []
+    recorded_at = change.locked.recorded_at(now)
+    for cause, states in change.taken:
+        record_cause(identity, cause, recorded_at)
+        for state in states:
+            recorded_at = max(recorded_at, state.updated_at)
+            events.append(status_event(identity, state, cause, recorded_at))
+    return events
+
+
+async def _record_confirmation(
+    tx: Connection, vault: Vault, locked: LockedTransaction, word: Resolution, now: datetime
+) -> None:
+    names = await names_of(tx, [locked.partner_environment_id])
+    identity = (await identities(tx, vault, [locked], names, now))[locked.id]
+    record_cause(identity, word, locked.recorded_at(now))
+    await queries.add_records(tx, identity.chain.new)
+    await queries.lengthen(tx, identity.chain)
 
 
 def _link(change: _Change, environment: Environment) -> None:
@@ -236,7 +263,7 @@ def _link(change: _Change, environment: Environment) -> None:
         url = explorer_url(change.locked.network, environment, state.chain_transaction)
         return replace(state, chain_transaction_url=url)
 
-    change.taken = [linked(state) for state in change.taken]
+    change.taken = [(cause, tuple(map(linked, states))) for cause, states in change.taken]
     change.state = linked(change.state)
 
 

@@ -30,16 +30,18 @@ _PRESENT = """
 SELECT transaction.id, type, status, currency, crypto_amount, created_at,
        coalesce(sequence, 0) AS sequence, record
 FROM ramp_transactions transaction LEFT JOIN LATERAL (
-    SELECT sequence, record FROM ramp_events
-    WHERE transaction_id = transaction.id ORDER BY sequence DESC LIMIT 1) newest ON true
+    SELECT sequence, record FROM ramp_records
+    WHERE transaction_id = transaction.id AND kind = 'transaction.status'
+    ORDER BY sequence DESC LIMIT 1) newest ON true
 WHERE id = $1 AND ($2::integer IS NULL OR partner_environment_id = $2)
 """
 
 _NEWER = """
-SELECT transaction_id, ramp_events.sequence, record
+SELECT transaction_id, ramp_records.sequence, record
 FROM unnest($1::uuid[], $2::integer[]) AS known (id, sequence)
-JOIN ramp_events ON transaction_id = known.id AND ramp_events.sequence > known.sequence
-ORDER BY transaction_id, ramp_events.sequence
+JOIN ramp_records ON transaction_id = known.id AND ramp_records.sequence > known.sequence
+WHERE kind = 'transaction.status'
+ORDER BY transaction_id, ramp_records.sequence
 """
 
 
@@ -87,8 +89,8 @@ class _Record(Struct):
 
 
 class Update(NamedTuple):
-    """One message. `sequence` is the newest event it tells of, 0 for none yet; after a `terminal` one there
-    are no more."""
+    """One message. `sequence` is that of the newest record it tells of, 0 for none yet; after a `terminal`
+    one there are no more."""
 
     sequence: int
     terminal: bool

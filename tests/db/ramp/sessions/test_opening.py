@@ -1,17 +1,23 @@
 """What opening a session writes, and what it does not."""
 
 import asyncio
+import hashlib
+import json
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from tests.support.application import Platform
-from tests.support.sessions import EMAIL, OWN, WALLET, open_session, ramp_partner
+from tests.support.ramp import chain_of, row_of
+from tests.support.sessions import BODY, EMAIL, OWN, WALLET, open_session, ramp_partner
 
+from proof.core.canonical import canonical_json
+from proof.core.clock import moment_text
 from proof.partners.audit import Actor
 from proof.partners.keys import session_signing
 from proof.partners.types import Environment
 from proof.ramp import personal
 from proof.ramp.personal import Kind
+from proof.ramp.records import salt_of
 
 PRODUCTION, SANDBOX = Environment.PRODUCTION, Environment.SANDBOX
 TABLES = (
@@ -19,7 +25,7 @@ TABLES = (
     "ramp_transactions",
     "ramp_sessions",
     "ramp_personal",
-    "ramp_events",
+    "ramp_records",
     "idempotency_keys",
     "outbox",
     "audit_log",
@@ -78,6 +84,54 @@ async def test_a_sandboxs_clock_is_in_ramp_objects_and_nowhere_else(platform: Pl
         assert row["real"] == row["keyed"]
         assert row["created_at"] == row["updated_at"] == row["real"] + ahead
         assert row["init_expires_at"] == row["created_at"] + timedelta(hours=1)
+
+
+async def test_an_opening_is_the_first_record_of_its_transaction(platform: Platform) -> None:
+    """What was signed, in the time of the environment; of people only salted hashes."""
+    shop = await ramp_partner(platform, own_address=True)
+    for environment in Environment:
+        await platform.fetch(
+            "INSERT INTO sandbox_clocks SELECT id, 864000 FROM partner_environments"
+            " WHERE widget_id = $1 AND environment = 'sandbox'",
+            shop.widget_id(environment),
+        )
+        changes = {"address": OWN, "partner_reference": "order 7"}
+        opened = (await open_session(platform, shop, environment, changes)).json
+        made = UUID(opened["merchant_transaction_id"])
+        [record] = await chain_of(platform.database, made)
+        row = await row_of(platform.database, made)
+        async with platform.database.connection() as connection:
+            known = await personal.read_for_records(connection, platform.vault, [made])
+
+        def hashed(name: str, value: str, secret: bytes = known[made][Kind.SALT]) -> str:
+            return hashlib.sha256(salt_of(secret, 1, name) + value.encode()).hexdigest()
+
+        told = json.loads(record)
+        assert record == canonical_json(told)
+        assert told == {
+            "version": 3,
+            "kind": "session.opened",
+            "id": told["id"],
+            "merchant_transaction_id": str(made),
+            "partner_id": shop.partner.partner_id,
+            "environment": environment.value,
+            "sequence": 1,
+            "previous_sha256": "",
+            "recorded_at": moment_text(row["created_at"]),
+            "created_at": moment_text(row["created_at"]),
+            "type": "buy",
+            "currency": opened["currency"],
+            "network": opened["network"],
+            "crypto_amount": opened["amount"],
+            "fiat_currency": opened["fiat_currency"],
+            "fee_terms": "quoted_in_widget",
+            "partner_user_id_sha256": hashed("partner_user_id", BODY["partner_user_id"]),
+            "partner_reference_sha256": hashed("partner_reference", "order 7"),
+            "user_email_sha256": hashed("user_email", EMAIL),
+            "address_sha256": hashed("address", OWN),
+        }
+        assert (row["chain_length"], row["chain_sha256"]) == (1, hashlib.sha256(record).digest())
+        assert (row["event_count"], row["event_sha256"]) == (0, None)
 
 
 async def test_no_event_is_written_before_the_status_changes(platform: Platform) -> None:

@@ -27,6 +27,7 @@ from tests.support.ramp import (
     CLIENT_IP,
     EMAIL,
     USER,
+    chain_of,
     hear,
     make_transaction,
     published_of,
@@ -122,17 +123,17 @@ def test_an_erased_person_is_nowhere(
     everywhere: Everywhere,
 ) -> None:
     made = lived(run, database, vault, sandbox)
-    before = run(records_of(database, made))
+    before = run(chain_of(database, made))
     erased = erase(run, database, vault, partner.partner_id)
     assert erased == ErasureCounts(users=1, transactions=1, values=4, callbacks=3)
     found = everywhere()
     assert {text: found.holding(text) for text in PERSONAL} == {text: set() for text in PERSONAL}
     assert {text: found.holding(text) for text in WRITTEN} == {text: set() for text in WRITTEN}
-    assert run(records_of(database, made)) == before
+    assert run(chain_of(database, made)) == before
     [body] = map(json.loads, run(published_of(database, made)))
     assert body["partner_user_id"].startswith("erased-")
     assert (body["partner_reference"], body["status"]) == ("", "processing")
-    assert body["record_sha256"] == hashlib.sha256(before[0]).hexdigest()
+    assert body["record_sha256"] == hashlib.sha256(before[-1]).hexdigest()
     with pytest.raises(NotFoundError):
         erase(run, database, vault, partner.partner_id)
 
@@ -145,15 +146,16 @@ def test_what_comes_afterwards_is_not_kept_either(
     partner: OnboardedPartner,
     everywhere: Everywhere,
 ) -> None:
-    """The transaction goes on to its end, and its last event hashes nothing."""
+    """The transaction goes on to its end, and its last records hash nothing."""
     made = lived(run, database, vault, sandbox)
     erase(run, database, vault, partner.partner_id)
     run(call_back(database, vault, sandbox, made, "delivery delivered", extra=EMAIL))
     run(process(database, vault, providers(database), TurnedClock()))
 
     assert run(row_of(database, made))["status"] == "completed"
-    told = json.loads(run(records_of(database, made))[-1])
+    *_, callback, told = map(json.loads, run(chain_of(database, made)))
     assert (told["partner_user_id_sha256"], told["address_sha256"]) == ("", "")
+    assert (callback["kind"], callback["body_sha256"]) == ("provider.callback", "")
     assert everywhere().holding(EMAIL) == set()
 
 

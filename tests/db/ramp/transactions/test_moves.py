@@ -12,7 +12,9 @@ from tests.support.ramp import hear, make_transaction, row_of, said
 
 from proof.core.secrets import Vault
 from proof.db import Database
+from proof.partners.types import Environment
 from proof.ramp.providers.protocols import ProviderStatus
+from proof.ramp.records import Chain
 from proof.ramp.transactions import queries
 from proof.ramp.transactions.queries import LockedTransaction
 from proof.ramp.transactions.state import TransactionState
@@ -50,6 +52,16 @@ async def test_a_move_that_is_not_allowed_changes_nothing(
     made = await _processing(database, vault, owner)
     before = await row_of(database, made)
     assert await _moved(database, made, doctor) == []
+    assert await row_of(database, made) == before
+
+
+async def test_a_move_without_a_record_changes_nothing(
+    database: Database, vault: Vault, owner: int
+) -> None:
+    made = await _processing(database, vault, owner)
+    before = await row_of(database, made)
+    length = before["chain_length"]
+    assert await _moved(database, made, lambda it: _final(it, Status.COMPLETED, 2), length) == []
     assert await row_of(database, made) == before
 
 
@@ -102,8 +114,9 @@ async def _processing(database: Database, vault: Vault, owner: int) -> UUID:
     return made
 
 
-async def _moved(database: Database, made: UUID, doctor: Doctor) -> list[UUID]:
+async def _moved(database: Database, made: UUID, doctor: Doctor, length: int = 9) -> list[UUID]:
     async with database.transaction() as tx:
         locked = (await queries.lock(tx, [made]))[made]
         doctored, final = doctor(locked)
-        return list(await queries.write_moves(tx, [(doctored, final, bytes(32))]))
+        chain = Chain(made, "ptr_shop", Environment.PRODUCTION, None, length, bytes(32))
+        return list(await queries.write_moves(tx, [(doctored, final, bytes(32), chain)]))

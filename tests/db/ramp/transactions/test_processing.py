@@ -1,18 +1,24 @@
 """Stored callbacks become statements, whatever their order, their number or their state."""
 
 import asyncio
+import hashlib
 import json
 from typing import Any
 
 from tests.conftest import Run
 from tests.db.ramp.transactions.scene import START, TurnedClock, call_back, callbacks, providers
-from tests.support.ramp import make_transaction, published_of, row_of
+from tests.support.ramp import chain_of, make_transaction, published_of, row_of
 
+from proof.core.clock import moment_text
 from proof.core.secrets import Vault
 from proof.db import Database
 from proof.partners.types import OnboardedPartner
+from proof.ramp import personal
 from proof.ramp.errors import CallbackRefusedError
+from proof.ramp.personal import Kind
+from proof.ramp.providers.callbacks import claim
 from proof.ramp.providers.protocols import Adapter, Observation
+from proof.ramp.records import salt_of
 from proof.ramp.transactions.processing import process
 
 
@@ -37,6 +43,35 @@ def test_callbacks_of_both_legs_complete_a_buy(
     done = run(callbacks(database))
     assert [item["outcome"] for item in done] == ["processing", "nothing new", "completed"]
     assert {item["transaction_id"] for item in done} == {made}
+
+
+async def test_the_callback_that_caused_a_change_is_recorded_before_it(
+    database: Database, vault: Vault, sandbox: int
+) -> None:
+    """By the salted hash of the bytes that came; one that changes nothing leaves no record."""
+    made = await make_transaction(database, vault, sandbox, at=START)
+    how = ("payment captured", "delivery sent", "delivery delivered")
+    await call_back(database, vault, sandbox, made, *how, extra="as it came")
+    async with database.transaction() as tx:
+        bodies = [each.body for each in await claim(tx, vault, 3)]
+        secret = await personal.read_for_records(tx, vault, [made])
+    assert secret[made].get(Kind.SALT) is None
+    await process(database, vault, providers(database), TurnedClock())
+    async with database.connection() as connection:
+        secret = await personal.read_for_records(connection, vault, [made])
+    told = [json.loads(record) for record in await chain_of(database, made)]
+    assert [(each["kind"], each.get("caused_by")) for each in told] == [
+        ("session.opened", None),
+        ("provider.callback", None),
+        ("transaction.status", "callback"),
+        ("provider.callback", None),
+        ("transaction.status", "callback"),
+    ]
+    for record, body in ((told[1], bodies[0]), (told[3], bodies[2])):
+        salt = salt_of(secret[made][Kind.SALT], record["sequence"], "body")
+        assert record["body_sha256"] == hashlib.sha256(salt + body).hexdigest()
+        assert record["provider"] == "sandbox"
+        assert record["received_at"] == moment_text(START)
 
 
 def test_out_of_order_and_twice_makes_the_same_two_events(

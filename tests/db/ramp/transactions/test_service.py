@@ -1,7 +1,9 @@
 """Statements, and what they make of a transaction, its records and the outbox."""
 
 import hashlib
+import hmac
 import json
+import secrets
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -14,6 +16,7 @@ from tests.support.ramp import (
     BEGUN,
     EMAIL,
     USER,
+    chain_of,
     hear,
     make_transaction,
     published_of,
@@ -30,7 +33,9 @@ from proof.partners.audit import Actor, newest_entries
 from proof.partners.types import OnboardedPartner
 from proof.ramp import personal
 from proof.ramp.clock import advance
+from proof.ramp.personal import Kind
 from proof.ramp.providers.protocols import ProviderStatus
+from proof.ramp.records import salt_of
 from proof.ramp.transactions.service import ObservationResult, Statement, observe_all, resolve
 from proof.ramp.transactions.transitions import Alert
 from proof.ramp.types import Status
@@ -41,6 +46,12 @@ PAID: dict[str, Any] = {
     "payment_method": "card",
 }
 NOW = BEGUN + timedelta(minutes=2)
+
+
+async def secret_of(database: Database, vault: Vault, transaction: UUID) -> bytes:
+    async with database.connection() as connection:
+        found = await personal.read_for_records(connection, vault, [transaction])
+    return found[transaction][Kind.SALT]
 
 
 @pytest.fixture
@@ -88,9 +99,20 @@ async def test_a_change_is_one_row_one_record_and_one_body(
     apart = {"event", "partner_user_id", "partner_reference", "record_sha256"}
     assert told.keys() & apart == set()
     assert told.items() >= {(k, v) for k, v in json.loads(body).items() if k not in apart}
-    assert told["version"] == 2
-    assert told["partner_id"] == partner.partner_id
-    assert (told["environment"], told["sequence"], told["previous_sha256"]) == ("production", 1, "")
+    opened, _ = await chain_of(database, transaction)
+    of_the_record = told.keys() - json.loads(body).keys()
+    assert {name: told[name] for name in of_the_record if not name.endswith("_sha256")} == {
+        "version": 3,
+        "kind": "transaction.status",
+        "id": told["id"],
+        "partner_id": partner.partner_id,
+        "environment": "production",
+        "sequence": 2,
+        "status_sequence": 1,
+        "caused_by": "provider",
+        "recorded_at": "2026-05-04T03:04:01Z",
+    }
+    assert told["previous_sha256"] == hashlib.sha256(opened).hexdigest()
     assert (await row_of(database, transaction))["event_sha256"] == hashlib.sha256(record).digest()
 
 
@@ -99,21 +121,18 @@ async def test_no_personal_value_is_in_a_record_but_its_salted_hash_is(
 ) -> None:
     await hear(database, vault, said(transaction, ProviderStatus.COMPLETED))
 
-    async def salts() -> Any:
-        async with database.connection() as connection:
-            return personal.salts_of(
-                (await personal.read_for_events(connection, vault, [transaction]))[transaction]
-            )
-
-    found = await salts()
-    first, second = await records_of(database, transaction)
+    secret = await secret_of(database, vault, transaction)
+    opened, first, second = await chain_of(database, transaction)
     for value in (EMAIL, ADDRESS, USER):
-        assert value.encode() not in first + second
-    for told in (json.loads(first), json.loads(second)):
-        expected = hashlib.sha256(found.address + ADDRESS.encode()).hexdigest()
-        assert told["address_sha256"] == expected
-        expected = hashlib.sha256(found.partner_user_id + USER.encode()).hexdigest()
-        assert told["partner_user_id_sha256"] == expected
+        assert value.encode() not in opened + first + second
+    hashes = set()
+    for told in map(json.loads, (opened, first, second)):
+        for name, value in {"address": ADDRESS, "partner_user_id": USER}.items():
+            word = f"{told['sequence']} {name}".encode()
+            salt = hmac.digest(secret, word, "sha256")
+            hashes.add(told[f"{name}_sha256"])
+            assert told[f"{name}_sha256"] == hashlib.sha256(salt + value.encode()).hexdigest()
+    assert len(hashes) == 6
 
 
 async def test_a_provider_further_on_is_recorded_as_both_steps(
@@ -124,6 +143,8 @@ async def test_a_provider_further_on_is_recorded_as_both_steps(
     first, second = map(json.loads, await records_of(database, transaction))
     assert (first["status"], second["status"]) == ("processing", "completed")
     assert second["previous_sha256"] == hashlib.sha256(canonical_json(first)).hexdigest()
+    moments = [told["recorded_at"] for told in (first, second)]
+    assert moments == [told["updated_at"] for told in (first, second)]
     bodies = [json.loads(body)["status"] for body in await published_of(database, transaction)]
     assert bodies == ["processing", "completed"]
 
@@ -269,11 +290,66 @@ async def test_resolving_is_audited_with_its_reason(
             return (await newest_entries(tx, 1))[0]
 
     entry = await act()
+    *_, resolved, status = map(json.loads, await chain_of(database, transaction))
+    assert (resolved["kind"], resolved["status"]) == ("operator.resolution", "completed")
+    assert (status["status"], status["caused_by"]) == ("completed", "operator")
+    secret = await secret_of(database, vault, transaction)
+    for name, value in {"actor": "cli", "reason": "sent by hand"}.items():
+        salt = salt_of(secret, resolved["sequence"], name)
+        assert resolved[f"{name}_sha256"] == hashlib.sha256(salt + value.encode()).hexdigest()
     assert (entry.action, entry.partner_id) == ("transaction.resolve", partner.partner_id)
     assert entry.before == {"status": "processing", "alert": "undeliverable"}
     assert entry.after["status"] == "completed"
     assert entry.after["reason"] == "sent by hand"
     assert (await row_of(database, transaction))["status"] == "completed"
+
+
+async def test_confirming_an_end_is_recorded_alone(
+    database: Database, vault: Vault, transaction: UUID
+) -> None:
+    await hear(database, vault, said(transaction, ProviderStatus.COMPLETED))
+    before = await row_of(database, transaction)
+    for times in (1, 2):
+        async with database.transaction() as tx:
+            await resolve(tx, vault, transaction, Status.COMPLETED, "seen", Actor("cli"), NOW)
+        chain = await chain_of(database, transaction)
+        told = json.loads(chain[-1])
+        assert (told["kind"], told["sequence"]) == ("operator.resolution", 3 + times)
+        pinned = {"chain_length": 3 + times, "chain_sha256": hashlib.sha256(chain[-1]).digest()}
+        assert await row_of(database, transaction) == before | pinned
+    assert len(await published_of(database, transaction)) == 2
+
+
+async def test_a_chain_from_before_openings_were_recorded_goes_on(
+    database: Database, vault: Vault, transaction: UUID
+) -> None:
+    """Its records stay as they are, and the salts they have are the secret of those that follow."""
+    salts, old = secrets.token_bytes(96), b'{"status":"processing","version":2}'
+    user_id = (await row_of(database, transaction))["user_id"]
+    async with database.transaction() as tx:
+        sealed = personal.seal(vault, Kind.SALT, salts)
+        await personal.save(tx, [(sealed, user_id, transaction)], BEGUN)
+        await tx.execute(
+            "INSERT INTO ramp_records VALUES ($1, 1, $2, 'transaction.status')", transaction, old
+        )
+        await tx.execute(
+            "UPDATE ramp_transactions SET status = 'processing', event_count = 1, chain_length = 1,"
+            " event_sha256 = sha256($2), chain_sha256 = sha256($2) WHERE id = $1",
+            transaction,
+            old,
+        )
+    await hear(database, vault, said(transaction, ProviderStatus.COMPLETED))
+    first, second = await chain_of(database, transaction)
+    told = json.loads(second)
+    assert first == old
+    assert (told["version"], told["sequence"], told["status_sequence"]) == (3, 2, 2)
+    assert told["previous_sha256"] == hashlib.sha256(old).hexdigest()
+    expected = hashlib.sha256(salt_of(salts, 2, "address") + ADDRESS.encode()).hexdigest()
+    assert told["address_sha256"] == expected
+    assert [salt_of(salts, 1, name, version=2) for name in ("partner_user_id", "address")] == [
+        salts[:32],
+        salts[32:64],
+    ]
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import hashlib
 import itertools
 import json
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -24,19 +24,30 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 from tests.conftest import Run
-from tests.support.ramp import BEGUN, hear, make_transaction, published_of, records_of, row_of, said
+from tests.support.ramp import (
+    BEGUN,
+    chain_of,
+    hear,
+    make_transaction,
+    published_of,
+    records_of,
+    row_of,
+    said,
+)
 
 from proof.core.errors import ConflictError
 from proof.core.secrets import Vault
 from proof.db import Database
 from proof.events import relay
 from proof.partners.audit import Actor
+from proof.ramp.providers.callbacks import StoredCallback
 from proof.ramp.providers.protocols import Observation, ProviderStatus
 from proof.ramp.transactions import queries
 from proof.ramp.transactions.service import Statement, end, observe_all, resolve
 from proof.ramp.types import FailureReason, Status
 
 ENDS = {"completed", "failed", "cancelled"}
+CAUSES = {"callback": "provider.callback", "operator": "operator.resolution"}
 NOW = BEGUN + timedelta(hours=1)
 
 
@@ -169,20 +180,54 @@ class Providers(RuleBasedStateMachine):
             assert row["status"] == model.status
             assert [loads["status"] for loads in told] == model.taken
             assert [item["status"] for item in bodies] == model.taken
-            assert [loads["sequence"] for loads in told] == list(range(1, len(told) + 1))
+            assert [loads["status_sequence"] for loads in told] == list(range(1, len(told) + 1))
             hashes = [hashlib.sha256(record).digest() for record in records]
-            assert [loads["previous_sha256"] for loads in told] == ["", *(h.hex() for h in hashes)][
-                : len(told)
-            ]
+            assert [item["record_sha256"] for item in bodies] == [each.hex() for each in hashes]
             assert row["event_sha256"] == (hashes[-1] if hashes else None)
+
+    @invariant()
+    def the_chain_is_whole_and_pinned(self) -> None:
+        for made in getattr(self, "models", {}):
+            row, chain = (
+                self.run(row_of(self.database, made)),
+                self.run(chain_of(self.database, made)),
+            )
+            told = [json.loads(record) for record in chain]
+            assert [each["kind"] for each in told[:1]] == ["session.opened"][: len(told)]
+            assert [each["sequence"] for each in told] == list(range(1, len(told) + 1))
+            hashes = [hashlib.sha256(record).digest() for record in chain]
+            assert [each["previous_sha256"] for each in told] == [
+                "", *(each.hex() for each in hashes)
+            ][: len(told)]  # fmt: skip
+            moments = [datetime.fromisoformat(each["recorded_at"]) for each in told]
+            assert moments == sorted(moments)
+            head = hashes[-1] if hashes else None
+            assert (row["chain_length"], row["chain_sha256"]) == (len(chain), head)
+
+    @invariant()
+    def what_caused_a_change_stands_right_before_it(self) -> None:
+        for made in getattr(self, "models", {}):
+            told = [json.loads(record) for record in self.run(chain_of(self.database, made))]
+            for before, record in itertools.pairwise([*told, {"kind": "the end"}]):
+                if before["kind"] == "provider.callback":
+                    assert (record["kind"], record["caused_by"]) == (
+                        "transaction.status",
+                        "callback",
+                    )
+                if record.get("caused_by") in CAUSES:
+                    kind = CAUSES[record["caused_by"]]
+                    assert before["kind"] in {kind, "transaction.status"}
+                    assert before.get("caused_by", record["caused_by"]) == record["caused_by"]
 
     @invariant()
     def sequences_are_those_of_the_records(self) -> None:
         async def differing() -> Any:
             async with self.database.connection() as connection:
                 return await connection.fetchval(
-                    "SELECT count(*) FROM outbox JOIN ramp_events ON event_id = outbox.id"
-                    " WHERE outbox.sequence <> ramp_events.sequence"
+                    "SELECT count(*) FROM outbox JOIN (SELECT convert_from(record, 'UTF8')::jsonb AS told"
+                    " FROM ramp_records WHERE kind = 'transaction.status') status"
+                    " ON outbox.id = (told->>'id')::uuid"
+                    " WHERE outbox.sequence <> (told->>'status_sequence')::integer"
                 )
 
         assert self.run(differing()) == 0
@@ -191,10 +236,16 @@ class Providers(RuleBasedStateMachine):
         moment = BEGUN + timedelta(seconds=next(self.moments))
         return said(self.made[which], verdict, occurred_at=moment)
 
+    def _callback(self, word: Observation) -> StoredCallback | None:
+        """Every other word was posted to us; the others answer a question."""
+        if word.occurred_at.second % 2:
+            return None
+        return StoredCallback(1, "sandbox", self.owner, NOW, word.said.encode())
+
     def _deliver(self, words: list[Observation]) -> None:
         async def arrive() -> None:
             async with self.database.transaction() as tx:
-                statements = [Statement(word, self.owner) for word in words]
+                statements = [Statement(word, self.owner, self._callback(word)) for word in words]
                 await observe_all(tx, self.vault, statements, NOW)
 
         self.run(arrive())

@@ -1,0 +1,54 @@
+"""What an upgrade makes of the events of transactions that were there before chains began with openings."""
+
+import hashlib
+from typing import Any
+from uuid import uuid4
+
+import asyncpg
+from tests.support.earlier import migrate_to
+
+from proof.db.migrate import migrate
+
+RECORD = b'{"version":2}'
+
+
+async def test_an_upgrade_pins_every_chain_and_has_its_records_stamped(
+    owner_arguments: dict[str, Any], database_arguments: dict[str, Any]
+) -> None:
+    moved, waiting = uuid4(), uuid4()
+    await migrate_to(owner_arguments, "0021")
+    connection = await asyncpg.connect(**owner_arguments)
+    try:
+        for made, count, sha256 in (
+            (moved, 2, hashlib.sha256(RECORD).digest()),
+            (waiting, 0, None),
+        ):
+            await connection.execute(
+                "INSERT INTO ramp_transactions (id, partner_environment_id, user_id, type, currency,"
+                " network, crypto_amount, created_at, updated_at, event_count, event_sha256)"
+                " VALUES ($1, 1, 1, 'buy', 'USDT', 'TRC20', 1, now(), now(), $2, $3)",
+                made,
+                count,
+                sha256,
+            )
+            await connection.execute(
+                "INSERT INTO ramp_events SELECT $1, n, gen_random_uuid(), $2"
+                " FROM generate_series(1, $3::integer) n",
+                made,
+                RECORD,
+                count,
+            )
+        await migrate(owner_arguments, database_arguments["user"])
+        rows = await connection.fetch(
+            "SELECT id, chain_length, chain_sha256 FROM ramp_transactions"
+            " WHERE chain_length = event_count AND chain_sha256 IS NOT DISTINCT FROM event_sha256"
+        )
+        assert {row["id"]: row["chain_length"] for row in rows} == {moved: 2, waiting: 0}
+        records = await connection.fetch("SELECT * FROM ramp_records ORDER BY sequence")
+        assert [tuple(row) for row in records] == [
+            (moved, sequence, RECORD, "transaction.status") for sequence in (1, 2)
+        ]
+        queued = await connection.fetch("SELECT * FROM ramp_unstamped ORDER BY sequence")
+        assert [tuple(row) for row in queued] == [(moved, 1), (moved, 2)]
+    finally:
+        await connection.close()
