@@ -114,3 +114,18 @@ class OtherHeadError(RefusedError):
 
 class DisclosureError(RefusedError):
     """A disclosure is malformed, of another transaction, or not of what the record's hash is of."""
+
+
+# A whole statement, and the list of its lines
+
+
+class StatementLinesError(RefusedError):
+    """The list is not the one that the statement is of: it was altered, or is of another day."""
+
+
+class StatementSumsError(RefusedError):
+    """The statement's totals are not the sums of its lines."""
+
+
+class StatementDayError(RefusedError):
+    """The statement before is not the one that the statement follows, or a day lies between them."""
