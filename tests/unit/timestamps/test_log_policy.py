@@ -1,6 +1,6 @@
 """The policy that a log is published by: its witnesses can be asked, and its quorums overlap."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import pytest
 
@@ -11,7 +11,17 @@ from proof.timestamps.anchors.log.policy import (
     disjoint_quorums,
     read_policy,
 )
-from proof.verify.evidence.log.note import COSIGNER_KEY, LOG_KEY, MLDSA_COSIGNER_KEY
+from proof.verify.evidence.log.note import (
+    COSIGNER_KEY,
+    LOG_KEY,
+    MLDSA_COSIGNER_KEY,
+    SIGNATURE_BYTES,
+    TIME_BYTES,
+    checkpoint_body,
+    parse_note,
+    signature_line,
+    signed_note,
+)
 from proof.verify.evidence.log.policy import parse_policy
 
 KEYS: Mapping[str, SigningKey] = {
@@ -89,4 +99,41 @@ def test_the_two_keys_of_one_witness_are_one_memory() -> None:
 )
 def test_what_cannot_be_published_by_is_refused(raw: bytes, said: str) -> None:
     with pytest.raises(LogPolicyError, match=said):
+        read_policy(raw)
+
+
+def witnesses(count: int, quorum: int, types: Sequence[int], name: str = "w") -> bytes:
+    """Witnesses that sign with a key of each of these types; `name` begins the names of all."""
+    lines = []
+    for n in range(count):
+        keys = [SigningKey.generate(f"{name}{n}", each).text for each in types]
+        lines += [f"witness {n}-{i} {key} http://a.example\n" for i, key in enumerate(keys)]
+        lines.append(f"group {n} any {' '.join(f'{n}-{i}' for i in range(len(keys)))}\n")
+    return (
+        f"{''.join(lines)}group G {quorum} {' '.join(map(str, range(count)))}\nquorum G\n".encode()
+    )
+
+
+def test_a_checkpoint_has_room_for_all_who_may_cosign_it() -> None:
+    found = read_policy(witnesses(30, 30, (COSIGNER_KEY, MLDSA_COSIGNER_KEY), "w" * 200))
+    origin = "o" * 240
+    own = [SigningKey.generate(origin, key) for key in (LOG_KEY, COSIGNER_KEY, MLDSA_COSIGNER_KEY)]
+    lines = [
+        signature_line(key.name, key.key_hash, bytes(TIME_BYTES + SIGNATURE_BYTES[key.key_type]))
+        for key in [*(each.public for each in own), *(each.key for each in found.witnesses)]
+    ]
+    note = signed_note(checkpoint_body(origin, 2**63 - 1, bytes(32)), lines)
+    assert len(parse_note(note).signatures) == 63
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        witnesses(31, 16, (COSIGNER_KEY, MLDSA_COSIGNER_KEY)),
+        witnesses(30, 16, (COSIGNER_KEY,), "w" * 5_000),
+    ],
+    ids=["lines", "bytes"],
+)
+def test_a_policy_whose_cosignatures_no_checkpoint_has_room_for_is_refused(raw: bytes) -> None:
+    with pytest.raises(LogPolicyError, match="a checkpoint has room for 61 keys"):
         read_policy(raw)

@@ -8,6 +8,13 @@ from urllib.parse import urlsplit
 
 from proof.core.errors import ProofError
 from proof.verify.errors import quoted
+from proof.verify.evidence.log.note import (
+    MAX_NOTE_BYTES,
+    MAX_SIGNATURES,
+    SIGNATURE_BYTES,
+    TIME_BYTES,
+    signature_line,
+)
 from proof.verify.evidence.log.policy import (
     Group,
     Policy,
@@ -19,14 +26,21 @@ from proof.verify.evidence.log.policy import (
 NO_WITNESSES: Final = Policy((), (), (), None)
 """Every checkpoint is published as soon as the log has signed it."""
 
+# The log's own line and those of its two cosigner keys, and the text that they sign.
+_OWN_LINES: Final = 3
+_OWN_BYTES: Final = 8 * 1024
+
+_MAX_LINES: Final = MAX_SIGNATURES - _OWN_LINES
+_MAX_LINE_BYTES: Final = MAX_NOTE_BYTES - _OWN_BYTES
+
 
 class LogPolicyError(ProofError):
     """A log cannot be published by this policy."""
 
 
 def read_policy(raw: bytes) -> Policy:
-    """A policy file whose witnesses can be asked and whose quorums all overlap. Its logs are left out,
-    and a URL has no slash at its end.
+    """A policy file whose witnesses can be asked, whose quorums all overlap, and whose cosignatures fit
+    into one checkpoint. Its logs are left out, and a URL has no slash at its end.
 
     Raises LogPolicyError.
     """
@@ -49,7 +63,23 @@ def read_policy(raw: bytes) -> Policy:
             " history of its own. A quorum must be more than half of its group; the two keys of one witness"
             " are a group of their own, for they have one memory"
         )
+    _require_room(policy)
     return policy
+
+
+def _require_room(policy: Policy) -> None:
+    """All may answer together, and a checkpoint with more lines than verifiers read is none to them."""
+    keys = [each.key for each in policy.witnesses]
+    lines = [
+        signature_line(key.name, key.key_hash, bytes(TIME_BYTES + SIGNATURE_BYTES[key.key_type]))
+        for key in keys
+    ]
+    if len(lines) > _MAX_LINES or sum(map(len, lines)) > _MAX_LINE_BYTES:
+        raise LogPolicyError(
+            f"its quorum counts {len(lines)} keys, whose lines have {sum(map(len, lines))} bytes; a"
+            f" checkpoint has room for {_MAX_LINES} keys and {_MAX_LINE_BYTES} bytes beside the log's own:"
+            " name fewer witnesses, or only one of the two keys of some"
+        )
 
 
 def without_urls(policy: Policy) -> Policy:

@@ -41,7 +41,7 @@ TIME_BYTES: Final = 8
 
 MAX_TIME_S: Final = 2**63 - 1
 
-# Room for 32 witnesses that sign with both of their keys; the format demands 16 signatures of nearly 5 kB.
+# Room for 30 witnesses that sign with both of their keys; the format demands 16 signatures of nearly 5 kB.
 MAX_NOTE_BYTES: Final = 128 * 1024
 
 MAX_SIGNATURES: Final = 64
