@@ -37,6 +37,9 @@ _AHEAD: Final = timedelta(minutes=5)
 # After so many bundles of entries it is remembered how far they were hashed.
 _BUNDLES_A_STEP: Final = 64
 
+# A log that is well and ill by turns must not fill the disk while nobody takes a notice.
+_MAX_WAITING: Final = 100
+
 Tell = Callable[[Notice], Awaitable[None]]
 """Tells people by one channel. Raises ProofError when it could not."""
 
@@ -149,7 +152,7 @@ class Monitor:
             state,
             entries=0,
             closed=(*state.closed, *(step.final.note.decode() for step in steps)),
-            notices=(*state.notices, *told) if self.channels else (),
+            notices=_waiting(*state.notices, *told) if self.channels else (),
         )
 
     async def _continued(
@@ -250,7 +253,7 @@ class Monitor:
             if fault
             else self._notice("log.recovered", at, "all is well again")
         )
-        notices = (*state.notices, notice) if self.channels else ()
+        notices = _waiting(*state.notices, notice) if self.channels else ()
         return self.folder.write(
             msgspec.structs.replace(state, condition=condition, notices=notices)
         )
@@ -267,22 +270,26 @@ class Monitor:
         return Notice(uuid4().hex, kind, at, fault, message, found, tuple(self.channels))
 
     async def _told(self, state: State) -> tuple[State, tuple[str, ...]]:
-        """Send what waits; what fails waits for the next round."""
-        left, untold = [], []
+        """Send what waits, in its order; a channel that fails has the rest in the next round."""
+        left: list[Notice] = []
+        untold: dict[str, str] = {}
         for notice in state.notices:
-            failed = []
             for channel in notice.channels:
-                try:
-                    if channel in self.channels:
+                if channel in self.channels and channel not in untold:
+                    try:
                         await self.channels[channel](notice)
-                except ProofError as error:
-                    failed.append(channel)
-                    untold.append(error.message)
-            if failed:
-                left.append(msgspec.structs.replace(notice, channels=tuple(failed)))
+                    except ProofError as error:
+                        untold[channel] = error.message
+            if waiting := tuple(filter(untold.__contains__, notice.channels)):
+                left.append(msgspec.structs.replace(notice, channels=waiting))
         if tuple(left) != state.notices:
             state = self.folder.write(msgspec.structs.replace(state, notices=tuple(left)))
-        return state, tuple(untold)
+        return state, tuple(untold.values())
+
+
+def _waiting(*notices: Notice) -> tuple[Notice, ...]:
+    """Those that are kept until they are taken: the first ones, and the newest."""
+    return notices if len(notices) <= _MAX_WAITING else (*notices[: _MAX_WAITING - 1], notices[-1])
 
 
 def _dated(signed: SignedCheckpoint) -> datetime | None:

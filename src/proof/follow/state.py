@@ -14,6 +14,8 @@ from proof.core.errors import ProofError
 from proof.follow.faults import LogFaultError
 from proof.follow.files import put
 from proof.follow.layout import CHECKPOINT
+from proof.follow.trusted import SignedCheckpoint
+from proof.verify import RefusedError
 
 _FILE: Final = "state.json"
 
@@ -63,14 +65,17 @@ class StateFolder:
         """The state of a monitor that has seen nothing, where there is none. Raises StateError, OSError:
         to begin again without memory is for people to decide."""
         try:
-            return msgspec.json.decode((self.path / _FILE).read_bytes(), type=State)
+            state = msgspec.json.decode((self.path / _FILE).read_bytes(), type=State)
+            for note in filter(None, (state.note, *state.closed)):
+                SignedCheckpoint.remembered(note.encode())
         except FileNotFoundError:
             return State()
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, RefusedError, UnicodeEncodeError) as error:
             raise StateError(
                 f"{self.path / _FILE} cannot be read ({error}); bring it back from a copy, or name another"
                 " folder to begin anew, without memory of what was seen"
             ) from None
+        return state
 
     def write(self, state: State) -> State:
         """Durable when this returns; its checkpoint is beside it in a file of its own, for others to read.

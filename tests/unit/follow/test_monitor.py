@@ -24,7 +24,7 @@ from proof.follow.faults import Fault, LogFaultError
 from proof.follow.files import alone_in
 from proof.follow.monitor import Demands, Monitor, Round
 from proof.follow.remote import Patience, RemoteLog, connection
-from proof.follow.state import Notice, StateError, StateFolder
+from proof.follow.state import Notice, State, StateError, StateFolder
 from proof.follow.trust import Trust, trust_of
 from proof.verify import verify_checkpoint, verify_consistency
 from proof.verify.evidence.log.note import COSIGNER_KEY, LOG_KEY
@@ -57,6 +57,7 @@ class Watch:
     clock: HandClock = field(default_factory=HandClock)
     told: list[Notice] = field(default_factory=list)
     unwilling: bool = False
+    tried: list[Notice] = field(default_factory=list)
 
     async def look(self, **demands: Any) -> Round:
         async with connection() as session:
@@ -67,6 +68,7 @@ class Watch:
             return await monitor.round()
 
     async def tell(self, notice: Notice) -> None:
+        self.tried.append(notice)
         if self.unwilling:
             raise OtherSideError("nobody listens")
         self.told.append(notice)
@@ -318,7 +320,8 @@ async def test_a_notice_that_is_not_taken_is_sent_again(watch: Watch) -> None:
     found = await watch.look()
     assert (found.fault, found.untold) == (Fault.ROLLBACK, ("nobody listens",))
     files(some(300))(watch.static.files)
-    assert (await watch.look()).untold == ("nobody listens",) * 2
+    assert (await watch.look()).untold == ("nobody listens",)
+    assert [notice.fault for notice in watch.tried] == [Fault.ROLLBACK] * 2
     watch.unwilling = False
     assert not (await watch.look()).untold
     assert [notice.fault for notice in watch.told] == [Fault.ROLLBACK, None]
@@ -326,9 +329,30 @@ async def test_a_notice_that_is_not_taken_is_sent_again(watch: Watch) -> None:
     assert len(watch.told) == 2
 
 
-async def test_a_memory_that_cannot_be_read_is_not_begun_anew(watch: Watch) -> None:
+async def test_a_log_that_is_well_and_ill_by_turns_does_not_fill_the_memory(watch: Watch) -> None:
+    """While nobody takes a notice, a look takes no longer and the memory stays small: the first notices
+    are kept, and the newest."""
+    watch.unwilling = True
+    waiting = [
+        Notice(str(n), "log.fault", NOW, Fault.STALE, "", None, ("test",)) for n in range(98)
+    ]
+    watch.folder.write(State(notices=tuple(waiting)))
+    for served in (b"", checkpoint(some(300)), b"", checkpoint(some(300))):
+        watch.static.files["checkpoint"] = served
+        await watch.look()
+    assert [notice.id for notice in watch.tried] == ["0"] * 4
+    watch.unwilling = False
     await watch.look()
-    (watch.folder.path / "state.json").write_bytes(b"{")
+    assert [notice.fault for notice in watch.told] == [Fault.STALE] * 98 + [Fault.BROKEN, None]
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [b"{", b'{"note": "cut off"}', b'{"note": "\\ud800"}', b'{"closed": ["cut off"]}', bytes(100)],
+)
+async def test_a_memory_that_cannot_be_read_is_not_begun_anew(watch: Watch, raw: bytes) -> None:
+    await watch.look()
+    (watch.folder.path / "state.json").write_bytes(raw)
     with pytest.raises(StateError, match=r"state\.json cannot be read"):
         await watch.look()
 
