@@ -105,6 +105,6 @@ def _opened(folder: Path, identity: Identity) -> Iterator[Store]:
     try:
         yield store
     except StoreError as error:
-        raise WitnessError(f"{error.message}; make room there, or run as its owner") from None
+        raise WitnessError(error.message) from None
     finally:
         store.close()

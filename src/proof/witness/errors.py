@@ -47,4 +47,4 @@ class ClockBehindError(OtherSideError):
 
 
 class StoreError(OtherSideError):
-    """The witness's folder could not be written; nothing was signed."""
+    """The witness's state could not be read or written; nothing was signed."""

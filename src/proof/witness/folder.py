@@ -22,8 +22,8 @@ from pathlib import Path
 
 from proof.core.note_keys import SEED_BYTES, SigningKey
 from proof.verify.evidence.log.note import COSIGNER_KEY, MLDSA_COSIGNER_KEY, VerifierKeyError
-from proof.witness.errors import WitnessError
-from proof.witness.store import Store, create_store
+from proof.witness.errors import StoreError, WitnessError
+from proof.witness.store import ANOTHER, Store, create_store
 
 _KEY, _STATE, _LOCK = "witness.key", "witness.sqlite", "witness.lock"
 _TYPES = {"ed25519": COSIGNER_KEY, "ml-dsa-44": MLDSA_COSIGNER_KEY}
@@ -31,12 +31,6 @@ _PRIVATE_FOLDER, _PRIVATE_FILE = 0o700, 0o600
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 _MARK_DIGITS = 20
 _MAX_KEY_FILE_BYTES = 10_000
-
-_ANOTHER = (
-    "a witness that may have forgotten what it signed is replaced by another:"
-    " `proof witness init NEWFOLDER --name NAME`, then add its logs, and give the new keys to whoever"
-    " names it in a policy"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,19 +109,24 @@ def read_identity(folder: Path) -> Identity:
     except (ValueError, KeyError, TypeError):
         raise WitnessError(
             f"{path} is not as `proof witness init` wrote it: a name and two seeds of {SEED_BYTES} bytes;"
-            f" {_ANOTHER}"
+            f" {ANOTHER}"
         ) from None
 
 
 def open_store(folder: Path, identity: Identity) -> Store:
-    """The memory of these keys. Raises WitnessError when it is gone, or another witness's."""
+    """The memory of these keys. Raises WitnessError when it is gone, damaged, or another witness's."""
     path = folder / _STATE
     if not path.exists():
-        raise WitnessError(f"{path} is missing, so nobody knows what its keys signed; {_ANOTHER}")
+        raise WitnessError(f"{path} is missing, so nobody knows what its keys signed; {ANOTHER}")
     store = Store(path)
-    if store.keys != identity.text:
+    try:
+        keys = store.keys
+    except StoreError as error:
         store.close()
-        raise WitnessError(f"{path} is the memory of other keys than {folder / _KEY}; {_ANOTHER}")
+        raise WitnessError(error.message) from None
+    if keys != identity.text:
+        store.close()
+        raise WitnessError(f"{path} is the memory of other keys than {folder / _KEY}; {ANOTHER}")
     return store
 
 
@@ -140,11 +139,17 @@ class Mark:
 
     def require(self, commits: int) -> None:
         """Raises WitnessError if the folder's memory is older than this one."""
-        seen = int(os.pread(self._descriptor, _MARK_DIGITS, 0) or b"0")
+        try:
+            seen = int(os.pread(self._descriptor, _MARK_DIGITS, 0) or b"0")
+        except ValueError:
+            raise WitnessError(
+                f"{self._path}, this machine's memory of the witness, is damaged: if no older copy of the"
+                f" folder was ever put back, remove it; else, {ANOTHER}"
+            ) from None
         if commits < seen:
             raise WitnessError(
                 f"the folder remembers {commits} commits, and this machine {seen} ({self._path}): an older"
-                f" copy was put back; {_ANOTHER}"
+                f" copy was put back; {ANOTHER}"
             )
 
     def advance(self, commits: int) -> None:

@@ -21,9 +21,14 @@ _BUSY_S = 10.0
 _VERSION = 1
 # SQLite counts from 1: before the logs were read, and after a commit of which nobody knows what it did.
 _UNKNOWN = -1
+ANOTHER = (
+    "a witness that may have forgotten what it signed is replaced by another:"
+    " `proof witness init NEWFOLDER --name NAME`, then add its logs, and give the new keys to whoever"
+    " names it in a policy"
+)
 _WENT_BACK = (
-    "went back while it was served: an older copy was put in its place; nothing is signed from it, and a"
-    " witness that may have forgotten what it signed is replaced by another"
+    "went back while it was served: an older copy was put in its place; nothing is signed from it, and"
+    f" {ANOTHER}"
 )
 MAX_FORKS = 16
 """How many checkpoints that prove two histories are kept of a log."""
@@ -97,23 +102,25 @@ class Store:
         """Raises WitnessError when there is no state that this program knows."""
         self._path = path
         self._connection = _connected(path)
-        version = self._connection.execute("PRAGMA user_version").fetchone()[0]
-        if version != _VERSION:
-            self._connection.close()
-            raise WitnessError(
-                f"{path} has version {version} of a witness's state, this Proof knows {_VERSION};"
-                " use the Proof that wrote it, or a newer one"
-            )
         self._seen = _UNKNOWN
-        self._commits = self.commits
+        try:
+            self._require_version()
+            self._commits = self.commits
+        except sqlite3.Error as error:
+            self.close()
+            raise WitnessError(f"{path} is no witness's state: {error}; {ANOTHER}") from None
+        except WitnessError:
+            self.close()
+            raise
 
     def close(self) -> None:
         self._connection.close()
 
     @property
     def keys(self) -> str:
-        """The vkeys whose memory this is, one a line."""
-        found: str = self._connection.execute("SELECT keys FROM witness").fetchone()[0]
+        """The vkeys whose memory this is, one a line. Raises StoreError."""
+        with _failing():
+            found: str = self._connection.execute("SELECT keys FROM witness").fetchone()[0]
         return found
 
     @property
@@ -209,11 +216,20 @@ class Store:
             return bool(done.rowcount)
 
     def forks(self, origin: str) -> list[bytes]:
-        """The checkpoints kept by `keep_fork`, smallest first."""
-        rows = self._connection.execute(
-            "SELECT note FROM forks WHERE origin = ? ORDER BY size, root", (origin,)
-        )
+        """The checkpoints kept by `keep_fork`, smallest first. Raises StoreError."""
+        with _failing():
+            rows = self._connection.execute(
+                "SELECT note FROM forks WHERE origin = ? ORDER BY size, root", (origin,)
+            ).fetchall()
         return [row[0] for row in rows]
+
+    def _require_version(self) -> None:
+        version = self._connection.execute("PRAGMA user_version").fetchone()[0]
+        if version != _VERSION:
+            raise WitnessError(
+                f"{self._path} has version {version} of a witness's state, this Proof knows {_VERSION};"
+                " use the Proof that wrote it, or a newer one"
+            )
 
     def _begin(self, origin: str, start: Head) -> None:
         held = self._connection.execute(
@@ -306,5 +322,9 @@ def _failing() -> Iterator[None]:
     """Turns what SQLite raises into a StoreError."""
     try:
         yield
+    except sqlite3.OperationalError as error:
+        raise StoreError(
+            f"the witness's state cannot be used: {error}; make room there, or run as its owner"
+        ) from error
     except sqlite3.Error as error:
-        raise StoreError(f"the witness's state could not be written: {error}") from error
+        raise StoreError(f"the witness's state is damaged: {error}; {ANOTHER}") from error

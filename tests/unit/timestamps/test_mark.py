@@ -5,7 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from proof.timestamps.anchors.log.mark import HighWaterMark, MarkUnwritableError, SignedHead
+from proof.timestamps.anchors.log.mark import (
+    HighWaterMark,
+    MarkUnreadableError,
+    MarkUnwritableError,
+    SignedHead,
+)
 
 
 def test_nothing_was_signed_at_first(tmp_path: Path) -> None:
@@ -36,6 +41,18 @@ def test_a_mark_that_cannot_be_written_says_so(tmp_path: Path) -> None:
     mark = HighWaterMark(blocked, "production")
     with pytest.raises(MarkUnwritableError, match=r"production-log\.json cannot be written"):
         mark.write(SignedHead(1, bytes(32)))
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [b"", b'{"size": 5', b"{}", b"[]", b'{"size": "x", "root": "00"}', b"\xff", bytes(40)],
+)
+def test_a_damaged_mark_says_where_and_what_to_do(tmp_path: Path, raw: bytes) -> None:
+    (tmp_path / "production-log.json").write_bytes(raw)
+    with pytest.raises(
+        MarkUnreadableError, match=r"production-log\.json.*cannot be read.*remove the file"
+    ):
+        HighWaterMark(tmp_path, "production").read()
 
 
 def test_a_failed_write_keeps_the_old_mark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -163,6 +163,15 @@ def test_a_memory_that_was_put_back_is_not_served(folder: Path, tmp_path: Path) 
     start(folder, None).close()
 
 
+@pytest.mark.parametrize("content", [b"garbage", bytes(20)])
+def test_a_damaged_mark_is_told(folder: Path, tmp_path: Path, content: bytes) -> None:
+    start(folder, tmp_path / "state").close()
+    (mark,) = (tmp_path / "state" / "proof" / "witnesses").iterdir()
+    mark.write_bytes(content)
+    with pytest.raises(WitnessError, match=rf"{mark.name}.* is damaged.*remove it"):
+        start(folder, tmp_path / "state")
+
+
 def test_a_folder_that_was_moved_is_served(folder: Path, tmp_path: Path) -> None:
     add_log(folder, LOG.vkey, None, None)
     commit(folder, 1)

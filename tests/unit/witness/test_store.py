@@ -213,3 +213,14 @@ def test_a_file_that_is_no_memory_is_told(tmp_path: Path, content: bytes) -> Non
     path.write_bytes(content)
     with pytest.raises(WitnessError):
         Store(path)
+
+
+@pytest.mark.parametrize("kept_bytes", [4096, 8192, 12288])
+def test_a_memory_that_a_disk_has_damaged_is_told(store: Store, kept_bytes: int) -> None:
+    """Wherever it is: at the start, or with the logs."""
+    path = store._path
+    store.close()
+    raw = path.read_bytes()
+    path.write_bytes(raw[:kept_bytes].ljust(len(raw), b"\xff"))
+    with pytest.raises((WitnessError, StoreError), match=r"malformed; .*is replaced by another"):
+        Store(path).logs()

@@ -13,11 +13,11 @@ def run(folder: str, host: str, port: str, state: str) -> int:
     # structlog would load it to draw tracebacks in a terminal: 5 MB that JSON lines do without.
     sys.modules["rich"] = None  # type: ignore[assignment]
     from proof.main.witness.serving import serve_witness
-    from proof.witness.errors import WitnessError
+    from proof.witness.errors import StoreError, WitnessError
 
     try:
         serve_witness(Path(folder), host, int(port), Path(state) if state else None)
-    except WitnessError as error:
+    except (StoreError, WitnessError) as error:
         sys.stderr.write(f"proof: {error.message}\n")
         return 2
     return 0

@@ -40,7 +40,7 @@ _log = structlog.get_logger()
 def serve_witness(folder: Path, host: str, port: int, state: Path | None) -> None:
     """Serve until told to stop; this machine's mark is kept below `state`.
 
-    Raises WitnessError when it must not or cannot start.
+    Raises WitnessError when it must not or cannot start, StoreError when its state cannot be read.
     """
     configure_logging()
     # uvicorn shuts down in order and then raises the signal again, for whoever had a handler before.

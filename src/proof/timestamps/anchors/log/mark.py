@@ -24,6 +24,10 @@ class MarkUnwritableError(ProofError):
     """The high-water mark cannot be kept, so nothing may be signed."""
 
 
+class MarkUnreadableError(ProofError):
+    """The high-water mark is damaged, so nobody can tell what was signed."""
+
+
 class SignedHead(NamedTuple):
     size: int
     root: bytes
@@ -51,12 +55,19 @@ class HighWaterMark:
         self.path = folder / f"{label}-log.json"
 
     def read(self) -> SignedHead:
-        """What was signed last; size 0 when nothing was."""
+        """What was signed last; size 0 when nothing was. Raises MarkUnreadableError."""
         try:
-            stored = json.loads(self.path.read_text())
+            stored = json.loads(self.path.read_bytes())
+            return SignedHead(int(stored["size"]), bytes.fromhex(stored["root"]))
         except FileNotFoundError:
             return SignedHead(0, b"")
-        return SignedHead(int(stored["size"]), bytes.fromhex(stored["root"]))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is damaged"
+            raise MarkUnreadableError(
+                f"{self.path}, which says what the log signed last, cannot be read: {reason}. Nothing is"
+                " signed. See that the log holds the newest proof or checkpoint that others have of it"
+                " (`proof log monitor --against`), then remove the file: it is written anew"
+            ) from None
 
     def write(self, signed: SignedHead) -> None:
         """Replace the file; on disk when this returns. Raises MarkUnwritableError."""

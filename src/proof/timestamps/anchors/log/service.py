@@ -142,8 +142,9 @@ class LogWriter:
     async def publish(self) -> Again:
         """Publish the head if nobody has; whether there may be more to publish, or in how many seconds.
 
-        Raises LogRolledBackError, ClockBehindError, PolicyMissingError, MarkUnwritableError: then nothing
-        was signed, or nothing that anybody will see; QuorumMissingError: then asking again may do.
+        Raises LogRolledBackError, ClockBehindError, PolicyMissingError, MarkUnreadableError,
+        MarkUnwritableError: then nothing was signed, or nothing that anybody will see;
+        QuorumMissingError: then asking again may do.
         """
         if self._policy is None or self._policy.quorum is None:
             return await self._publish_alone()
