@@ -43,6 +43,7 @@ from proof.ramp.providers.registry import Providers
 from proof.ramp.sessions.service import Sessions
 from proof.ramp.sessions.widget import Widgets
 from proof.ramp.transactions.updates import Updates
+from proof.receipts import keys as receipt_keys
 from proof.timestamps.anchors.health import Part, parts
 from proof.timestamps.anchors.log.mark import Marks
 from proof.timestamps.anchors.log.service import LogWriter, ensure_log
@@ -192,7 +193,9 @@ class Platform:
             origin = f"proof.example/{environment}"
             await ensure_log(self.database, self.vault, environment, origin)
             async with self.database.transaction() as tx:
-                await ensure_key(tx, self.vault, environment, Actor("start"), self.clock.now())
+                made = (tx, self.vault, environment, Actor("start"), self.clock.now())
+                await ensure_key(*made)
+                await receipt_keys.ensure_key(*made)
         self.writers = {environment: self.writer(environment) for environment in Environment}
         self.app = app = Application(
             self._opened,

@@ -8,6 +8,7 @@ from proof.api.operator.webhooks import operator_webhook_routes
 from proof.api.partner import partner_routes
 from proof.api.public.calendar import calendar_routes
 from proof.api.public.log import log_routes
+from proof.api.public.receipts import receipt_key_routes
 from proof.api.public.tsa import authority_routes
 from proof.api.ramp.routes import ramp_routes
 from proof.api.services import Services
@@ -23,6 +24,7 @@ def routes(services: Services, openapi: bytes = b"{}") -> list[Operation]:
         *setting_routes(services),  # /v1/api-key /v1/webhook
         *partner_routes(services),  # /events /whoami
         *log_routes(services),  # /log
+        *receipt_key_routes(services),  # /receipts
         *calendar_routes(services),  # /digest /timestamp
         *authority_routes(services),  # /tsa
         *ramp_routes(services),  # /widget /w/api /simulate /clock /providers /ws

@@ -182,6 +182,8 @@ async def _grant(connection: "asyncpg.Connection[asyncpg.Record]", user: str) ->
         REVOKE UPDATE, DELETE ON logs FROM {role};
         GRANT UPDATE (retired_at, reason, final_size, final_root, final_note, kept_size)
             ON logs TO {role};
+        REVOKE UPDATE, DELETE ON receipt_keys FROM {role};
+        GRANT UPDATE (sealed, retired_at) ON receipt_keys TO {role};
         """
         + "".join(f"REVOKE UPDATE, DELETE ON {table} FROM {role};" for table in _APPEND_ONLY)
     )

@@ -17,6 +17,7 @@ _TAGS = {
     "credentials": "Credentials",
     "settings": "Settings and usage",
     "log": "The log",
+    "receipts": "Receipts",
     "calendar": "OpenTimestamps calendar",
     "time-stamping authority": "Time-stamping authority",
     "operator": "Partners, for operators",

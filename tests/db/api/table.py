@@ -139,6 +139,8 @@ TABLE: dict[str, Entry] = {
     "OPTIONS /log/retired/{number}/consistency/{old}/{new}": Entry(
         _at("/log/retired/9/consistency/1/1"), 204
     ),
+    "GET /receipts/key": Entry(_at("/receipts/key")),
+    "OPTIONS /receipts/key": Entry(_at("/receipts/key"), 204),
     "POST /digest": Entry(_at("/digest"), body=lambda _: bytes(32)),
     "GET /timestamp/{commitment}": Entry(_at("/timestamp/" + "00" * 32), 404),
     "OPTIONS /digest": Entry(_at("/digest"), 204),

@@ -4,6 +4,10 @@ import json
 
 import pytest
 from tests.db.cli.commands import Proof, done
+from tests.db.cli.conftest import Local
+
+from proof.db import Database
+from proof.timestamps.anchors.log.service import ensure_log
 
 ROTATE = ("keys", "rotate", "--env", "production")
 
@@ -34,3 +38,24 @@ def test_a_time_in_between_changes_nothing(proof: Proof, grace: str) -> None:
     assert result.exit_code == 2
     assert "--grace" in result.stderr
     assert listed(proof) == []
+
+
+def test_the_key_of_receipts_is_replaced_and_the_former_one_listed(
+    proof: Proof, local: Local
+) -> None:
+    async def prepared(database: Database) -> None:
+        await ensure_log(database, local.secrets, "production", "proof.example/log")
+
+    local.with_database(prepared)
+    rotate_receipts = ("keys", "receipts", "rotate", "--env", "production")
+    first = json.loads(done(proof(*rotate_receipts, "--json")))["key"]
+    assert first.startswith("proof.example/log/receipts+")
+    second = done(proof(*rotate_receipts)).split()[-1]
+    found = json.loads(done(proof("keys", "receipts", "list", "--json")))
+    assert [(key["key"], key["retired_at"] is None) for key in found] == [
+        (second, True),
+        (first, False),
+    ]
+    shown = done(proof("keys", "receipts", "list"))
+    assert "signs now" in shown
+    assert first in shown

@@ -12,6 +12,7 @@ from proof.partners.audit import Actor
 from proof.partners.audit_chain import SYSTEM
 from proof.partners.keys.session_signing import ensure_key
 from proof.partners.types import Environment
+from proof.receipts import keys as receipt_keys
 from proof.timestamps.anchors.log.service import ensure_log
 
 OLD_KEY, NEW_KEY = bytes([1]) * 32, bytes([2]) * 32
@@ -38,8 +39,9 @@ async def add_one_of_each(database: Database) -> int:
         await ensure_log(database, OLD, environment, f"test.example/{environment}")
         async with database.transaction() as tx:
             await ensure_key(tx, OLD, environment, Actor("test"), NOW)
+            await receipt_keys.ensure_key(tx, OLD, environment, Actor("test"), NOW)
     await add_webhook_secrets(database, 3)
-    return 2 * 3 + 2 + 3
+    return 2 * 3 + 2 + 2 + 3
 
 
 async def add_viewed_handover(database: Database) -> None:

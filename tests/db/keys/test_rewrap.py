@@ -77,7 +77,12 @@ async def test_records_as_the_product_seals_them_open_by_the_register(database: 
     found = await counted(database, OLD)
     assert (found.unopened, found.problems) == (0, ())
     assert by_key(found) == {OLD.newest_id.hex(): total}
-    assert {use.table for use in found.uses} == {"log_keys", "signing_keys", "webhook_secrets"}
+    assert {use.table for use in found.uses} == {
+        "log_keys",
+        "receipt_keys",
+        "signing_keys",
+        "webhook_secrets",
+    }
 
 
 async def test_everything_is_moved_and_the_old_key_can_go(database: Database) -> None:

@@ -25,14 +25,14 @@ from proof.timestamps.anchors.log.service import consistency
 from proof.timestamps.anchors.log.tree import HASH_BYTES, TILE_WIDTH, TileName
 from proof.timestamps.anchors.log.verifiers import served_policy
 
-_TEXT = b"text/plain; charset=utf-8"
+TEXT = b"text/plain; charset=utf-8"
 
 _BYTES = b"application/octet-stream"
 
 _FOREVER = ((b"cache-control", b"public, max-age=31536000, immutable"),)
 
 # What a log's successor has at the same address is not the same.
-_A_MINUTE = ((b"cache-control", b"public, max-age=60"),)
+A_MINUTE = ((b"cache-control", b"public, max-age=60"),)
 
 _FRESH = ((b"cache-control", b"no-store"),)
 
@@ -54,14 +54,14 @@ _KNOWN_S = 1.0
 _LEVELS = frozenset("012345")
 
 # A page of any site that verifies a proof may read the log; with no credentials, any header is harmless.
-_READ_BY_ANY_ORIGIN = (
+READ_BY_ANY_ORIGIN = (
     (b"access-control-allow-origin", b"*"),
     (b"access-control-allow-methods", b"GET, HEAD, OPTIONS"),
     (b"access-control-allow-headers", b"*"),
     (b"access-control-expose-headers", b"retry-after"),
 )
 
-_LOG = OperationFamily("log", Anybody(), MESSAGE, headers=_READ_BY_ANY_ORIGIN)
+_LOG = OperationFamily("log", Anybody(), MESSAGE, headers=READ_BY_ANY_ORIGIN)
 
 _PREFLIGHTS = replace(_LOG, listed=False)
 
@@ -124,18 +124,18 @@ class LogHandlers:
             raise NotFoundError(
                 "this log has signed no checkpoint yet; it does with its first entry"
             )
-        return Reply(200, log.note, _TEXT, log.cache if "number" in call.path else _FRESH)
+        return Reply(200, log.note, TEXT, log.cache if "number" in call.path else _FRESH)
 
     async def key(self, call: Call) -> Reply:
         """GET /log/key."""
         log = await self._log_now(call)
         return await self._finally(
-            ("key", log.log_id), lambda: self._read_key(log.log_id), log.cache, _TEXT
+            ("key", log.log_id), lambda: self._read_key(log.log_id), log.cache, TEXT
         )
 
     async def policy(self, call: Call) -> Reply:
         """GET /log/policy."""
-        return Reply(200, await self._policies[call.edge.environment].get(), _TEXT, _FRESH)
+        return Reply(200, await self._policies[call.edge.environment].get(), TEXT, _FRESH)
 
     async def tile(self, call: Call) -> Reply:
         """GET /log/tile/{level}/{position}."""
@@ -170,16 +170,12 @@ class LogHandlers:
             ("consistency", log.log_id, old, new),
             lambda: self._read_consistency(log.log_id, old, new),
             log.cache,
-            _TEXT,
+            TEXT,
         )
 
     async def retired(self, call: Call) -> Reply:
         """GET /log/retired."""
         return Reply(200, await self._list[call.edge.environment].get(), headers=_FRESH)
-
-    async def preflight(self, _call: Call) -> Reply:
-        """OPTIONS of all of them, for verifiers in browsers."""
-        return Reply(204, b"", _TEXT, _PREFLIGHT)
 
     async def _finally(
         self,
@@ -239,7 +235,7 @@ class LogHandlers:
             log_id = (await queries.head(connection, environment)).log_id
             newest = await queries.newest_checkpoint(connection, log_id)
         size, note = (newest["size"], newest["note"].encode()) if newest else (0, None)
-        self._known[environment] = _Log(log_id, size, note, _A_MINUTE, time.monotonic())
+        self._known[environment] = _Log(log_id, size, note, A_MINUTE, time.monotonic())
         return self._known[environment]
 
     async def _retired_log(self, environment: Environment, number: str) -> _Log:
@@ -287,6 +283,11 @@ class LogHandlers:
         async with self._database.connection() as connection:
             path = await consistency(connection, log_id, old, new)
         return "".join(f"{node.hex()}\n" for node in path).encode()
+
+
+async def preflight(_call: Call) -> Reply:
+    """OPTIONS of what pages of any site may read, for verifiers in browsers."""
+    return Reply(204, b"", TEXT, _PREFLIGHT)
 
 
 def _listed(log: retired.RetiredLog, vkey: str) -> RetiredLog:
@@ -366,7 +367,7 @@ def log_routes(services: Services) -> list[Operation]:
     ]  # fmt: skip
     preflights = [
         Operation(
-            _PREFLIGHTS, "OPTIONS", each.path, log.preflight,
+            _PREFLIGHTS, "OPTIONS", each.path, preflight,
             "May a page of another site read it: it may", {204: Answer("CORS headers")},
             parameters=each.parameters,
         )

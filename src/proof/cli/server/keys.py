@@ -1,4 +1,4 @@
-"""proof keys: the rings that sign widget sessions. Ids and times; never a key."""
+"""proof keys: those that sign widget sessions, and those that sign receipts. Never a private one."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
@@ -13,12 +13,16 @@ from proof.core.errors import InvalidInputError
 from proof.db import Database
 from proof.partners.keys.session_signing import RETAINED, KeyInfo, list_keys, rotate
 from proof.partners.types import Environment
+from proof.receipts import keys as receipt_keys
 
 
 def register(app: typer.Typer, open_installation: Opener) -> None:
     """Add the commands."""
-    keys = typer.Typer(no_args_is_help=True, help="The keys that sign widget sessions.")
+    keys = typer.Typer(
+        no_args_is_help=True, help="The keys that sign widget sessions and receipts."
+    )
     app.add_typer(keys, name="keys")
+    _register_receipts(keys, open_installation)
 
     @keys.command(name="list")
     def show(data: Data = None, as_json: Json = False) -> None:
@@ -67,6 +71,59 @@ def register(app: typer.Typer, open_installation: Opener) -> None:
             out.print("every earlier key is deleted and verifies no longer")
 
 
+def _register_receipts(keys: typer.Typer, open_installation: Opener) -> None:
+    receipts = typer.Typer(
+        no_args_is_help=True, help="The keys that sign receipts and statements of the ramp."
+    )
+    keys.add_typer(receipts, name="receipts")
+
+    @receipts.command(name="list")
+    def show(data: Data = None, as_json: Json = False) -> None:
+        """List the keys with their times: public halves, as GET /receipts/key serves them."""
+
+        async def read(database: Database) -> list[receipt_keys.KeyInfo]:
+            async with database.connection() as connection:
+                return await receipt_keys.list_keys(connection)
+
+        with stated_errors():
+            found = open_installation(ServerOptions(data)).with_database(read)
+        if as_json:
+            print_json([_wire(key) | {"key": key.text} for key in found])
+            return
+        for key in found:
+            until = time_text(key.retired_at)
+            use = f"signed until {until}" if until else "signs now"
+            times = f"{time_text(key.created_at)}  {use}"
+            out.print(f"{key.environment:10}  {times}  {key.text}", markup=False)
+
+    @receipts.command(name="rotate")
+    def replace(
+        env: Annotated[Environment, typer.Option("--env", help="Whose key.")],
+        data: Data = None,
+        as_json: Json = False,
+    ) -> None:
+        """Sign receipts with a new key from now on; the old one's private half is destroyed. Audited.
+
+        The old one's public half is served beside the new one for ever, so receipts given out verify.
+
+        Example: proof keys receipts rotate --env production
+        """
+
+        async def act(database: Database) -> str:
+            async with database.transaction() as tx:
+                now = datetime.now(UTC)
+                return await receipt_keys.rotate(tx, vault, env, invoker(), now)
+
+        with stated_errors():
+            installation = open_installation(ServerOptions(data))
+            vault = installation.vault()
+            key = installation.with_database(act)
+        if as_json:
+            print_json({"environment": env, "key": key})
+            return
+        out.print(f"{env} receipts are signed with {key}", markup=False)
+
+
 async def _list(database: Database) -> list[KeyInfo]:
     async with database.connection() as connection:
         return await list_keys(connection)
@@ -90,7 +147,7 @@ def _withdraws(grace: str) -> bool:
     return lasting == timedelta(0)
 
 
-def _wire(key: KeyInfo) -> dict[str, Any]:
+def _wire(key: KeyInfo | receipt_keys.KeyInfo) -> dict[str, Any]:
     return {
         "environment": key.environment,
         "key_id": str(key.key_id),

@@ -10,6 +10,7 @@ from proof.partners.audit import Actor
 from proof.partners.keys.session_signing import ensure_key
 from proof.partners.service import announce_base_urls, base_urls
 from proof.partners.types import Environment
+from proof.receipts import keys as receipt_keys
 from proof.timestamps.anchors.log.service import ensure_log
 
 _AT_START = Actor("start")
@@ -34,5 +35,9 @@ async def prepare(settings: Settings, *, announce: bool = True, actor: Actor = _
             await ensure_log(database, vault, environment, origin)
             async with database.transaction() as tx:
                 await ensure_key(tx, vault, environment, actor, SystemClock().now())
+        for environment in Environment:
+            async with database.transaction() as tx:
+                now = SystemClock().now()
+                await receipt_keys.ensure_key(tx, vault, environment, actor, now)
         async with database.connection() as connection:
             await require_ring(connection, vault)
