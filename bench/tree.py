@@ -124,8 +124,10 @@ async def _tiles_of_a_proof(settings: Settings, leaves: int) -> int:
     connection = await asyncpg.connect(**arguments(settings, "app"))
     try:
         round_id = await connection.fetchval("SELECT max(id) FROM rounds")
-        await sealing.paths(connection, round_id, leaf)
-        return len(await queries.tiles_above(connection, round_id, leaf))
+        wanted = [(round_id, leaf)]
+        await sealing.paths(connection, "round", wanted)
+        (tiles,) = await queries.tiles_above(connection, "round", wanted)
+        return len(tiles)
     finally:
         await connection.close()
 

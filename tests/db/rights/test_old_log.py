@@ -12,7 +12,7 @@ from proof.db import Database
 from proof.db.migrate import OldLogError, current_revision, migrate, newest_revision
 from proof.partners.types import Environment
 from proof.timestamps.anchors.log import keys, queries
-from proof.timestamps.anchors.log.service import ensure_log, inclusion
+from proof.timestamps.anchors.log.service import ensure_log, inclusions
 from proof.timestamps.anchors.log.tree import append, reader, root
 from proof.verify.evidence.log.rfc6962 import leaf_hash, root_from_inclusion
 
@@ -140,7 +140,7 @@ async def require_continued(database: Database, environment: str) -> None:
         entries = await queries.entries(connection, head.log_id, 0, 400)
         newest = await queries.newest_checkpoint(connection, head.log_id)
         signer = await keys.signer(connection, VAULT, head.log_id)
-        path = await inclusion(connection, head.log_id, 299, 300)
+        path = (await inclusions(connection, head.log_id, [(299, 300)]))[299, 300]
     assert (head.label, head.origin, head.size) == (environment, f"test.example/{environment}", 300)
     assert len(entries) == 300
     assert root_from_inclusion(299, 300, leaf_hash(entries[299]), path) == head.root

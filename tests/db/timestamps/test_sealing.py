@@ -49,14 +49,14 @@ async def test_every_leaf_of_a_sealed_round_is_provable(platform: Platform, coun
     assert row["plain_root"] == signer.plain_root(leaves)
     async with platform.database.connection() as connection:
         for leaf in {leaves[0], leaves[-1], row["blinding"], *hashes[:: count // 15 + 1]}:
-            found = await paths(connection, round_id, leaf)
+            found = (await paths(connection, "round", [(round_id, leaf)]))[round_id, leaf]
             verified = verify_branch(branch(leaf, found.steps))
             assert (verified.leaf, verified.root) == (leaf, row["root"])
             above = read_plain_path([plain_path(found.plain)])
             assert plain_root(leaf, above) == row["plain_root"]
         for stranger in (b"\x00" * 32, b"\xff" * 32, sha256(b"stranger").digest()):
             with pytest.raises(LeafMissingError, match=stranger.hex()):
-                await paths(connection, round_id, stranger)
+                await paths(connection, "round", [(round_id, stranger)])
 
 
 async def test_only_rounds_old_enough_are_closed(platform: Platform) -> None:

@@ -1,5 +1,6 @@
 """The SQL of looking things up for a proof."""
 
+from collections.abc import Collection, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -8,11 +9,12 @@ from proof.timestamps.types import Currency, SubmitStatus, Tree
 
 _TREE = "t.id, t.currency_id, t.status, t.root, t.plain_root, t.transaction, t.timestamp_ms"
 
-_OF_HASH = f"""
-SELECT s.created_at, s.round_id, t.block, t.opened_at, {_TREE},
-       CASE WHEN t.currency_id = $3 THEN t.evidence END AS evidence
-FROM submissions s JOIN round_trees USING (round_id) JOIN trees t ON t.id = tree_id
-WHERE s.partner_environment_id = $1 AND s.digest = $2
+_OF_HASHES = f"""
+SELECT s.digest, s.created_at, s.round_id, r.root AS round_root, t.block, t.opened_at, {_TREE},
+       CASE WHEN t.currency_id = ANY($3::integer[]) THEN t.evidence END AS evidence
+FROM submissions s JOIN rounds r ON r.id = s.round_id JOIN round_trees USING (round_id)
+JOIN trees t ON t.id = tree_id
+WHERE s.partner_environment_id = $1 AND s.digest = ANY($2::bytea[])
 ORDER BY t.currency_id
 """
 
@@ -26,19 +28,21 @@ WHERE t.id = $2 AND EXISTS (
 """
 
 
-async def trees_of_hash(
+async def trees_of_hashes(
     connection: Connection,
     partner_environment_id: int,
-    digest: bytes,
-    evidence_of: Currency | None = None,
+    digests: Sequence[bytes],
+    evidence_of: Collection[Currency] = (),
 ) -> list[Any]:
-    """`created_at`, `round_id`, `block` and `opened_at` beside each tree of a hash; nothing for an unknown
-    hash.
+    """`digest`, `created_at`, `round_id`, `round_root`, `block` and `opened_at` beside each tree of each
+    hash, by currencyId; nothing for an unknown hash.
 
-    `evidence`: JSON, of the tree of that chain if it is verified. Read with the rest, because the next
+    `evidence`: JSON, of the trees of those chains that are verified. Read with the rest, because the next
     statement may already see what a reorganisation has left of it.
     """
-    return await connection.fetch(_OF_HASH, partner_environment_id, digest, evidence_of)
+    return await connection.fetch(
+        _OF_HASHES, partner_environment_id, list(digests), list(evidence_of)
+    )
 
 
 async def tree(connection: Connection, partner_environment_id: int, tree_id: UUID) -> Tree | None:
@@ -55,12 +59,6 @@ async def has_trees(connection: Connection, environment: str, currency_id: int) 
         currency_id,
     )
     return found
-
-
-async def round_root(connection: Connection, round_id: int) -> bytes:
-    """The root of a sealed round."""
-    root: bytes = await connection.fetchval("SELECT root FROM rounds WHERE id = $1", round_id)
-    return root
 
 
 def tree_from(row: Any) -> Tree:

@@ -25,7 +25,7 @@ from proof.partners.types import Environment, PartnerEnvironment
 from proof.timestamps.anchors.kinds import kind_of
 from proof.timestamps.anchors.log import queries as log_queries
 from proof.timestamps.anchors.log.keys import verifier_keys
-from proof.timestamps.anchors.log.service import inclusion
+from proof.timestamps.anchors.log.service import inclusions
 from proof.timestamps.anchors.log.verifiers import policy_of_checkpoint
 from proof.timestamps.anchors.soundness import trust_in
 from proof.timestamps.proofs import queries
@@ -40,7 +40,7 @@ from proof.timestamps.proofs.errors import (
 from proof.timestamps.proofs.pace import NO_PACES, Paces, retry_after_s
 from proof.timestamps.submissions import usage
 from proof.timestamps.submissions.usage import UsageKind
-from proof.timestamps.trees import aggregation, sealing
+from proof.timestamps.trees import sealing
 from proof.timestamps.trees.merkle import PathStep, PlainStep
 from proof.timestamps.types import NO_CHAINS, Chains, Currency, SubmitStatus, Tree
 from proof.verify import (
@@ -170,7 +170,7 @@ class Proofs:
     async def status(self, owner: PartnerEnvironment, digest: bytes) -> HashStatus:
         """Raises UnknownHashError."""
         async with self._database.connection() as connection:
-            rows = await queries.trees_of_hash(connection, owner.id, digest)
+            rows = await queries.trees_of_hashes(connection, owner.id, [digest])
         if not rows:
             raise _unknown(digest)
         return HashStatus(rows[0]["created_at"], tuple(map(queries.tree_from, rows)))
@@ -191,6 +191,20 @@ class Proofs:
         """
         async with self._database.connection() as connection:
             return canonical_json((await self._proof(connection, owner, digest, currency)).payload)
+
+    async def proofs(
+        self, owner: PartnerEnvironment, digests: Sequence[bytes]
+    ) -> dict[bytes, list[dict[str, Any]]]:
+        """Every payload there is of each of these hashes, verified: the log's first, the others by
+        currencyId. Trees that are not verified yet are left out, and so are hashes that never came."""
+        async with self._database.connection() as connection:
+            rows = await queries.trees_of_hashes(connection, owner.id, digests, list(Currency))
+            verified = [row for row in rows if row["status"] == SubmitStatus.VERIFIED]
+            verified.sort(key=lambda row: row["currency_id"] != Currency.LOG)
+            found: dict[bytes, list[dict[str, Any]]] = {}
+            for row, each in zip(verified, await self._proofs(connection, verified), strict=True):
+                found.setdefault(row["digest"], []).append(each.payload)
+        return found
 
     async def tlog_proof(self, owner: PartnerEnvironment, digest: bytes) -> bytes:
         """The proof in the log as a c2sp.org/tlog-proof, verified. Raises as `proof` does."""
@@ -214,7 +228,7 @@ class Proofs:
     async def _proof(
         self, connection: Connection, owner: PartnerEnvironment, digest: bytes, currency: Currency
     ) -> _Proof:
-        rows = await queries.trees_of_hash(connection, owner.id, digest, currency)
+        rows = await queries.trees_of_hashes(connection, owner.id, [digest], [currency])
         row = next((row for row in rows if row["currency_id"] == currency), None)
         if row is None:
             raise _not_in_chain(digest, currency) if rows else _unknown(digest)
@@ -230,29 +244,75 @@ class Proofs:
                     self._clock.now(),
                 ),
             )
-        within = await sealing.paths(connection, row["round_id"], digest)
-        steps = within.steps
-        keys: Sequence[VerifierKey] = ()
-        if currency is Currency.LOG:
-            position = int(tree.transaction or "")
-            checkpoint = await log_queries.checkpoint_of(connection, row["round_id"], position)
+        (found,) = await self._proofs(connection, [row])
+        return found
+
+    async def _proofs(self, connection: Connection, rows: Sequence[Any]) -> list[_Proof]:
+        """The proofs of verified trees of hashes, in as many statements for many of them as for one."""
+        within = await sealing.paths(
+            connection, "round", [(row["round_id"], row["digest"]) for row in rows]
+        )
+        logged = [row for row in rows if row["currency_id"] == Currency.LOG]
+        chained = [row for row in rows if row["currency_id"] != Currency.LOG]
+        by_log = await self._log_evidence(connection, logged)
+        above = await sealing.paths(
+            connection, "tree", [(row["id"], row["round_root"]) for row in chained]
+        )
+        found = []
+        for row in rows:
+            paths = within[row["round_id"], row["digest"]]
+            if row["currency_id"] == Currency.LOG:
+                evidence, keys = by_log[row["round_id"]]
+                found.append(self._verified(row, paths.steps, evidence, keys, paths.plain))
+                continue
+            higher = above[row["id"], row["round_root"]]
+            evidence = json.loads(row["evidence"])
+            if kind_of(row["currency_id"]).brings_plain_path:
+                evidence["plainPath"] = [plain_path(paths.plain), plain_path(higher.plain)]
+            steps = paths.steps + higher.steps
+            found.append(self._verified(row, steps, evidence, (), paths.plain))
+        return found
+
+    def _verified(
+        self,
+        row: Any,
+        steps: Sequence[PathStep],
+        evidence: dict[str, object],
+        keys: Sequence[VerifierKey],
+        plain: Sequence[PlainStep],
+    ) -> _Proof:
+        tree = queries.tree_from(row)
+        found = payload(row["digest"], tree, steps, evidence)
+        _require_sound(found, keys, trust_in(tree.currency, row["block"]))
+        return _Proof(found, plain, keys)
+
+    async def _log_evidence(
+        self, connection: Connection, rows: Sequence[Any]
+    ) -> dict[int, tuple[dict[str, object], Sequence[VerifierKey]]]:
+        """By the id of each published round, its evidence and the keys of its log."""
+        entries = {(row["round_id"], int(row["transaction"] or "")): row for row in rows}
+        checkpoints = await log_queries.checkpoints_of(connection, list(entries))
+        wanted: dict[int, list[tuple[int, int]]] = {}
+        for (round_id, position), row in entries.items():
+            checkpoint = checkpoints.get((round_id, position))
             if checkpoint is None:
                 raise UnsoundProofError(
-                    f"the tree {tree.tree_id} says {position}, where no checkpoint has its round"
+                    f"the tree {row['id']} says {position}, where no checkpoint has its round"
                 )
             await self._require_quorum(connection, checkpoint)
-            keys = await self._log_keys(connection, checkpoint["log_id"])
-            evidence = await _log_evidence(connection, checkpoint, position, tree)
-        else:
-            root = await queries.round_root(connection, row["round_id"])
-            above = await aggregation.paths(connection, tree.tree_id, root)
-            steps = steps + above.steps
-            evidence = json.loads(row["evidence"])
-            if kind_of(currency).brings_plain_path:
-                evidence["plainPath"] = [plain_path(within.plain), plain_path(above.plain)]
-        found = payload(digest, tree, steps, evidence)
-        _require_sound(found, keys, trust_in(currency, row["block"]))
-        return _Proof(found, within.plain, keys)
+            wanted.setdefault(checkpoint["log_id"], []).append((position, checkpoint["size"]))
+        paths = {
+            log_id: await inclusions(connection, log_id, places)
+            for log_id, places in wanted.items()
+        }
+        found = {}
+        for (round_id, position), row in entries.items():
+            checkpoint = checkpoints[round_id, position]
+            log_id = checkpoint["log_id"]
+            path = paths[log_id][position, checkpoint["size"]]
+            evidence = _log_evidence(checkpoint, position, path, row["plain_root"])
+            found[round_id] = evidence, await self._log_keys(connection, log_id)
+        return found
 
     async def _require_quorum(self, connection: Connection, checkpoint: Any) -> None:
         """Raises UnsoundProofError for a checkpoint without the quorum that it was published by."""
@@ -314,18 +374,16 @@ def enabled_currency(
     raise UnknownCurrencyError(f"{name}: {currency_id} is not enabled here; enabled: {texts}")
 
 
-async def _log_evidence(
-    connection: Connection, checkpoint: Any, position: int, tree: Tree
+def _log_evidence(
+    checkpoint: Any, position: int, path: Sequence[bytes], plain_root: bytes
 ) -> dict[str, object]:
-    assert tree.plain_root is not None
-    path = await inclusion(connection, checkpoint["log_id"], position, checkpoint["size"])
     return {
         "type": "log",
         "origin": checkpoint["origin"],
         "index": position,
         "inclusion": [node.hex() for node in path],
         "checkpoint": checkpoint["note"],
-        "plainRoot": tree.plain_root.hex(),
+        "plainRoot": plain_root.hex(),
     }
 
 

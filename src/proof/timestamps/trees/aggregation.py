@@ -17,7 +17,7 @@ from uuid import UUID, uuid4
 from proof.db import Connection, Database
 from proof.timestamps.trees.merkle import HASH_BYTES, RoundTree
 from proof.timestamps.trees.queries import store_tiles
-from proof.timestamps.trees.sealing import LeafMissingError, Paths, build_aside, paths_over
+from proof.timestamps.trees.sealing import build_aside
 from proof.timestamps.types import Currency
 
 # While the tree before is in no block, rounds go on into the open one: a chain that is stuck or dear is
@@ -56,16 +56,6 @@ _SEAL = """
 UPDATE trees SET root = $2, plain_root = $3, leaf_count = $4, hash_count = $5,
     checkpoint_log_id = $6, checkpoint_size = $7
 WHERE id = $1
-"""
-_TILES_ABOVE = """
-WITH leaf AS (
-    SELECT position FROM tree_tiles
-    WHERE tree_id = $1 AND level = 0 AND first_hash <= $2
-    ORDER BY first_hash DESC LIMIT 1
-)
-SELECT level, t.position, hashes, plain FROM tree_tiles t, leaf
-WHERE tree_id = $1 AND t.position = leaf.position >> (8 * level)
-ORDER BY level
 """
 
 
@@ -120,11 +110,6 @@ async def discard(tx: Connection, tree_id: UUID) -> None:
     await tx.execute("DELETE FROM trees WHERE id = $1", tree_id)
 
 
-async def tiles_above(connection: Connection, tree_id: UUID, leaf: bytes) -> list[Any]:
-    """The tile that would hold this leaf and those above it, from below."""
-    return await connection.fetch(_TILES_ABOVE, tree_id, leaf)
-
-
 class Checkpoint(NamedTuple):
     """A log's signed checkpoint: how many entries it covers, and the signed note's bytes."""
 
@@ -167,14 +152,3 @@ async def seal_next(
     tree = await build_aside(tx, found["leaves"], found["plain_leaves"])
     await store(tx, tree_id, tree, found["hashes"], newest)
     return True
-
-
-async def paths(connection: Connection, tree_id: UUID, leaf: bytes) -> Paths:
-    """The ways from a round, named by its root, or from the checkpoint's leaf to the tree's roots.
-
-    Raises LeafMissingError.
-    """
-    found = paths_over(await tiles_above(connection, tree_id, leaf), leaf)
-    if found is None:
-        raise LeafMissingError(f"tree {tree_id} has no leaf {leaf.hex()}")
-    return found

@@ -1,5 +1,6 @@
 """The SQL of sealing."""
 
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -40,6 +41,25 @@ WITH gone AS (DELETE FROM round_trees WHERE round_id = $1 RETURNING tree_id),
      trees AS (DELETE FROM trees WHERE id IN (SELECT tree_id FROM gone) AND currency_id = $2)
 SELECT
 """
+
+
+_TILES = """
+SELECT n, t.level, t.position, t.hashes, t.plain
+FROM unnest($1::{type}[], $2::bytea[]) WITH ORDINALITY AS wanted (owner, leaf, n)
+CROSS JOIN LATERAL (
+    SELECT position FROM {kind}_tiles
+    WHERE {kind}_id = owner AND level = 0 AND first_hash <= leaf
+    ORDER BY first_hash DESC LIMIT 1
+) AS lowest
+CROSS JOIN generate_series(0, 4) AS height
+JOIN {kind}_tiles t
+    ON t.{kind}_id = owner AND t.level = height AND t.position = lowest.position >> (8 * height)
+ORDER BY n, t.level
+"""
+_TILES_ABOVE = {
+    "round": _TILES.format(kind="round", type="bigint"),
+    "tree": _TILES.format(kind="tree", type="uuid"),
+}
 
 
 async def due_in(connection: Connection, age_s: float) -> float | None:
@@ -91,19 +111,14 @@ async def discard(tx: Connection, round_id: int, own_currency_id: int) -> None:
     await tx.execute("DELETE FROM rounds WHERE id = $1", round_id)
 
 
-async def tiles_above(connection: Connection, round_id: int, leaf: bytes) -> list[Any]:
-    """The tile that would hold this leaf and those above it, from below: three at a million."""
-    return await connection.fetch(
-        """
-        WITH leaf AS (
-            SELECT position FROM round_tiles
-            WHERE round_id = $1 AND level = 0 AND first_hash <= $2
-            ORDER BY first_hash DESC LIMIT 1
-        )
-        SELECT level, t.position, hashes, plain FROM round_tiles t, leaf
-        WHERE round_id = $1 AND t.position = leaf.position >> (8 * level)
-        ORDER BY level
-        """,
-        round_id,
-        leaf,
-    )
+async def tiles_above(
+    connection: Connection, kind: str, wanted: Sequence[tuple[Any, bytes]]
+) -> list[list[Any]]:
+    """Of each (`round` or `tree`, leaf) the tile that would hold the leaf and those above it, from below:
+    three at a million. One statement for all of them."""
+    owners, leaves = [owner for owner, _ in wanted], [leaf for _, leaf in wanted]
+    rows = await connection.fetch(_TILES_ABOVE[kind], owners, leaves)
+    found: list[list[Any]] = [[] for _ in wanted]
+    for row in rows:
+        found[row["n"] - 1].append(row)
+    return found

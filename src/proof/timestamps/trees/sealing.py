@@ -69,11 +69,20 @@ async def seal_next(database: Database) -> bool:
     return True
 
 
-async def paths(connection: Connection, round_id: int, leaf: bytes) -> Paths:
-    """The ways from a leaf to its round's roots. Raises LeafMissingError."""
-    found = paths_over(await queries.tiles_above(connection, round_id, leaf), leaf)
-    if found is None:
-        raise LeafMissingError(f"round {round_id} has no leaf {leaf.hex()}")
+async def paths(
+    connection: Connection, kind: str, wanted: Sequence[tuple[Any, bytes]]
+) -> dict[tuple[Any, bytes], Paths]:
+    """The ways from each leaf to the roots of its `round` (by id), or from each round, named by its root,
+    and from a checkpoint's leaf to those of a chain's `tree`. Raises LeafMissingError."""
+    distinct = list(dict.fromkeys(wanted))
+    found = {}
+    for (owner, leaf), rows in zip(
+        distinct, await queries.tiles_above(connection, kind, distinct), strict=True
+    ):
+        path = paths_over(rows, leaf)
+        if path is None:
+            raise LeafMissingError(f"{kind} {owner} has no leaf {leaf.hex()}")
+        found[owner, leaf] = path
     return found
 
 

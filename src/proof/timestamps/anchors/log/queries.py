@@ -1,6 +1,6 @@
 """The SQL of the log."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -50,12 +50,15 @@ SELECT EXISTS (
     WHERE l.environment = $1 AND l.retired_at IS NULL AND h.size <> coalesce(
         (SELECT size FROM log_checkpoints WHERE log_id = l.id ORDER BY size DESC LIMIT 1), 0))
 """
-_CHECKPOINT_OF = """
-SELECT l.id AS log_id, l.origin, c.size, c.note
-FROM log_entries e JOIN logs l ON l.id = e.log_id
-JOIN log_checkpoints c ON c.log_id = e.log_id AND c.size > e.position
-WHERE e.round_id = $1 AND e.position = $2
-ORDER BY c.size LIMIT 1
+_CHECKPOINTS_OF = """
+SELECT e.round_id, e.position, l.id AS log_id, l.origin, c.size, c.note
+FROM unnest($1::bigint[], $2::bigint[]) AS wanted (round_id, position)
+JOIN log_entries e USING (round_id, position) JOIN logs l ON l.id = e.log_id
+CROSS JOIN LATERAL (
+    SELECT size, note FROM log_checkpoints
+    WHERE log_id = e.log_id AND size > e.position ORDER BY size LIMIT 1
+) AS c
+ORDER BY c.size DESC
 """
 # By the database's clock: machines may disagree about the time.
 _TAKE_LEASE = """
@@ -213,10 +216,15 @@ async def current_checkpoint(connection: Connection, environment: str) -> Any:
     )
 
 
-async def checkpoint_of(connection: Connection, round_id: int, position: int) -> Any:
-    """`log_id` and `origin` of the log in which a published round has that position, and `size` and `note`
-    of the first checkpoint that holds it: the one that gave it its time."""
-    return await connection.fetchrow(_CHECKPOINT_OF, round_id, position)
+async def checkpoints_of(
+    connection: Connection, entries: Collection[tuple[int, int]]
+) -> dict[tuple[int, int], Any]:
+    """Of each published (round, position) `log_id` and `origin` of the log in which the round has that
+    position, and `size` and `note` of the first checkpoint that holds it: the one that gave it its time."""
+    rows = await connection.fetch(
+        _CHECKPOINTS_OF, [each for each, _ in entries], [position for _, position in entries]
+    )
+    return {(row["round_id"], row["position"]): row for row in rows}
 
 
 async def store_checkpoint(

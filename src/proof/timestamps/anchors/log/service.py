@@ -17,7 +17,7 @@ Without witnesses 2 to 5 are one transaction under the lock of the head.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import uuid4
@@ -43,6 +43,7 @@ from proof.timestamps.anchors.log.quorum import (
     Witnesses,
 )
 from proof.timestamps.anchors.log.tree import (
+    NodeReader,
     TileName,
     append,
     consistency_path,
@@ -373,11 +374,15 @@ async def root_at(connection: Connection, log_id: int, size: int) -> bytes:
     return root(size, reader(await queries.tiles(connection, log_id, names)))
 
 
-async def inclusion(connection: Connection, log_id: int, position: int, size: int) -> list[bytes]:
-    """The inclusion path of an entry in the log of `size` entries."""
-    names = tiles_read(lambda node: inclusion_path(position, size, node))
-    tiles = await queries.tiles(connection, log_id, names)
-    return inclusion_path(position, size, reader(tiles))
+async def inclusions(
+    connection: Connection, log_id: int, wanted: Collection[tuple[int, int]]
+) -> dict[tuple[int, int], list[bytes]]:
+    """Of each (position, size) the inclusion path of an entry in the log of that many entries."""
+
+    def walk(node: NodeReader) -> dict[tuple[int, int], list[bytes]]:
+        return {(at, size): inclusion_path(at, size, node) for at, size in wanted}
+
+    return walk(reader(await queries.tiles(connection, log_id, tiles_read(walk))))
 
 
 async def consistency(connection: Connection, log_id: int, old: int, new: int) -> list[bytes]:
