@@ -44,6 +44,7 @@ from proof.ramp.sessions.service import Sessions
 from proof.ramp.sessions.widget import Widgets
 from proof.ramp.transactions.updates import Updates
 from proof.receipts import keys as receipt_keys
+from proof.receipts.service import Receipts
 from proof.timestamps.anchors.health import Part, parts
 from proof.timestamps.anchors.log.mark import Marks
 from proof.timestamps.anchors.log.service import LogWriter, ensure_log
@@ -295,6 +296,7 @@ class Platform:
             callbacks=callbacks,
             widgets=Widgets(self.database, self.vault, self.clock, providers),
             proofs=proofs,
+            receipts=Receipts(self.database, self.vault, self.clock, proofs),
             meter=meter,
             outbound=outbound,
             policy=POLICY,

@@ -218,6 +218,8 @@ WITHOUT_JSON = {
     "audit proof",
     "audit prove",
     "ots export",
+    "tx receipt",
+    "tx disclose",
 }
 
 

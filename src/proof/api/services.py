@@ -18,6 +18,7 @@ from proof.ramp.providers.receiving import CallbackReceiver
 from proof.ramp.providers.registry import Providers
 from proof.ramp.sessions.service import Sessions
 from proof.ramp.sessions.widget import Widgets
+from proof.receipts.service import Receipts
 from proof.timestamps.anchors.health import Part
 from proof.timestamps.calendar import Calendar
 from proof.timestamps.proofs.service import Proofs
@@ -41,6 +42,7 @@ class Services:
     callbacks: CallbackReceiver
     widgets: Widgets
     proofs: Proofs
+    receipts: Receipts
     meter: Meter
     outbound: OutboundClient
     policy: OutboundPolicy

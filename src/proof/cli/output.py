@@ -42,7 +42,11 @@ Advance = Callable[[int], None]
 
 def print_json(value: Any, *, on_one_line: bool = False) -> None:
     """One JSON document on standard output, with everything escaped that a terminal would obey."""
-    text = json.dumps(value, ensure_ascii=False, indent=None if on_one_line else 2)
+    print_json_text(json.dumps(value, ensure_ascii=False, indent=None if on_one_line else 2))
+
+
+def print_json_text(text: str) -> None:
+    """The same of JSON that is written already; it says the same to whoever reads JSON."""
     sys.stdout.write(_UNSHOWN.sub(lambda found: f"\\u{ord(found[0]):04x}", text) + "\n")
     sys.stdout.flush()
 

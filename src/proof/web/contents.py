@@ -45,6 +45,10 @@ CHAPTERS = (
             Entry("following", "Watching that the log only grows, and mirroring it"),
             Entry("calendar", "The OpenTimestamps calendar: `ots` stamps and upgrades against it"),
             Entry("time-stamping", "RFC 3161 tokens, for programs that know nothing of Proof"),
+            Entry(
+                "receipts",
+                "Everything that was said about a transaction, in one file that proves it",
+            ),
             Entry("watching", "A transaction's status changes over a WebSocket"),
             Entry("sandbox", "Trying every path of the ramp: scripted outcomes, a clock to move"),
             Entry("webhooks", "Notices sent to you: headers, signatures, retries"),

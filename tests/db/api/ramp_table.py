@@ -36,6 +36,9 @@ RAMP_TABLE: dict[str, RampEntry] = {
     "GET /widget/transactions/{merchant_transaction_id}": RampEntry(
         lambda made: f"/widget/transactions/{made.transaction_id}", named=True
     ),
+    "GET /widget/transactions/{merchant_transaction_id}/receipt": RampEntry(
+        lambda made: f"/widget/transactions/{made.transaction_id}/receipt", named=True
+    ),
     "GET /widget/users/{partner_user_id:path}/kyc-status": RampEntry(
         lambda made: f"/widget/users/{quote(made.user_id, safe='')}/kyc-status", named=True
     ),

@@ -2,6 +2,9 @@
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -16,7 +19,12 @@ from proof.cli.installation import ServerOptions
 from proof.cli.invoker import invoker
 from proof.cli.ramp import tx, user
 from proof.db import Database
+from proof.partners.types import Environment
 from proof.ramp.providers.protocols import ProviderStatus
+from proof.receipts.keys import ensure_key
+from proof.timestamps.anchors.log.service import ensure_log
+
+NOW = datetime(2026, 11, 22, 5, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -101,6 +109,9 @@ def test_an_operator_decides(ramp: Proof, made: UUID, local: Local) -> None:
     [
         ("show", "4711"),
         ("show", str(uuid4())),
+        ("receipt", "4711"),
+        ("receipt", str(uuid4())),
+        ("disclose", str(uuid4()), "--field", "address"),
         ("resolve", str(uuid4()), "failed", "--reason", "why"),
         ("resolve", str(uuid4()), "pending", "--reason", "why"),
         ("list", "--partner", "ptr_nobody"),
@@ -120,3 +131,34 @@ def test_a_user_is_erased_once(ramp: Proof, made: UUID, partner_id: str, local: 
     assert USER not in done(ramp("tx", "show", str(made)))
     (entry,) = local.rows("SELECT * FROM audit_log WHERE action = 'user.erase'")
     assert json.loads(entry["after"]) == {"environment": "production", "transactions": 1}
+
+
+def test_a_receipt_and_what_its_holder_shows_of_it(
+    ramp: Proof, made: UUID, local: Local, tmp_path: Path
+) -> None:
+    async def prepared(database: Database) -> None:
+        await ensure_log(database, local.secrets, "production", "proof.example/log")
+        async with database.transaction() as unit:
+            await ensure_key(unit, local.secrets, Environment.PRODUCTION, invoker(), NOW)
+
+    local.with_database(prepared)
+    receipt = output(ramp("tx", "receipt", str(made)))
+    kept = tmp_path / "receipt.json"
+    assert str(kept) in ramp("tx", "receipt", str(made), "--out", str(kept)).stderr
+    assert json.loads(kept.read_text())["records"] == receipt["records"]
+    place = tmp_path / "address.json"
+    shown = ("tx", "disclose", str(made), "--field", "address")
+    assert done(ramp(*shown, "--out", str(place))) == ""
+    disclosure = json.loads(place.read_text())
+    assert disclosure == output(ramp(*shown))
+    for each in disclosure["disclosures"]:
+        record = receipt["records"][each["sequence"] - 1]["record"]
+        salted = sha256(bytes.fromhex(each["salt"]) + ADDRESS.encode())
+        assert (each["value"], record["address_sha256"]) == (ADDRESS, salted.hexdigest())
+    assert len(disclosure["disclosures"]) == len(receipt["records"])
+    assert len(local.rows("SELECT FROM audit_log WHERE action = 'transaction.disclose'")) == 2
+    unknown = ramp("tx", "disclose", str(made), "--field", "password")
+    assert unknown.exit_code == 1
+    assert "address, user_email" in unknown.stderr
+    nowhere = ramp("tx", "receipt", str(made), "--out", str(tmp_path / "no" / "file"))
+    assert (nowhere.exit_code, "--out" in nowhere.stderr) == (1, True)

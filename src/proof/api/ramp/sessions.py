@@ -3,12 +3,13 @@
 import msgspec
 from starlette.datastructures import Headers
 
-from proof.api.http import Call, Reply
+from proof.api.http import NOT_KEPT, Call, Reply
 from proof.api.operations import Answer, Operation, Parameter
 from proof.api.ramp.families import READING, SESSIONS, TRANSACTION
+from proof.api.ramp.receipts import ReceiptFile
 from proof.api.services import Services
 from proof.core.errors import InvalidInputError
-from proof.ramp.sessions.service import KEY_MAX, check_key
+from proof.ramp.sessions.service import KEY_MAX, check_key, transaction_id_of
 from proof.ramp.sessions.types import (
     USER_ID_MAX,
     KycView,
@@ -58,6 +59,12 @@ class RampHandlers:
         )
         return Reply(200, _encode(found))
 
+    async def receipt(self, call: Call) -> Reply:
+        """GET /widget/transactions/{merchant_transaction_id}/receipt."""
+        transaction_id = transaction_id_of(call.path["merchant_transaction_id"])
+        found = await self._services.receipts.receipt(call.caller.id, transaction_id)
+        return Reply(200, found, headers=(NOT_KEPT,))
+
     async def kyc_status(self, call: Call) -> Reply:
         """GET /widget/users/{partner_user_id}/kyc-status."""
         found = await self._services.sessions.kyc_status(call.caller, call.path["partner_user_id"])
@@ -86,6 +93,11 @@ def session_routes(services: Services) -> list[Operation]:
         Operation(
             READING, "GET", "/widget/transactions/{merchant_transaction_id}", handlers.transaction,
             "State of a transaction", {200: Answer("the transaction", TransactionView)},
+            parameters=(TRANSACTION,), refuses=(404,),
+        ),
+        Operation(
+            READING, "GET", "/widget/transactions/{merchant_transaction_id}/receipt", handlers.receipt,
+            "Receipt of a transaction", {200: Answer("its records with their proofs so far", ReceiptFile)},
             parameters=(TRANSACTION,), refuses=(404,),
         ),
         Operation(

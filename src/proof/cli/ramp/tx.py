@@ -1,10 +1,11 @@
-"""proof tx: the ramp's transactions, and deciding about those that need a person."""
+"""proof tx: the ramp's transactions, deciding about those that need a person, and their receipts."""
 
 import asyncio
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Annotated, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
 
 import msgspec
@@ -13,11 +14,24 @@ import typer
 from proof.cli.arguments import Data
 from proof.cli.installation import Opener, ServerOptions
 from proof.cli.invoker import invoker
-from proof.cli.output import FAILED, Json, out, print_columns, print_json, printable, stated_errors
+from proof.cli.output import (
+    FAILED,
+    Json,
+    err,
+    out,
+    print_columns,
+    print_json,
+    print_json_text,
+    printable,
+    stated_errors,
+    write_atomically,
+)
 from proof.core.clock import SystemClock, second_text
 from proof.core.errors import InvalidInputError, UnavailableError
+from proof.core.secrets import Vault
 from proof.db import Database
 from proof.partners.types import Environment
+from proof.ramp.transactions.chains import FIELDS
 from proof.ramp.transactions.reading import (
     LIST_AT_MOST,
     TransactionHistory,
@@ -29,20 +43,32 @@ from proof.ramp.transactions.service import ObservationResult, resolve
 from proof.ramp.transactions.updates import Update, Updates
 from proof.ramp.types import Status
 
+if TYPE_CHECKING:
+    # Only for type checkers: it brings the timestamps, which the other commands do without.
+    from proof.receipts.service import Receipts
+
 Transaction = Annotated[
     str, typer.Argument(metavar="ID", help="The merchant_transaction_id, a UUID.")
+]
+OutFile = Annotated[
+    Path | None,
+    typer.Option("--out", metavar="FILE", help="Write it there instead of printing it."),
 ]
 Show = Callable[[Update], None]
 
 
 def register(app: typer.Typer, open_installation: Opener) -> None:
     """Add the commands."""
-    tx = typer.Typer(no_args_is_help=True, help="Transactions of the ramp: look, decide.")
+    tx = typer.Typer(
+        no_args_is_help=True, help="Transactions of the ramp: look, decide, hand out receipts."
+    )
     app.add_typer(tx, name="tx")
     _register_show(tx, open_installation)
     _register_list(tx, open_installation)
     _register_resolve(tx, open_installation)
     _register_watch(tx, open_installation)
+    _register_receipt(tx, open_installation)
+    _register_disclose(tx, open_installation)
 
 
 def _register_show(tx: typer.Typer, open_installation: Opener) -> None:
@@ -141,6 +167,84 @@ def _register_resolve(tx: typer.Typer, open_installation: Opener) -> None:
             return
         said = "is" if outcome.statuses else "was already"
         out.print(f"{transaction_id} {said} {status}; its alert is cleared", markup=False)
+
+
+def _register_receipt(tx: typer.Typer, open_installation: Opener) -> None:
+    @tx.command()
+    def receipt(transaction: Transaction, out_file: OutFile = None, data: Data = None) -> None:
+        """A transaction's receipt: its records with their proofs so far, signed, as its partner gets it.
+
+        `proof verify FILE` checks it. It grows: taken again, it has what came since.
+
+        Example: proof tx receipt 5b2c7d0e-7f0b-4a43-9f0c-0d6f6f3a1c55 --out receipt.json
+        """
+        with stated_errors(FAILED):
+            transaction_id = _id(transaction)
+            installation = open_installation(ServerOptions(data))
+            vault = installation.vault()
+            found = installation.with_database(
+                lambda database: _receipts(database, vault).receipt_of(transaction_id)
+            )
+            _hand_out(found, out_file)
+
+
+def _register_disclose(tx: typer.Typer, open_installation: Opener) -> None:
+    @tx.command()
+    def disclose(
+        transaction: Transaction,
+        field: Annotated[
+            list[str], typer.Option(help=f"What to show, as often as wanted: {', '.join(FIELDS)}.")
+        ],
+        out_file: OutFile = None,
+        data: Data = None,
+    ) -> None:
+        """Show personal fields of a transaction's records, with the salts that tie them to it. Audited.
+
+        Whoever has the receipt and this file sees that the records are of these very values:
+        `proof verify RECEIPT --disclosure FILE`. Fields that are not named stay hidden. Once the person is
+        erased nothing can be shown.
+
+        Example: proof tx disclose 5b2c… --field address --out address.json
+        """
+        with stated_errors(FAILED):
+            transaction_id, fields = _id(transaction), _fields(field)
+            installation = open_installation(ServerOptions(data))
+            vault = installation.vault()
+            found = installation.with_database(
+                lambda database: _receipts(database, vault).disclosure(
+                    transaction_id, fields, invoker()
+                )
+            )
+            _hand_out(found, out_file)
+
+
+def _receipts(database: Database, vault: Vault) -> "Receipts":
+    from proof.receipts.service import Receipts
+    from proof.timestamps.proofs.service import Proofs
+
+    clock = SystemClock()
+    return Receipts(database, vault, clock, Proofs(database, clock))
+
+
+def _fields(names: list[str]) -> tuple[str, ...]:
+    unknown = sorted(set(names) - set(FIELDS))
+    if unknown:
+        raise InvalidInputError(
+            f"--field: no record has a {printable(unknown[0])}; there are {', '.join(FIELDS)}"
+        )
+    return tuple(dict.fromkeys(names))
+
+
+def _hand_out(body: bytes, place: Path | None) -> None:
+    """On standard output, or whole in a file. Raises InvalidInputError for a place that takes none."""
+    if place is None:
+        print_json_text(body.decode())
+        return
+    try:
+        write_atomically(place, body + b"\n")
+    except OSError as error:
+        raise InvalidInputError(f"--out: {place}: {error.strerror}") from None
+    err.print(f"written: {place}", markup=False)
 
 
 def _id(text: str) -> UUID:

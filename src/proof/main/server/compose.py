@@ -35,6 +35,7 @@ from proof.ramp.providers.registry import Providers
 from proof.ramp.sessions.service import Sessions
 from proof.ramp.sessions.widget import Widgets
 from proof.ramp.transactions.updates import Updates
+from proof.receipts.service import Receipts
 from proof.timestamps.anchors.health import Part, parts
 from proof.timestamps.calendar import Calendar
 from proof.timestamps.proofs.service import Proofs
@@ -136,6 +137,7 @@ async def _services(settings: Settings, database: Database) -> AsyncIterator[Ser
             callbacks=callbacks,
             widgets=Widgets(database, vault, clock, providers),
             proofs=proofs,
+            receipts=Receipts(database, vault, clock, proofs),
             meter=meter,
             outbound=trying,
             policy=policy,

@@ -74,6 +74,14 @@ class SessionAnswer(NamedTuple):
     replayed: bool
 
 
+def transaction_id_of(text: str) -> UUID:
+    """A transaction's id as a path has it. Raises ParameterError."""
+    try:
+        return UUID(text)
+    except ValueError:
+        raise ParameterError("merchant_transaction_id: a UUID is required") from None
+
+
 class Sessions:
     """Sessions of one process. `start` before any is opened, `close` writes what was accepted."""
 
@@ -115,10 +123,7 @@ class Sessions:
 
     async def transaction(self, owner: PartnerEnvironment, text: str) -> TransactionView:
         """A transaction of this partner's. Raises ParameterError, NotFoundError."""
-        try:
-            transaction_id = UUID(text)
-        except ValueError:
-            raise ParameterError("merchant_transaction_id: a UUID is required") from None
+        transaction_id = transaction_id_of(text)
         async with self._database.connection() as connection:
             row = await queries.select_transaction(connection, owner.id, transaction_id)
         if row is None:

@@ -1,0 +1,67 @@
+"""Receipts of transactions, and disclosing what records have of a person as hashes alone."""
+
+from uuid import UUID
+
+from proof.core.clock import Clock
+from proof.core.secrets import Vault
+from proof.db import Connection, Database
+from proof.partners import audit
+from proof.partners.audit import Actor
+from proof.partners.types import Environment, Limits, PartnerEnvironment
+from proof.ramp.transactions.chains import disclose, owner_of, read_chain
+from proof.receipts.keys import ReceiptKeys
+from proof.receipts.receipt import Receipt, digests_of, disclosure_file
+from proof.timestamps.proofs.service import Proofs
+
+# Whose the stamps of an environment's records are (migration 0022): nobody's credential, nobody's quota.
+OWNERS = {
+    environment: PartnerEnvironment(
+        number, "ptr_receipts", environment, Limits(), suspended=False, allowlists={}
+    )
+    for environment, number in ((Environment.PRODUCTION, -2), (Environment.SANDBOX, -3))
+}
+
+
+class Receipts:
+    """The receipts of one process."""
+
+    def __init__(self, database: Database, vault: Vault, clock: Clock, proofs: Proofs) -> None:
+        self._database = database
+        self._vault = vault
+        self._clock = clock
+        self._proofs = proofs
+        self._keys = ReceiptKeys(vault)
+
+    async def receipt(self, partner_environment_id: int, transaction_id: UUID) -> bytes:
+        """The receipt of a transaction as it is now. Raises NotFoundError for one that this partner
+        environment does not have, and for one without a record."""
+        async with self._database.connection() as connection:
+            chain = await read_chain(connection, partner_environment_id, transaction_id)
+            key = await self._keys.signer(connection, chain.environment)
+        # What is said of the chain is said as of a moment before the proofs are looked for.
+        as_of, digests = self._clock.now(), digests_of(chain)
+        proofs = await self._proofs.proofs(OWNERS[chain.environment], digests)
+        return Receipt(chain, digests, proofs, as_of, statement=None).file(key)
+
+    async def receipt_of(self, transaction_id: UUID) -> bytes:
+        """The same, for whoever may read everybody's."""
+        async with self._database.connection() as connection:
+            owner = await owner_of(connection, transaction_id)
+        return await self.receipt(owner, transaction_id)
+
+    async def disclosure(
+        self, transaction_id: UUID, fields: tuple[str, ...], actor: Actor
+    ) -> bytes:
+        """A file that shows these fields of a transaction's records. Audited: it is given to nobody before
+        that is durable. Raises NotFoundError, ErasedError."""
+        async with self._database.transaction() as tx:
+            return await self._disclosure(tx, transaction_id, fields, actor)
+
+    async def _disclosure(
+        self, tx: Connection, transaction_id: UUID, fields: tuple[str, ...], actor: Actor
+    ) -> bytes:
+        chain = await read_chain(tx, await owner_of(tx, transaction_id), transaction_id)
+        found = await disclose(tx, self._vault, chain, fields)
+        after = {"merchant_transaction_id": str(transaction_id), "fields": list(fields)}
+        await audit.record(tx, actor, "transaction.disclose", chain.partner_id, after=after)
+        return disclosure_file(chain, found)
