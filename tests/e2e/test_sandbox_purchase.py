@@ -47,6 +47,18 @@ def become(server: Server, token: str, path: str, wanted: str) -> Any:
         time.sleep(0.1)
 
 
+def proved(server: Server, token: str, path: str) -> list[Any]:
+    """The records of a receipt, once each has its proof in the log; their worker stamps them by itself."""
+    deadline = time.monotonic() + _GIVE_UP_S
+    while True:
+        records = call(server, token, "GET", path)["records"]
+        waiting = [each for each in records if not each["proofs"]]
+        if not waiting:
+            return [each["record"] for each in records]
+        assert time.monotonic() < deadline, server.log()
+        time.sleep(0.1)
+
+
 def heard(server: Server, wanted: int) -> list[tuple[str, int, int]]:
     """Of each account its provider, and how many callbacks were verified and not."""
     deadline = time.monotonic() + _GIVE_UP_S
@@ -73,6 +85,12 @@ def test_a_purchase_is_simulated_to_its_end_over_http(server: Server) -> None:
     kyc = become(server, token, "/widget/users/user-1/kyc-status", "verified")
     assert kyc["status"] == "verified"
     assert heard(server, 3) == [("sandbox", 3, 0)]
+    told = proved(server, token, f"/widget/transactions/{name}/receipt")
+    kinds = [(each["kind"], each.get("status", "")) for each in told]
+    assert kinds[0] == ("session.opened", "")
+    changes = [kind for kind in kinds if kind[0] == "transaction.status"]
+    assert changes == [("transaction.status", "processing"), ("transaction.status", "completed")]
+    assert [each["sequence"] for each in told] == list(range(1, len(told) + 1))
 
 
 def test_production_has_no_simulator(server: Server) -> None:

@@ -12,10 +12,7 @@ from tests.support.sessions import Shop, open_session, ramp_partner
 from proof.core.note_keys import ed25519_verify
 from proof.partners.types import Environment
 from proof.ramp.providers.protocols import Observation
-from proof.ramp.transactions.chains import owner_of, read_chain
-from proof.receipts.receipt import digests_of
-from proof.receipts.service import OWNERS
-from proof.timestamps.submissions.committer import Committer
+from proof.receipts.stamping import Stamper
 from proof.verify import VerifierKey, parse_verifier_key
 from proof.verify.evidence.log.note import parse_note
 
@@ -47,16 +44,9 @@ class Bought:
 
     async def stamp(self) -> None:
         """Have every record stamped, and its round proved by the log."""
-        async with self.platform.database.connection() as connection:
-            owner = await owner_of(connection, self.transaction)
-            chain = await read_chain(connection, owner, self.transaction)
-        committer = Committer(self.platform.database)
-        committer.start()
-        try:
-            stamps = OWNERS[self.environment]
-            await committer.commit(stamps.id, stamps.environment, list(digests_of(chain)))
-        finally:
-            await committer.close()
+        stamper = Stamper(self.platform.database, self.platform.clock)
+        while await stamper.stamp():
+            pass
         await self.platform.seal()
 
 

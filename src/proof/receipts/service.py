@@ -7,19 +7,11 @@ from proof.core.secrets import Vault
 from proof.db import Connection, Database
 from proof.partners import audit
 from proof.partners.audit import Actor
-from proof.partners.types import Environment, Limits, PartnerEnvironment
 from proof.ramp.transactions.chains import disclose, owner_of, read_chain
 from proof.receipts.keys import ReceiptKeys
 from proof.receipts.receipt import Receipt, digests_of, disclosure_file
+from proof.receipts.stamping import OWNERS
 from proof.timestamps.proofs.service import Proofs
-
-# Whose the stamps of an environment's records are (migration 0022): nobody's credential, nobody's quota.
-OWNERS = {
-    environment: PartnerEnvironment(
-        number, "ptr_receipts", environment, Limits(), suspended=False, allowlists={}
-    )
-    for environment, number in ((Environment.PRODUCTION, -2), (Environment.SANDBOX, -3))
-}
 
 
 class Receipts:

@@ -26,9 +26,12 @@ from proof.ramp.sessions.queries import KEPT, prune_keys
 from proof.ramp.transactions import polling
 from proof.ramp.transactions.processing import BATCH, Adapters, process
 from proof.ramp.transactions.reconciler import Reconciler
+from proof.ramp.transactions.unstamped import RECORDED
+from proof.receipts.stamping import Stamper
 from proof.timestamps.anchors.anchoring import Anchorer
 from proof.timestamps.anchors.overview import EnabledChain
 from proof.timestamps.proofs.audit_heads import HeadSubmitter
+from proof.timestamps.types import Chains
 
 # A block takes minutes on one chain and seconds on the other; a poll costs a few local calls.
 _CHAINS_S = 2.0
@@ -158,6 +161,12 @@ async def prune(database: Database, clock: Clock, client_ips: timedelta, bodies:
     async with database.transaction() as tx:
         keys = await prune_keys(tx, now - KEPT, most)
     return max(ips, erased, keys) >= most
+
+
+def stamping_loop(database: Database, clock: Clock, chains: Chains) -> Loop:
+    """Stamping the ramp's records, in the log and in `chains`; any number of workers may run it."""
+    stamper = Stamper(database, clock, chains)
+    return Loop("stamping", stamper.step, SAFETY_S, (RECORDED,))
 
 
 def provider_loops(backgrounds: Mapping[str, Background]) -> list[Loop]:

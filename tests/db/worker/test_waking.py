@@ -13,7 +13,8 @@ from tests.db.webhooks.scene import FakeClient, endpoint, endpoint_id, happen, r
 from tests.support.application import POLICY, Platform, Stage
 from tests.support.notices import notices_of
 from tests.support.partners import issued, onboard, owner_of
-from tests.support.ramp import make_transaction
+from tests.support.ramp import chain_of, hear, make_transaction, said
+from tests.support.sessions import open_session, ramp_partner
 
 from proof.core import loop as loop_module
 from proof.core.clock import SystemClock
@@ -25,16 +26,22 @@ from proof.partners import audit
 from proof.partners.audit import Actor
 from proof.partners.types import Environment
 from proof.ramp import clock as sandbox_clock
-from proof.ramp.providers.protocols import Reach
+from proof.ramp.providers.protocols import ProviderStatus, Reach
 from proof.ramp.providers.registry import Premises, Providers, backgrounds
 from proof.ramp.transactions import polling
+from proof.ramp.transactions.unstamped import RECORDED
+from proof.receipts.stamping import OWNERS, Stamper
+from proof.timestamps.proofs.errors import ProofNotYetError, UnknownHashError
+from proof.timestamps.proofs.service import Proofs
 from proof.timestamps.submissions.committer import Committer
 from proof.timestamps.submissions.queries import OPENED
+from proof.timestamps.types import NO_CHAINS, Currency
+from proof.verify import verify_payload
 from proof.webhooks import Deliverer, Limits, Schedule, queries
 from proof.webhooks.replay import Selection, replay
 from proof.webhooks.service import enable_endpoint, set_ordering
 from proof.webhooks.types import Ordering
-from proof.worker.loops import audit_loops, provider_loops, ramp_loops
+from proof.worker.loops import audit_loops, provider_loops, ramp_loops, stamping_loop
 from proof.worker.run import Worker, heartbeat_loop
 
 # Whatever is found within a test was told of, or due at a time that was known.
@@ -87,6 +94,7 @@ async def hired(
             *audit_loops(database, clock),
             *ramp_loops(database, at.vault, providers, clock),
             *provider_loops(steps),
+            stamping_loop(database, clock, NO_CHAINS),
         ]
         writers = list(at.writers.values())
         for writer in writers:
@@ -161,6 +169,29 @@ async def logged(platform: Platform) -> bool:
     return bool(row["all"])
 
 
+async def spoken_of(platform: Platform) -> list[bytes]:
+    """The records of a transaction whose session was opened, and which then was paid for."""
+    shop = await ramp_partner(platform)
+    opened = await open_session(platform, shop)
+    made = UUID(opened.json["merchant_transaction_id"])
+    await hear(platform.database, platform.vault, said(made, ProviderStatus.PROCESSING))
+    return await chain_of(platform.database, made)
+
+
+async def proved(platform: Platform, records: list[bytes]) -> bool:
+    """Whether each record has a proof in the log, which verifies."""
+    proofs = Proofs(platform.database, SystemClock())
+    owner = OWNERS[Environment.SANDBOX]
+    for record in records:
+        digest = sha256(record).digest()
+        try:
+            payload = await proofs.proof(owner, digest, Currency.LOG)
+        except (ProofNotYetError, UnknownHashError):
+            return False
+        assert verify_payload(payload).leaf == digest
+    return len(records) == 2
+
+
 async def chained(platform: Platform) -> bool:
     (row,) = await platform.fetch("SELECT NOT EXISTS (SELECT FROM audit_unchained) AS all")
     return bool(row["all"])
@@ -189,6 +220,10 @@ def test_work_is_done_when_it_is_told_of_or_due(alone: Stage, resting: Resting) 
 
             await recorded(platform.database)
             await until(lambda: chained(platform))
+            await until(rests)
+
+            records = await spoken_of(platform)
+            await until(lambda: proved(platform, records))
             await until(rests)
 
     alone.run(scene())
@@ -235,10 +270,11 @@ ASKED = {
     "sandbox log": 1,
     "sandbox checkpoints": 1,
     "audit chain": 1,
-    "audit heads": 2,
+    "audit heads": 1,
     "callbacks": 3,
     "reconciler": 1,
     "provider sandbox": 1,
+    "stamping": 1,
     "relay events": 1,
     "claim deliveries": 3,
     "record deliveries": 0,
@@ -303,6 +339,11 @@ async def _unordered(platform: Platform) -> None:
         await set_ordering(tx, await endpoint_id(platform.database), Ordering.NONE)
 
 
+async def _told(platform: Platform) -> None:
+    made = await make_transaction(platform.database, platform.vault, await _sandbox(platform))
+    await hear(platform.database, platform.vault, said(made, ProviderStatus.PROCESSING))
+
+
 CAUSES: list[tuple[str, Act]] = [
     (OPENED, lambda platform: submitted(platform, "told")),
     (PUBLISHED, lambda platform: happen(platform.database)),
@@ -313,6 +354,7 @@ CAUSES: list[tuple[str, Act]] = [
     (queries.CHANGED, _enabled),
     (queries.CHANGED, _unordered),
     (queries.CHANGED, lambda platform: endpoint(platform.database, "")),
+    (RECORDED, _told),
 ]
 
 
@@ -326,6 +368,11 @@ def test_each_cause_is_told(alone: Stage) -> None:
         assert not await notices_of(platform.database, {OPENED}, submitted(platform, "untold"))
         await platform.seal()
         assert await notices_of(platform.database, {OPENED}, submitted(platform, "again"))
+        # So does whoever stamps, while a record waits.
+        assert not await notices_of(platform.database, {RECORDED}, _told(platform))
+        while await Stamper(platform.database, SystemClock()).stamp():
+            pass
+        assert await notices_of(platform.database, {RECORDED}, _told(platform))
 
     alone.run(scene())
 

@@ -16,7 +16,7 @@ from proof.db import Database
 from proof.db.session import OF_THE_WORKER
 from proof.main.events import configure_logging
 from proof.main.parts import database as databases
-from proof.main.parts.chains import opened_chains
+from proof.main.parts.chains import enabled_chains, opened_chains
 from proof.main.parts.database import await_database
 from proof.main.parts.keys import open_vault, require_ring, secret_ring
 from proof.main.parts.mail import open_mailer
@@ -43,6 +43,7 @@ from proof.worker.loops import (
     ramp_pruning_loop,
     refusals_loop,
     signing_loop,
+    stamping_loop,
 )
 from proof.worker.run import Worker
 
@@ -105,6 +106,7 @@ async def _run(settings: Settings, stop: asyncio.Event) -> None:
             providers = Providers(Reach(asking, database, clock))
             others += [
                 *ramp_loops(database, vault, providers, clock),
+                stamping_loop(database, clock, enabled_chains(settings)),
                 ramp_pruning_loop(
                     database,
                     clock,

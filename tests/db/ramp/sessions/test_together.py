@@ -67,7 +67,8 @@ class Site:
             "SELECT (SELECT count(*) FROM ramp_transactions WHERE id = $1),"
             " (SELECT count(*) FROM ramp_sessions WHERE transaction_id = $1),"
             " (SELECT count(*) FROM ramp_personal WHERE transaction_id = $1),"
-            " (SELECT count(*) FROM ramp_records WHERE transaction_id = $1)",
+            " (SELECT count(*) FROM ramp_records WHERE transaction_id = $1),"
+            " (SELECT count(*) FROM ramp_unstamped WHERE transaction_id = $1)",
             transaction_id,
         )
         return tuple(row)
@@ -108,7 +109,7 @@ async def test_more_than_a_batch_of_few_users(platform: Platform) -> None:
     sessions = [at.new(f"user-{number % 7}") for number in range(3 * MAX_BATCH)]
     assert set(await at.written(*sessions)) == {OPENED}
     for session in sessions[:: MAX_BATCH // 2]:
-        assert await at.whole(session.transaction_id) == (1, 1, 1, 1)
+        assert await at.whole(session.transaction_id) == (1, 1, 1, 1, 1)
     (row,) = await platform.fetch(
         "SELECT count(*) AS users, (SELECT count(*) FROM ramp_transactions) AS transactions"
         " FROM ramp_users WHERE partner_user_id LIKE 'user-%'"
@@ -122,16 +123,16 @@ async def test_one_that_cannot_be_written_fails_alone(platform: Platform) -> Non
     done = await at.written(good, bad, repeat)
     assert (done[0], done[2]) == (OPENED, OPENED)
     assert isinstance(done[1], PostgresError)
-    assert await at.whole(good.transaction_id) == (1, 1, 1, 1)
-    assert await at.whole(bad.transaction_id) == (0, 0, 0, 0)
-    assert await at.whole(repeat.transaction_id) == (1, 1, 1, 1)
+    assert await at.whole(good.transaction_id) == (1, 1, 1, 1, 1)
+    assert await at.whole(bad.transaction_id) == (0, 0, 0, 0, 0)
+    assert await at.whole(repeat.transaction_id) == (1, 1, 1, 1, 1)
 
 
 async def test_one_key_in_one_batch_opens_one_session(platform: Platform) -> None:
     at = await site(platform)
     sessions = [at.new("a", "k"), at.new("a", "k"), at.new("a", "other"), at.new("a")]
     assert await at.written(*sessions) == [OPENED, KNOWN, OPENED, OPENED]
-    assert await at.whole(sessions[1].transaction_id) == (0, 0, 0, 0)
+    assert await at.whole(sessions[1].transaction_id) == (0, 0, 0, 0, 0)
 
 
 async def test_a_key_under_way_elsewhere_opens_nothing_and_holds_nobody_back(

@@ -20,6 +20,7 @@ from tests.db.ramp.transactions.scene import (
 from tests.db.webhooks.scene import until
 from tests.support.lives import Moment, lives
 from tests.support.ramp import make_transaction, published_of, row_of
+from tests.support.stamps import stamps_of
 
 from proof.core.secrets import Vault
 from proof.db import Database
@@ -73,6 +74,8 @@ def test_killed_before_every_statement(
             told = [json.loads(body)["status"] for body in run(published_of(database, transaction))]
             assert told == expected, f"killed before statement {number}"
             assert run(row_of(database, transaction))["event_count"] == len(expected)
+        # What was written waits to be stamped, and nothing else does.
+        assert run(stamps_of(database)).problems() == []
         if not killed:
             break
     # Claiming, reading, moving, recording and publishing are statements of their own.

@@ -1,0 +1,57 @@
+"""The queue of records that are not stamped yet.
+
+A trigger fills it in the transaction that writes a record, so no path can forget one. It is emptied by
+one stamper at a time, in the transaction that stamps.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+from uuid import UUID
+
+from proof.db import Connection
+from proof.partners.types import Environment
+
+RECORDED = "proof_ramp_recorded"
+"""What PostgreSQL notifies when a record is written while the queue is empty."""
+
+_WAITING = """
+SELECT queued.place, queued.transaction_id, queued.sequence, sha256(record) AS sha256,
+    transaction.partner_environment_id, owner.environment
+FROM (SELECT ctid AS place, transaction_id, sequence FROM ramp_unstamped LIMIT $1) queued
+JOIN ramp_records USING (transaction_id, sequence)
+JOIN ramp_transactions transaction ON transaction.id = queued.transaction_id
+JOIN partner_environments owner ON owner.id = transaction.partner_environment_id
+"""
+
+
+class UnstampedRecord(NamedTuple):
+    """A record by its hash; `place` is where it stands in the queue."""
+
+    place: tuple[int, int]
+    transaction_id: UUID
+    sequence: int
+    sha256: bytes
+    partner_environment_id: int
+    environment: Environment
+
+
+async def any_waiting(connection: Connection) -> bool:
+    """Whether the queue holds a record."""
+    found: bool = await connection.fetchval("SELECT EXISTS (SELECT FROM ramp_unstamped)")
+    return found
+
+
+async def waiting(connection: Connection, limit: int) -> list[UnstampedRecord]:
+    """Records of the queue, in no order."""
+    return [
+        UnstampedRecord(**dict(row) | {"environment": Environment(row["environment"])})
+        for row in await connection.fetch(_WAITING, limit)
+    ]
+
+
+async def remove(tx: Connection, records: Sequence[UnstampedRecord]) -> None:
+    """Take these out of the queue. Whoever calls has read them under a lock that keeps other stampers out:
+    places are used again."""
+    await tx.execute(
+        "DELETE FROM ramp_unstamped WHERE ctid = ANY($1::tid[])", [each.place for each in records]
+    )

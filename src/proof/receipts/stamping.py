@@ -1,0 +1,112 @@
+"""Stamping: the SHA-256 of every record of the ramp enters the timestamps, exactly once.
+
+One transaction takes records out of the queue, submits their hashes and notes which chains changed on its
+day. Stopped before its commit, nothing happened and the records wait as before; after it they are stamped.
+Two stampers cannot take the same records: they follow one another under an advisory lock.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, date
+from time import monotonic
+from uuid import UUID
+
+from proof.core.clock import Clock
+from proof.core.loop import Again
+from proof.db import Connection, Database
+from proof.partners.environments import RECEIPTS_PARTNER
+from proof.partners.types import Environment, Limits, PartnerEnvironment
+from proof.ramp.transactions import unstamped
+from proof.ramp.transactions.unstamped import UnstampedRecord
+from proof.timestamps.submissions.committer import Committer
+from proof.timestamps.types import NO_CHAINS, Chains
+
+# Whose the stamps of an environment's records are (migration 0022): nobody's credential, nobody's quota.
+OWNERS = {
+    environment: PartnerEnvironment(
+        number, RECEIPTS_PARTNER, environment, Limits(), suspended=False, allowlists={}
+    )
+    for environment, number in ((Environment.PRODUCTION, -2), (Environment.SANDBOX, -3))
+}
+
+BATCH = 1_000
+
+# The key of the advisory lock of whoever stamps, held to the end of its transaction.
+LOCK = 0x5354_414D_50
+
+# While records come, whoever writes one beside others says nothing: they are looked for this often, until
+# none came for longer than a commit takes.
+_PAUSE_S = 0.2
+_QUIET_S = 1.0
+
+_CHANGED = """
+INSERT INTO ramp_chain_days AS known (partner_environment_id, day, transaction_id, records, head)
+SELECT owner, $1, transaction_id, records, head
+FROM unnest($2::integer[], $3::uuid[], $4::integer[], $5::bytea[])
+    AS chain (owner, transaction_id, records, head)
+ORDER BY owner, transaction_id
+ON CONFLICT (partner_environment_id, day, transaction_id) DO UPDATE
+SET records = excluded.records, head = excluded.head WHERE known.records < excluded.records
+"""
+
+
+class Stamper:
+    """Stamps the records of both environments; any number of workers may have one. `chains` names those
+    beside the log."""
+
+    def __init__(self, database: Database, clock: Clock, chains: Chains = NO_CHAINS) -> None:
+        self._database = database
+        self._clock = clock
+        self._committer = Committer(database, chains)
+        self._quiet_at = monotonic()
+
+    async def step(self) -> Again:
+        """Stamp some of what waits; when to look again."""
+        stamped = await self.stamp()
+        if stamped:
+            self._quiet_at = monotonic() + _QUIET_S
+        return stamped == BATCH or (_PAUSE_S if monotonic() < self._quiet_at else False)
+
+    async def stamp(self) -> int:
+        """Stamp records of one environment that wait, BATCH at most; how many. None while another stamper
+        is at work."""
+        async with self._database.connection() as connection:
+            if not await unstamped.any_waiting(connection):
+                return 0
+        while True:
+            async with self._database.transaction() as tx:
+                if not await tx.fetchval("SELECT pg_try_advisory_xact_lock($1)", LOCK):
+                    return 0
+                waiting = await unstamped.waiting(tx, BATCH)
+                if not waiting:
+                    return 0
+                environment = waiting[0].environment
+                records = [each for each in waiting if each.environment is environment]
+                if await self._submitted(tx, OWNERS[environment], records):
+                    await unstamped.remove(tx, records)
+                    await _note_changed(tx, self._clock.now().astimezone(UTC).date(), records)
+                    return len(records)
+            # The round was closed meanwhile, so nothing was written; the next one is another.
+
+    async def _submitted(
+        self, tx: Connection, owner: PartnerEnvironment, records: Sequence[UnstampedRecord]
+    ) -> bool:
+        """False when the round is closed."""
+        current = await self._committer.open_round(owner.id, owner.environment)
+        hashes = [each.sha256 for each in records]
+        whose = (owner.id, owner.environment.value)
+        return await self._committer.commit_within(tx, current, whose, hashes) is not None
+
+
+async def _note_changed(tx: Connection, day: date, records: Sequence[UnstampedRecord]) -> None:
+    """Keep how long each chain is now, and its newest record, among the chains that changed that day."""
+    newest: dict[UUID, UnstampedRecord] = {}
+    for each in sorted(records, key=lambda record: record.sequence):
+        newest[each.transaction_id] = each
+    await tx.execute(
+        _CHANGED,
+        day,
+        [each.partner_environment_id for each in newest.values()],
+        list(newest),
+        [each.sequence for each in newest.values()],
+        [each.sha256 for each in newest.values()],
+    )
