@@ -94,3 +94,13 @@ def test_what_is_wrong_is_named_and_changes_nothing(
     assert result.exit_code == 2
     assert said in result.stderr.replace("\n", " ")
     assert local.rows("SELECT FROM logs WHERE retired_at IS NOT NULL") == []
+
+
+@pytest.mark.parametrize("form", ["{}", '{{"evidence": {{"checkpoint": {}}}}}'])
+def test_the_last_checkpoint_may_be_in_a_file_of_its_own_or_in_a_proof(
+    published: None, proof: Proof, local: Local, tmp_path: Path, form: str
+) -> None:
+    ((note,),) = local.rows("SELECT note FROM log_checkpoints")
+    file = tmp_path / "kept"
+    file.write_text(form.format(note if form == "{}" else json.dumps(note)))
+    assert f"closed     {ORIGIN} at 1 entries" in done(proof(*RETIRE, "--checkpoint", str(file)))

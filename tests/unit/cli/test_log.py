@@ -24,6 +24,7 @@ from proof.cli.log import commands as log
 from proof.cli.log.following import EXIT_CODES
 from proof.follow.faults import Fault
 from proof.mail import Mailer, Security
+from proof.verify.evidence.log.tlog_proof import MAGIC, TlogProof, write_tlog_proof
 
 SECRET = "whsec_" + "QUJD" * 8
 PAGE = Path("src/proof/web/pages/following.md").resolve()
@@ -160,9 +161,12 @@ def test_it_is_held_against_a_proof_and_a_checkpoint(look: Proof) -> None:
     note = checkpoint(some(200)).decode()
     Path("mine.proof.json").write_text(json.dumps({"evidence": {"checkpoint": note}}))
     assert look("--against", "mine.proof.json").exit_code == 0
+    tlog_proof = TlogProof(bytes(32), bytes(32), (), 0, (bytes(32),), note.encode())
+    Path("mine.tlog-proof").write_bytes(write_tlog_proof(tlog_proof))
+    assert look("--against", "mine.tlog-proof").exit_code == 0
     done = look("--against", "mine.proof.json", "--against", "theirs")
     assert done.exit_code == EXIT_CODES[Fault.FORK]
-    for wrong in ("", "{}", "[]", '{"evidence": []}', note.replace("200", "201")):
+    for wrong in ("", "{}", "[]", '{"evidence": []}', note.replace("200", "201"), MAGIC.decode()):
         Path("wrong").write_text(wrong)
         done = look("--against", "wrong")
         assert done.exit_code == 2

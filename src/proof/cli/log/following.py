@@ -42,6 +42,7 @@ from proof.follow.state import StateFolder
 from proof.follow.trust import Trust, trust_of
 from proof.follow.trusted import SignedCheckpoint
 from proof.verify.evidence.log.policy import MAX_POLICY_BYTES
+from proof.verify.evidence.log.tlog_proof import MAGIC
 from proof.verify.strict_json import MAX_BYTES as MAX_PROOF_BYTES
 
 EXIT_CODES: Final[Mapping[Fault, int]] = {
@@ -334,19 +335,31 @@ def _demands(
 
 def _other(trust: Trust, path: Path) -> SignedCheckpoint:
     """The checkpoint in a file, or in a proof of ours. Raises InvalidInputError."""
-    raw = _read(path, MAX_PROOF_BYTES)
     try:
-        if raw.lstrip()[:1] == b"{":
-            raw = str(json.loads(raw)["evidence"]["checkpoint"]).encode()
-        return trust.verify(raw)
-    except (ValueError, KeyError, TypeError, RecursionError):
-        why = "it is JSON without `evidence.checkpoint`"
+        return trust.verify(checkpoint_in(_read(path, MAX_PROOF_BYTES)))
+    except ValueError as error:
+        why = str(error)
     except LogFaultError as error:
         why = error.message
     raise InvalidInputError(
         f"--against: {printable(path.name)} holds no checkpoint that the trusted keys signed ({why});"
         " give a signed checkpoint, or a proof from this log"
     )
+
+
+def checkpoint_in(raw: bytes) -> bytes:
+    """What a proof, JSON or tlog-proof, has as its checkpoint; any other file is taken for one itself.
+
+    Raises ValueError for JSON without a checkpoint.
+    """
+    if raw.startswith(MAGIC):
+        return raw.partition(b"\n\n")[2]
+    if raw.lstrip()[:1] != b"{":
+        return raw
+    try:
+        return str(json.loads(raw)["evidence"]["checkpoint"]).encode()
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise ValueError("it is JSON without `evidence.checkpoint`") from None
 
 
 def _channels(

@@ -9,6 +9,7 @@ import typer
 from proof.cli.arguments import Data, Env
 from proof.cli.installation import Installation, Opener, ServerOptions
 from proof.cli.invoker import invoker
+from proof.cli.log.following import checkpoint_in
 from proof.cli.output import (
     USAGE,
     Json,
@@ -23,7 +24,7 @@ from proof.cli.output import (
 from proof.core.errors import InvalidInputError
 from proof.db import Database
 from proof.partners.types import Environment
-from proof.verify.evidence.log.note import MAX_NOTE_BYTES
+from proof.verify.strict_json import MAX_BYTES as MAX_PROOF_BYTES
 
 if TYPE_CHECKING:
     # Only for type checkers: the module brings the HTTP client, which most commands do without.
@@ -58,7 +59,8 @@ def register(log: typer.Typer, open_installation: Opener) -> None:
         checkpoint: Annotated[
             Path | None,
             typer.Option(
-                help="The last published checkpoint, when it was lost here and witnesses cannot tell."
+                help="The last published checkpoint, or a proof that has it, when it was lost here and"
+                " witnesses cannot tell."
             ),
         ] = None,
         yes: Annotated[bool, typer.Option("--yes", help="Do not ask; LOG must be given.")] = False,
@@ -138,10 +140,12 @@ def _order(
 def _read(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
-            return file.read(MAX_NOTE_BYTES + 1)
-    except OSError as error:
+            return checkpoint_in(file.read(MAX_PROOF_BYTES))
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else error
         raise InvalidInputError(
-            f"--checkpoint: {path}: {error.strerror}; name a file with the last published checkpoint"
+            f"--checkpoint: {path}: {why}; name a file with the last published checkpoint, or the newest"
+            " proof"
         ) from None
 
 
