@@ -42,13 +42,19 @@ def mine(
     raise AssertionError("no nonce found")
 
 
-def chain(count: int, roots: dict[int, bytes] | None = None, seed: int = 0) -> list[bytes]:
-    """`count` regtest headers from the first block on; `roots` are Merkle roots at given heights."""
+def chain(
+    count: int,
+    roots: dict[int, bytes] | None = None,
+    seed: int = 0,
+    start_s: int = GENESIS_TIME_S,
+) -> list[bytes]:
+    """`count` regtest headers from the first block on, ten minutes apart from `start_s`; `roots` are Merkle
+    roots at given heights."""
     headers = [REGTEST_GENESIS]
     while len(headers) < count:
         height = len(headers)
         root = (roots or {}).get(height, sha256(b"%d %d" % (seed, height)).digest())
-        headers.append(mine(double_sha256(headers[-1]), root, GENESIS_TIME_S + 600 * height))
+        headers.append(mine(double_sha256(headers[-1]), root, start_s + 600 * height))
     return headers
 
 
@@ -105,6 +111,7 @@ def bitcoin(
     height: int = 7,
     foreign: bool = False,
     about: str | None = None,
+    start_s: int = GENESIS_TIME_S,
 ) -> Anchored:
     """A whole valid payload with `bitcoin` evidence on regtest; `foreign`: of somebody whose transactions
     carry the root alone. It is about the leaf `about`, or about the one at `leaf_index` of some that are
@@ -120,7 +127,7 @@ def bitcoin(
     txids = [sha256(b"transaction %d" % n).digest() for n in range(transactions)]
     txids[index] = double_sha256(transaction(carried))
     merkle_root, path = merkle(txids, index)
-    headers = chain(12, {height: merkle_root})
+    headers = chain(12, {height: merkle_root}, start_s=start_s)
     payload = {
         "sha256": leaves[leaf_index],
         "tree": {
@@ -128,7 +135,7 @@ def bitcoin(
             "currencyId": 0,
             "currency": "BTC",
             "submitStatus": 3,
-            "timestamp": (GENESIS_TIME_S + 600 * height) * 1000,
+            "timestamp": (start_s + 600 * height) * 1000,
             "rootSha256": node["sha256"],
             "transaction": txids[index][::-1].hex(),
         },

@@ -99,18 +99,17 @@ class Story:
         }
 
     def opened(self, **more: Any) -> "Story":
-        return self._record(
-            "session.opened",
-            self._hashes("partner_user_id", "partner_reference", "user_email", "address"),
-            type=self.type,
-            currency="USDT",
-            network="TRC20",
-            crypto_amount="25.5",
-            fiat_currency="EUR",
-            fee_terms="quoted_in_widget",
-            created_at=self.created_at,
-            **more,
-        )
+        hashes = self._hashes("partner_user_id", "partner_reference", "user_email", "address")
+        told = {
+            "type": self.type,
+            "currency": "USDT",
+            "network": "TRC20",
+            "crypto_amount": "25.5",
+            "fiat_currency": "EUR",
+            "fee_terms": "quoted_in_widget",
+            "created_at": self.created_at,
+        }
+        return self._record("session.opened", hashes, **(told | more))
 
     def callback(self, **more: Any) -> "Story":
         self.values[len(self.records) + 1, "body"] = f'{{"event":"{len(self.records)}"}}'
@@ -270,9 +269,10 @@ def log_proofs(hashes: tuple[str, ...], time_s: int) -> tuple[Json, ...]:
     )
 
 
+@cache
 def bitcoin_proof(digest: str) -> anchored.Anchored:
-    """A payload of regtest about it, and the headers that tie it."""
-    return anchored.bitcoin(about=digest)
+    """A payload of regtest about it, and the headers that tie it: blocks from two hours after the start."""
+    return anchored.bitcoin(about=digest, start_s=int(START.timestamp()) + 7200)
 
 
 def hashes_of(records: Sequence[Json]) -> list[str]:
@@ -298,7 +298,9 @@ def receipt(
     unproved: int = 0,
 ) -> Json:
     """A receipt of these records, the last `unproved` of which are not in the log yet."""
-    hashes, time_s = hashes_of(records), int(as_of.timestamp()) - 5
+    hashes = hashes_of(records)
+    newest = records[-1].get("recorded_at") or records[-1]["updated_at"]
+    time_s = int(datetime.fromisoformat(newest).timestamp()) + 1
     proofs = log_proofs(tuple(hashes[: len(hashes) - unproved]), time_s)
     stamps = [[copy.deepcopy(each)] for each in proofs] + [[] for _ in range(unproved)]
     first = records[0]

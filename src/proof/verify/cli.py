@@ -19,7 +19,7 @@ from proof.verify.evidence.ots.evidence import verify_ots
 from proof.verify.evidence.ots.format import FILE_HASHES, MAGIC, SHA256
 from proof.verify.files import UsageError
 from proof.verify.payload import verify_payload
-from proof.verify.strict_json import MAX_BYTES
+from proof.verify.strict_json import MAX_BYTES, MAX_RECEIPT_BYTES
 from proof.verify.trust import ChainTrust, TrustError
 
 EXIT_TIED: Final = 0
@@ -28,7 +28,7 @@ EXIT_USAGE: Final = 2
 EXIT_UNTIED: Final = 3
 
 _HEX_DIGITS: Final = 64
-_REPEATED: Final = {
+_OF_PROOFS: Final = {
     "--log-key": ("FILE", "file of verifier keys you trust, any cosigner of them; may be repeated"),
     **{
         option.name: (option.metavar, f"{option.about}; may be repeated")
@@ -43,6 +43,15 @@ _REPEATED: Final = {
     ),
 }
 
+_OF_RECEIPTS: Final = {
+    "--receipt-key": ("FILE", "file of receipts keys you trust (`/receipts/key` on the server)"),
+    "--disclosure": ("FILE", "file of disclosed values, checked against the receipt's hashes"),
+}
+_REPEATED: Final = _OF_PROOFS | {
+    name: (metavar, f"of a receipt: {about}; may be repeated")
+    for name, (metavar, about) in _OF_RECEIPTS.items()
+}
+
 _NAMING_FILES: Final = [name for name, (metavar, _) in _REPEATED.items() if "FILE" in metavar]
 
 _DESCRIPTION: Final = """\
@@ -53,7 +62,11 @@ its SHA-256 is compared; give the log's keys, a chain's headers or block, or an
 authority's certificate, and the time is tied to them. They must come from somewhere
 you trust, never from the proof. `-` is standard input, in the place of one file.
 A proof is JSON of ours, a .tlog-proof of ours or an .ots file of anybody's; the proof
-of an entry of the audit log stands by itself, without a file."""
+of an entry of the audit log stands by itself, without a file.
+
+A receipt stands by itself too: all that the operator said of one transaction, in order
+and complete, with a proof of each record. Its signature ties it to the operator, by a
+receipts key that you trust."""
 
 _EPILOG: Final = """\
 examples:
@@ -72,6 +85,10 @@ examples:
       a proof by a time-stamping authority, and the certificate it signs with
   %(prog)s report.pdf.proof.json
       only the arithmetic: says what is established and what remains
+  %(prog)s receipt.json --receipt-key receipts.key --log-key log.key
+      a receipt of a transaction: what was said, when, and whether all of it is there
+  %(prog)s receipt.json --receipt-key receipts.key --log-key log.key --webhooks bodies.ndjson
+      the same, and whether the webhook bodies you kept, one a line, are what was recorded
   curl ... | %(prog)s report.pdf - --log-key log.key
       the proof from standard input; a file named - is ./-
 
@@ -82,8 +99,9 @@ do not, since only those of the policy are its quorum
 
 exit codes:
   0  the proof holds, and its time is signed by a key or certificate, or in a block,
-     that you gave
-  1  refused: the proof is wrong, or is about something else
+     that you gave; a receipt is signed, and each of its records has such a time
+  1  refused: the proof is wrong, or is about something else; a webhook body is not
+     what was recorded
   2  wrong usage, or a file that cannot be read
   3  consistent, but not tied to anything you trust; the output says what remains
 """
@@ -113,10 +131,14 @@ def main(argv: Sequence[str] | None = None, *, prog: str = "proof-verify") -> in
     try:
         subject, proof_path = _subject_and_proof(options)
         named = [path for option in _NAMING_FILES for path in _given(options, option)]
-        _require_one_input(subject, proof_path, options.policy, *named)
-        raw = files.read(proof_path, MAX_BYTES + 1)
+        _require_one_input(subject, proof_path, options.policy, options.webhooks, *named)
+        raw = files.read(proof_path, MAX_RECEIPT_BYTES + 1)
         policy = files.read_trust(options.log_key, options.policy)
         chains = _chains(options)
+        if files.looks_like_receipt(raw):
+            return _verify_receipt(raw, policy, chains, options)
+        raw = raw[: MAX_BYTES + 1]
+        _require_no_receipt(options, proof_path)
         digest = _subject_digest(subject, options.sha256, _operation(raw))
         if not files.looks_like_proof(raw):
             refused = NotAProofError(_no_proof(raw, subject, proof_path))
@@ -137,15 +159,45 @@ def _require_one_input(*paths: str | None) -> None:
 
 def _no_proof(raw: bytes, subject: str | None, proof_path: str) -> str:
     """What stands where a proof should, and what was probably meant."""
-    what = (
-        "it is empty" if not raw else "it is neither our JSON, nor a .tlog-proof, nor an .ots file"
-    )
+    what = "it is empty" if not raw else "it is no proof or receipt of ours, nor an .ots file"
     said = f"{quoted(proof_path)} is no proof: {what}"
     if subject in {None, files.STANDARD_INPUT}:
         return f"{said}; give the file first, then its proof"
     if files.looks_like_proof(files.read(subject, MAX_BYTES + 1)):
         return f"{said}. {quoted(subject)} looks like one: give the file first, then its proof"
     return f"{said}, and {quoted(subject)} is none either"
+
+
+def _require_no_receipt(options: argparse.Namespace, proof_path: str) -> None:
+    given = [name for name in (*_OF_RECEIPTS, "--webhooks") if _given(options, name)]
+    if given:
+        raise UsageError(f"{given[0]} is of a receipt, and {quoted(proof_path)} is none")
+
+
+def _verify_receipt(
+    raw: bytes, policy: Policy, chains: ChainTrust, options: argparse.Namespace
+) -> int:
+    # Loaded here: most who verify have no receipt, and a server that imports this none at all.
+    from proof.verify.receipts import report as report_receipt
+
+    if len(options.paths) > 1 or options.file is not None or options.sha256 is not None:
+        raise UsageError("a receipt is about no file: give it alone")
+    beside = report_receipt.Beside(options.receipt_key, options.disclosure, options.webhooks)
+    try:
+        found, compared = report_receipt.check(raw, policy, chains, beside)
+    except RefusedError as error:
+        report.write(sys.stdout, report.refused(error, EXIT_REFUSED, as_json=options.json))
+        return EXIT_REFUSED
+    code = EXIT_TIED if found.tied else EXIT_UNTIED
+    if compared is not None and not compared.agrees:
+        code = EXIT_REFUSED
+    told = (
+        report_receipt.as_json(found, compared, code)
+        if options.json
+        else report_receipt.text(found, compared)
+    )
+    report.write(sys.stdout, told)
+    return code
 
 
 def _verify(
@@ -267,14 +319,17 @@ def _parser(prog: str) -> argparse.ArgumentParser:
         prog=prog,
         usage="%(prog)s [FILE] PROOF [--file FILE | --sha256 HEX] [--policy FILE] [--headers FILE] "
         + " ".join(f"[{option} {said[0]}]" for option, said in _REPEATED.items())
-        + " [--json]",
+        + " [--webhooks FILE] [--json]",
         description=_DESCRIPTION,
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
     parser.add_argument(
-        "paths", nargs="+", metavar="[FILE] PROOF", help="the proof, after the file it is about"
+        "paths",
+        nargs="+",
+        metavar="[FILE] PROOF",
+        help="the proof, after the file it is about; or a receipt alone",
     )
     about = parser.add_mutually_exclusive_group()
     about.add_argument("--file", metavar="FILE", help="the file the proof should be about")
@@ -287,6 +342,11 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     parser.add_argument("--headers", metavar="FILE", help="file of Bitcoin headers you trust")
     for option, said in _REPEATED.items():
         parser.add_argument(option, metavar=said[0], action="append", default=[], help=said[1])
+    parser.add_argument(
+        "--webhooks",
+        metavar="FILE",
+        help="of a receipt: file of webhook bodies, one a line, to be what was recorded",
+    )
     parser.add_argument("--json", action="store_true", help="print the facts as JSON")
     return parser
 

@@ -37,14 +37,15 @@ class UsageError(Exception):
 def read(path: str, limit: int) -> bytes:
     """At most `limit` bytes of a file, of standard input for `-`. Raises UsageError."""
     try:
-        with _opened(path) as file:
+        with opened(path) as file:
             return file.read(limit)
     except (OSError, ValueError) as error:
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error) from error
 
 
 @contextmanager
-def _opened(path: str) -> Iterator[BufferedReader]:
+def opened(path: str) -> Iterator[BufferedReader]:
+    """A file to read from, standard input for `-`. Raises OSError, ValueError."""
     if path != STANDARD_INPUT:
         with Path(path).open("rb") as file:
             yield file
@@ -63,14 +64,19 @@ def looks_like_proof(raw: bytes) -> bool:
     return raw.removeprefix(BOM_UTF8).lstrip()[:1] == b"{" and b'"branch"' in raw
 
 
+def looks_like_receipt(raw: bytes) -> bool:
+    """Whether the bytes are meant as a receipt, right or not."""
+    return raw.removeprefix(BOM_UTF8).lstrip()[:1] == b"{" and b'"proof-receipt/' in raw
+
+
 def digest(path: str, operation: str) -> str:
     """A file's digest in lower-case hex, by sha1, sha256, ripemd160 or keccak256. Raises UsageError."""
     if operation not in _SLOW_HASHES:
         try:
-            with _opened(path) as file:
+            with opened(path) as file:
                 return file_digest(file, operation).hexdigest()
         except (OSError, ValueError) as error:
-            raise _unreadable(path, error) from error
+            raise unreadable(path, error) from error
     raw = read(path, _MAX_SLOW_FILE_BYTES + 1)
     if len(raw) > _MAX_SLOW_FILE_BYTES:
         raise UsageError(
@@ -129,7 +135,7 @@ def read_headers(path: str) -> TrustedHeaders:
             # Mapped, because the main network's file is larger than all else together.
             mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     except (OSError, ValueError) as error:
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error) from error
     try:
         return load_headers(memoryview(mapped))
     except RefusedError as error:
@@ -165,7 +171,8 @@ def certificates(text: str) -> list[bytes]:
     return found
 
 
-def _unreadable(path: str, error: Exception) -> UsageError:
+def unreadable(path: str, error: Exception) -> UsageError:
+    """That a file cannot be read, and why."""
     return UsageError(f"cannot read {quoted(path)}: {_reason(error)}")
 
 

@@ -22,6 +22,8 @@ from proof.verify.errors import (
 )
 
 MAX_BYTES: Final = 1024 * 1024
+MAX_RECEIPT_BYTES: Final = 16 * MAX_BYTES
+"""Of a receipt, or a disclosure: a proof and more for each of a transaction's records."""
 MAX_NESTING: Final = 100
 """A branch of 64 levels needs 66; the parser itself recurses, so this comes before it."""
 _NOT_OPENING: Final = bytes(each for each in range(256) if each not in b"{[")

@@ -22,7 +22,8 @@ from proof.cli.proofs.manifest import Difference, ManifestError
 from proof.verify.cli import EXIT_USAGE, main
 from proof.verify.evidence.kinds import TrustOption, trust_options
 from proof.verify.evidence.log.tlog_proof import SUFFIX as TLOG_SUFFIX
-from proof.verify.files import STANDARD_INPUT
+from proof.verify.files import STANDARD_INPUT, UsageError, looks_like_receipt, read
+from proof.verify.strict_json import MAX_RECEIPT_BYTES
 
 OTS_SUFFIX = ".ots"
 
@@ -80,14 +81,28 @@ def register(app: typer.Typer) -> None:
             Path | None,
             typer.Option(help="FILE is a manifest: check every file of this folder against it."),
         ] = None,
+        receipt_key: Annotated[
+            list[Path] | None,
+            typer.Option(help="Of a receipt: receipts keys you trust (`/receipts/key`). Repeat."),
+        ] = None,
+        disclosure: Annotated[
+            list[Path] | None,
+            typer.Option(
+                help="Of a receipt: disclosed values, to be what its hashes are of. Repeat."
+            ),
+        ] = None,
+        webhooks: Annotated[
+            Path | None,
+            typer.Option(help="Of a receipt: webhook bodies, one a line, to be what was recorded."),
+        ] = None,
         as_json: Json = False,
         **trusted: list[str] | None,
     ) -> None:
-        """Check a file and its proof; nothing is asked of any server.
+        """Check a file and its proof, or a receipt; nothing is asked of any server.
 
-        The proof is JSON or a .tlog-proof of ours, or an .ots file of anybody's. Exits 0 when the time is
-        signed by a key or certificate you gave or is that of a block you trust, 3 when all is consistent
-        but not tied to anything you trust, 1 when refused, 2 on wrong usage.
+        The proof is JSON or a .tlog-proof of ours, or an .ots file of anybody's; a receipt is given alone.
+        Exits 0 when the time is signed by a key or certificate you gave or is that of a block you trust, 3
+        when all is consistent but not tied to anything you trust, 1 when refused, 2 on wrong usage.
 
         Example: proof verify contract.pdf --log-key log.key
         """
@@ -97,6 +112,9 @@ def register(app: typer.Typer) -> None:
             "--headers": headers and [headers],
             "--network": network,
             "--sha256": sha256 and [sha256],
+            "--receipt-key": receipt_key,
+            "--disclosure": disclosure,
+            "--webhooks": webhooks and [webhooks],
             **{f"--{name.replace('_', '-')}": values for name, values in trusted.items()},
         }
         options = [f"{name}={value}" for name, values in trust.items() for value in values or ()]
@@ -141,10 +159,18 @@ def _is_input(path: Path) -> bool:
     return str(path) == STANDARD_INPUT
 
 
+def _is_receipt(path: Path) -> bool:
+    """Whether the file is meant as a receipt; one that cannot be read is told of elsewhere."""
+    try:
+        return looks_like_receipt(read(str(path), MAX_RECEIPT_BYTES))
+    except UsageError:
+        return False
+
+
 def _arguments(file: Path, proof: Path | None, options: list[str]) -> list[str]:
     """The stand-alone verifier's arguments."""
     alone = (PROOF_SUFFIX, OTS_SUFFIX, TLOG_SUFFIX)
-    if proof is None and (_is_input(file) or file.name.endswith(alone)):
+    if proof is None and (_is_input(file) or file.name.endswith(alone) or _is_receipt(file)):
         return [*options, "--", str(file)]
     given = proof or next((path for path in _proof_paths(file) if path.exists()), None)
     if given is None:

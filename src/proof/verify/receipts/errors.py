@@ -10,7 +10,7 @@ class ReceiptFormatError(RefusedError):
 
 
 class NoRecordError(RefusedError):
-    """The receipt holds no record, or not as many as its statement's leaf counts."""
+    """The receipt holds no record."""
 
 
 # A record by itself
@@ -84,6 +84,10 @@ class RefundError(RefusedError):
 
 class ProofSubjectError(RefusedError):
     """A proof is about something else than the record, or the statement, it stands beside."""
+
+
+class LogForkError(RefusedError):
+    """Two proofs hold two roots that one log signed at one size."""
 
 
 class ReceiptSignatureError(RefusedError):

@@ -17,6 +17,7 @@ from datetime import datetime
 from decimal import Decimal
 from functools import cached_property
 from hashlib import sha256
+from itertools import zip_longest
 from typing import Any, Final
 
 from proof.verify.errors import quoted
@@ -27,6 +28,7 @@ from proof.verify.receipts.errors import (
     NoRecordError,
     OpeningError,
     OtherTransactionError,
+    RecordHashError,
     RecordIdError,
     RecordMemberError,
     RecordTimeError,
@@ -258,10 +260,11 @@ def moment(text: str) -> datetime:
     return datetime.fromisoformat(text)
 
 
-def read_chain(records: Sequence[object]) -> Chain:
-    """Check parsed records, in the order they are given, one by one and as a chain.
+def read_chain(records: Sequence[object], hashes: Sequence[object] = ()) -> Chain:
+    """Check parsed records, in the order they are given, one by one and as a chain. `hashes`: what stands
+    beside them as their SHA-256 in hex.
 
-    1. Each has a known version and kind, the members of these, and all of them well-formed.
+    1. Each has a known version and kind, the members of these, all of them well-formed, and its hash.
     2. They count from 1 without a gap, each with the hash of the one before it and an id of its own, and no
        older version follows a newer one.
     3. They are of one transaction, partner and environment, which they call the same throughout.
@@ -276,8 +279,10 @@ def read_chain(records: Sequence[object]) -> Chain:
         raise NoRecordError("there is no record")
     rules = _Rules()
     read: list[Record] = []
-    for place, each in enumerate(records, 1):
+    for place, (each, digest) in enumerate(zip_longest(records, hashes), 1):
         record = read_record(each, place)  # 1
+        if hashes and record.sha256.hex() != digest:
+            raise RecordHashError(f"{record.name} is not what its sha256 is of: it was altered")
         rules.check(record)
         read.append(record)
     rules.close(None)
