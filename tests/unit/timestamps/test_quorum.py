@@ -263,6 +263,25 @@ def test_a_claim_without_our_signature_stops_only_a_log_that_needs_that_witness(
                 if isinstance(caught.value, LogRolledBackError):
                     break
             assert "says that it holds 999999 entries" in caught.value.message
+            assert "so ask first who runs it" in caught.value.message
+
+        run(policy, scene)
+
+
+def test_a_claim_without_our_signature_is_not_taken_for_the_reason_where_others_are_away() -> None:
+    with three() as (found, policy):
+        for each in found:
+            each.shows = False
+        found[0].fault = lambda _body, _reply: Reply(422)
+        for each in found[1:]:
+            each.fault = lambda _body, _reply: Reply(503, b"away\n")
+
+        async def scene(witnesses: Witnesses) -> None:
+            with pytest.raises(QuorumMissingError) as caught:
+                await witnesses.cosigned(await TEN.proposal(), TEN)
+            assert "w0-0: " in caught.value.message
+            assert "refuses 10 entries" in caught.value.message
+            assert caught.value.message.count("503: 'away'") == 2
 
         run(policy, scene)
 

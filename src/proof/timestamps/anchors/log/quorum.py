@@ -196,11 +196,13 @@ class Witnesses:
                 )
 
     def _missing(self, proposal: Proposal, found: Mapping[str, bytes]) -> ProofError:
-        claimed = [each.claim for each in self._witnesses if each.claim is not None]
-        if claimed:
+        claims = [(each.claim, each.state.names) for each in self._witnesses if each.claim]
+        # Where others are missing as well, they may be all that keeps the log waiting.
+        if self._policy.satisfied({*found, *(name for _, names in claims for name in names)}):
             return LogRolledBackError(
-                f"{claimed[0].message}, which the log in the database is not, and the quorum is not"
-                f" reached without it. Nothing is published. {NEXT_STEP}"
+                f"{claims[0][0].message}, which the log in the database is not, and the quorum is not"
+                " reached without it. Nothing is published. It shows nothing that the log's own key signed,"
+                f" so ask first who runs it. {NEXT_STEP}"
             )
         missing = "; ".join(
             f"{', '.join(set(each.state.names) - found.keys())}: {each.state.error or 'no answer yet'}"
