@@ -251,7 +251,10 @@ def _ours(port: int) -> dict[str, Path]:
     for folder in Path("/proc").glob("[0-9]*"):
         with suppress(OSError, IndexError):
             words = (folder / "cmdline").read_bytes().split(b"\0")
-            ours = words[1:3] == [b"-m", b"proof"] and words[3] in (b"api", b"worker")
+            ours = words[1:3] == [b"-m", b"proof.main.server.process"] and words[3] in (
+                b"api",
+                b"worker",
+            )
             if ours and b"PROOF_PORT=%d\0" % port in (folder / "environ").read_bytes():
                 found[words[3].decode()] = folder
     return found

@@ -134,7 +134,7 @@ def _memory_kib(port: int) -> int:
 def _is_api(folder: Path, port: int) -> bool:
     try:
         words = (folder / "cmdline").read_bytes().split(b"\0")
-        return words[1:4] == [b"-m", b"proof", b"api"] and (
+        return words[1:4] == [b"-m", b"proof.main.server.process", b"api"] and (
             b"PROOF_PORT=%d\0" % port in (folder / "environ").read_bytes()
         )
     except (OSError, IndexError):

@@ -6,13 +6,15 @@ import inspect
 import itertools
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import asdict
 from functools import cache, partial
 from pathlib import Path
-from typing import Any, TypeGuard, TypeVar
+from typing import Any, NoReturn, TypeGuard, TypeVar
 
 import pytest
 import structlog
@@ -133,6 +135,21 @@ def logging_as_before() -> Iterator[None]:
     """A command under test sets up the log for its own standard error, which ends with the test."""
     yield
     structlog.reset_defaults()
+
+
+def _end_as_another(_path: str, program: list[str], environment: dict[str, str]) -> NoReturn:
+    done = subprocess.run(program, env=environment, capture_output=True, text=True, check=False)
+    sys.stdout.write(done.stdout)
+    sys.stderr.write(done.stderr)
+    raise SystemExit(done.returncode)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def a_command_replaces_no_test() -> Iterator[None]:
+    """`proof serve` becomes another program; called within a test, that program runs beside the test."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(os, "execve", _end_as_another)
+        yield
 
 
 @pytest.fixture(scope="session")

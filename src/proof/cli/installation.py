@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, Protocol, TypeVar
 
 from msgspec import Struct
 
@@ -43,8 +43,8 @@ class Finding(Struct, frozen=True):
 class Installation(Protocol):
     """One Proof: its settings, database and keys."""
 
-    def serve(self) -> int:
-        """Run everything until told to stop; the exit code."""
+    def serve(self) -> NoReturn:
+        """Become the process that runs everything."""
         ...
 
     def api(self) -> None:

@@ -4,13 +4,12 @@ import asyncio
 import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import ExitStack
-from shlex import quote
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from proof.cli.installation import Finding, ServerOptions
 from proof.cli.invoker import invoker
 from proof.cli.output import err
-from proof.config import Settings, SettingsError, load_settings
+from proof.config import SettingsError, load_settings
 from proof.core.errors import ProofError
 from proof.core.secrets import Vault
 from proof.db import Database
@@ -19,7 +18,7 @@ from proof.db.sealed import SealedColumn
 from proof.mail import Mailer
 from proof.main.checks.report import settings_report, unknown_variables
 from proof.main.parts import database as databases
-from proof.main.parts.keys import forget_key_variable, open_vault
+from proof.main.parts.keys import forget_key_variable, key_variable, open_vault
 from proof.main.parts.mail import open_mailer
 from proof.main.server.running import another
 from proof.outbound import OutboundPolicy
@@ -48,12 +47,12 @@ class LocalInstallation:
         )
         forget_key_variable(os.environ)
 
-    def serve(self) -> int:
+    def serve(self) -> NoReturn:
         from proof.main.checks.preconditions import OF_SERVE, require
-        from proof.main.server.supervise import Supervisor
+        from proof.main.server.process import become_supervisor
 
         require(self._settings, OF_SERVE)
-        return Supervisor(self._settings, self._announce).run()
+        become_supervisor(self._options, {**os.environ, **key_variable(self._settings)})
 
     def api(self) -> None:
         from proof.main.checks.preconditions import OF_API, require
@@ -163,15 +162,3 @@ class LocalInstallation:
         if not self._told and (found := another(self._settings)):
             err.print(f"proof: {found}", markup=False, style="yellow")
         self._told = True
-
-    def _announce(self, settings: Settings) -> None:
-        if settings.mode == "development":
-            err.print(
-                "Proof runs in development mode, with keys of its own making: not for real partners."
-            )
-        err.print(f"production  {settings.base_url(Environment.PRODUCTION)}", markup=False)
-        err.print(f"sandbox     {settings.base_url(Environment.SANDBOX)}", markup=False)
-        err.print(f"data        {settings.data_dir}", markup=False)
-        if self._options.data_dir is not None or self._options.port is not None:
-            places = f"PROOF_DATA_DIR={quote(str(settings.data_dir))} PROOF_PORT={settings.port}"
-            err.print(f"commands    reach it after: export {places}", markup=False)

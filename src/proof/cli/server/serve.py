@@ -37,8 +37,7 @@ def register(app: typer.Typer, open_installation: Opener) -> None:
         Stops in order on Ctrl-C or SIGTERM, finishing what was accepted.
         """
         with stated_errors():
-            code = open_installation(ServerOptions(data, host, port, processes)).serve()
-        raise typer.Exit(code)
+            open_installation(ServerOptions(data, host, port, processes)).serve()
 
     @app.command()
     def api(host: Host = None, port: Port = None, data: Data = None) -> None:

@@ -4,18 +4,15 @@ from collections.abc import Iterator
 from functools import partial
 from importlib.resources import files
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from starlette.routing import Route
-from typer.main import get_command
 
 from proof import __version__
 from proof.api.openapi import document
 from proof.api.routes import routes
 from proof.api.services import Services
-from proof.cli.installation import Opener
 from proof.config import Settings
-from proof.main.commands import application
 from proof.partners.audit import Actor
 from proof.partners.handover import opening
 from proof.partners.handover.links import require_link
@@ -29,6 +26,9 @@ from proof.web.site import Sources, documentation
 from proof.web.tables import Command, Option
 from proof.web.widget.serving import FoundWidget, widget_routes
 from proof.webhooks.service import Target
+
+if TYPE_CHECKING:
+    from proof.cli.installation import Opener
 
 
 def pages(settings: Settings) -> list[Route]:
@@ -52,6 +52,11 @@ def sources(settings: Settings) -> Sources:
 
 def commands() -> list[Command]:
     """Every command of `proof`, the root with its own options first."""
+    # Of an HTTP process only one that somebody reads the documentation from needs the commands.
+    from typer.main import get_command
+
+    from proof.main.commands import application
+
     # The commands are only named, never run, so they need no installation.
     unopened = cast("Opener", None)
     return list(_walk("proof", get_command(application(unopened))))

@@ -14,7 +14,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -31,7 +30,7 @@ from proof.main.events import configure_logging
 from proof.main.parts.database import await_database, started
 from proof.main.parts.keys import key_variable, usable_folder
 from proof.main.server.apart import Apart, end_with_parent
-from proof.main.server.preparation import prepare
+from proof.main.server.process import command as command_of
 from proof.partners.types import Environment
 
 _PARENT = "PROOF_SUPERVISOR_PID"
@@ -96,6 +95,9 @@ class Supervisor:
                 self._preparing = None
 
     async def _prepare(self, settings: Settings) -> bool:
+        # In the copy alone.
+        from proof.main.server.preparation import prepare
+
         if not await await_database(settings, lambda: self._stopping):
             return False
         await prepare(settings)
@@ -243,7 +245,5 @@ def _empty_metrics_folder(settings: Settings) -> Path:
 
 def _start(command: str, environment: dict[str, str]) -> _Child:
     # A session of its own: Ctrl-C is for the supervisor, who stops the others in order.
-    process = subprocess.Popen(
-        [sys.executable, "-m", "proof", command], env=environment, start_new_session=True
-    )
+    process = subprocess.Popen(command_of(command), env=environment, start_new_session=True)
     return _Child(command, process, time.monotonic())
