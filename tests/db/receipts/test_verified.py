@@ -1,0 +1,114 @@
+"""What the server gives out, read by the verifier that knows nothing of it."""
+
+import json
+from hashlib import sha256
+
+import pytest
+from tests.support.application import Platform
+from tests.support.ramp import published_of, said
+from tests.support.receipts_lab import Bought, bought, keys_of
+from tests.support.sessions import BODY, WALLET
+
+from proof.core.note_keys import ed25519_verify
+from proof.partners.audit import Actor
+from proof.partners.types import Environment
+from proof.ramp.providers.protocols import ProviderStatus
+from proof.ramp.transactions.erasure import erase_user
+from proof.ramp.transactions.service import resolve
+from proof.ramp.types import Status
+from proof.receipts.service import Receipts
+from proof.timestamps.proofs.service import Proofs
+from proof.verify.receipts.receipt import EstablishedReceipt, verify_receipt
+from proof.verify.receipts.webhooks import compare
+
+OPERATOR = Actor("cli:anna@desk")
+PAID, DELIVERED = ProviderStatus.PROCESSING, ProviderStatus.COMPLETED
+
+
+async def verified(purchase: Bought, *disclosures: bytes) -> EstablishedReceipt:
+    """The receipt as it is now, by the keys that the server serves."""
+    platform, environment = purchase.platform, purchase.environment
+    return verify_receipt(
+        (await purchase.answer()).body,
+        receipt_keys=await keys_of(platform, environment, "receipts"),
+        log_keys=await keys_of(platform, environment, "log"),
+        disclosures=disclosures,
+        ed25519_verify=ed25519_verify,
+    )
+
+
+@pytest.mark.parametrize("environment", Environment)
+async def test_a_purchase_is_verified_at_each_step(
+    platform: Platform, environment: Environment
+) -> None:
+    purchase = await bought(platform, environment)
+    opened = await verified(purchase)
+    assert (opened.chain.status, opened.tied) == ("pending", False)
+    assert opened.remaining == ("Record 1: no proof yet; one fetched later has it.",)
+    for verdict, status in ((PAID, "processing"), (DELIVERED, "completed")):
+        await purchase.happen(said(purchase.transaction, verdict, said=status))
+        await purchase.stamp()
+        found = await verified(purchase)
+        assert (found.chain.status, found.remaining) == (status, ())
+    bodies = await published_of(platform.database, purchase.transaction)
+    told = compare(bodies, found.chain)
+    assert (told.matching, told.differing, told.others, told.untold) == (2, 0, 0, ())
+    altered = bodies[1].replace(b'"completed"', b'"failed"')
+    assert not compare([altered], found.chain).agrees
+
+
+async def test_what_an_operator_resolved_is_verified(platform: Platform) -> None:
+    purchase = await bought(platform)
+    await purchase.happen(said(purchase.transaction, PAID))
+    for _ in range(2):  # the second confirms what the first resolved
+        async with platform.database.transaction() as tx:
+            what = (purchase.transaction, Status.COMPLETED, "seen on the chain", OPERATOR)
+            await resolve(tx, platform.vault, *what, platform.clock.now())
+    await purchase.stamp()
+    found = await verified(purchase)
+    assert found.tied
+    assert [dated.record.kind for dated in found.records] == [
+        "session.opened",
+        "transaction.status",
+        "operator.resolution",
+        "transaction.status",
+        "operator.resolution",
+    ]
+
+
+async def test_what_is_disclosed_is_verified_and_so_is_what_was_erased(platform: Platform) -> None:
+    purchase = await bought(platform)
+    await purchase.happen(said(purchase.transaction, PAID))
+    await purchase.stamp()
+    receipts = Receipts(
+        platform.database, platform.vault, platform.clock, Proofs(platform.database, platform.clock)
+    )
+    fields = ("address", "user_email", "partner_user_id")
+    disclosure = await receipts.disclosure(purchase.transaction, fields, OPERATOR)
+    found = await verified(purchase, disclosure)
+    shown = {(each.sequence, each.field): each.value for each in found.disclosures}
+    assert shown[1, "address"] == shown[2, "address"] == WALLET
+    assert {field for _, field in shown} == set(fields)
+    partner_id = purchase.shop.partner.partner_id
+    async with platform.database.transaction() as tx:
+        user = str(BODY["partner_user_id"])
+        await erase_user(tx, platform.vault, partner_id, user, OPERATOR, platform.clock.now())
+    await purchase.happen(said(purchase.transaction, DELIVERED))
+    await purchase.stamp()
+    erased = await verified(purchase)
+    assert (erased.tied, erased.claimed_personal) == (True, "erased")
+    newest = erased.records[-1].record
+    assert newest.text("status") == "completed"
+    assert {newest.text(f"{field}_sha256") for field in ("address", "partner_user_id")} == {""}
+
+
+async def test_a_record_of_the_server_has_the_hash_that_the_verifier_gives_it(
+    platform: Platform,
+) -> None:
+    purchase = await bought(platform)
+    (stored,) = (await purchase.receipt())["records"]
+    rows = await platform.fetch(
+        "SELECT record FROM ramp_records WHERE transaction_id = $1", purchase.transaction
+    )
+    assert json.loads(rows[0]["record"]) == stored["record"]
+    assert sha256(rows[0]["record"]).digest() == (await verified(purchase)).chain.head
