@@ -45,6 +45,9 @@ mutate: $(READY) proof-verify.pyz ## put faults in copies of the tree and see wh
 openapi: $(READY) ## write docs/openapi.json anew
 	$(BIN)/python scripts/build_openapi.py
 
+forge: $(READY) ## try 100,000 seeded mutations of receipts on the verifier
+	$(BIN)/python -m tests.support.receipt_mutations $(ARGS)
+
 verifier: proof-verify.pyz ## build the verifier as one file for any Python 3.11
 
 release: $(READY) ## build what a release has into dist: two wheels, the verifier as one file, hashes
@@ -71,4 +74,4 @@ $(READY): requirements/dev.txt pyproject.toml
 proof-verify.pyz: $(READY) $(shell find src/proof/verify -name "*.py") scripts/build_verifier.py
 	$(BIN)/python scripts/build_verifier.py $@
 
-.PHONY: help demo test quick check serve bench mutate openapi verifier release lock clean
+.PHONY: help demo test quick check serve bench mutate openapi forge verifier release lock clean
