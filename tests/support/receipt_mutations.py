@@ -96,7 +96,7 @@ class Mutations:
             ),
             times,
             frozenset(
-                (story.records[sequence - 1][f"{name}_sha256"], name, value)
+                (story.records[sequence - 1].get(f"{name}_sha256", ""), name, value)
                 for story in STORIES.values()
                 for (sequence, name), value in story.values.items()
             ),

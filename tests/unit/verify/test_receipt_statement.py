@@ -60,6 +60,7 @@ def test_a_leaf_in_another_place_is_refused(changed: Json) -> None:
         ("partner_id", 7),
         ("environment", "test"),
         ("environment", None),
+        ("environment", []),
         ("date", "2026-W09-7"),
         ("date", "20260301"),
         ("date", 5),

@@ -1,7 +1,10 @@
 """The published receipts: ours reads each as it says, and the files are what the rule makes."""
 
 import json
+import re
+import shutil
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -51,6 +54,24 @@ def test_the_files_are_what_the_rule_makes() -> None:
     }
     assert sorted(held) == sorted(made)
     assert [name for name in held if held[name] != made[name]] == []
+
+
+def program() -> str:
+    (found,) = re.findall(r"```python\n(.*?)```", (FOLDER / "README.md").read_text(), re.DOTALL)
+    return str(found)
+
+
+def test_the_readmes_program_agrees(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(FOLDER)
+    exec(program(), {})  # noqa: S102 - our own page
+
+
+def test_the_readmes_program_would_notice(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    folder = shutil.copytree(FOLDER, tmp_path / "receipts")
+    shutil.copy(folder / "tied" / "refunded.json", folder / "refused" / "truncated.json")
+    monkeypatch.chdir(folder)
+    with pytest.raises(AssertionError, match="truncated is accepted"):
+        exec(program(), {})  # noqa: S102 - our own page
 
 
 def test_the_keys_are_those_of_the_files() -> None:

@@ -152,7 +152,7 @@ def check_path(statement: Statement, leaf: Leaf, index: int, path: Sequence[byte
 def _check_texts(value: dict[str, Any]) -> None:
     if type(value["partner_id"]) is not str or not value["partner_id"].isprintable():
         raise StatementFormatError("the statement's partner_id is not text of one line")
-    if value["environment"] not in {"production", "sandbox"}:
+    if value["environment"] not in ("production", "sandbox"):
         raise StatementFormatError(
             f"the statement's environment is {quoted(str(value['environment']))}"
         )
