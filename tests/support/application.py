@@ -1,7 +1,6 @@
 """The HTTP application in this process: a client that speaks ASGI, and the worker's steps by hand."""
 
 import asyncio
-import gc
 import json
 import secrets
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
@@ -14,6 +13,7 @@ from urllib.parse import unquote
 
 import msgspec
 from tests.support.copying import copied
+from tests.support.garbage import garbage_as_before
 from tests.support.partners import onboard
 from tests.support.tsa import development_authority
 
@@ -210,12 +210,9 @@ class Platform:
         self._life = asyncio.create_task(
             app({"type": "lifespan"}, self._events.get, self._said.put)  # type: ignore[arg-type]
         )
-        threshold = gc.get_threshold()
-        await self._events.put({"type": "lifespan.startup"})
-        await self._hear("lifespan.startup.complete")
-        # The server's settings for a long life are not the test run's.
-        gc.unfreeze()
-        gc.set_threshold(*threshold)
+        with garbage_as_before():
+            await self._events.put({"type": "lifespan.startup"})
+            await self._hear("lifespan.startup.complete")
         self.client = Client(app)
         self.call = self.client.call
 

@@ -1,7 +1,6 @@
 """/readyz: an API process that could not accept calls says so, and why."""
 
 import asyncio
-import gc
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,6 +13,7 @@ import asyncpg
 import pytest
 from tests.db.cli.test_migrate_command import url_of
 from tests.support.application import Client, staged
+from tests.support.garbage import garbage_as_before
 
 from proof.config import Settings, load_settings
 from proof.core.clock import SystemClock
@@ -133,15 +133,14 @@ async def test_a_database_that_acknowledges_too_early_is_told(
 @asynccontextmanager
 async def _served(settings: Settings) -> AsyncIterator[Client]:
     """The application as a process composes it."""
-    app, threshold = asgi(settings), gc.get_threshold()
+    app = asgi(settings)
     events: asyncio.Queue[dict[str, str]] = asyncio.Queue()
     said: asyncio.Queue[dict[str, str]] = asyncio.Queue()
     life = asyncio.create_task(app({"type": "lifespan"}, events.get, said.put))  # type: ignore[arg-type]
-    await events.put({"type": "lifespan.startup"})
-    async with asyncio.timeout(60):
-        assert (await said.get())["type"] == "lifespan.startup.complete"
-    gc.unfreeze()
-    gc.set_threshold(*threshold)
+    with garbage_as_before():
+        await events.put({"type": "lifespan.startup"})
+        async with asyncio.timeout(60):
+            assert (await said.get())["type"] == "lifespan.startup.complete"
     try:
         yield Client(app)
     finally:
