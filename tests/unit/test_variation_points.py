@@ -21,11 +21,6 @@ TESTS = Path(__file__).parents[1]
 PROVIDERS = SOURCE / "ramp" / "providers"
 ANCHORS = SOURCE / "timestamps" / "anchors"
 EVIDENCE = SOURCE / "verify" / "evidence"
-TEXTS = {
-    path: path.read_text()
-    for path in sorted(SOURCE.rglob("*"))
-    if path.suffix in {".py", ".js", ".j2", ".html", ".css", ".json", ".toml", ".md", ".svg"}
-}
 FOLDERS = sorted(path.parent.name for path in PROVIDERS.glob("*/provider.py"))
 CHAINS = sorted(path.parent.name for path in ANCHORS.glob("*/kind.py"))
 EVIDENCES = sorted(path.parent.name for path in EVIDENCE.glob("*/kind.py"))
@@ -33,9 +28,18 @@ EVIDENCES = sorted(path.parent.name for path in EVIDENCE.glob("*/kind.py"))
 OPENTIMESTAMPS = {"timestamps/calendar.py", "api/timestamps/hashes.py", "main/parts/chains.py"}
 
 
+@cache
+def texts() -> dict[Path, str]:
+    return {
+        path: path.read_text()
+        for path in sorted(SOURCE.rglob("*"))
+        if path.suffix in {".py", ".js", ".j2", ".html", ".css", ".json", ".toml", ".md", ".svg"}
+    }
+
+
 def named(word: str, apart_from: Path) -> Iterator[str]:
     """Where the word stands outside a folder, whatever its case."""
-    for path, text in TEXTS.items():
+    for path, text in texts().items():
         if not path.is_relative_to(apart_from):
             for number, line in enumerate(text.splitlines(), 1):
                 if word in line.lower():
@@ -101,7 +105,7 @@ def test_nobody_imports_a_chain(folder: str) -> None:
     prefix = f"proof.timestamps.anchors.{folder}"
     found = [
         str(path.relative_to(SOURCE))
-        for path, text in TEXTS.items()
+        for path, text in texts().items()
         if path.suffix == ".py"
         and not any(path.is_relative_to(ANCHORS / chain) for chain in CHAINS)
         and any(f"{name}.".startswith(f"{prefix}.") for name in imported(text))
@@ -114,13 +118,13 @@ def test_no_rule_asks_which_chain_it_is() -> None:
     pattern = re.compile(rf"\bCurrency\.(?:{'|'.join(each.name for each in kinds())})\b")
     found = {
         str(path.relative_to(SOURCE))
-        for path, text in TEXTS.items()
+        for path, text in texts().items()
         if pattern.search(text) and not path.is_relative_to(ANCHORS)
     }
     assert found == OPENTIMESTAMPS
     apart = {
         path.relative_to(ANCHORS).parts[0]
-        for path, text in TEXTS.items()
+        for path, text in texts().items()
         if pattern.search(text) and path.is_relative_to(ANCHORS)
     }
     assert apart <= set(CHAINS)
@@ -130,11 +134,11 @@ def test_no_rule_asks_which_chain_it_is() -> None:
 def test_evidence_is_read_and_told_by_its_kind_alone(folder: str) -> None:
     assert folder in {kind.verify.__module__.split(".")[3] for kind in evidence_kinds().values()}
     for name in ("payload.py", "report.py"):
-        found = imported(TEXTS[SOURCE / "verify" / name])
+        found = imported(texts()[SOURCE / "verify" / name])
         assert not [each for each in found if f".evidence.{folder}." in each]
     apart = [
         str(path.relative_to(SOURCE))
-        for path, text in TEXTS.items()
+        for path, text in texts().items()
         if path.suffix == ".py"
         and not any(path.is_relative_to(EVIDENCE / kind) for kind in EVIDENCES)
         and re.search(rf"evidence\.{folder}\.(?:kind|report)\b", text)

@@ -6,7 +6,7 @@ from typing import Any
 
 import asyncpg
 
-MIGRATION = importlib.import_module("proof.db.migrations.versions.0018_operator_expiry")
+MIGRATION = "proof.db.migrations.versions.0018_operator_expiry"
 BEFORE = """
 ALTER TABLE operators DROP COLUMN expires_at, DROP COLUMN networks;
 INSERT INTO operators (key_id, name, scope, token_sha256, created_at)
@@ -21,7 +21,7 @@ async def test_an_upgrade_gives_them_a_year_from_its_day_and_any_address(
     try:
         await connection.execute(BEFORE)
         async with connection.transaction():
-            for statement in MIGRATION.STATEMENTS:
+            for statement in importlib.import_module(MIGRATION).STATEMENTS:
                 await connection.execute(statement)
             upgraded, row = (
                 await connection.fetchval("SELECT now()"),

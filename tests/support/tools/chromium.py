@@ -15,6 +15,10 @@ ARGUMENTS = (
     "--headless",
     "--no-sandbox",
     "--disable-gpu",
+    # The pages are flat: what imitates a graphics card for them, and a process for each tab, is work for
+    # nothing.
+    "--disable-software-rasterizer",
+    "--renderer-process-limit=1",
     "--no-first-run",
     "--disable-background-networking",
     "--disable-component-update",

@@ -9,35 +9,39 @@ from proof.ramp.providers.protocols import Progress, ProviderStatus
 from proof.ramp.sessions.state import WidgetStep, end_of, masked
 from proof.ramp.types import KycStatus, Status
 
-ANSWERS = answerable()
+
+@pytest.fixture(scope="module")
+def answers() -> dict[str, Answerable]:
+    """Played through when a test asks for them: while tests are collected, every worker of a parallel run
+    would."""
+    return answerable()
 
 
-@pytest.mark.parametrize("answer", ANSWERS.values(), ids=ANSWERS)
-def test_an_answer_tells_what_has_happened(answer: Answerable) -> None:
-    told = facts_of(msgspec.to_builtins(answer.state))
-    assert (told.allowed, told.required) == (answer.facts.allowed, answer.facts.required)
+def test_an_answer_tells_what_has_happened(answers: dict[str, Answerable]) -> None:
+    for name, (state, facts) in answers.items():
+        told = facts_of(msgspec.to_builtins(state))
+        assert (told.allowed, told.required) == (facts.allowed, facts.required), name
 
 
-@pytest.mark.parametrize("answer", ANSWERS.values(), ids=ANSWERS)
-def test_a_step_is_what_the_facts_leave_to_do(answer: Answerable) -> None:
-    state, facts = answer
-    assert (state.step is WidgetStep.DONE) == bool(
-        facts.required & {"complete", "cancelled", "failed"}
-    )
-    assert (state.step is WidgetStep.REVIEW) == ("delayed" in facts.required)
-    assert (state.step is WidgetStep.PROCESSING) == ("paid" in facts.required)
-    if state.status.terminal:
-        assert state.end is state.status
+def test_a_step_is_what_the_facts_leave_to_do(answers: dict[str, Answerable]) -> None:
+    for name, (state, facts) in answers.items():
+        over = facts.required & {"complete", "cancelled", "failed"}
+        assert (state.step is WidgetStep.DONE) == bool(over), name
+        assert (state.step is WidgetStep.REVIEW) == ("delayed" in facts.required), name
+        assert (state.step is WidgetStep.PROCESSING) == ("paid" in facts.required), name
+        assert not state.status.terminal or state.end is state.status, name
 
 
-def test_test_cards_are_the_simulators_alone() -> None:
-    buying = [answer.state for answer in ANSWERS.values() if answer.state.type == "buy"]
+def test_test_cards_are_the_simulators_alone(answers: dict[str, Answerable]) -> None:
+    buying = [answer.state for answer in answers.values() if answer.state.type == "buy"]
     told = {(state.provider, bool(state.test_cards)) for state in buying}
     assert told == {("sandbox", True), ("mercuryo", False)}
 
 
-def test_every_step_is_answered_but_the_hand_over_of_a_session_in_progress() -> None:
-    assert {answer.state.step for answer in ANSWERS.values()} == set(WidgetStep) - {
+def test_every_step_is_answered_but_the_hand_over_of_a_session_in_progress(
+    answers: dict[str, Answerable],
+) -> None:
+    assert {answer.state.step for answer in answers.values()} == set(WidgetStep) - {
         WidgetStep.HANDOVER
     }
 
