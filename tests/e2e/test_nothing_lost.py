@@ -105,17 +105,21 @@ def test_a_frozen_process_loses_nothing(server: Server) -> None:
     frozen = next(pid for pid in descendants(server.process.pid) if command_of(pid).endswith("api"))
 
     async def scenario(client: Client) -> None:
-        thawed = asyncio.Event()
+        stopped, thawed = asyncio.Event(), asyncio.Event()
 
         async def stamping() -> None:
             while not thawed.is_set():
                 await stamp_some(client, acknowledged, sent, 1)
+                if stopped.is_set():
+                    # Each of the other process's rounds gets some; more of them would only be work.
+                    await asyncio.sleep(0.1)
             await stamp_some(client, acknowledged, sent, 5)
 
         await asyncio.gather(*(stamp_some(client, acknowledged, sent, 5) for _ in range(30)))
         tasks = [asyncio.create_task(stamping()) for _ in range(60)]
         await until(lambda: len(acknowledged.known) > 300)
         os.kill(frozen, signal.SIGSTOP)
+        stopped.set()
         stopped_at = time.monotonic()
         try:
             # The other process goes on: its rounds and the frozen one's are sealed meanwhile.
@@ -175,7 +179,7 @@ def test_sigkill_in_the_middle_of_load(server: Server) -> None:
         async def press(acknowledged: Acknowledged, client: Client) -> None:
             await client.set_webhook(receiver.url("/proofs"))
             workers = [
-                asyncio.create_task(stamping(client, acknowledged, killing)) for _ in range(24)
+                asyncio.create_task(stamping(client, acknowledged, killing)) for _ in range(12)
             ]
             workers.append(asyncio.create_task(asking(client, acknowledged, asked)))
             await asyncio.gather(*workers)
@@ -230,7 +234,7 @@ async def kill_after(
     deadline = time.monotonic() + PATIENCE_S
     started = time.monotonic()
     while (
-        not asked or min(len(each.known) for each in load) < 600 or time.monotonic() - started < 3
+        not asked or min(len(each.known) for each in load) < 600 or time.monotonic() - started < 2
     ):
         assert time.monotonic() < deadline, "the load never got through"
         await asyncio.sleep(0.02)
@@ -242,11 +246,11 @@ async def kill_after(
 
 
 def proved(server: Server, partner: dict[str, Any], environment: str, digests: set[str]) -> None:
-    """These have proofs that verify under the log's keys: all of a few, or hundreds taken by chance.
+    """These have proofs that verify under the log's keys: all of a few, or a hundred taken by chance.
 
     `rebuilt` and `check_rounds` speak for the others.
     """
-    chosen = random.sample(sorted(digests), min(300, len(digests)))
+    chosen = random.sample(sorted(digests), min(100, len(digests)))
 
     async def fetch_all(client: Client) -> None:
         async with client.session.get(f"{client.base_url}/log/key") as reply:

@@ -155,32 +155,40 @@ def upgrade(site: Site, client: str, folder: Path) -> str:
 
 def require_read(site: Site, folder: Path, *others: str) -> None:
     """Every client tells the whole file: the block, the calendar, and what `others` name."""
-    heights = [
-        item.height
-        for _, item in read_ots(folder / "file.ots").timestamp.all_attestations()
-        if isinstance(item, BitcoinBlockHeaderAttestation)
-    ]
-    (height,) = set(heights)
+    height = height_in(folder)
     for client in CLIENTS:
         done = site.run(client, folder, "info", "file.ots")
         assert done.returncode == 0, (client, done)
         for said in (f"BitcoinBlockHeaderAttestation({height})", *others):
             assert said in done.stdout, (client, said)
-    block = site.node.call("getblockhash", height)
-    header = site.node.call("getblockheader", block, False)
-    verified = {
-        "ots": site.run("ots", folder, "verify", "file.ots").stderr,
-        "javascript": site.run(
-            "javascript", folder, "--no-default-whitelist", "verify", "file.ots"
-        ).stdout,
-        "otskit": site.run("otskit", folder, "verify", "--header", header, "file.ots").stdout,
+
+
+def height_in(folder: Path) -> int:
+    """Of the one block that attests the file."""
+    heights = {
+        item.height
+        for _, item in read_ots(folder / "file.ots").timestamp.all_attestations()
+        if isinstance(item, BitcoinBlockHeaderAttestation)
     }
-    for client, said in {
-        "ots": "Success! Bitcoin block",
-        "javascript": f"Success! Bitcoin block {height} attests existence as of",
-        "otskit": "verified",
-    }.items():
-        assert said in verified[client], (client, verified[client])
+    (height,) = heights
+    found: int = height
+    return found
+
+
+def require_verified(site: Site, folder: Path, client: str) -> None:
+    """A client verifies the file by the node, or by the header that the node has."""
+    height = height_in(folder)
+    header = site.node.call("getblockheader", site.node.call("getblockhash", height), False)
+    arguments, said = {
+        "ots": (("verify",), "Success! Bitcoin block"),
+        "javascript": (
+            ("--no-default-whitelist", "verify"),
+            f"Success! Bitcoin block {height} attests existence as of",
+        ),
+        "otskit": (("verify", "--header", header), "verified"),
+    }[client]
+    done = site.run(client, folder, *arguments, "file.ots")
+    assert said in (done.stderr if client == "ots" else done.stdout), (client, done)
 
 
 def stamped_by_each(site: Site, tmp_path: Path, what: str) -> dict[str, Path]:
@@ -219,6 +227,8 @@ def test_every_client_stamps_and_upgrades_and_all_read_what_came_of_it(
         said = upgrade(site, client, folder)
         assert BitcoinBlockHeaderAttestation in attestations(folder / "file.ots"), (client, said)
         require_read(site, folder)
+        for reader in CLIENTS:
+            require_verified(site, folder, reader)
     (folders["ots"] / "file").write_bytes(b"something else")
     assert site.run("ots", folders["ots"], "verify", "file.ots").returncode != 0
 
@@ -238,6 +248,8 @@ def test_beside_another_calendars_promise_a_file_stays_readable_by_all(
     for client, folder in folders.items():
         upgrade(site, client, folder)
         require_read(site, folder, f"PendingAttestation('{OTHER_CALENDAR}')")
+        # What verifies is the block, which the promise beside it does not touch.
+        require_verified(site, folder, client)
 
 
 def test_a_partners_hash_is_exported(site: Site, tmp_path: Path) -> None:
@@ -253,6 +265,8 @@ def test_a_partners_hash_is_exported(site: Site, tmp_path: Path) -> None:
     assert status == 200
     (tmp_path / "file.ots").write_bytes(raw)
     require_read(site, tmp_path)
+    for reader in CLIENTS:
+        require_verified(site, tmp_path, reader)
     assert to_ots(site.get(path)[1]) == raw
     assert site.get(f"/v1/proof/{sha256}?currencyId=900&format=ots")[0] == 400
     assert site.get(path + "&format=pdf")[0] == 400
