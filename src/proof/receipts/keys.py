@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
+from proof.core.errors import ProofError
 from proof.core.note_keys import SigningKey
 from proof.core.secrets import Vault
 from proof.db import Connection
@@ -26,6 +27,10 @@ IDENTITY = "receipts key {id} of {environment}"
 
 # The first of the keys of advisory locks that nothing else takes, one for each environment.
 _LOCK = 0x5245_4350_0000
+
+
+class ReceiptKeyError(ProofError):
+    """The public half that is served is not that of the key that signs."""
 
 
 class NoReceiptKeyError(LookupError):
@@ -99,7 +104,7 @@ class ReceiptKeys:
         self._opened: dict[UUID, SigningKey] = {}
 
     async def signer(self, connection: Connection, environment: Environment) -> SigningKey:
-        """The key that signs now. Raises NoReceiptKeyError, SealError."""
+        """The key that signs now. Raises NoReceiptKeyError, SealError, ReceiptKeyError."""
         row = await _current(connection, environment)
         if row is None:
             raise NoReceiptKeyError(f"there is no receipts key of {environment}")
@@ -108,6 +113,11 @@ class ReceiptKeys:
             identity = IDENTITY.format(id=row["id"], environment=environment)
             seed = self._vault.open(row["sealed"], identity)
             key = self._opened[row["id"]] = SigningKey.from_seed(row["name"], LOG_KEY, seed)
+        if (key.name, key.public.public_key) != (row["name"], row["public_key"]):
+            raise ReceiptKeyError(
+                f"the public half of the receipts key {row['id']} of {environment} was altered; nothing is"
+                " signed by what no verifier knows"
+            )
         return key
 
 
@@ -146,7 +156,8 @@ async def _add(
 
 async def _current(connection: Connection, environment: Environment) -> Any:
     return await connection.fetchrow(
-        "SELECT id, name, sealed FROM receipt_keys WHERE environment = $1 AND retired_at IS NULL",
+        "SELECT id, name, public_key, sealed FROM receipt_keys"
+        " WHERE environment = $1 AND retired_at IS NULL",
         environment,
     )
 

@@ -1,8 +1,11 @@
 """Receipts of transactions, and disclosing what records have of a person as hashes alone."""
 
+import asyncio
 from uuid import UUID
 
 from proof.core.clock import Clock
+from proof.core.errors import ProofError
+from proof.core.note_keys import SigningKey, ed25519_verify, mldsa44_verify
 from proof.core.secrets import Vault
 from proof.db import Connection, Database
 from proof.partners import audit
@@ -11,7 +14,13 @@ from proof.ramp.transactions.chains import disclose, owner_of, read_chain
 from proof.receipts.keys import ReceiptKeys
 from proof.receipts.receipt import Receipt, digests_of, disclosure_file
 from proof.receipts.stamping import OWNERS
-from proof.timestamps.proofs.service import Proofs
+from proof.timestamps.proofs.service import ProofBundle, Proofs
+from proof.verify import RefusedError
+from proof.verify.receipts.receipt import EstablishedReceipt, verify_receipt
+
+
+class UnsoundReceiptError(ProofError):
+    """Our own verifier refuses the receipt; nobody gets it."""
 
 
 class Receipts:
@@ -32,8 +41,10 @@ class Receipts:
             key = await self._keys.signer(connection, chain.environment)
         # What is said of the chain is said as of a moment before the proofs are looked for.
         as_of, digests = self._clock.now(), digests_of(chain)
-        proofs = await self._proofs.proofs(OWNERS[chain.environment], digests)
-        return Receipt(chain, digests, proofs, as_of, statement=None).file(key)
+        bundle = await self._proofs.bundle(OWNERS[chain.environment], digests)
+        receipt = Receipt(chain, digests, bundle.payloads, as_of, statement=None)
+        # A receipt with proofs in blocks takes milliseconds that other calls need not wait for.
+        return await asyncio.to_thread(_sound, receipt, key, bundle)
 
     async def receipt_of(self, transaction_id: UUID) -> bytes:
         """The same, for whoever may read everybody's."""
@@ -57,3 +68,36 @@ class Receipts:
         after = {"merchant_transaction_id": str(transaction_id), "fields": list(fields)}
         await audit.record(tx, actor, "transaction.disclose", chain.partner_id, after=after)
         return disclosure_file(chain, found)
+
+
+def _sound(receipt: Receipt, key: SigningKey, bundle: ProofBundle) -> bytes:
+    """The file, once our own verifier has accepted it by our own keys and the blocks our nodes saw. Raises
+    UnsoundReceiptError."""
+    raw, name = receipt.file(key), receipt.chain.transaction_id
+    try:
+        established = verify_receipt(
+            raw,
+            receipt_keys=[key.public],
+            log_keys=bundle.log_keys,
+            chains=bundle.chains,
+            ed25519_verify=ed25519_verify,
+            mldsa44_verify=mldsa44_verify,
+        )
+    except RefusedError as error:
+        raise UnsoundReceiptError(f"the receipt of {name} is refused: {error}") from error
+    if established.signed_by is None:
+        raise UnsoundReceiptError(f"the receipt of {name} is not signed by the key that signed it")
+    _require_times(established)
+    return raw
+
+
+def _require_times(established: EstablishedReceipt) -> None:
+    stamps = [each.stamp for each in established.records]
+    if established.statement is not None:
+        stamps.append(established.statement.stamp)
+    for proof in (proof for stamp in stamps for proof in stamp.proofs):
+        if proof.timestamp_ms != proof.claimed.timestamp_ms:
+            raise UnsoundReceiptError(
+                f"the {proof.claimed.currency} proof of {proof.leaf.hex()} claims the time"
+                f" {proof.claimed.timestamp_ms}, but establishes {proof.timestamp_ms}"
+            )

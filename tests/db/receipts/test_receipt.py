@@ -7,8 +7,8 @@ from hashlib import sha256
 from typing import Any
 
 import pytest
-from tests.support.application import Platform
-from tests.support.partners import owner_of
+from tests.support.application import Platform, Stage
+from tests.support.partners import owner_of, tamper
 from tests.support.ramp import make_transaction, said
 from tests.support.receipts_lab import Bought, bought, keys_of, signed_lines
 from tests.support.sessions import BODY, ramp_partner
@@ -20,6 +20,7 @@ from proof.partners.types import Environment
 from proof.ramp.providers.protocols import ProviderStatus
 from proof.ramp.transactions.erasure import erase_user
 from proof.verify import verify_payload
+from proof.verify.receipts.receipt import verify_receipt
 
 PAID, DELIVERED = ProviderStatus.PROCESSING, ProviderStatus.COMPLETED
 
@@ -179,3 +180,45 @@ async def test_what_is_no_id_is_told_so(platform: Platform) -> None:
         platform, Environment.SANDBOX, "GET", "/widget/transactions/4711/receipt"
     )
     assert (answer.status, answer.json["code"]) == (400, "missing_param")
+
+
+async def test_our_own_verifier_ties_it_to_our_keys(platform: Platform) -> None:
+    purchase = await bought(platform)
+    await purchase.happen(said(purchase.transaction, PAID))
+    await purchase.stamp()
+    established = verify_receipt(
+        (await purchase.answer()).body,
+        receipt_keys=await keys_of(platform, purchase.environment, "receipts"),
+        log_keys=await keys_of(platform, purchase.environment, "log"),
+        ed25519_verify=ed25519_verify,
+    )
+    assert established.tied
+    assert established.chain.status == "processing"
+
+
+SPOILED = {
+    "a record altered": "UPDATE ramp_records SET record = convert_to(replace(convert_from(record, 'UTF8'),"
+    " '\"processing\"', '\"completed\"'), 'UTF8') WHERE transaction_id = '{}' AND sequence = 2",
+    "a record gone": "DELETE FROM ramp_records WHERE transaction_id = '{}' AND sequence = 1",
+    "another transaction's": "UPDATE ramp_records SET transaction_id = '{}' WHERE sequence = 3"
+    " AND transaction_id <> '{}'",
+    "another receipts key": "UPDATE receipt_keys SET public_key = sha256(public_key)",
+}
+
+
+@pytest.mark.parametrize("how", SPOILED)
+def test_what_our_verifier_refuses_nobody_gets(alone: Stage, how: str) -> None:
+    platform = alone.platform
+
+    async def scene() -> None:
+        purchase, other = await bought(platform), await bought(platform)
+        await other.happen(said(other.transaction, DELIVERED))
+        await purchase.happen(said(purchase.transaction, PAID))
+        await purchase.stamp()
+        assert (await purchase.answer()).status == 200
+        await tamper(platform.database, SPOILED[how].replace("{}", str(purchase.transaction)))
+        answer = await purchase.answer()
+        assert (answer.status, answer.json["error"]) == (500, "internal_error")
+        assert str(purchase.transaction) not in answer.body.decode()
+
+    alone.run(scene())

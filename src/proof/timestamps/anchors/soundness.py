@@ -1,5 +1,7 @@
 """Nothing of a chain is published that our own verifier does not accept."""
 
+from collections.abc import Iterable
+
 from proof.timestamps.anchors.chain import ChainError
 from proof.timestamps.anchors.kinds import kind_of
 from proof.timestamps.types import Currency, Tree
@@ -18,6 +20,22 @@ def trust_in(currency: Currency, block: str | None) -> ChainTrust:
     if currency is Currency.LOG or block is None:
         return NO_CHAINS
     return kind_of(currency).trust(bytes.fromhex(block.removeprefix("0x")))
+
+
+def joined(trusts: Iterable[ChainTrust]) -> ChainTrust:
+    """Trust in every block, certificate and test network that any of them trusts."""
+    found = list(trusts)
+    blocks: dict[str, set[bytes]] = {}
+    for trust in found:
+        for kind, hashes in trust.blocks.items():
+            blocks.setdefault(kind, set()).update(hashes)
+    return ChainTrust(
+        bitcoin_blocks={block for trust in found for block in trust.bitcoin_blocks},
+        ethereum_blocks={block for trust in found for block in trust.ethereum_blocks},
+        networks={network for trust in found for network in trust.networks},
+        tsa_certificates={each for trust in found for each in trust.tsa_certificates},
+        blocks=blocks,
+    )
 
 
 def require_sound(tree: Tree, evidence: dict[str, object], block: str | None) -> None:

@@ -27,7 +27,7 @@ from proof.timestamps.anchors.log import queries as log_queries
 from proof.timestamps.anchors.log.keys import verifier_keys
 from proof.timestamps.anchors.log.service import inclusions
 from proof.timestamps.anchors.log.verifiers import policy_of_checkpoint
-from proof.timestamps.anchors.soundness import trust_in
+from proof.timestamps.anchors.soundness import joined, trust_in
 from proof.timestamps.proofs import queries
 from proof.timestamps.proofs.errors import (
     NotInChainError,
@@ -103,11 +103,21 @@ def _with_parent(steps: Sequence[PathStep]) -> list[tuple[PathStep, bytes]]:
 
 
 class _Proof(NamedTuple):
-    """A payload that was verified, the plain path of its round, and the log's keys."""
+    """A payload, the plain path of its round, and what we trust it by: the log's keys, or the block that
+    our node saw."""
 
     payload: dict[str, Any]
     plain: Sequence[PlainStep]
     keys: Sequence[VerifierKey]
+    chains: ChainTrust
+
+
+class ProofBundle(NamedTuple):
+    """Payloads by hash, and what we trust all of them by."""
+
+    payloads: dict[bytes, list[dict[str, Any]]]
+    log_keys: Sequence[VerifierKey]
+    chains: ChainTrust
 
 
 def _tlog_proof(digest: bytes, found: _Proof) -> bytes:
@@ -197,14 +207,16 @@ class Proofs:
     ) -> dict[bytes, list[dict[str, Any]]]:
         """Every payload there is of each of these hashes, verified: the log's first, the others by
         currencyId. Trees that are not verified yet are left out, and so are hashes that never came."""
-        async with self._database.connection() as connection:
-            rows = await queries.trees_of_hashes(connection, owner.id, digests, list(Currency))
-            verified = [row for row in rows if row["status"] == SubmitStatus.VERIFIED]
-            verified.sort(key=lambda row: row["currency_id"] != Currency.LOG)
-            found: dict[bytes, list[dict[str, Any]]] = {}
-            for row, each in zip(verified, await self._proofs(connection, verified), strict=True):
-                found.setdefault(row["digest"], []).append(each.payload)
-        return found
+        found = await self._all_proofs(owner, digests)
+        for each in found:
+            _require_sound(each)
+        return _by_hash(found)
+
+    async def bundle(self, owner: PartnerEnvironment, digests: Sequence[bytes]) -> ProofBundle:
+        """The same, not verified: for whoever verifies the whole that they become part of."""
+        found = await self._all_proofs(owner, digests)
+        keys = dict.fromkeys(key for each in found for key in each.keys)
+        return ProofBundle(_by_hash(found), tuple(keys), joined(each.chains for each in found))
 
     async def tlog_proof(self, owner: PartnerEnvironment, digest: bytes) -> bytes:
         """The proof in the log as a c2sp.org/tlog-proof, verified. Raises as `proof` does."""
@@ -245,10 +257,21 @@ class Proofs:
                 ),
             )
         (found,) = await self._proofs(connection, [row])
+        _require_sound(found)
         return found
 
+    async def _all_proofs(
+        self, owner: PartnerEnvironment, digests: Sequence[bytes]
+    ) -> list[_Proof]:
+        async with self._database.connection() as connection:
+            rows = await queries.trees_of_hashes(connection, owner.id, digests, list(Currency))
+            verified = [row for row in rows if row["status"] == SubmitStatus.VERIFIED]
+            verified.sort(key=lambda row: row["currency_id"] != Currency.LOG)
+            return await self._proofs(connection, verified)
+
     async def _proofs(self, connection: Connection, rows: Sequence[Any]) -> list[_Proof]:
-        """The proofs of verified trees of hashes, in as many statements for many of them as for one."""
+        """The proofs of verified trees of hashes, in as many statements for many of them as for one. Not
+        verified here."""
         within = await sealing.paths(
             connection, "round", [(row["round_id"], row["digest"]) for row in rows]
         )
@@ -263,28 +286,15 @@ class Proofs:
             paths = within[row["round_id"], row["digest"]]
             if row["currency_id"] == Currency.LOG:
                 evidence, keys = by_log[row["round_id"]]
-                found.append(self._verified(row, paths.steps, evidence, keys, paths.plain))
+                found.append(_proof_of(row, paths.steps, evidence, keys, paths.plain))
                 continue
             higher = above[row["id"], row["round_root"]]
             evidence = json.loads(row["evidence"])
             if kind_of(row["currency_id"]).brings_plain_path:
                 evidence["plainPath"] = [plain_path(paths.plain), plain_path(higher.plain)]
             steps = paths.steps + higher.steps
-            found.append(self._verified(row, steps, evidence, (), paths.plain))
+            found.append(_proof_of(row, steps, evidence, (), paths.plain))
         return found
-
-    def _verified(
-        self,
-        row: Any,
-        steps: Sequence[PathStep],
-        evidence: dict[str, object],
-        keys: Sequence[VerifierKey],
-        plain: Sequence[PlainStep],
-    ) -> _Proof:
-        tree = queries.tree_from(row)
-        found = payload(row["digest"], tree, steps, evidence)
-        _require_sound(found, keys, trust_in(tree.currency, row["block"]))
-        return _Proof(found, plain, keys)
 
     async def _log_evidence(
         self, connection: Connection, rows: Sequence[Any]
@@ -342,16 +352,34 @@ class Proofs:
         return self._keys[log_id]
 
 
-def _require_sound(
-    found: dict[str, object], log_keys: Sequence[VerifierKey], chains: ChainTrust
-) -> None:
+def _proof_of(
+    row: Any,
+    steps: Sequence[PathStep],
+    evidence: dict[str, object],
+    keys: Sequence[VerifierKey],
+    plain: Sequence[PlainStep],
+) -> _Proof:
+    tree = queries.tree_from(row)
+    found = payload(row["digest"], tree, steps, evidence)
+    return _Proof(found, plain, keys, trust_in(tree.currency, row["block"]))
+
+
+def _by_hash(proofs: Sequence[_Proof]) -> dict[bytes, list[dict[str, Any]]]:
+    found: dict[bytes, list[dict[str, Any]]] = {}
+    for each in proofs:
+        found.setdefault(bytes.fromhex(each.payload["sha256"]), []).append(each.payload)
+    return found
+
+
+def _require_sound(proof: _Proof) -> None:
+    found = proof.payload
     try:
         established = verify_payload(
             found,
-            log_keys=log_keys,
+            log_keys=proof.keys,
             ed25519_verify=ed25519_verify,
             mldsa44_verify=mldsa44_verify,
-            chains=chains,
+            chains=proof.chains,
         )
     except RefusedError as error:
         raise UnsoundProofError(f"the proof of {found['sha256']} is refused: {error}") from error

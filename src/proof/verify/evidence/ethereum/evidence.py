@@ -27,7 +27,7 @@ from proof.verify.errors import (
 )
 from proof.verify.established import ClaimedTree, Established, EthereumInclusion, utc_text
 from proof.verify.evidence.ethereum import rlp
-from proof.verify.evidence.ethereum.keccak import keccak_256
+from proof.verify.evidence.ethereum.keccak import block_part_hash
 from proof.verify.evidence.ethereum.trie import MAX_NODES, value_at
 from proof.verify.evidence.kinds import Caller
 from proof.verify.merkle import Branch
@@ -136,7 +136,7 @@ def verify_ethereum_like(
         chain_id=chain_id,
         number=header.number,
         block_hash=header.hash,
-        transaction_hash=keccak_256(transaction),
+        transaction_hash=block_part_hash(transaction),
         index=index,
         time_s=header.time_s,
         tied=header.hash in blocks,  # 7
@@ -170,7 +170,7 @@ def parse_ethereum_header(raw: bytes) -> EthereumHeader:
     time_s = rlp.integer(fields[_TIME], "the header's time")
     if time_s > _MAX_TIME_S:
         raise EthereumHeaderError("the header's time is after the year 9999")
-    return EthereumHeader(keccak_256(raw), root, number, time_s)
+    return EthereumHeader(block_part_hash(raw), root, number, time_s)
 
 
 def check_transaction(raw: bytes, root: bytes, chain_id: int) -> bytes | None:

@@ -8,7 +8,7 @@ from typing import Final
 
 from proof.verify.errors import TrieHashError, TrieNodeError, TriePathError
 from proof.verify.evidence.ethereum import rlp
-from proof.verify.evidence.ethereum.keccak import keccak_256
+from proof.verify.evidence.ethereum.keccak import block_part_hash
 
 MAX_NODES: Final = 10
 """A transaction's index takes at most 4 bytes of RLP, so 8 nibbles."""
@@ -63,7 +63,7 @@ def _opened(named: bytes, nodes: Sequence[bytes], used: int) -> list[rlp.Item]:
         raise TrieNodeError("a node of the trie names another by something that is no hash")
     if used >= len(nodes):
         raise TriePathError("the nodes end above the transaction")
-    if keccak_256(nodes[used]) != named:
+    if block_part_hash(nodes[used]) != named:
         raise TrieHashError(f"node {used} of the trie is not the one that is named")
     return rlp.decode_list(nodes[used])
 
