@@ -66,6 +66,14 @@ def run(
     return subprocess.CompletedProcess(arguments, code, *said)
 
 
+def test_the_one_file_verifies_receipts(folder: Path, pyz: Path) -> None:
+    vectors = ROOT / "tests" / "vectors" / "receipts"
+    keys = ["--receipt-key", "receipts.key", "--log-key", "log.key"]
+    done = run_file(vectors, pyz, "tied/with-statement.json", *keys)
+    assert done.returncode == 0, done.stderr
+    assert "Established: the holder of 'log.example/receipts-vectors/receipts' said" in done.stdout
+
+
 def test_tied(folder: Path, pyz: Path) -> None:
     done = run_file(folder, pyz, "report.pdf", "proof.json", "--log-key", "log.key")
     assert done.returncode == 0

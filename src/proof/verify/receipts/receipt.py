@@ -14,7 +14,7 @@ where it holds one, counts the chain's records at the end of a day, and shows a 
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from itertools import groupby
 from typing import Any, Final
 
@@ -182,7 +182,9 @@ def verify_receipt(
     """
     known = policy or policy_of_keys(tuple(log_keys))
     known = known.with_logs(log_keys) if policy and log_keys else known
-    trust = _Trust(receipt_keys, known, chains, ed25519_verify, mldsa44_verify, {})
+    # Proofs of records that were stamped together come with one checkpoint, whose signatures are slow.
+    verify, verify_pq = (lru_cache(256)(each) for each in (ed25519_verify, mldsa44_verify))
+    trust = _Trust(receipt_keys, known, chains, verify, verify_pq, {})
     value = _read(raw)  # 1
     chain = _read_records(value)  # 2, 3
     signed_by = _verify_head(value, chain, trust)  # 4
