@@ -32,7 +32,8 @@ RECORDER = """(() => {
     const reply = await fetched(...values);
     if (reply.ok && String(values[0]).includes("/w/api/")) {
       const answer = await reply.clone().json();
-      log.push({ answer: answer.state ?? answer });
+      // Where the receipt is tells nothing of the transaction.
+      if (!answer.url) log.push({ answer: answer.state ?? answer });
     }
     return reply;
   };

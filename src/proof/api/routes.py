@@ -27,7 +27,7 @@ def routes(services: Services, openapi: bytes = b"{}") -> list[Operation]:
         *receipt_key_routes(services),  # /receipts
         *calendar_routes(services),  # /digest /timestamp
         *authority_routes(services),  # /tsa
-        *ramp_routes(services),  # /widget /w/api /simulate /clock /providers /ws
+        *ramp_routes(services),  # /widget /w/api /r/api /simulate /clock /providers /ws
         *partner_record_routes(services),  # /operator/v1/partners
         *operator_webhook_routes(services),  # …/{partner_id}/{environment}/webhooks
         *access_routes(services),  # …/tokens …/allowlists …/rates

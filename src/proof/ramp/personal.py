@@ -41,6 +41,9 @@ WHERE transaction_id = ANY($1::uuid[]) AND kind IN ('address', 'salt')
 """
 
 
+_OF_SALTS = "SELECT id, kind, sealed FROM ramp_personal WHERE transaction_id = $1 AND kind = 'salt'"
+
+
 _SAVE = """
 INSERT INTO ramp_personal (id, kind, sealed, user_id, transaction_id, created_at)
 SELECT *, $6::timestamptz
@@ -105,6 +108,12 @@ def new_secret(vault: Vault) -> tuple[bytes, SealedValue]:
     """A random secret of a transaction's salts, and the row to write it as."""
     secret = secrets.token_bytes(_SECRET_BYTES)
     return secret, seal(vault, Kind.SALT, secret)
+
+
+async def secret_of(connection: Connection, vault: Vault, transaction_id: UUID) -> bytes | None:
+    """The secret of a transaction; None once it is erased. Raises SealError."""
+    row = await connection.fetchrow(_OF_SALTS, transaction_id)
+    return None if row is None else _open(vault, row)
 
 
 async def prune_client_ips(tx: Connection, before: datetime, limit: int = PRUNED_AT_ONCE) -> int:

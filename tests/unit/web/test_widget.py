@@ -18,6 +18,9 @@ from starlette.routing import Router
 
 from proof.partners.types import Environment
 from proof.ramp.providers.outcomes import cards
+from proof.ramp.records import RecordKind
+from proof.ramp.types import Status, TransactionType
+from proof.timestamps.types import Currency
 from proof.web.widget.assets import loader, loader_path, release, static
 from proof.web.widget.serving import FoundWidget, widget_routes
 
@@ -151,6 +154,47 @@ def test_the_page_is_kept_by_nobody_and_tells_nobody_where_it_was() -> None:
     assert headers["x-content-type-options"] == "nosniff"
 
 
+def test_the_page_of_a_receipt_is_the_same_for_whoever_guesses_and_framed_by_nobody() -> None:
+    status, headers, body = get("/r/218de02f-0552-4891-b6d9-dc0fffe87a55")
+    assert status == 200
+    nonce = re.search(r"script-src 'nonce-([^']+)'", headers["content-security-policy"])
+    assert nonce is not None
+    for path in ("/r/anything", "/r/218de02f-0552-4891-b6d9-dc0fffe87a56"):
+        other = get(path)
+        found = re.search(r"nonce-([^']+)'", other[1]["content-security-policy"])
+        assert found is not None
+        assert (other[0], other[2].replace(found[1].encode(), nonce[1].encode())) == (status, body)
+    rules = policy("/r/anything")
+    assert (rules["frame-ancestors"], rules["default-src"]) == ("'none'", "'none'")
+    assert rules["connect-src"] == "'self'"
+    assert "require-trusted-types-for" in rules
+    assert headers["cache-control"] == "no-store"
+    assert headers["referrer-policy"] == "no-referrer"
+    assert headers["x-robots-tag"] == "noindex"
+    assert headers["cross-origin-resource-policy"] == "same-origin"
+    named = re.findall(rb'"\.\./w/static/[0-9a-f]+/([^"]+)"', body)
+    assert {name.decode() for name in named} <= set(static())
+    assert len(named) == 7
+    elements = re.findall(rb"<(?:script|link rel=\"(?:stylesheet|modulepreload))[^>]*>", body)
+    assert all(f'nonce="{nonce[1]}"'.encode() in element for element in elements)
+
+
+def test_every_word_of_a_receipt_that_the_server_names_is_there() -> None:
+    english = LANGUAGES["en"]
+    script = static()["receipt.js"].body.decode()
+    for currency in set(Currency) - {Currency.BTC, Currency.ETH}:
+        assert f"{currency.name}: " in script
+    refunds = {"requested", "refunded", "charged_back"}
+    assert {f"receipt.refund.{status}" for status in refunds} <= english.keys()
+    for kind in TransactionType:
+        for end in (status for status in Status if status.terminal):
+            assert f"outcome.{kind}.{end}.text" in english
+        assert f"processing.{kind}" in english
+    kinds = {kind.value.rpartition(".")[2] for kind in RecordKind}
+    assert kinds == {"opened", "callback", "resolution", "refund", "status"}
+    assert all(f'kind === "{kind}"' in script for kind in kinds - {"status"})
+
+
 def test_a_widget_of_the_other_environment_leads_there() -> None:
     status, headers, _ = get("/w/elsewhere")
     assert (status, headers["location"]) == (307, "https://proof.test/sandbox/w/elsewhere")
@@ -163,7 +207,7 @@ def test_an_unknown_widget_says_so_without_a_script() -> None:
     assert b"<script" not in body
 
 
-@pytest.mark.parametrize("path", ["/w/framed", "/widget.2.0.js", "/widget.2.0.json"])
+@pytest.mark.parametrize("path", ["/w/framed", "/r/anything", "/widget.2.0.js", "/widget.2.0.json"])
 def test_a_head_has_no_body_and_other_methods_are_refused(path: str) -> None:
     status, headers, body = get(path, "HEAD")
     assert (status, body) == (200, b"")

@@ -4,6 +4,7 @@ from proof.api.http import Call, Reply
 from proof.api.operations import ANY_METHOD, Answer, Operation
 from proof.api.ramp.callbacks import callback_routes
 from proof.api.ramp.families import NOTHING
+from proof.api.ramp.receipt_page import receipt_page_routes
 from proof.api.ramp.sandbox import sandbox_routes
 from proof.api.ramp.sessions import session_routes
 from proof.api.ramp.websocket import websocket_routes
@@ -17,6 +18,7 @@ def ramp_routes(services: Services) -> list[Operation]:
     return [
         *session_routes(services),
         *widget_routes(services),
+        *receipt_page_routes(services),
         *sandbox_routes(services),
         *callback_routes(services),
         *websocket_routes(),

@@ -66,6 +66,12 @@ class NothingRequest(_Request):
     pass
 
 
+class ReceiptUrl(Struct):
+    """Where the user finds the receipt; whoever has the whole of it may read it."""
+
+    url: str
+
+
 def _session(scope: Scope) -> str | None:
     return presented_token(scope["headers"])
 
@@ -149,6 +155,13 @@ class WidgetHandlers:
             await self._services.widgets.show_deposit(call.edge.environment, _token(call))
         )
 
+    async def receipt(self, call: Call) -> Reply:
+        """POST /w/api/receipt."""
+        environment = call.edge.environment
+        link = await self._services.widgets.receipt_link(environment, _token(call))
+        url = self._services.base_urls[environment] + link.path
+        return Reply(200, _encode(ReceiptUrl(url)), headers=_NO_STORE)
+
     async def cancel(self, call: Call) -> Reply:
         """POST /w/api/cancel."""
         return _reply(await self._services.widgets.cancel(call.edge.environment, _token(call)))
@@ -187,6 +200,10 @@ def widget_routes(services: Services) -> list[Operation]:
         Operation(
             _PAGE, "POST", "/w/api/deposit", handlers.deposit, "Show the deposit address", state,
             body=NothingRequest,
+        ),
+        Operation(
+            _PAGE, "POST", "/w/api/receipt", handlers.receipt, "Where the receipt is",
+            {200: Answer("the address of its page", ReceiptUrl)}, body=NothingRequest,
         ),
         Operation(
             _PAGE, "POST", "/w/api/cancel", handlers.cancel, "Give up", state, body=NothingRequest,

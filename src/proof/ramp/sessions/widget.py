@@ -31,6 +31,7 @@ from proof.ramp.sessions import widget_queries
 from proof.ramp.sessions.admission import Admission, Opening, admit_opening, admit_tab, resumes
 from proof.ramp.sessions.errors import InitTokenUsedError
 from proof.ramp.sessions.provider import SessionProviders
+from proof.ramp.sessions.receipt_links import ReceiptLink, make_link
 from proof.ramp.sessions.state import WidgetState
 from proof.ramp.sessions.tokens import require_session_token, token_sha256
 from proof.ramp.sessions.widget_queries import WidgetSession
@@ -160,6 +161,16 @@ class Widgets:
     async def cancel(self, environment: Environment, token: str) -> WidgetState:
         """The user gives up."""
         return await self._acted(environment, token, lambda adapter, user: adapter.cancel(user))
+
+    async def receipt_link(self, environment: Environment, token: str) -> ReceiptLink:
+        """Where the user finds the receipt, from now on. Raises UnauthorisedError, NotFoundError once the
+        user was erased."""
+        async with self._database.connection() as connection:
+            admitted = await admit_tab(
+                connection, self._vault, environment, token, self._clock.now()
+            )
+        async with self._database.transaction() as tx:
+            return await make_link(tx, self._vault, admitted.held.transaction_id)
 
     async def _acted(self, environment: Environment, token: str, act: _Act) -> WidgetState:
         admitted, found = await self._session(environment, token)

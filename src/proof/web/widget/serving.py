@@ -1,4 +1,4 @@
-"""The routes of the widget: loader, hosted page, and the page's files."""
+"""The routes of the widget: loader, hosted page, the page of a receipt, and the pages' files."""
 
 import gzip
 import json
@@ -32,6 +32,7 @@ _PRELOADED = (
     "failure.js",
     "leave.js",
 )
+_RECEIPT_MODULES = ("dom.js", "ending.js", "words.js")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,7 @@ def widget_routes(find: Find, base_urls: Mapping[Environment, str]) -> list[Rout
         Route("/widget.2.0.json", manifest, include_in_schema=False),
         Route("/w/static/{path:path}", _Files(named, FOREVER), include_in_schema=False),
         Route("/w/{widget_id}", _HostedPage(find, base_urls), include_in_schema=False),
+        Route("/r/{transaction_id}", _ReceiptPage(), include_in_schema=False),
     ]
 
 
@@ -104,6 +106,30 @@ class _HostedPage:
             "referrer-policy": "no-referrer",
         }
         await _send(send, 307, headers, b"")
+
+
+class _ReceiptPage:
+    """The page of a receipt is the same for everybody, and for every address of one; what it shows comes by
+    its API."""
+
+    def __init__(self) -> None:
+        environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
+        folder = files("proof.web.widget")
+        self._page = environment.from_string(folder.joinpath("receipt.html.j2").read_text())
+
+    async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
+        if scope["method"] not in {"GET", "HEAD"}:
+            await _refuse(send)
+            return
+        nonce = secrets.token_urlsafe(_NONCE_BYTES)
+        static = f"../w/static/{release()}"
+        body = self._page.render(nonce=nonce, static=static, modules=_RECEIPT_MODULES).encode()
+        headers = page_headers(nonce, (), ()) | {
+            "content-type": _HTML,
+            "cross-origin-opener-policy": "same-origin",
+            "cross-origin-resource-policy": "same-origin",
+        }
+        await _send(send, 200, headers, body, with_body=scope["method"] == "GET")
 
 
 class _Files:

@@ -41,12 +41,11 @@ class Return {
     if (!itself || page.session.kept.returned) return;
     this.left = RETURN_S;
     this.soon = h("p", { class: "soon" });
-    this.stay = button("quiet", this.words.say("outcome.stay"), () => {
-      this.stop();
+    const stay = button("quiet", this.words.say("outcome.stay"), () => {
       link.focus();
-      this.bar.remove();
+      this.stay();
     });
-    this.bar = h("div", { class: "leaving" }, this.soon, this.stay);
+    this.bar = h("div", { class: "leaving" }, this.soon, stay);
     this.element.append(this.bar);
     this.tick();
   }
@@ -61,6 +60,12 @@ class Return {
     }
     this.left -= 1;
     this.timer = setTimeout(() => this.tick(), 1000);
+  }
+
+  /** Does not leave by itself any more. */
+  stay() {
+    this.stop();
+    this.bar?.remove();
   }
 
   stop() {

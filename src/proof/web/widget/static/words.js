@@ -104,6 +104,18 @@ class Words {
     return new Intl.DateTimeFormat(this.locale, style).format(new Date(time));
   }
 
+  /** The same with its time zone, for what is kept or printed. */
+  instant(time) {
+    const day = { year: "numeric", month: "short", day: "numeric" };
+    const style = { ...day, hour: "2-digit", minute: "2-digit", timeZoneName: "short" };
+    return new Intl.DateTimeFormat(this.locale, style).format(new Date(time));
+  }
+
+  /** A date without a time: "22 Nov 2026". */
+  date(day) {
+    return new Intl.DateTimeFormat(this.locale, { dateStyle: "medium", timeZone: "UTC" }).format(new Date(day));
+  }
+
   /** "5:59:03"; digits of the language, order of clocks everywhere. */
   duration(seconds) {
     const two = new Intl.NumberFormat(this.locale, { minimumIntegerDigits: 2 });

@@ -1,13 +1,12 @@
 /** How it ended, and the way out. */
 
 import { h, icon, own } from "../dom.js";
+import { endOf, SIGNS } from "../ending.js";
 import { wayOut } from "../leave.js";
 import { copied } from "./copied.js";
 
-const SIGNS = { completed: ["check", "success"], failed: ["cross", "danger"], cancelled: ["info", "quiet"] };
-
 export function view(page, state, shown) {
-  const name = nameOf(state);
+  const name = endOf(state);
   if (shown?.name === name) {
     shown.tell(state);
     return shown;
@@ -17,9 +16,13 @@ export function view(page, state, shown) {
   const [sign, kind] = SIGNS[state.end];
   const amount = words.crypto(state.crypto_amount, state.currency);
   const details = h("dl", { class: "rows details" });
-  const tell = (later) => details.replaceChildren(...described(words, later));
-  tell(state);
   const way = wayOut(page, state, state.end, state.end === "completed");
+  const receipt = new ReceiptLink(page, () => way.stay?.());
+  const tell = (later) => {
+    details.replaceChildren(...described(words, later));
+    receipt.find();
+  };
+  tell(state);
   return {
     name,
     tell,
@@ -30,20 +33,34 @@ export function view(page, state, shown) {
       h("p", { class: "lead" }, words.say(`${name}.text`, { amount, partner: state.partner_name })),
       copied(words, "outcome.reference", state.merchant_transaction_id),
       details,
+      receipt.element,
       way.element,
     ],
     stop: () => way.stop?.(),
   };
 }
 
-/** Which words are true of an end: whether anything was paid, and whether it was for the identity. */
-function nameOf({ type, end, paid, kyc, failure_reason }) {
-  const name = `outcome.${type}.${end}`;
-  if (end !== "failed") return name;
-  if (paid) return `${name}.paid`;
-  // The record's reason comes with the record's status.
-  const refused = failure_reason ? failure_reason === "identity_refused" : kyc === "failed";
-  return refused ? `${name}.identity` : name;
+/** The way to the receipt, in a tab of its own; hidden until its address is known, for good once it never is. */
+class ReceiptLink {
+  constructor(page, opened) {
+    this.page = page;
+    const link = h("a", { class: "secondary", target: "_blank", rel: "noreferrer", onclick: opened }, icon("page"), page.words.say("receipt.open"));
+    this.element = h("div", { class: "receipt-link", hidden: true }, link);
+    this.link = link;
+  }
+
+  async find() {
+    if (this.asked) return;
+    this.asked = true;
+    try {
+      const { url } = await this.page.session.act("receipt");
+      this.link.href = url;
+      this.element.hidden = false;
+    } catch (error) {
+      // Asked again with the next look at the state, unless there is nothing to be found.
+      this.asked = error.status === 404;
+    }
+  }
 }
 
 /** When it ended; until the record says so too, nobody knows. */
