@@ -99,7 +99,8 @@ def test_each_witness_is_asked_for_what_is_published(
         gone = f"http://127.0.0.1:{free_port()}"
         another_key = FakeWitness("c.example", key, (COSIGNER_KEY,))
         lines = good.lines("a") + unknowing.lines("b")
-        lines += another_key.lines("c", other.url) + other.lines("d", gone)
+        away = FakeWitness("d.example", key, (COSIGNER_KEY,))
+        lines += another_key.lines("c", other.url) + away.lines("d", gone)
         policy.write_text(f"{lines}group all all a b c d\nquorum all\n")
         warnings = "\n".join(said(given, "warning"))
         assert f"{good.url} is there" in said(given, "ok")

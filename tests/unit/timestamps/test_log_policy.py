@@ -80,6 +80,14 @@ def test_the_two_keys_of_one_witness_are_one_memory() -> None:
         read_policy(policy("", "abc") + keys + b"group G any W b c\nquorum G\n")
 
 
+def test_a_witness_under_another_s_name_is_no_second_key_of_it() -> None:
+    """Otherwise a group of the two would be taken for one memory, and each of them for a quorum."""
+    other = SigningKey.generate("a.example", COSIGNER_KEY)
+    rules = f"witness other {other.text} https://other.example\ngroup W any a other\nquorum W\n"
+    with pytest.raises(LogPolicyError, match=r"'a\.example' have two URLs"):
+        read_policy(policy(rules, "a"))
+
+
 @pytest.mark.parametrize(
     ("raw", "said"),
     [

@@ -3,6 +3,7 @@
 Source: c2sp.org/tlog-policy as of 13027eee7f3f824e464e803373c774ab37fcc43e.
 """
 
+from collections.abc import Iterable
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -56,6 +57,7 @@ def read_policy(raw: bytes) -> Policy:
     )
     groups = tuple(group for group in found.groups if _reaches(found, group))
     policy = Policy((), witnesses, groups, found.quorum)
+    _require_one_place(witnesses)
     if policy.splits():
         one, other = (", ".join(quorum) for quorum in disjoint_quorums(policy))
         raise LogPolicyError(
@@ -65,6 +67,17 @@ def read_policy(raw: bytes) -> Policy:
         )
     _require_room(policy)
     return policy
+
+
+def _require_one_place(witnesses: Iterable[Witness]) -> None:
+    """Keys of one name are taken for one memory, which whoever signs under another's name has not."""
+    urls: dict[str, str | None] = {}
+    for each in witnesses:
+        if urls.setdefault(each.key.name, each.url) != each.url:
+            raise LogPolicyError(
+                f"keys that sign as {quoted(each.key.name)} have two URLs, and keys of one name are one"
+                " witness, with one memory; give them one URL, or ask one witness to take another name"
+            )
 
 
 def _require_room(policy: Policy) -> None:
