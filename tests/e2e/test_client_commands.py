@@ -8,15 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.commands import PROOF
 from tests.support.served import Server, served
 from typer.testing import CliRunner, Result
 
-from proof.main.commands import application
-from proof.main.installation import LocalInstallation
-
 Proof = Callable[..., Result]
-
-_app = application(LocalInstallation)
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +34,7 @@ def proof(partner: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPat
     settings = {"PROOF_URL": production["base_url"], "PROOF_API_KEY": production["api_key"]}
 
     def run(*arguments: object, **environment: str) -> Result:
-        result = CliRunner().invoke(_app, list(map(str, arguments)), env=settings | environment)
+        result = CliRunner().invoke(PROOF, list(map(str, arguments)), env=settings | environment)
         assert result.exception is None or isinstance(result.exception, SystemExit)
         assert production["api_key"] not in result.output
         return result

@@ -16,12 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import structlog
+from tests.support.commands import PROOF
 from tests.support.copying import copy_migrated
 from tests.support.ports import free_port
 from typer.testing import CliRunner, Result
-
-from proof.main.commands import application
-from proof.main.installation import LocalInstallation
 
 # They end what hangs; a busy machine takes many times as long as an idle one.
 _READY_S = 120.0
@@ -31,7 +29,6 @@ _GIVE_UP_S = 120.0
 _ASK_S = 0.1
 _POLL_S = 0.05
 _ROOT = Path(__file__).parents[2]
-_PROOF = application(LocalInstallation)
 _PARTNER = {"name": "Acme", "email": "ops@acme.example", "ip": "127.0.0.1"}
 
 
@@ -135,7 +132,7 @@ class Server:
 
 def _invoked(arguments: Sequence[str], env: Mapping[str, str | None]) -> Result:
     try:
-        result = CliRunner().invoke(_PROOF, list(arguments), env=env)
+        result = CliRunner().invoke(PROOF, list(arguments), env=env)
     finally:
         structlog.reset_defaults()
     if result.exception is not None and not isinstance(result.exception, SystemExit):

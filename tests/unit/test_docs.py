@@ -18,6 +18,7 @@ from uuid import UUID
 
 import pytest
 from starlette.routing import Match
+from tests.support.commands import COMMAND
 from tests.support.receiver import documented_headers
 from tests.support.signer import (
     EXISTED_BY_MS,
@@ -31,14 +32,11 @@ from tests.support.signer import (
 )
 from tests.unit.markdown import ELSEWHERE, links
 from tests.unit.web.html_page import Page
-from typer.main import get_command
 
 from proof.api.errors import STATUSES
 from proof.api.ramp.errors import RAMP_STATUSES
 from proof.config import load_settings
 from proof.core.errors import CallerError, ProofError
-from proof.main.commands import application
-from proof.main.installation import LocalInstallation
 from proof.main.server.pages import sources
 from proof.outbound.errors import Reason as NoReply
 from proof.partners.access.operators import OperatorScope
@@ -128,7 +126,7 @@ def commands() -> list[tuple[str, Any]]:
         for child in getattr(command, "commands", {}).values():
             walk(f"{name} {child.name}", child)
 
-    walk("proof", get_command(application(LocalInstallation)))
+    walk("proof", COMMAND)
     return found
 
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, TypeVar
@@ -84,26 +85,30 @@ def local(database_arguments: dict[str, Any], tmp_path: Path) -> Local:
 @pytest.fixture
 def proof(local: Local) -> Callable[..., Result]:
     """Runs `proof <arguments>`; `input` is what is typed."""
-    app = typer.Typer()
-
-    def opened(options: ServerOptions) -> Any:
-        return local
-
-    partner.register(app, opened)
-    operator.register(app, opened)
-    webhook.register(app, opened)
-    audit.register(app, opened)
-    refusals.register(app, opened)
-    token.register(app, opened)
-    keys.register(app, opened)
-    log = typer.Typer()
-    log_retirement.register(log, opened)
-    app.add_typer(log, name="log")
 
     def run(*arguments: str, **options: Any) -> Result:
-        result = CliRunner().invoke(app, arguments, **options)
+        _opened[:] = [local]
+        result = CliRunner().invoke(_commands(), arguments, **options)
         if result.exception is not None and not isinstance(result.exception, SystemExit):
             raise result.exception
         return result
 
     return run
+
+
+_opened: list[Local] = []
+
+
+@cache
+def _commands() -> typer.Typer:
+    """The commands over the last of `_opened`: making them takes longer than running one."""
+
+    def opened(options: ServerOptions) -> Any:
+        return _opened[-1]
+
+    app, log = typer.Typer(), typer.Typer()
+    for module in (partner, operator, webhook, audit, refusals, token, keys):
+        module.register(app, opened)
+    log_retirement.register(log, opened)
+    app.add_typer(log, name="log")
+    return app

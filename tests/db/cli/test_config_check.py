@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from tests.conftest import Run
 from tests.db.cli.test_migrate_command import url_of
+from tests.support.commands import PROOF
 from tests.support.fake_witness import FakeWitness, fake_witness
 from tests.support.ports import free_port
 from typer.testing import CliRunner, Result
@@ -20,8 +21,6 @@ from proof.db import Database
 from proof.db.embedded import EmbeddedCluster
 from proof.main.checks.findings import _application
 from proof.main.checks.witnesses import shared_hosts
-from proof.main.commands import application
-from proof.main.installation import LocalInstallation
 from proof.timestamps.anchors.log import queries
 from proof.timestamps.anchors.log.keys import public_keys
 from proof.timestamps.anchors.log.mark import Marks
@@ -30,7 +29,6 @@ from proof.verify.evidence.log.note import COSIGNER_KEY, LOG_KEY, VerifierKey
 
 Given = dict[str, str]
 KEY = "ab" * 32
-_APP = application(LocalInstallation)
 
 
 @pytest.fixture
@@ -47,7 +45,7 @@ def given(
 
 
 def proof(given: Given, *arguments: str) -> Result:
-    result = CliRunner().invoke(_APP, arguments, env=given)
+    result = CliRunner().invoke(PROOF, arguments, env=given)
     assert result.exception is None or isinstance(result.exception, SystemExit)
     return result
 

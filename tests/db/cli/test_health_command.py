@@ -8,14 +8,13 @@ from uuid import uuid4
 import pytest
 from tests.conftest import Run
 from tests.db.cli.test_migrate_command import url_of
+from tests.support.commands import PROOF
 from tests.support.ports import free_port
 from typer.testing import CliRunner, Result
 
 from proof.cli.output import printable
 from proof.db import Database
 from proof.db.heartbeats import beat
-from proof.main.commands import application
-from proof.main.installation import LocalInstallation
 
 WORKER = uuid4()
 NOBODY = "no worker has been alive for 10 s"
@@ -23,7 +22,7 @@ NOBODY = "no worker has been alive for 10 s"
 
 def health(url: str, folder: Path, *options: str) -> Result:
     given = {"PROOF_DATABASE_URL": url, "PROOF_DATA_DIR": str(folder)}
-    result = CliRunner().invoke(application(LocalInstallation), ["health", *options], env=given)
+    result = CliRunner().invoke(PROOF, ["health", *options], env=given)
     assert result.exception is None or isinstance(result.exception, SystemExit)
     return result
 

@@ -6,11 +6,10 @@ from urllib.parse import quote
 
 import asyncpg
 from tests.conftest import Run
+from tests.support.commands import PROOF
 from typer.testing import CliRunner
 
 from proof.db import Database
-from proof.main.commands import application
-from proof.main.installation import LocalInstallation
 from proof.partners import service
 from proof.partners.types import Environment
 
@@ -29,9 +28,7 @@ def test_recorded_base_urls_are_kept(
     }
 
     def recorded_after(**settings: str) -> str:
-        done = CliRunner().invoke(
-            application(LocalInstallation), ["db", "migrate"], env=given | settings
-        )
+        done = CliRunner().invoke(PROOF, ["db", "migrate"], env=given | settings)
         assert done.exit_code == 0, done.output
         return str(run(recorded(database))[Environment.PRODUCTION])
 
@@ -52,7 +49,7 @@ def test_a_role_that_may_not_migrate_is_told_so(
         "PROOF_DATA_DIR": str(tmp_path / "data"),
     }
     run(as_if_never_migrated(owner_arguments))
-    done = CliRunner().invoke(application(LocalInstallation), ["db", "migrate"], env=settings)
+    done = CliRunner().invoke(PROOF, ["db", "migrate"], env=settings)
     assert done.exit_code == 2, done.output
     assert (
         "cannot bring the tables up to date; name their owner in PROOF_DATABASE_OWNER_URL"

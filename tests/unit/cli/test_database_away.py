@@ -5,11 +5,10 @@ import json
 from pathlib import Path
 
 import pytest
+from tests.support.commands import PROOF
 from tests.support.ports import free_port
 from typer.testing import CliRunner
 
-from proof.main.commands import application
-from proof.main.installation import LocalInstallation
 from proof.main.server.pages import commands
 
 PARTNER = "ptr_0Ie1P2uMi2fCZ"
@@ -114,7 +113,7 @@ def test_it_says_what_and_what_to_do(command: str, tmp_path: Path) -> None:
     }
     options = [str(file) if each == "FILE" else each for each in COMMANDS[command]]
     arguments = [*command.split(), *options]
-    result = CliRunner().invoke(application(LocalInstallation), arguments, env=given)
+    result = CliRunner().invoke(PROOF, arguments, env=given)
     assert isinstance(result.exception, SystemExit), result.exception
     assert result.exit_code == 4, result.output
     assert result.stderr.lstrip().startswith("proof: PostgreSQL cannot be reached: "), result.output

@@ -15,7 +15,7 @@ from uuid import UUID
 
 import pytest
 import typer
-from typer.main import get_command
+from tests.support.commands import COMMAND
 
 import proof
 from proof.api.partner import _FAMILIES
@@ -24,7 +24,6 @@ from proof.cli.proofs import fetching, ots
 from proof.cli.proofs.ots_upgrading import CalendarFailure, Failure, UpgradeResult
 from proof.cli.server import chains
 from proof.cli.webhooks import webhook
-from proof.main.commands import application
 from proof.partners.access.gate import _WITH_ARTICLE
 from proof.partners.access.refusals import Reason, Refusal
 from proof.partners.access.tokens import _PREFIXES
@@ -128,7 +127,7 @@ def test_every_refusal_has_a_next_step_that_can_be_run(
 
 def _parsed(arguments: list[str]) -> None:
     """Raises a usage error unless `proof` has this command with these options."""
-    command: Any = get_command(application(cast("Any", None)))
+    command: Any = COMMAND
     context = typer.Context(command)
     while hasattr(command, "commands"):
         name, command, arguments = command.resolve_command(context, arguments)

@@ -8,24 +8,22 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import pytest
 from tests.support.certificates import ADDRESS, certificate
+from tests.support.commands import PROOF
 from tests.support.ports import free_port
 from tests.support.relay import relay
 from tests.support.tsa import generated
 from typer.testing import CliRunner, Result
 
 from proof.config import Settings
-from proof.main.commands import application
-from proof.main.installation import LocalInstallation
 
 Broken = Callable[[Path], dict[str, str]]
 KEY = "ab" * 32
-_APP = application(LocalInstallation)
 EVERY = ("serve", "api", "worker")
 HTTP, KEEPING, SERVE = ("serve", "api"), ("serve", "worker"), ("serve",)
 
 
 def proof(*arguments: object, **environment: str) -> Result:
-    result = CliRunner().invoke(_APP, list(map(str, arguments)), env=environment)
+    result = CliRunner().invoke(PROOF, list(map(str, arguments)), env=environment)
     assert result.exception is None or isinstance(result.exception, SystemExit)
     assert "Traceback" not in result.output
     return result

@@ -3,19 +3,16 @@
 from pathlib import Path
 
 import pytest
+from tests.support.commands import PROOF
 from typer.testing import CliRunner, Result
 
 from proof.config import SettingsError, load_settings
 from proof.main.checks.report import unknown_variables
-from proof.main.commands import application
-from proof.main.installation import LocalInstallation
 from proof.main.parts.keys import keys_folder
 
 
 def proof(*arguments: object, **environment: str) -> Result:
-    result = CliRunner().invoke(
-        application(LocalInstallation), list(map(str, arguments)), env=environment
-    )
+    result = CliRunner().invoke(PROOF, list(map(str, arguments)), env=environment)
     assert result.exception is None or isinstance(result.exception, SystemExit)
     return result
 
