@@ -243,7 +243,9 @@ def _hand_out(body: bytes, place: Path | None) -> None:
     try:
         write_atomically(place, body + b"\n")
     except OSError as error:
-        raise InvalidInputError(f"--out: {place}: {error.strerror}") from None
+        raise InvalidInputError(
+            f"--out: {place}: {error.strerror}; name a file in a folder that you may write to"
+        ) from None
     err.print(f"written: {place}", markup=False)
 
 
