@@ -14,6 +14,7 @@ from typing import Any
 from tests.support import receipts
 from tests.support.receipt_forgeries import BUY, FORGED, STORIES
 from tests.support.receipts import (
+    FORMER_KEY,
     KEY,
     LOG,
     START,
@@ -48,6 +49,7 @@ def _good() -> dict[str, Json]:
     bitcoin = receipts.receipt(BUY, NOON)
     bitcoin["records"][-1]["proofs"].append(receipts.bitcoin_proof(hashes_of(BUY)[-1]).payload)
     made["with-bitcoin"] = bitcoin
+    made["signed-by-a-former-key"] = receipts.receipt(BUY, NOON, sign=_signed_by(FORMER_KEY))
     story = STORIES["buy-completed"]
     made["disclosed"] = receipts.receipt(BUY, NOON) | {
         "disclosures": [story.disclosure(1, "address"), story.disclosure(2, "body")]
@@ -417,7 +419,7 @@ def _existed_by(found: Json, currencies: set[str]) -> list[int | None]:
 def files() -> dict[str, bytes]:
     """Every file's content, by its path in the folder."""
     found = {
-        "receipts.key": f"{KEY.text}\n".encode(),
+        "receipts.key": f"{KEY.text}\n{FORMER_KEY.text}\n".encode(),
         "log.key": f"{LOG.text}\n{WITNESS.text}\n".encode(),
         "regtest.headers": receipts.bitcoin_proof(hashes_of(BUY)[-1]).file,
         "webhooks.ndjson": webhooks()["lines"],

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from tests.support import receipt_vectors
 from tests.support.receipt_vectors import FOLDER
-from tests.support.receipts import KEY, LOG, WITNESS
+from tests.support.receipts import FORMER_KEY, KEY, LOG, WITNESS
 from tests.support.signer import openssl_verify
 
 from proof.verify import ChainTrust, RefusedError, load_headers, parse_verifier_key
@@ -26,7 +26,7 @@ CHAINS = ChainTrust(
 def verified(group: str, name: str, *disclosures: bytes) -> EstablishedReceipt:
     return verify_receipt(
         (FOLDER / group / f"{name}.json").read_bytes(),
-        receipt_keys=[KEY.key],
+        receipt_keys=[KEY.key, FORMER_KEY.key],
         log_keys=[LOG.key, WITNESS.key],
         chains=CHAINS,
         disclosures=disclosures,
@@ -77,7 +77,8 @@ def test_the_readmes_program_would_notice(monkeypatch: pytest.MonkeyPatch, tmp_p
 def test_the_keys_are_those_of_the_files() -> None:
     lines = (FOLDER / "log.key").read_text().splitlines()
     assert [parse_verifier_key(line) for line in lines] == [LOG.key, WITNESS.key]
-    assert parse_verifier_key((FOLDER / "receipts.key").read_text().strip()) == KEY.key
+    lines = (FOLDER / "receipts.key").read_text().splitlines()
+    assert [parse_verifier_key(line) for line in lines] == [KEY.key, FORMER_KEY.key]
 
 
 @pytest.mark.parametrize("name", EXPECTED["tied"])
