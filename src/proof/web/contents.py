@@ -58,6 +58,10 @@ CHAPTERS = (
         ),
     ),
     Chapter(
+        "For auditors",
+        (Entry("auditing", "What a receipt proves and what not, and a dispute worked through"),),
+    ),
+    Chapter(
         "For operators",
         (
             Entry("operating", "Settings, database, backups, health, upgrades, live mode"),

@@ -27,7 +27,7 @@ EXAMPLE_URL = "https://proof.example"
 _ELSEWHERE = {"(../../../../docs/openapi.json)": "(../openapi.json)"}
 _HTML = "text/html; charset=utf-8"
 _MARKDOWN = "text/markdown; charset=utf-8"
-_IMAGES = ("proof-path.svg", "mark.svg")
+_IMAGES = ("proof-path.svg", "receipt-chain.svg", "mark.svg")
 _SUMMARY = (
     "A self-hosted partner platform of two products: a ramp, by which a partner's users buy and sell coins"
     " (sessions, an embeddable widget, status by polling, WebSocket and webhook), and timestamps, proofs"
