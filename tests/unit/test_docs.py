@@ -44,6 +44,7 @@ from proof.partners.access.refusals import Reason as Refused
 from proof.partners.keys.webhook_secrets import webhook_secret_text
 from proof.ramp.transactions.events import EVENT_TYPE
 from proof.ramp.transactions.transitions import Alert
+from proof.receipts.maturing import RECEIPT_EVENT
 from proof.timestamps.anchors.notices import TREE_EVENT
 from proof.timestamps.proofs.service import PROOF_EVENT
 from proof.verify import RefusedError, cli
@@ -386,7 +387,9 @@ def test_every_code_of_the_ramp_is_explained(
 
 def test_the_document_describes_every_webhook() -> None:
     found = json.loads(SITE.sources.openapi)
-    assert found["webhooks"].keys() == {EVENT_TYPE, PROOF_EVENT, TREE_EVENT, TEST_EVENT}
+    assert found["webhooks"].keys() == {
+        *(EVENT_TYPE, RECEIPT_EVENT, PROOF_EVENT, TREE_EVENT, TEST_EVENT)
+    }
     for webhook in found["webhooks"].values():
         names = {item["name"] for item in webhook["post"]["parameters"]}
         assert names | {"content-type"} == documented_headers()
@@ -394,9 +397,11 @@ def test_the_document_describes_every_webhook() -> None:
         assert reference.rpartition("/")[2] in found["components"]["schemas"]
 
 
-def test_the_webhook_of_a_transaction_is_as_the_document_says() -> None:
-    (example,) = re.findall(r"^\{.*merchant_transaction_id.*\}$", markdown("webhooks"), re.M)
-    schema = json.loads(SITE.sources.openapi)["components"]["schemas"]["TransactionNotice"]
+@pytest.mark.parametrize("name", ["TransactionNotice", "ReceiptNotice"])
+def test_the_webhook_of_a_transaction_is_as_the_document_says(name: str) -> None:
+    schema = json.loads(SITE.sources.openapi)["components"]["schemas"][name]
+    event = schema["properties"]["event"]["enum"][0]
+    (example,) = re.findall(rf'^\{{.*"event":"{event}".*\}}$', markdown("webhooks"), re.M)
     assert json.loads(example).keys() == schema["properties"].keys() == set(schema["required"])
 
 

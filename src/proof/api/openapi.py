@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
+from uuid import UUID
 
 import msgspec
 from msgspec import Meta, Struct
@@ -22,6 +23,7 @@ from proof.api.wire import Message, ProofPayload, TimestampData
 from proof.partners.types import CredentialKind, Environment
 from proof.ramp.sessions.types import TransactionView
 from proof.ramp.transactions.events import EVENT_TYPE
+from proof.receipts.maturing import RECEIPT_EVENT
 from proof.timestamps.anchors.notices import TREE_EVENT
 from proof.timestamps.proofs.service import PROOF_EVENT
 from proof.webhooks.types import TEST_EVENT
@@ -72,6 +74,17 @@ class TransactionNotice(TransactionView, frozen=True, kw_only=True):
     event: Literal["transaction.status"]
 
 
+class ReceiptNotice(Struct):
+    """One more chain proves a transaction's records, or more of them."""
+
+    event: Literal["transaction.receipt"]
+    merchant_transaction_id: UUID
+    records: Annotated[str, Meta(description="how many, from the first, the chain proves now")]
+    record_sha256: Annotated[str, Meta(description="SHA-256 of the newest of them, in hex")]
+    currency: Annotated[str, Meta(description="the chain, as proofs name it: LOG, BTC, …")]
+    receipt_url: Annotated[str, Meta(description="where the receipt is")]
+
+
 class TestNotice(Struct):
     """What the operator tries a receiver with."""
 
@@ -81,6 +94,7 @@ class TestNotice(Struct):
 
 WEBHOOKS: tuple[tuple[str, str, type[Struct]], ...] = (
     (EVENT_TYPE, "A transaction's status changed", TransactionNotice),
+    (RECEIPT_EVENT, "A receipt has matured; to those who asked for it", ReceiptNotice),
     (PROOF_EVENT, "A proof that was asked for", ProofPayload),
     (TREE_EVENT, "A tree with hashes of yours is verified", TimestampData),
     (TEST_EVENT, "The operator tries your receiver", TestNotice),

@@ -17,8 +17,10 @@ from proof.partners.environments import RECEIPTS_PARTNER
 from proof.partners.types import Environment, Limits, PartnerEnvironment
 from proof.ramp.transactions import unstamped
 from proof.ramp.transactions.unstamped import UnstampedRecord
+from proof.receipts import maturing
+from proof.receipts.maturing import StampedChain
 from proof.timestamps.submissions.committer import Committer
-from proof.timestamps.types import NO_CHAINS, Chains
+from proof.timestamps.types import NO_CHAINS, Chains, TreeRef
 
 # Whose the stamps of an environment's records are (migration 0022): nobody's credential, nobody's quota.
 OWNERS = {
@@ -81,32 +83,38 @@ class Stamper:
                     return 0
                 environment = waiting[0].environment
                 records = [each for each in waiting if each.environment is environment]
-                if await self._submitted(tx, OWNERS[environment], records):
+                trees = await self._submitted(tx, OWNERS[environment], records)
+                if trees is not None:
                     await unstamped.remove(tx, records)
-                    await _note_changed(tx, self._clock.now().astimezone(UTC).date(), records)
+                    chains = _changed(records)
+                    await _note_changed(tx, self._clock.now().astimezone(UTC).date(), chains)
+                    await maturing.watch(tx, chains, trees)
                     return len(records)
             # The round was closed meanwhile, so nothing was written; the next one is another.
 
     async def _submitted(
         self, tx: Connection, owner: PartnerEnvironment, records: Sequence[UnstampedRecord]
-    ) -> bool:
-        """False when the round is closed."""
+    ) -> Sequence[TreeRef] | None:
+        """The trees that will prove them; None when the round is closed."""
         current = await self._committer.open_round(owner.id, owner.environment)
         hashes = [each.sha256 for each in records]
         whose = (owner.id, owner.environment.value)
-        return await self._committer.commit_within(tx, current, whose, hashes) is not None
+        if await self._committer.commit_within(tx, current, whose, hashes) is None:
+            return None
+        return current.trees
 
 
-async def _note_changed(tx: Connection, day: date, records: Sequence[UnstampedRecord]) -> None:
-    """Keep how long each chain is now, and its newest record, among the chains that changed that day."""
+def _changed(records: Sequence[UnstampedRecord]) -> list[StampedChain]:
+    """How far each of their chains goes now."""
     newest: dict[UUID, UnstampedRecord] = {}
     for each in sorted(records, key=lambda record: record.sequence):
         newest[each.transaction_id] = each
-    await tx.execute(
-        _CHANGED,
-        day,
-        [each.partner_environment_id for each in newest.values()],
-        list(newest),
-        [each.sequence for each in newest.values()],
-        [each.sha256 for each in newest.values()],
-    )
+    return [
+        StampedChain(each.partner_environment_id, each.transaction_id, each.sequence, each.sha256)
+        for each in newest.values()
+    ]
+
+
+async def _note_changed(tx: Connection, day: date, chains: Sequence[StampedChain]) -> None:
+    """Keep how far each chain goes among the chains that changed that day."""
+    await tx.execute(_CHANGED, day, *map(list, zip(*chains, strict=True)))

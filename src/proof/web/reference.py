@@ -61,6 +61,7 @@ _EXAMPLES: Mapping[str, Any] = {
     "ordering": "subject",
     "ed25519": True,
     "enable": True,
+    "events": "transaction.status",
     "grace_s": 86400,
     "kind": "client_token",
     "key_id": "03A4afx1kCKBF",

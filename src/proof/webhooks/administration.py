@@ -20,13 +20,17 @@ from proof.webhooks.service import (
     list_endpoints,
     send_test_event,
     set_ed25519,
+    set_events,
     set_ordering,
 )
-from proof.webhooks.types import DeliveryState, Endpoint, Ordering
+from proof.webhooks.types import DeliveryState, Endpoint, Ordering, Subscription
 
 _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 
 _POLL_S = 0.2
+
+# What an endpoint of transactions is for.
+_TRANSACTIONS = "transaction"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +66,13 @@ class ReplayResult:
 
 @dataclass(frozen=True, slots=True)
 class EndpointChange:
-    """What is to be different at an endpoint; None leaves it. `enable` closes its breaker."""
+    """What is to be different at an endpoint; None leaves it. `enable` closes its breaker; `events` is what
+    an endpoint of transactions gets."""
 
     ordering: Ordering | None = None
     ed25519: bool | None = None
     enable: bool = False
+    events: tuple[Subscription, ...] | None = None
 
 
 async def endpoints_of(connection: Connection, place: Place) -> list[Endpoint]:
@@ -124,13 +130,16 @@ async def change_endpoint(
     """Change how an endpoint is called. Raises NotFoundError, also for another's endpoint, and
     InvalidInputError when nothing is to be different."""
     if wanted == EndpointChange():
-        raise InvalidInputError("ordering, ed25519 or enable is required")
+        raise InvalidInputError("ordering, ed25519, events or enable is required")
     owner = await environment_id(tx, place.partner_id, place.environment)
     before = await _require_own(tx, owner, endpoint_id)
     if wanted.ordering is not None:
         await set_ordering(tx, endpoint_id, wanted.ordering)
     if wanted.ed25519 is not None:
         await set_ed25519(tx, vault, endpoint_id, wanted.ed25519)
+    if wanted.events is not None:
+        _require_events(before, wanted.events)
+        await set_events(tx, endpoint_id, wanted.events)
     if wanted.enable:
         await enable_endpoint(tx, endpoint_id)
     after = await endpoint(tx, endpoint_id)
@@ -145,12 +154,24 @@ async def _require_own(tx: Connection, owner: int, endpoint_id: UUID) -> Endpoin
     return found
 
 
-def _state(place: Place, found: Endpoint) -> dict[str, str | bool]:
+def _require_events(found: Endpoint, events: tuple[Subscription, ...]) -> None:
+    if found.purpose != _TRANSACTIONS:
+        raise InvalidInputError(
+            f"events: an endpoint of {found.purpose} gets all of them; only one of transactions chooses"
+        )
+    if not events or len(set(events)) != len(events):
+        raise InvalidInputError(
+            f"events: name at least one, each once; there are {', '.join(Subscription)}"
+        )
+
+
+def _state(place: Place, found: Endpoint) -> dict[str, str | bool | list[str]]:
     return {
         "environment": str(place.environment),
         "endpoint_id": str(found.id),
         "ordering": str(found.ordering),
         "ed25519": found.ed25519,
+        "events": [str(each) for each in found.events],
         "breaker": str(found.breaker),
     }
 

@@ -1,6 +1,6 @@
 """The SQL of endpoints and their breakers."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -9,7 +9,7 @@ from proof.db import Connection
 from proof.events import notify
 from proof.webhooks.breaker import BreakerChange, Finding
 from proof.webhooks.queries import CHANGED
-from proof.webhooks.types import Breaker, Change, Endpoint, Ordering
+from proof.webhooks.types import Breaker, Change, Endpoint, Ordering, Subscription
 
 _CLOSED = """breaker = 'closed', reason = NULL, opened_at = NULL, probe_at = NULL,
     failed_probes = 0, disabled_at = NULL, failing_since = NULL, failures = 0"""
@@ -52,7 +52,7 @@ UPDATE webhook_deliveries delivery SET state = 'failed', last_outcome = 'endpoin
 FROM abandoned WHERE delivery.id = abandoned.id
 """
 
-_COLUMNS = """id, partner_environment_id, purpose, url, ordering, ed25519, breaker, reason,
+_COLUMNS = """id, partner_environment_id, purpose, url, ordering, ed25519, events, breaker, reason,
     opened_at, probe_at, failed_probes, disabled_at, created_at"""
 
 # Each verdict is guarded by the state it changes, so that of several workers one makes the change. Whom it
@@ -221,6 +221,30 @@ async def set_ed25519(tx: Connection, endpoint_id: UUID, ed25519: bool) -> int |
     return owner
 
 
+async def set_events(tx: Connection, endpoint_id: UUID, events: Collection[Subscription]) -> bool:
+    """Whether there was such an endpoint."""
+    found = await tx.fetchval(
+        "UPDATE webhook_endpoints SET events = $2 WHERE id = $1 AND removed_at IS NULL RETURNING true",
+        endpoint_id,
+        sorted(events),
+    )
+    return bool(found)
+
+
+async def subscribers(
+    connection: Connection, partner_environment_ids: Sequence[int], subscription: Subscription
+) -> set[int]:
+    """Those of these partner environments whose endpoint asked for it."""
+    rows = await connection.fetch(
+        "SELECT partner_environment_id FROM webhook_endpoints WHERE removed_at IS NULL"
+        " AND partner_environment_id = ANY($1::integer[]) AND $2 = ANY(events)"
+        " AND purpose = 'transaction'",
+        list(partner_environment_ids),
+        subscription.value,
+    )
+    return {row["partner_environment_id"] for row in rows}
+
+
 async def close_breaker(tx: Connection, endpoint_id: UUID) -> bool:
     """Call the endpoint again, with all that waits for it; whether there was such an endpoint."""
     closed = await tx.fetchval(
@@ -265,6 +289,7 @@ def _endpoint(row: Any) -> Endpoint:
         **{
             **row,
             "ordering": Ordering(row["ordering"]),
+            "events": tuple(map(Subscription, row["events"])),
             "breaker": Breaker(row["breaker"]),
         }
     )

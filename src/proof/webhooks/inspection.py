@@ -12,7 +12,7 @@ from proof.db import Connection
 from proof.partners.types import Environment
 from proof.webhooks.service import list_endpoints
 from proof.webhooks.signing import public_keys, webhook_id
-from proof.webhooks.types import Breaker, DeliveryState, Endpoint, Ordering
+from proof.webhooks.types import Breaker, DeliveryState, Endpoint, Ordering, Subscription
 
 DELIVERIES_AT_MOST = 1000
 _FIND = """
@@ -117,6 +117,9 @@ class EndpointView(Struct):
         Ordering, Meta(description="`subject`: an object's events one after the other")
     ]
     ed25519: Annotated[bool, Meta(description="signed `v1a` too")]
+    events: Annotated[
+        list[Subscription], Meta(description="of transactions: what it gets; of others it gets all")
+    ]
     public_keys: Annotated[list[str], Meta(description="`whpk_…`: what `v1a` is verified with")]
     breaker: Annotated[
         Breaker,
@@ -188,6 +191,7 @@ def _endpoint_view(
         url=endpoint.url,
         ordering=endpoint.ordering,
         ed25519=endpoint.ed25519,
+        events=[*endpoint.events],
         public_keys=[*keys],
         breaker=endpoint.breaker,
         reason=endpoint.reason,

@@ -17,7 +17,7 @@ CHANGED = "proof_deliveries_changed"
 
 # FOR SHARE: an endpoint that was removed meanwhile is passed over, and one in use is removed afterwards.
 _TARGETS = """
-SELECT id, partner_environment_id, purpose, ordering FROM webhook_endpoints
+SELECT id, partner_environment_id, purpose, ordering, events FROM webhook_endpoints
 WHERE removed_at IS NULL AND (
     (partner_environment_id, purpose) IN (SELECT * FROM unnest($1::integer[], $2::text[]))
     OR id = ANY($3::uuid[]))
@@ -198,8 +198,9 @@ async def targets(
     partner_environment_ids: Sequence[int],
     purposes: Sequence[str],
     endpoint_ids: Sequence[UUID],
-) -> list[tuple[UUID, int, str, str]]:
-    """The live endpoints of these (environment, purpose) pairs and ids: id, both, ordering. Held."""
+) -> list[tuple[UUID, int, str, str, list[str]]]:
+    """The live endpoints of these (environment, purpose) pairs and ids: id, both, ordering, and what they
+    asked for. Held."""
     rows = await tx.fetch(_TARGETS, partner_environment_ids, purposes, endpoint_ids)
     return [tuple(row) for row in rows]
 

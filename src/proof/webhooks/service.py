@@ -1,6 +1,6 @@
 """Endpoints, and the deliveries that events become."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 from uuid import UUID, uuid4
@@ -14,7 +14,13 @@ from proof.events import Event, RelayedEvent, publish
 from proof.outbound import OutboundClient, OutboundError, OutboundPolicy
 from proof.webhooks import endpoint_queries, queries
 from proof.webhooks.signing import attempt_headers, ensure_signing_key
-from proof.webhooks.types import TEST_EVENT, Endpoint, Ordering
+from proof.webhooks.types import (
+    SUBSCRIPTIONS,
+    TEST_EVENT,
+    Endpoint,
+    Ordering,
+    Subscription,
+)
 
 
 async def set_endpoint(
@@ -75,6 +81,19 @@ async def set_ed25519(tx: Connection, vault: Vault, endpoint_id: UUID, ed25519: 
         await ensure_signing_key(tx, vault, owner)
 
 
+async def set_events(tx: Connection, endpoint_id: UUID, events: Collection[Subscription]) -> None:
+    """From the next event on, send the endpoint these alone. Raises NotFoundError."""
+    if not await endpoint_queries.set_events(tx, endpoint_id, events):
+        raise _unknown(endpoint_id)
+
+
+async def subscribers(
+    connection: Connection, partner_environment_ids: Sequence[int], subscription: Subscription
+) -> set[int]:
+    """Those of these partner environments whose endpoint asked for it."""
+    return await endpoint_queries.subscribers(connection, partner_environment_ids, subscription)
+
+
 async def enable_endpoint(tx: Connection, endpoint_id: UUID) -> None:
     """Call an endpoint again whose breaker is open or disabled; what is pending for it is due.
 
@@ -101,9 +120,9 @@ async def fan_out(tx: Connection, relayed: Sequence[RelayedEvent]) -> int:
     """Give each event one delivery for each endpoint of its type, due at once; says how many.
 
     An endpoint's purpose is a type, or the first part of several: `transaction` gets
-    `transaction.updated`. An object's later events wait for the earlier ones where the endpoint asked
-    for order. Run in the transaction that relays the events, so that an event with a cursor has its
-    deliveries.
+    `transaction.updated`, if it asked for that. An object's later events wait for the earlier ones where
+    the endpoint asked for order. Run in the transaction that relays the events, so that an event with a
+    cursor has its deliveries.
     """
     rows = [
         (each.event.id, each.cursor, to, each.event.subject if how == Ordering.SUBJECT else None)
@@ -131,14 +150,18 @@ async def _targets(
     named = [UUID(each.event.subject) for each in relayed if each.event.type == TEST_EVENT]
     owners, purposes = [owner for owner, _ in pairs], [purpose for _, purpose in pairs]
     found = await queries.targets(tx, owners, purposes, named)
-    by_purpose = {(owner, purpose): (to, how) for to, owner, purpose, how in found}
-    by_id = {to: (to, how) for to, _, _, how in found}
+    by_purpose = {(owner, purpose): (to, how, asked) for to, owner, purpose, how, asked in found}
+    by_id = {to: (to, how) for to, _, _, how, _ in found}
 
     def target(event: Event) -> tuple[UUID, str] | None:
         if event.type == TEST_EVENT:
             return by_id.get(UUID(event.subject))
         owner, (exact, family) = event.partner_environment_id, _purposes(event.type)
-        return by_purpose.get((owner, exact)) or by_purpose.get((owner, family))
+        endpoint = by_purpose.get((owner, exact)) or by_purpose.get((owner, family))
+        needed = SUBSCRIPTIONS.get(event.type)
+        if endpoint is None or (needed is not None and needed not in endpoint[2]):
+            return None
+        return endpoint[:2]
 
     return [(each, *to) for each in relayed if (to := target(each.event)) is not None]
 

@@ -1,5 +1,6 @@
 """What a delivery and an endpoint are, and what becomes of them."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -38,6 +39,20 @@ class Ordering(StrEnum):
 
     NONE = "none"
     SUBJECT = "subject"
+
+
+class Subscription(StrEnum):
+    """What an endpoint of transactions can ask for, by the `event` of the bodies."""
+
+    STATUS = "transaction.status"
+    RECEIPT = "transaction.receipt"
+
+
+SUBSCRIPTIONS: Mapping[str, Subscription] = {
+    "transaction.updated": Subscription.STATUS,
+    "transaction.receipt": Subscription.RECEIPT,
+}
+"""By the type of an event what an endpoint must have asked for; events of other types come unasked."""
 
 
 class Breaker(StrEnum):
@@ -127,6 +142,7 @@ class Endpoint:
     url: str
     ordering: Ordering
     ed25519: bool
+    events: tuple[Subscription, ...]
     breaker: Breaker
     reason: str | None
     opened_at: datetime | None

@@ -27,6 +27,7 @@ from proof.ramp.transactions import polling
 from proof.ramp.transactions.processing import BATCH, Adapters, process
 from proof.ramp.transactions.reconciler import Reconciler
 from proof.ramp.transactions.unstamped import RECORDED
+from proof.receipts.maturing import WATCHED, Maturing
 from proof.receipts.stamping import Stamper
 from proof.timestamps.anchors.anchoring import Anchorer
 from proof.timestamps.anchors.overview import EnabledChain
@@ -167,6 +168,12 @@ def stamping_loop(database: Database, clock: Clock, chains: Chains) -> Loop:
     """Stamping the ramp's records, in the log and in `chains`; any number of workers may run it."""
     stamper = Stamper(database, clock, chains)
     return Loop("stamping", stamper.step, SAFETY_S, (RECORDED,))
+
+
+def maturing_loop(database: Database, base_urls: Mapping[Environment, str]) -> Loop:
+    """Telling who asked that receipts have matured; any number of workers may run it."""
+    maturing = Maturing(database, base_urls)
+    return Loop("maturing receipts", maturing.step, SAFETY_S, (WATCHED,))
 
 
 def provider_loops(backgrounds: Mapping[str, Background]) -> list[Loop]:

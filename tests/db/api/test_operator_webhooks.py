@@ -153,6 +153,9 @@ async def test_an_endpoint_is_changed_as_its_partner_asks(platform: Platform) ->
     assert (answer.json["breaker"], answer.json["ordering"]) == ("closed", "subject")
     (after,) = (await platform.call("GET", path, token=found.token)).json["endpoints"]
     assert after == answer.json
+    body = {"events": ["transaction.receipt"]}
+    refused = await platform.call("PATCH", f"{path}/{where}", body, token=found.token)
+    assert (refused.status, "only one of transactions" in refused.json["message"]) == (400, True)
     client.answers.clear()
     await happen(platform.database, to=owner)
     await relay_all(platform.database)
@@ -172,6 +175,7 @@ async def test_an_endpoint_is_changed_as_its_partner_asks(platform: Platform) ->
         "endpoint_id": str(where),
         "ordering": "subject",
         "ed25519": True,
+        "events": ["transaction.status"],
         "breaker": "closed",
     }
 

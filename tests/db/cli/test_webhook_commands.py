@@ -263,3 +263,21 @@ def test_secrets_are_rotated_and_shown(proof: Proof, local: Local) -> None:
     ]  # fmt: skip
     wrong = proof("webhook", "secret", "rotate", *where, "--grace", "8d")
     assert (wrong.exit_code, "grace" in wrong.stderr) == (2, True)
+
+
+def test_an_endpoint_of_transactions_chooses_its_events(proof: Proof, local: Local) -> None:
+    partner_id = partner_of(proof, "--webhook", "https://hooks.acme.example/")
+    [endpoint] = output(proof, "endpoints", "--partner", partner_id, "--env", "production")
+    assert endpoint["events"] == ["transaction.status"]
+    change = ("webhook", "change", partner_id, "--env", "production", "--endpoint", endpoint["id"])
+    both = "transaction.receipt,transaction.status"
+    changed = json.loads(done(proof(*change, "--events", both, "--json")))
+    assert changed["events"] == both.split(",")
+    assert "transaction.receipt" in done(proof(*change, "--ordering", "subject"))
+    (entry, *_) = json.loads(done(proof("audit", "list", "--action", "webhook.change", "--json")))
+    assert entry["after"]["events"] == both.split(",")
+    for wrong in ("transaction.refused", "", "transaction.status,transaction.status"):
+        refused = proof(*change, "--events", wrong)
+        assert (refused.exit_code, "transaction.receipt" in refused.stderr) == (2, True)
+    [endpoint] = output(proof, "endpoints", "--partner", partner_id, "--env", "production")
+    assert endpoint["events"] == both.split(",")

@@ -40,7 +40,7 @@ from proof.webhooks.inspection import (
     search_deliveries,
 )
 from proof.webhooks.signing import webhook_id
-from proof.webhooks.types import DeliveryState, Ordering, Waiting
+from proof.webhooks.types import DeliveryState, Ordering, Subscription, Waiting
 
 PAGE_DEFAULT = 100
 
@@ -97,6 +97,13 @@ class EndpointRequest(Struct, forbid_unknown_fields=True):
         | None
     ) = None
     ed25519: Annotated[bool, Meta(description="sign `v1a` too")] | None = None
+    events: (
+        Annotated[
+            list[Subscription],
+            Meta(description="what an endpoint of transactions gets from now on", min_length=1),
+        ]
+        | None
+    ) = None
     enable: Annotated[
         bool, Meta(description="close the breaker: what waits for the endpoint is due")
     ] = False
@@ -198,7 +205,8 @@ class OperatorWebhookHandlers:
     async def change(self, call: Call) -> Reply:
         """PATCH …/webhooks/{endpoint_id}."""
         body: EndpointRequest = call.body
-        wanted = EndpointChange(body.ordering, body.ed25519, body.enable)
+        events = None if body.events is None else tuple(body.events)
+        wanted = EndpointChange(body.ordering, body.ed25519, body.enable, events)
         endpoint_id, place = _endpoint_id(call), _place(call)
         async with self._services.database.transaction() as tx:
             vault, actor = self._services.vault, call.actor

@@ -12,6 +12,7 @@ from proof.cli.invoker import invoker
 from proof.cli.output import Json, out, print_columns, print_json, printable, stated_errors
 from proof.cli.webhooks import secret, trial
 from proof.core.clock import SystemClock, second_text
+from proof.core.errors import InvalidInputError
 from proof.db import Database
 from proof.partners.environments import environment_names
 from proof.partners.types import Environment
@@ -33,7 +34,7 @@ from proof.webhooks.inspection import (
     search_deliveries,
 )
 from proof.webhooks.replay import Standing
-from proof.webhooks.types import DeliveryState, Ordering, Waiting
+from proof.webhooks.types import DeliveryState, Ordering, Subscription, Waiting
 
 _ID_MAX = 2**53 - 1
 
@@ -144,21 +145,29 @@ def _register_change(webhook: typer.Typer, open_installation: Opener) -> None:
             bool | None,
             typer.Option("--ed25519/--no-ed25519", help="Sign with the Ed25519 key too (v1a)."),
         ] = None,
+        events: Annotated[
+            str | None,
+            typer.Option(
+                help=f"What an endpoint of transactions gets, by commas: {', '.join(Subscription)}."
+            ),
+        ] = None,
         enable: Annotated[
             bool, typer.Option("--enable", help="Call it again: what waits for it is due.")
         ] = False,
         data: Data = None,
         as_json: Json = False,
     ) -> None:
-        """Change how one endpoint is called: in order, with v1a signatures, again after it was disabled.
+        """Change how one endpoint is called: in order, with v1a signatures, for which events, again.
 
         Example: proof webhook change ptr_3mF8… --env production --endpoint 5f0c… --enable
         """
         with stated_errors():
+            asked = None if events is None else _subscriptions(events)
             installation = open_installation(ServerOptions(data))
 
             async def act(database: Database) -> list[EndpointView]:
-                wanted, place = EndpointChange(ordering, ed25519, enable), Place(partner, env)
+                place = Place(partner, env)
+                wanted = EndpointChange(ordering, ed25519, enable, asked)
                 async with database.transaction() as tx:
                     await change_endpoint(
                         tx, installation.vault(), place, endpoint, wanted, invoker()
@@ -173,6 +182,16 @@ def _register_change(webhook: typer.Typer, open_installation: Opener) -> None:
         signing = ["v1", *(f"v1a {key}" for key in found.public_keys)]
         out.print(f"breaker   {found.breaker}\nordering  {found.ordering}", markup=False)
         out.print(f"signed    {', '.join(signing)}", markup=False)
+        out.print(f"events    {', '.join(found.events)}", markup=False)
+
+
+def _subscriptions(text: str) -> tuple[Subscription, ...]:
+    try:
+        return tuple(Subscription(word.strip()) for word in text.split(","))
+    except ValueError:
+        raise InvalidInputError(
+            f"--events: {printable(text)} is not among {', '.join(Subscription)}"
+        ) from None
 
 
 def _register_replay(webhook: typer.Typer, open_installation: Opener) -> None:

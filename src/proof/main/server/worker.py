@@ -38,6 +38,7 @@ from proof.worker.loops import (
     anchoring_loops,
     audit_loops,
     handover_loop,
+    maturing_loop,
     provider_loops,
     ramp_loops,
     ramp_pruning_loop,
@@ -115,6 +116,7 @@ async def _run(settings: Settings, stop: asyncio.Event) -> None:
                 ),
             ]
             base_urls = {each: settings.base_url(each) for each in Environment}
+            others.append(maturing_loop(database, base_urls))
             premises = Premises(database, vault, clock, base_urls)
             async with opened_chains(settings) as chains, backgrounds(premises) as steps:
                 others += provider_loops(steps)

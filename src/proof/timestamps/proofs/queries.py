@@ -45,6 +45,15 @@ async def trees_of_hashes(
     )
 
 
+async def verified_trees(connection: Connection, tree_ids: Sequence[UUID]) -> dict[UUID, Currency]:
+    """Those of these trees that are verified, and their chains."""
+    rows = await connection.fetch(
+        "SELECT id, currency_id FROM trees WHERE id = ANY($1::uuid[]) AND status = 3",
+        list(tree_ids),
+    )
+    return {row["id"]: Currency(row["currency_id"]) for row in rows}
+
+
 async def tree(connection: Connection, partner_environment_id: int, tree_id: UUID) -> Tree | None:
     row = await connection.fetchrow(_BY_ID, partner_environment_id, tree_id)
     return None if row is None else tree_from(row)
