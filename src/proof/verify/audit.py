@@ -3,12 +3,13 @@
     hash = SHA-256(hash before ‖ RFC 8785 bytes of the entry)      32 zero bytes before the first
 
 Each position's hash is stamped by itself, so the entry and the hash before it are all that is needed, and
-nothing of any other entry is shown.
+nothing of any other entry is shown. The operator's receipts key signs which entry it is: anybody can have a
+hash stamped, so a stamp alone does not show whose word it is.
 """
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -20,17 +21,21 @@ from proof.verify.errors import (
     AuditFormatError,
     AuditSubjectError,
     AuditTimeError,
+    quoted,
 )
 from proof.verify.established import Established, utc_text
 from proof.verify.evidence.account import evidence_facts, evidence_steps, time_witness
+from proof.verify.evidence.log import ed25519
+from proof.verify.evidence.log.note import VerifierKey
 from proof.verify.evidence.log.policy import Policy
 from proof.verify.payload import verify_payload
+from proof.verify.receipts.signature import verify_signature
 from proof.verify.strict_json import canonical_json, hex_hash, integer, members, parse_json, text
 from proof.verify.trust import NO_CHAINS, ChainTrust
 
 FORMAT: Final = "proof-audit/1"
 
-_MEMBERS: Final = {"format", "entry", "position", "previous", "proofs"}
+_MEMBERS: Final = {"format", "entry", "position", "previous", "signature", "proofs"}
 _ENTRY: Final = {
     "id", "at", "actor", "address", "request_id", "action", "partner_id", "before", "after",
 }  # fmt: skip
@@ -40,6 +45,8 @@ _ZERO: Final = "0" * 64
 _MAX_NUMBER: Final = 2**53 - 1
 _MAX_PROOFS: Final = 16
 _moment = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z").fullmatch
+
+_NEVER: Final = "That what the entry says is true, and that nothing else was done."
 
 # The database's clock dates the entry, the witnesses' clocks the checkpoint.
 _CLOCKS_APART_MS: Final = 60_000
@@ -58,6 +65,7 @@ class EstablishedAudit:
     position: int
     previous: bytes
     leaf: bytes
+    signed_by: str | None
     proofs: tuple[Established, ...]
     remaining: tuple[str, ...]
 
@@ -72,29 +80,30 @@ class EstablishedAudit:
 
     @property
     def tied(self) -> bool:
-        """Whether a time is tied to keys, certificates or blocks that the caller trusts."""
-        return self.timestamp_ms is not None
-
-
-def is_audit_proof(raw: bytes) -> bool:
-    """Whether the bytes are meant as such a proof, right or not."""
-    return raw.lstrip()[:1] == b"{" and f'"{FORMAT}"'.encode() in raw
+        """Whether a key the caller trusts signed it, and the caller trusts what dates it."""
+        return not self.remaining
 
 
 def verify_audit(
-    raw: bytes, *, policy: Policy | None = None, chains: ChainTrust = NO_CHAINS
+    raw: bytes,
+    *,
+    receipt_keys: Sequence[VerifierKey] = (),
+    policy: Policy | None = None,
+    chains: ChainTrust = NO_CHAINS,
 ) -> EstablishedAudit:
-    """Verify the proof of an entry (UTF-8 JSON, at most 1 MiB) by what the caller trusts.
+    """Verify the proof of an entry (UTF-8 JSON, at most 1 MiB) by what the caller trusts: receipts keys of
+    the operator, and as for `verify_payload`.
 
     1. The text is strict JSON of the format `proof-audit/1`, with its members and no others.
     2. The entry has the nine members of an entry, each of its kind.
-    3. SHA-256(previous ‖ canonical entry) is what every proof is about; the first position, and no other,
-       follows 32 zero bytes.
-    4. Each proof is verified by the steps of `verify_payload`.
-    5. The entry does not name a time after the one by which it existed.
+    3. SHA-256(previous ‖ canonical entry) is the hash; the first position, and no other, follows 32 zero
+       bytes.
+    4. What is signed is that entry's number, partner, position and hash. The lines of trusted keys verify.
+    5. Every proof is about the hash, and is verified by the steps of `verify_payload`.
+    6. The entry does not name a time after the one by which it existed.
 
-    Raises a subclass of RefusedError. Not checked: that the audit log holds the entry at that position, or
-    at all (anybody can have a hash stamped), and that what the entry says is true.
+    Raises a subclass of RefusedError. What cannot be checked for want of keys is named in `remaining`. Not
+    checked: that what the entry says is true, and that nothing else was done.
     """
     proof = members(parse_json(raw), "the proof of the entry")  # 1
     if proof.get("format") != FORMAT or proof.keys() != _MEMBERS:
@@ -109,15 +118,33 @@ def verify_audit(
             "position 1, and it alone, follows 32 zero bytes; positions count from 1"
         )
     leaf = sha256(bytes.fromhex(previous) + canonical_json(entry)).digest()
-    proofs = tuple(
-        _proof(each, leaf, policy, chains)
-        for each in _proof_list(proof["proofs"])  # 4
+    proofs = tuple(_proof(each, leaf, policy, chains) for each in _proof_list(proof["proofs"]))
+    key = verify_signature(  # 4
+        proof["signature"],
+        signed_text(entry, position, leaf),
+        "the proof of the entry",
+        receipt_keys,
+        ed25519.verify,
     )
+    signed_by = None if key is None else key.name
     established = EstablishedAudit(
-        entry, position, bytes.fromhex(previous), leaf, proofs, _remaining(proofs)
+        entry=entry,
+        position=position,
+        previous=bytes.fromhex(previous),
+        leaf=leaf,
+        signed_by=signed_by,
+        proofs=proofs,  # 5
+        remaining=tuple(_remaining(signed_by, proofs)),
     )
-    _require_order(established)  # 5
+    _require_order(established)  # 6
     return established
+
+
+def signed_text(entry: Mapping[str, object], position: int, leaf: bytes) -> bytes:
+    """The five lines that are signed: format, the entry's number, its partner or nothing, its position, and
+    the position's hash in hex."""
+    lines = (FORMAT, entry["id"], entry["partner_id"] or "", position, leaf.hex())
+    return "".join(f"{line}\n" for line in lines).encode()
 
 
 def _entry(value: object) -> dict[str, object]:
@@ -167,18 +194,16 @@ def _require_order(established: EstablishedAudit) -> None:
         )
 
 
-def _remaining(proofs: Sequence[Established]) -> tuple[str, ...]:
-    untied = [
-        f"{each.claimed.currency}: {sentence}" for each in proofs for sentence in each.remaining
-    ]
-    return (
-        *(printable(sentence) for sentence in untied),
-        (
-            "That the operator's audit log holds this entry, at that position: anybody can have a hash"
-            " stamped. `proof audit verify --against` with this file tells, on the operator's server."
-        ),
-        "That what the entry says is true, and that nothing else was done.",
-    )
+def _remaining(signed_by: str | None, proofs: Sequence[Established]) -> Iterator[str]:
+    if signed_by is None:
+        yield (
+            "That the operator's audit log holds this entry: anybody can have a hash stamped, and no"
+            " receipts key you gave has signed it. Give one with --receipt-key."
+        )
+    if all(proof.timestamp_ms is None for proof in proofs):
+        for proof in proofs:
+            for sentence in proof.remaining:
+                yield printable(f"{proof.claimed.currency}: {sentence}")
 
 
 def _earliest(established: Established) -> tuple[bool, int]:
@@ -193,13 +218,14 @@ def account(established: EstablishedAudit, subject: report.Subject) -> str:
         (
             f"ok  SHA-256 over the hash before it and the entry is\n             {established.leaf.hex()}."
         ),
+        _signature_step(established.signed_by),
         f"ok  That is what each of the {len(established.proofs)} proofs is about.",
         *(step for proof in established.proofs for step in evidence_steps(proof)),
         report.subject_step(subject),
     ]
     lines = [f" {number}. {line}" for number, line in enumerate(steps, 1)]
     lines += ["", f"Established: {_sentence(established)}", *_told(established.entry)]
-    lines += [f"Not established: {sentence}" for sentence in established.remaining]
+    lines += [f"Not established: {sentence}" for sentence in (*established.remaining, _NEVER)]
     return "\n".join(lines)
 
 
@@ -212,6 +238,7 @@ def as_json(established: EstablishedAudit, subject: report.Subject, exit_code: i
         "sha256": established.leaf.hex(),
         "entry": established.entry,
         "position": established.position,
+        "signedBy": established.signed_by,
         "previous": established.previous.hex(),
         "timestamp": established.timestamp_ms,
         "compared": subject.sha256 is not None,
@@ -227,6 +254,12 @@ def as_json(established: EstablishedAudit, subject: report.Subject, exit_code: i
         ],
     }
     return json.dumps(facts, indent=2)
+
+
+def _signature_step(signed_by: str | None) -> str:
+    if signed_by is None:
+        return "--  No receipts key that you gave has signed it."
+    return f"ok  {quoted(signed_by)} signed that the operator's audit log holds it."
 
 
 def _sentence(established: EstablishedAudit) -> str:

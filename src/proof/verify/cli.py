@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Final, NoReturn, assert_never
 
-from proof.verify import audit, files, report
+from proof.verify import files, report
 from proof.verify.errors import NotAProofError, RefusedError, SubjectMismatchError, quoted
 from proof.verify.evidence.bitcoin.networks import TEST_NETWORKS
 from proof.verify.evidence.kinds import TrustOption, trust_options
@@ -138,8 +138,10 @@ def main(argv: Sequence[str] | None = None, *, prog: str = "proof-verify") -> in
         if files.looks_like_receipt(raw):
             return _verify_receipt(raw, policy, chains, options)
         raw = raw[: MAX_BYTES + 1]
-        _require_no_receipt(options, proof_path)
         digest = _subject_digest(subject, options.sha256, _operation(raw))
+        if files.looks_like_audit_proof(raw):
+            return _verify_audit(raw, policy, chains, report.Subject(subject, digest), options)
+        _require_none(options, proof_path, (*_OF_RECEIPTS, "--webhooks"))
         if not files.looks_like_proof(raw):
             refused = NotAProofError(_no_proof(raw, subject, proof_path))
             report.write(sys.stdout, report.refused(refused, EXIT_REFUSED, as_json=options.json))
@@ -168,8 +170,8 @@ def _no_proof(raw: bytes, subject: str | None, proof_path: str) -> str:
     return f"{said}, and {quoted(subject)} is none either"
 
 
-def _require_no_receipt(options: argparse.Namespace, proof_path: str) -> None:
-    given = [name for name in (*_OF_RECEIPTS, "--webhooks") if _given(options, name)]
+def _require_none(options: argparse.Namespace, proof_path: str, of_receipts: Sequence[str]) -> None:
+    given = [name for name in of_receipts if _given(options, name)]
     if given:
         raise UsageError(f"{given[0]} is of a receipt, and {quoted(proof_path)} is none")
 
@@ -200,6 +202,31 @@ def _verify_receipt(
     return code
 
 
+def _verify_audit(
+    raw: bytes,
+    policy: Policy,
+    chains: ChainTrust,
+    subject: report.Subject,
+    options: argparse.Namespace,
+) -> int:
+    # Loaded here, as what verifies a receipt.
+    from proof.verify import audit
+    from proof.verify.receipts.report import read_receipts_keys
+
+    _require_none(options, options.paths[-1], ("--disclosure", "--webhooks"))
+    keys = [key for path in options.receipt_key for key in read_receipts_keys(path)]
+    try:
+        found = audit.verify_audit(raw, receipt_keys=keys, policy=policy, chains=chains)
+        _compare(found.leaf, subject)
+    except RefusedError as error:
+        report.write(sys.stdout, report.refused(error, EXIT_REFUSED, as_json=options.json))
+        return EXIT_REFUSED
+    code = EXIT_TIED if found.tied else EXIT_UNTIED
+    told = audit.as_json(found, subject, code) if options.json else audit.account(found, subject)
+    report.write(sys.stdout, told)
+    return code
+
+
 def _verify(
     raw: bytes,
     policy: Policy,
@@ -222,8 +249,6 @@ def _teller(
     """What reads a proof of this form, and returns the exit code and the account."""
     if _is_ots(raw):
         return _tell_ots
-    if audit.is_audit_proof(raw):
-        return _tell_audit
     return _tell_tlog_proof if raw.startswith(TLOG_MAGIC) else _tell_payload
 
 
@@ -255,21 +280,6 @@ def _tell_tlog_proof(
     if as_json:
         return code, report_tlog.as_json(established, subject, code)
     return code, report_tlog.text(established, subject)
-
-
-def _tell_audit(
-    raw: bytes,
-    policy: Policy,
-    chains: ChainTrust,
-    subject: report.Subject,
-    as_json: bool,
-) -> tuple[int, str]:
-    established = audit.verify_audit(raw, policy=policy, chains=chains)
-    _compare(established.leaf, subject)
-    code = EXIT_TIED if established.tied else EXIT_UNTIED
-    if as_json:
-        return code, audit.as_json(established, subject, code)
-    return code, audit.account(established, subject)
 
 
 def _tell_ots(

@@ -69,6 +69,11 @@ def looks_like_receipt(raw: bytes) -> bool:
     return raw.removeprefix(BOM_UTF8).lstrip()[:1] == b"{" and b'"proof-receipt/' in raw
 
 
+def looks_like_audit_proof(raw: bytes) -> bool:
+    """Whether the bytes are meant as the proof of an entry of an audit log, right or not."""
+    return raw.lstrip()[:1] == b"{" and b'"proof-audit/1"' in raw
+
+
 def digest(path: str, operation: str) -> str:
     """A file's digest in lower-case hex, by sha1, sha256, ripemd160 or keccak256. Raises UsageError."""
     if operation not in _SLOW_HASHES:

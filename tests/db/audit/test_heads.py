@@ -14,6 +14,7 @@ from tests.support.signer import Signer
 
 from proof.core.clock import SystemClock
 from proof.core.errors import NotFoundError
+from proof.core.note_keys import SigningKey
 from proof.db import Database
 from proof.partners import audit_chain
 from proof.partners.audit import entry_from
@@ -23,6 +24,7 @@ from proof.timestamps.proofs import audit_heads
 from proof.timestamps.proofs.audit import fsck
 from proof.timestamps.proofs.audit_heads import (
     AuditReport,
+    EntryProof,
     HeadSubmitter,
     entry_proof,
     newest_proof,
@@ -32,7 +34,7 @@ from proof.timestamps.proofs.errors import ProofNotYetError, UnsoundProofError
 from proof.timestamps.submissions.committer import Committer
 from proof.verify import Policy, parse_verifier_key, verify_payload
 from proof.verify.audit import verify_audit
-from proof.verify.evidence.log.note import LOG_KEY, VerifierKey
+from proof.verify.evidence.log.note import LOG_KEY, VerifierKey, signed_note
 
 
 @pytest.fixture
@@ -304,6 +306,17 @@ async def test_nobody_has_the_credentials_of_the_owner_of_heads(database: Databa
     assert await extend(database) == 0
 
 
+RECEIPTS = SigningKey.generate(f"{ORIGIN}/receipts", LOG_KEY)
+
+
+def sign(text: bytes) -> str:
+    return signed_note(text, [RECEIPTS.sign(text)]).decode()
+
+
+async def proof_of(database: Database, entry_id: int) -> EntryProof:
+    return await entry_proof(database, SystemClock(), entry_id, sign)
+
+
 async def kept_keys(database: Database) -> tuple[VerifierKey, ...]:
     async with database.connection() as connection:
         return tuple(map(parse_verifier_key, await key_lines(connection)))
@@ -314,41 +327,50 @@ async def test_the_proof_of_an_entry_shows_it_and_nothing_of_others(
 ) -> None:
     before = datetime.now(UTC)
     with pytest.raises(NotFoundError, match="no entry 2"):
-        await entry_proof(database, SystemClock(), 2)
+        await proof_of(database, 2)
     await chained(database, "a", "b")
     with pytest.raises(ProofNotYetError, match="waits to be stamped"):
-        await entry_proof(database, SystemClock(), 2)
+        await proof_of(database, 2)
     await submitted(database)
     with pytest.raises(ProofNotYetError, match="not in a checkpoint"):
-        await entry_proof(database, SystemClock(), 2)
+        await proof_of(database, 2)
     await write(database, "c")
     with pytest.raises(ProofNotYetError, match="waits to be chained"):
-        await entry_proof(database, SystemClock(), 3)
+        await proof_of(database, 3)
     await work(database, tmp_path)
-    found = await entry_proof(database, SystemClock(), 2)
+    found = await proof_of(database, 2)
     keys = await kept_keys(database)
-    established = verify_audit(found.body, policy=Policy.of_keys(keys))
+    trusted = Policy.of_keys(keys)
+    established = verify_audit(found.body, receipt_keys=[RECEIPTS.public], policy=trusted)
+    assert established.tied
     assert (established.entry["action"], established.position) == ("b", 2)
     assert established.timestamp_ms is not None
     assert established.timestamp_ms >= before.timestamp() * 1000
-    assert not verify_audit(found.body).tied
+    assert not verify_audit(found.body, policy=trusted).tied
     # What was kept also shows that nobody rewrote the log up to there.
     report = await verdict(database, found.body, keys=keys)
     assert (report.findings, report.saved[0].position) == ((), 2)
     assert len(json.loads(found.body)["proofs"]) == 1
     # Each position has a leaf of its own: the path leads over hashes, not over entries.
-    assert set(json.loads(found.body)) == {"format", "entry", "position", "previous", "proofs"}
+    assert set(json.loads(found.body)) == {
+        "format",
+        "entry",
+        "position",
+        "previous",
+        "signature",
+        "proofs",
+    }
 
 
 async def test_an_entry_that_was_altered_gets_no_proof_and_its_old_one_finds_it(
     log: None, database: Database, owner_arguments: dict[str, Any], tmp_path: Path
 ) -> None:
     await proved(database, tmp_path, "a", "b")
-    body = (await entry_proof(database, SystemClock(), 2)).body
+    body = (await proof_of(database, 2)).body
     async with owning(owner_arguments) as owner:
         await owner.execute("UPDATE audit_log SET actor = 'nobody' WHERE id = 2")
         with pytest.raises(UnsoundProofError, match="entry 2 at position 2 does not make its hash"):
-            await entry_proof(database, SystemClock(), 2)
+            await proof_of(database, 2)
         await rechain(database, owner)
         await owner.execute("DELETE FROM submissions")
         assert (await verdict(database)).findings == ()
@@ -363,5 +385,5 @@ async def test_what_was_rolled_back_is_no_entry_and_a_proof_goes_to_its_number(
         await tx.execute("SELECT nextval(pg_get_serial_sequence('audit_log', 'id'))")
     await proved(database, tmp_path, "a")
     with pytest.raises(NotFoundError):
-        await entry_proof(database, SystemClock(), 1)
-    assert (await entry_proof(database, SystemClock(), 2)).head.position == 1
+        await proof_of(database, 1)
+    assert (await proof_of(database, 2)).head.position == 1

@@ -28,9 +28,11 @@ from proof.cli.output import (
 from proof.core.canonical import canonical_json
 from proof.core.clock import SystemClock
 from proof.core.errors import InvalidInputError
+from proof.core.secrets import Vault
 from proof.db import Database
 from proof.partners import audit_chain
 from proof.partners.audit import LIST_AT_MOST, AuditQuery, Entry, newest_entries
+from proof.partners.audit_chain import SYSTEM
 from proof.partners.environments import environment_names
 from proof.timestamps.proofs.audit_heads import (
     AuditReport,
@@ -40,6 +42,7 @@ from proof.timestamps.proofs.audit_heads import (
     verify_log,
 )
 from proof.timestamps.proofs.errors import ProofNotYetError, UnsoundProofError
+from proof.verify.evidence.log.note import signed_note
 from proof.verify.evidence.log.policy import Policy
 from proof.verify.files import UsageError, read_trust
 from proof.verify.payload import utc_text
@@ -205,14 +208,17 @@ def _add_proving(audit: typer.Typer, open_installation: Opener) -> None:
         """Write the proof of one entry, to give to the partner it is about.
 
         It shows that entry whole, the operator's name and address too, and nothing of any other.
-        `proof verify FILE --log-key KEYS` checks it anywhere. Exits 3 while there is no proof yet.
+        `proof verify FILE --log-key KEYS --receipt-key KEYS` checks it anywhere. Exits 3 while there is no
+        proof yet.
 
         Example: proof audit prove 1207 --partner ptr_0Ie1P2uMi2fCZ --out entry-1207.proof.json
         """
+        installation = open_installation(ServerOptions(data))
         with stated_errors():
             try:
-                found = open_installation(ServerOptions(data)).with_database(
-                    lambda database: _entry_proof(database, entry_id)
+                vault = installation.vault()
+                found = installation.with_database(
+                    lambda database: _entry_proof(database, vault, entry_id)
                 )
             except ProofNotYetError as error:
                 raise fail(error.message, OPEN) from None
@@ -226,8 +232,15 @@ def _add_proving(audit: typer.Typer, open_installation: Opener) -> None:
         )
 
 
-async def _entry_proof(database: Database, entry_id: int) -> EntryProof:
-    return await entry_proof(database, SystemClock(), entry_id)
+async def _entry_proof(database: Database, vault: Vault, entry_id: int) -> EntryProof:
+    from proof.receipts.keys import ReceiptKeys
+
+    # The audit log is one for the installation, and stamped in the production log.
+    async with database.connection() as connection:
+        key = await ReceiptKeys(vault).signer(connection, SYSTEM.environment)
+    return await entry_proof(
+        database, SystemClock(), entry_id, lambda text: signed_note(text, [key.sign(text)]).decode()
+    )
 
 
 def _require_addressee(entry: Entry, partner: str | None, *, internal: bool) -> None:

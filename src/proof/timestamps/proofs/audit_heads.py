@@ -8,7 +8,7 @@ entry: a path from it to a later head would show what others did.
 """
 
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 
 from proof.core.canonical import canonical_json
@@ -32,7 +32,8 @@ from proof.timestamps.submissions import queries as submission_queries
 from proof.timestamps.submissions.committer import Committer
 from proof.timestamps.types import Currency, SubmitStatus
 from proof.verify import Established, Policy, RefusedError, parse_verifier_key, verify_payload
-from proof.verify.audit import FORMAT, is_audit_proof, verify_audit
+from proof.verify.audit import FORMAT, signed_text, verify_audit
+from proof.verify.files import looks_like_audit_proof
 
 HEADS_AT_ONCE = 1_000
 
@@ -139,9 +140,12 @@ async def _submitted_head(database: Database, position: int) -> Head | None:
         return await audit_chain.submitted_head(connection, position)
 
 
-async def entry_proof(database: Database, clock: Clock, entry_id: int) -> EntryProof:
-    """The proof of one entry, of format `proof-audit/1`: the entry whole, the hash before it, and a proof
-    of its position's hash in each chain that has one, the log's first. It shows nothing of other entries.
+async def entry_proof(
+    database: Database, clock: Clock, entry_id: int, sign: Callable[[bytes], str]
+) -> EntryProof:
+    """The proof of one entry, of format `proof-audit/1`: the entry whole, the hash before it, a proof of
+    its position's hash in each chain that has one, the log's first, and the note that `sign` makes of a
+    text. It shows nothing of other entries.
 
     Raises NotFoundError; ProofNotYetError while it waits to be chained or proved; UnsoundProofError for
     an entry that does not make its hash any more.
@@ -153,12 +157,14 @@ async def entry_proof(database: Database, clock: Clock, entry_id: int) -> EntryP
     if problem := link.problem():
         raise UnsoundProofError(f"{problem}; see `proof audit verify`")
     assert link.entry is not None
+    entry, position = audit_chain.wire(link.entry), link.head.position
     body = canonical_json(
         {
             "format": FORMAT,
-            "entry": audit_chain.wire(link.entry),
-            "position": link.head.position,
+            "entry": entry,
+            "position": position,
             "previous": link.previous.hex(),
+            "signature": sign(signed_text(entry, position, link.head.hash)),
             "proofs": await _payloads(Proofs(database, clock), link.head),
         }
     )
@@ -257,7 +263,7 @@ async def _check_saved(connection: Connection, raw: bytes, trusted: Policy | Non
 
 def _read_saved(raw: bytes, trusted: Policy) -> tuple[int, Established]:
     """The position that was saved, and its proof in the log: of a head, or of one entry."""
-    if is_audit_proof(raw):
+    if looks_like_audit_proof(raw):
         entry = verify_audit(raw, policy=trusted)
         return entry.position, next(filter(_in_log, entry.proofs), entry.proofs[0])
     established = verify_payload(raw, policy=trusted)

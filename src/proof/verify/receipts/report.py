@@ -63,13 +63,14 @@ def check(
 
     Raises RefusedError, UsageError.
     """
-    keys = [key for path in beside.receipt_keys for key in _read_keys(path)]
+    keys = [key for path in beside.receipt_keys for key in read_receipts_keys(path)]
     shown = [files.read(path, MAX_RECEIPT_BYTES + 1) for path in beside.disclosures]
     found = verify_receipt(raw, receipt_keys=keys, policy=policy, chains=chains, disclosures=shown)
     return found, None if beside.webhooks is None else _compare(beside.webhooks, found.chain)
 
 
-def _read_keys(path: str) -> list[VerifierKey]:
+def read_receipts_keys(path: str) -> list[VerifierKey]:
+    """The receipts keys of a key file. Raises UsageError."""
     keys = files.read_keys(path)
     for key in keys:
         if not is_receipts_key(key):

@@ -44,7 +44,7 @@ def verify_signature(
     note = _note(value, what)
     if note.body != signed_text:
         raise ReceiptSignatureError(
-            f"what is signed is not {what}: another transaction, number of records, newest record or time"
+            f"what is signed is not {what}: it names something else, or another number, hash or time"
         )
     trusted = {(key.name, key.key_hash): key for key in keys}
     found: dict[VerifierKey, SignatureLine] = {}
