@@ -83,6 +83,8 @@ def test_whoever_sits_there_is_asked_and_may_say_no(
         (("log", "retire", "other.example", "--yes"), "no production log has the origin"),
         ((*RETIRE, "--reason", ""), "--reason"),
         ((*RETIRE, "--origin", "a b"), "--origin"),
+        ((*RETIRE, "--origin", "é" * 124), "--origin"),
+        ((*RETIRE, "--origin", "a\u202eb"), "--origin"),
         ((*RETIRE, "--checkpoint", "/nowhere"), "--checkpoint: /nowhere: No such file"),
         ((*RETIRE, "--checkpoint", __file__), "was not signed by the key of the log"),
     ],

@@ -14,7 +14,9 @@ from proof.verify.evidence.log.note import (
     COSIGNER_KEY,
     LOG_KEY,
     MLDSA_COSIGNER_KEY,
+    PUBLIC_KEY_BYTES,
     VerifierKey,
+    VerifierKeyError,
     checkpoint_body,
     parse_verifier_key,
     signed_note,
@@ -64,11 +66,20 @@ class LogClosedError(ProofError):
     """A log that is closed signs nothing any more."""
 
 
+def require_name(origin: str) -> None:
+    """Raises VerifierKeyError for an origin that the keys of a log cannot sign under, or that does not
+    read as what it is."""
+    if not origin.isprintable():
+        raise VerifierKeyError("an origin has printable characters alone")
+    for role in ROLES:
+        key_type = _TYPES[role]
+        verifier_key(_name(origin, role), key_type, bytes(PUBLIC_KEY_BYTES[key_type]))
+
+
 async def ensure(tx: Connection, vault: Vault, log: Head) -> None:
     """Make the keys of a log unless it has them."""
     for role in ROLES:
-        name = log.origin if role == "log" else f"{log.origin}/cosigner"
-        key = SigningKey.generate(name, _TYPES[role])
+        key = SigningKey.generate(_name(log.origin, role), _TYPES[role])
         await tx.execute(
             "INSERT INTO log_keys (log_id, label, role, name, public_key, sealed)"
             " VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING",
@@ -125,6 +136,10 @@ async def public_keys(connection: Connection, log_id: int) -> list[VerifierKey]:
         for role in ROLES
         if (row := by_role.get(role))
     ]
+
+
+def _name(origin: str, role: str) -> str:
+    return origin if role == "log" else f"{origin}/cosigner"
 
 
 def _identity(label: str, role: str) -> str:

@@ -31,7 +31,7 @@ from proof.timestamps.anchors.log.policy import NO_WITNESSES
 from proof.timestamps.anchors.log.queries import Head
 from proof.timestamps.anchors.log.retired import RetiredLog
 from proof.timestamps.anchors.log.service import LEASE_S, require_known_policy, root_at
-from proof.verify.evidence.log.note import LOG_KEY, VerifierKeyError, verifier_key
+from proof.verify.evidence.log.note import VerifierKeyError
 from proof.verify.evidence.log.policy import Policy
 from proof.verify.evidence.log.succession import predecessor_of
 
@@ -203,11 +203,11 @@ class Retirement:
         logs = await queries.logs(connection, self._environment)
         origin = wanted or f"{logs[0].origin}/{len(logs) + 1}"
         try:
-            # A key can be given no name that no note could carry.
-            verifier_key(origin, LOG_KEY, bytes(32))
+            keys.require_name(origin)
         except VerifierKeyError:
             raise InvalidInputError(
-                f"--origin: {origin!r} cannot name a log; write host and path, without spaces or plus signs"
+                f"--origin: {origin!r} cannot name a log; write host and path, of at most 246 bytes,"
+                " without spaces or plus signs"
             ) from None
         if await retired.origin_is_taken(connection, origin):
             raise InvalidInputError(f"--origin: {origin!r} names another log of this installation")
