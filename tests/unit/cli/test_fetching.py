@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support import signer
+from tests.support import receipts, signer
 from tests.support.middleman import Answer, Middleman
 from tests.unit.cli.conftest import Proof
+from tests.unit.verify import test_audit
 
 from proof.timestamps.types import Currency
 
@@ -69,3 +70,24 @@ def test_a_proof_is_verified_from_standard_input(proof: Proof, report: Path) -> 
     assert proof("verify", "-", "p.proof.json", given=CONTENT).exit_code == 3
     assert proof("verify", "-", "p.proof.json", given=b"other").exit_code == 1
     assert proof("verify", "-", "--files", ".", given=b"{}").exit_code == 2
+
+
+@pytest.mark.parametrize("kind", ["receipt", "act"])
+def test_what_stands_alone_is_given_alone_under_any_name(
+    proof: Proof, report: Path, kind: str
+) -> None:
+    folder = report.parent
+    story = receipts.Story("cli").opened().status("cancelled", "provider")
+    made = {
+        "receipt": (receipts.receipt(story.records, story.at), receipts.KEY, receipts.LOG),
+        "act": (test_audit.proof(), test_audit.KEY, signer.LOG),
+    }
+    file, key, log = made[kind]
+    witness = receipts.WITNESS if kind == "receipt" else signer.WITNESS
+    (folder / "any.json").write_text(json.dumps(file))
+    (folder / "receipts.key").write_text(key.text)
+    (folder / "log.key").write_text(f"{log.text}\n{witness.text}\n")
+    trusted = ("--receipt-key", "receipts.key", "--log-key", "log.key")
+    assert proof("verify", "any.json", *trusted).exit_code == 0
+    assert proof("verify", "any.json").exit_code == 3
+    assert proof("verify", "any.json", "--webhooks", "none.ndjson").exit_code == 2

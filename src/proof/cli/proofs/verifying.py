@@ -22,7 +22,13 @@ from proof.cli.proofs.manifest import Difference, ManifestError
 from proof.verify.cli import EXIT_USAGE, main
 from proof.verify.evidence.kinds import TrustOption, trust_options
 from proof.verify.evidence.log.tlog_proof import SUFFIX as TLOG_SUFFIX
-from proof.verify.files import STANDARD_INPUT, UsageError, looks_like_receipt, read
+from proof.verify.files import (
+    STANDARD_INPUT,
+    UsageError,
+    looks_like_audit_proof,
+    looks_like_receipt,
+    read,
+)
 from proof.verify.strict_json import MAX_RECEIPT_BYTES
 
 OTS_SUFFIX = ".ots"
@@ -83,7 +89,9 @@ def register(app: typer.Typer) -> None:
         ] = None,
         receipt_key: Annotated[
             list[Path] | None,
-            typer.Option(help="Of a receipt: receipts keys you trust (`/receipts/key`). Repeat."),
+            typer.Option(
+                help="Of a receipt or an act: receipts keys you trust (`/receipts/key`). Repeat."
+            ),
         ] = None,
         disclosure: Annotated[
             list[Path] | None,
@@ -100,7 +108,8 @@ def register(app: typer.Typer) -> None:
     ) -> None:
         """Check a file and its proof, or a receipt; nothing is asked of any server.
 
-        The proof is JSON or a .tlog-proof of ours, or an .ots file of anybody's; a receipt is given alone.
+        The proof is JSON or a .tlog-proof of ours, or an .ots file of anybody's. A receipt is given alone,
+        and so is the proof of an act from `proof audit prove`.
         Exits 0 when the time is signed by a key or certificate you gave or is that of a block you trust, 3
         when all is consistent but not tied to anything you trust, 1 when refused, 2 on wrong usage.
 
@@ -159,18 +168,20 @@ def _is_input(path: Path) -> bool:
     return str(path) == STANDARD_INPUT
 
 
-def _is_receipt(path: Path) -> bool:
-    """Whether the file is meant as a receipt; one that cannot be read is told of elsewhere."""
+def _stands_alone(path: Path) -> bool:
+    """Whether the file is meant as a receipt or the proof of an act; one that cannot be read is told of
+    elsewhere."""
     try:
-        return looks_like_receipt(read(str(path), MAX_RECEIPT_BYTES))
+        raw = read(str(path), MAX_RECEIPT_BYTES)
     except UsageError:
         return False
+    return looks_like_receipt(raw) or looks_like_audit_proof(raw)
 
 
 def _arguments(file: Path, proof: Path | None, options: list[str]) -> list[str]:
     """The stand-alone verifier's arguments."""
     alone = (PROOF_SUFFIX, OTS_SUFFIX, TLOG_SUFFIX)
-    if proof is None and (_is_input(file) or file.name.endswith(alone) or _is_receipt(file)):
+    if proof is None and (_is_input(file) or file.name.endswith(alone) or _stands_alone(file)):
         return [*options, "--", str(file)]
     given = proof or next((path for path in _proof_paths(file) if path.exists()), None)
     if given is None:
