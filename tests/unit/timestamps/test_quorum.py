@@ -6,6 +6,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
 import pytest
+from structlog.testing import capture_logs
 from tests.support.fake_witness import FakeWitness, Reply, fake_witness
 
 from proof.core.clock import SystemClock
@@ -163,6 +164,22 @@ def test_a_witness_names_the_size_to_go_on_from() -> None:
         run(policy, scene)
         assert [body.partition(b"\n")[0] for body in found[0].bodies] == [b"old 3", b"old 4"]
         assert found[2].bodies[0].startswith(b"old 0\n\n"), "more than the log has is not named"
+
+
+def test_a_witness_that_forgot_is_told_by_its_url() -> None:
+    with three("all") as (found, policy):
+
+        async def scene(witnesses: Witnesses) -> None:
+            await witnesses.cosigned(await TEN.proposal(), TEN)
+            found[1].forget(4, await TEN.root(4))
+            grown = TEN.grown(1)
+            with capture_logs() as told:
+                assert len(await witnesses.cosigned(await grown.proposal(), grown)) == 3
+            (event,) = told
+            assert (event["event"], event["witness"]) == ("witness.went_back", found[1].url)
+            assert (event["held"], event["holds"]) == (10, 4)
+
+        run(policy, scene)
 
 
 def test_without_a_quorum_it_says_who_is_missing_and_why() -> None:
