@@ -2,10 +2,10 @@
 
 from proof.db import Database
 
-# The last statement of such a connection is its LISTEN, or later the probe whether the server is there.
+# The last statement of such a connection is of its LISTENs, or later the probe whether the server is there.
 _LISTENING = """
 FROM pg_stat_activity
-WHERE datname = current_database() AND (query LIKE 'LISTEN%' OR query = 'SELECT 1')
+WHERE datname = current_database() AND (query ~ '^(UN)?LISTEN' OR query = 'SELECT 1')
 """
 
 

@@ -12,6 +12,10 @@ from proof.core.errors import OtherSideError, ProofError, UnavailableError
 SAFETY_S: Final = 5.0
 """How long work waits at most that nobody told of, where loops are woken by what causes it."""
 
+HEARD_S: Final = 15.0
+"""The same, where whoever tells is known to be heard: what is left are processes that were killed in the
+midst of their work, which others then take up. Work that is due sooner than this is told of."""
+
 _SPREAD_FROM = 0.8
 _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 5.0
@@ -36,7 +40,8 @@ class Loop:
 
     `woken_by` names what wakes it, for whoever hears of that (`proof.events.Listener`). What is said may
     be lost, so `idle_s` bounds how late work is found then. It is spread, or loops that were begun together
-    would ask the database together, each over a connection of its own.
+    would ask the database together, each over a connection of its own. A loop with SAFETY_S waits for
+    HEARD_S while it hears what wakes it.
 
     A step that raises is logged and tried again after a pause that doubles, up to five seconds, or half
     a one while the database is away: neither an outage nor a fault in one step ends a loop. An outage is
@@ -53,12 +58,22 @@ class Loop:
         self._woken = asyncio.Event()
         self._stopped = asyncio.Event()
         self._away = False
+        self._hears = False
         self.failing: str | None = None
 
     @property
     def name(self) -> str:
         """What the log calls it."""
         return self._name
+
+    @property
+    def longest_wait_s(self) -> float:
+        """How long it waits at most for somebody to wake it."""
+        return HEARD_S if self._hears and self._idle_s == SAFETY_S else self._idle_s
+
+    def hear(self, certainly: bool) -> None:
+        """Whether all that is said to wake it is known to reach this process."""
+        self._hears = certainly
 
     def wake(self) -> None:
         """There may be work; said during a step, it brings another."""
@@ -85,7 +100,7 @@ class Loop:
             self._report_success()
             pause_s = _FIRST_PAUSE_S
             if again is not True and not self._stopped.is_set():
-                idle_s = self._idle_s * _chance.uniform(_SPREAD_FROM, 1)
+                idle_s = self.longest_wait_s * _chance.uniform(_SPREAD_FROM, 1)
                 await _wait(self._woken, idle_s if again is False else min(again, idle_s))
 
     def _report_success(self) -> None:

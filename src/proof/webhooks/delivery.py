@@ -319,7 +319,7 @@ class Deliverer:
 
     async def _record(self) -> bool:
         # What is due later than the next look is found by that.
-        soon = self._clock.now() + timedelta(seconds=self._limits.idle_s)
+        soon = self._clock.now() + timedelta(seconds=self._claiming.longest_wait_s)
         claimable = self._recorder.makes_due(soon)
         if not self._stopping and self._recorder.may_wait():
             # No delivery waits for these to be recorded, and larger batches leave PostgreSQL more time for

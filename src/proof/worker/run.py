@@ -80,7 +80,7 @@ class Worker:
         loops.append(heartbeat_loop(self._database, identity, self.loops))
         tasks = [asyncio.create_task(loop.run()) for loop in loops]
         delivering = asyncio.create_task(self._deliverer.run(stop))
-        listener = Listener(self._database, waking(self.loops))
+        listener = Listener(self._database, waking(self.loops), certain=self._hear)
         listening = asyncio.create_task(listener.run())
         await stop.wait()
         listening.cancel()
@@ -94,6 +94,10 @@ class Worker:
         with suppress(UnavailableError):
             async with self._database.transaction() as tx:
                 await stop_beating(tx, identity)
+
+    def _hear(self, certainly: bool) -> None:
+        for loop in self.loops:
+            loop.hear(certainly)
 
     async def _round_due_in(self) -> float | None:
         wait_s = await due_in(self._database, ROUND_AGE_S)

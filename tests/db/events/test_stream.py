@@ -3,14 +3,17 @@
 import asyncio
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager, suppress
+from typing import Any
 
+import asyncpg
+import pytest
 from tests.db.webhooks.scene import until
 from tests.support.application import Platform
 from tests.support.listening import end_listeners, listeners
 from tests.support.websockets import relaying
 
 from proof.core.errors import DatabaseUnavailableError
-from proof.events import PUBLISHED, Event, Listener, Stream, publish, relay
+from proof.events import PUBLISHED, Event, Listener, Stream, listening, publish, relay
 
 TYPE = "transaction.updated"
 
@@ -125,6 +128,34 @@ async def test_a_commit_wakes_the_relay_and_a_rollback_does_not(platform: Platfo
     task.cancel()
     with suppress(asyncio.CancelledError):
         await task
+
+
+class PooledConnection(asyncpg.Connection):
+    """Through a pooler, whose sessions hear of nothing once the statement is over."""
+
+    async def add_listener(self, channel: str, callback: Any) -> None:
+        await super().add_listener(channel, callback)
+        await self.execute("UNLISTEN *")
+
+
+async def test_a_listener_knows_whether_it_hears(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listening, "_HEARD_WITHIN_S", 0.5)
+    certain: list[bool] = []
+    direct = Listener(platform.database, {"a": lambda: None}, certain=certain.append)
+    task = asyncio.create_task(direct.run())
+    await until(lambda: certain == [True])
+    assert await end_listeners(platform.database)
+    await until(lambda: certain[:3] == [True, False, True])
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+    assert certain[-1] is False
+
+    deaf = await asyncpg.connect(**platform.database._arguments, connection_class=PooledConnection)
+    assert not await direct._hears(deaf, asyncio.Event())
+    await deaf.close()
 
 
 async def test_events_keep_their_order_within_one_transaction(platform: Platform) -> None:

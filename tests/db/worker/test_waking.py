@@ -18,7 +18,7 @@ from tests.support.sessions import open_session, ramp_partner
 
 from proof.core import loop as loop_module
 from proof.core.clock import SystemClock
-from proof.core.loop import SAFETY_S, Loop
+from proof.core.loop import HEARD_S, SAFETY_S, Loop
 from proof.db import Connection, Database
 from proof.events import PUBLISHED, waking
 from proof.outbound import OutboundClient
@@ -225,6 +225,27 @@ def test_work_is_done_when_it_is_told_of_or_due(alone: Stage, resting: Resting) 
             records = await spoken_of(platform)
             await until(lambda: proved(platform, records))
             await until(rests)
+
+    alone.run(scene())
+
+
+def test_a_worker_that_hears_looks_unasked_more_seldom(alone: Stage) -> None:
+    platform = alone.platform
+
+    async def scene() -> None:
+        database, stop = LosingDatabase(platform.database), asyncio.Event()
+        async with hired(platform, database, FakeClient(), Limits()) as worker:
+            task = asyncio.create_task(worker.run(stop))
+
+            def waits() -> set[float]:
+                return {loop.longest_wait_s for loop in worker.loops}
+
+            assert waits() == {SAFETY_S}
+            await until(lambda: waits() == {HEARD_S})
+            stop.set()
+            await task
+            # The connection that heard is gone.
+            assert waits() == {SAFETY_S}
 
     alone.run(scene())
 

@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from proof.core import loop as loop_module
 from proof.core.errors import BusyError, DatabaseUnavailableError
-from proof.core.loop import Again, Loop, when_due
+from proof.core.loop import HEARD_S, SAFETY_S, Again, Loop, when_due
 
 
 def drive(step: Callable[[Loop], Awaitable[Again]], idle_s: float) -> None:
@@ -98,6 +98,17 @@ def test_how_long_it_pauses(
 
     drive(step, idle_s=30)
     assert waited == pytest.approx(pauses)
+
+
+def test_only_a_loop_that_is_woken_rests_longer_while_it_hears() -> None:
+    async def step() -> bool:
+        return False
+
+    woken, periodic = Loop("woken", step, SAFETY_S), Loop("periodic", step, 2.0)
+    for hears, longest_s in ((True, HEARD_S), (False, SAFETY_S)):
+        woken.hear(hears)
+        periodic.hear(hears)
+        assert (woken.longest_wait_s, periodic.longest_wait_s) == (longest_s, 2.0)
 
 
 def test_more_work_is_done_at_once_and_a_wake_during_a_step_is_kept() -> None:
