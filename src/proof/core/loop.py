@@ -59,6 +59,7 @@ class Loop:
         self._stopped = asyncio.Event()
         self._away = False
         self._hears = False
+        self._later: asyncio.TimerHandle | None = None
         self.failing: str | None = None
 
     @property
@@ -78,6 +79,15 @@ class Loop:
     def wake(self) -> None:
         """There may be work; said during a step, it brings another."""
         self._woken.set()
+
+    def wake_within(self, most_s: float) -> None:
+        """There is work that others may join for so long; said again before then, it changes nothing."""
+        if self._later is None:
+            self._later = asyncio.get_running_loop().call_later(most_s, self._wake_at_last)
+
+    def _wake_at_last(self) -> None:
+        self._later = None
+        self.wake()
 
     def stop(self) -> None:
         """End after the step under way."""

@@ -1,11 +1,14 @@
 """The gate, one step after another, each refusing before the next is looked at."""
 
+import asyncio
+from contextlib import suppress
 from datetime import timedelta
+from functools import partial
 from ipaddress import ip_address
 from typing import Any, cast
 
 import pytest
-from tests.db.webhooks.scene import TurnedClock
+from tests.db.webhooks.scene import TurnedClock, until
 from tests.support.application import Platform
 from tests.support.partners import execute, issued, onboard, suspend
 
@@ -153,6 +156,36 @@ async def test_a_token_is_remembered_until_the_next_look_and_no_longer(platform:
     assert directory._recent == {}
     with pytest.raises(InvalidTokenError):
         await enter(gate, token)
+
+
+async def test_what_the_gate_saw_is_written_without_being_asked_for(platform: Platform) -> None:
+    partner = await onboard(platform.database, platform.vault)
+    gate, token = gate_of(platform), issued(partner).api_key
+    gate._writing._idle_s = 24 * 3600.0
+    writing = asyncio.create_task(gate.run())
+
+    async def seen(address: str) -> bool:
+        found = await platform.fetch(
+            f"SELECT FROM credential_uses WHERE last_address = '{address}'"
+        )
+        return bool(found)
+
+    async def refused() -> bool:
+        owner_id = issued(partner).partner_environment_id
+        return bool(
+            await platform.fetch(f"SELECT FROM refusals WHERE partner_environment_id = {owner_id}")
+        )
+
+    # The first use is written at once; the others when a second is over.
+    for address in ("192.0.2.71", "192.0.2.72"):
+        await enter(gate, token, address=address)
+        await until(partial(seen, address))
+    with pytest.raises(ScopeError):
+        await enter(gate, token, CLIENT_TOKEN)
+    await until(refused)
+    writing.cancel()
+    with suppress(asyncio.CancelledError):
+        await writing
 
 
 def test_only_so_many_tokens_are_remembered(platform: Platform) -> None:

@@ -1,10 +1,14 @@
 """Counting: nothing counted is lost or doubled, whatever the database does."""
 
+import asyncio
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
+from functools import partial
 
 import pytest
+from tests.db.webhooks.scene import until
 from tests.support.application import Platform
 from tests.support.databases import FaultyDatabase
 from tests.support.partners import owner_of
@@ -12,6 +16,9 @@ from tests.support.partners import owner_of
 from proof.core.errors import DatabaseUnavailableError, QuotaExceededError
 from proof.partners.types import Limits, PartnerEnvironment
 from proof.timestamps.submissions.usage import UNLIMITED, Meter, MonthUsage, UsageKind, add
+
+# Whatever is written within a test was told of.
+NEVER_S = 24 * 3600.0
 
 
 @dataclass
@@ -43,6 +50,26 @@ async def test_months_are_counted_apart_and_reported_in_order(platform: Platform
     ]
     assert await meter.report(owner, 2026, 9) == [MonthUsage(2026, 9, 0, 0, 0)]
     assert await meter.report(owner, 2025, None) == []
+
+
+async def test_what_is_counted_is_written_without_being_asked_for(platform: Platform) -> None:
+    meter, owner = Meter(platform.database, SetClock()), await newcomer(platform)
+    meter._writing._idle_s = NEVER_S
+    writing = asyncio.create_task(meter.run())
+
+    async def written(counted: int) -> bool:
+        (row,) = await platform.fetch(
+            "SELECT coalesce(sum(used), 0) AS used FROM timestamp_usage"
+            f" WHERE partner_environment_id = {owner.id}"
+        )
+        return bool(row["used"] == counted)
+
+    for counted in (1, 2):
+        await meter.count(owner, UsageKind.STATUS)
+        await until(partial(written, counted))
+    writing.cancel()
+    with suppress(asyncio.CancelledError):
+        await writing
 
 
 async def test_a_limit_holds_before_and_after_the_counts_are_written(platform: Platform) -> None:

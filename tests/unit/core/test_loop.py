@@ -13,6 +13,9 @@ from proof.core import loop as loop_module
 from proof.core.errors import BusyError, DatabaseUnavailableError
 from proof.core.loop import HEARD_S, SAFETY_S, Again, Loop, when_due
 
+# Whoever waited this long was not woken.
+LONG_S = 600.0
+
 
 def drive(step: Callable[[Loop], Awaitable[Again]], idle_s: float) -> None:
     async def run() -> None:
@@ -124,6 +127,23 @@ def test_more_work_is_done_at_once_and_a_wake_during_a_step_is_kept() -> None:
         return count == 1
 
     drive(step, idle_s=30)
+    assert count == 3
+
+
+def test_work_that_may_wait_for_more_is_done_once() -> None:
+    count = 0
+
+    async def step(loop: Loop) -> bool:
+        nonlocal count
+        count += 1
+        if count < 3:
+            loop.wake_within(0.01)
+            loop.wake_within(LONG_S)
+        else:
+            loop.stop()
+        return False
+
+    drive(step, idle_s=LONG_S)
     assert count == 3
 
 

@@ -9,7 +9,6 @@ import time
 import pytest
 from starlette.applications import Starlette
 
-from proof.main.server import processes
 from proof.main.server.processes import Server, server_config
 from proof.main.server.supervise import waiting_for_signals
 
@@ -29,8 +28,7 @@ def test_the_end_of_a_child_ends_a_wait() -> None:
     assert signal.getsignal(signal.SIGCHLD) == before
 
 
-def test_a_server_is_told_to_stop_and_has_the_date(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(processes, "_DATE_S", LONG_S)
+def test_a_server_is_told_to_stop() -> None:
     config = server_config(Starlette())
     config.load()
     server = Server(config)
@@ -48,4 +46,17 @@ def test_a_server_is_told_to_stop_and_has_the_date(monkeypatch: pytest.MonkeyPat
         return time.monotonic() - begun
 
     assert asyncio.run(scene()) < LONG_S
-    assert [name for name, _ in server.server_state.default_headers] == [b"date"]
+
+
+def test_answers_have_the_date_of_the_second_in_which_it_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    state = Server(server_config(Starlette())).server_state
+    for now, date in (
+        (784111777.2, b"Sun, 06 Nov 1994 08:49:37 GMT"),
+        (784111777.9, b"Sun, 06 Nov 1994 08:49:37 GMT"),
+        (784111778.0, b"Sun, 06 Nov 1994 08:49:38 GMT"),
+        (784111700.0, b"Sun, 06 Nov 1994 08:48:20 GMT"),
+    ):
+        monkeypatch.setattr("proof.main.server.processes.time.time", lambda now=now: now)
+        assert state.default_headers == [(b"date", date)]

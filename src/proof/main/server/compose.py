@@ -1,7 +1,7 @@
 """The parts of an HTTP process, put together."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 
 from proof.api.app import Application
@@ -11,7 +11,6 @@ from proof.api.services import Services
 from proof.config import Settings
 from proof.core.clock import SystemClock
 from proof.core.errors import UnavailableError
-from proof.core.loop import Loop
 from proof.db import Database
 from proof.db.session import OF_REQUESTS
 from proof.db.shares import Bounds, Work
@@ -43,7 +42,6 @@ from proof.timestamps.submissions.committer import Committer
 from proof.timestamps.submissions.service import Submissions
 from proof.timestamps.submissions.usage import Meter
 
-_FLUSH_USAGE_S = 1.0
 # Of one partner environment in one process. An example call is tried out by hand; a provider is asked when
 # somebody opens a widget, and answers within a second.
 _EXAMPLES_EACH = 2
@@ -122,7 +120,7 @@ async def _services(settings: Settings, database: Database) -> AsyncIterator[Ser
         asyncio.create_task(directory.run()),
         asyncio.create_task(gate.run()),
         asyncio.create_task(watches.run()),
-        asyncio.create_task(Loop("usage", _flushing(meter), _FLUSH_USAGE_S).run()),
+        asyncio.create_task(meter.run()),
     ]
     try:
         yield Services(
@@ -170,11 +168,3 @@ async def _services(settings: Settings, database: Database) -> AsyncIterator[Ser
             await meter.flush()
         for client in (trying, asking):
             await client.aclose()
-
-
-def _flushing(meter: Meter) -> Callable[[], Awaitable[bool]]:
-    async def step() -> bool:
-        await meter.flush()
-        return False
-
-    return step

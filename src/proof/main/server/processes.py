@@ -2,11 +2,13 @@
 
 import asyncio
 import signal
-from contextlib import suppress
+import time
+from email.utils import formatdate
 from types import FrameType
 
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn.server import ServerState
 
 from proof.config import Settings
 from proof.main.events import configure_logging
@@ -22,21 +24,43 @@ from proof.main.server.websocket import (
     BoundedWebSocket,
 )
 
-_DATE_S = 1.0
 _GRACEFUL_S = 30
 _KEEP_ALIVE_S = 75
 
 
+class State(ServerState):
+    """What connections share: the Date header, made anew in each second in which somebody asks for it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._second = 0
+        self._headers: list[tuple[bytes, bytes]] = []
+
+    @property
+    def default_headers(self) -> list[tuple[bytes, bytes]]:
+        if (second := int(time.time())) != self._second:
+            self._second, self._headers = (
+                second,
+                [(b"date", formatdate(second, usegmt=True).encode())],
+            )
+        return self._headers
+
+    @default_headers.setter
+    def default_headers(self, _given: list[tuple[bytes, bytes]]) -> None:
+        """What uvicorn begins with: none."""
+
+
 class Server(uvicorn.Server):
-    """uvicorn looks ten times a second whether it was told to stop; here the signal says so, and only the
-    Date header is renewed, every second."""
+    """uvicorn looks ten times a second whether it was told to stop; here the signal says so."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.server_state = State()
 
     async def main_loop(self) -> None:
         self._loop, self._told = asyncio.get_running_loop(), asyncio.Event()
-        while not await self.on_tick(0):
-            with suppress(TimeoutError):
-                async with asyncio.timeout(_DATE_S):
-                    await self._told.wait()
+        if not self.should_exit:
+            await self._told.wait()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         super().handle_exit(sig, frame)

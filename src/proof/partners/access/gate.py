@@ -59,7 +59,7 @@ class Gate:
         self._clock = clock
         self._limiter = Limiter(database)
         self._refusals = Refusals(database)
-        self._writing = Loop("gate records", self._write, _FLUSH_S)
+        self._writing = Loop("gate records", self._write, SAFETY_S)
         self._uses = Uses(database, clock, self._writing.wake)
         self._giving_back = Loop("rate leases", self._give_back, SAFETY_S)
 
@@ -120,6 +120,7 @@ class Gate:
         if call_class is not None:
             standing = await self._within_rate(credential, address, call_class)
         self._uses.note(credential, address)
+        self._writing.wake_within(_FLUSH_S)
         return standing
 
     async def still_admits(self, credential: Credential, address: Address) -> bool:
@@ -193,6 +194,7 @@ class Gate:
         named = presented(token)
         if named is None:
             return
+        self._writing.wake_within(_FLUSH_S)
         key_id, sha256 = named
         now, ended = self._clock.now(), self._directory.ended(key_id)
         if over is not None:
@@ -206,6 +208,7 @@ class Gate:
         self._refusals.note(
             credential.owner.id, credential.kind, reason, address, self._clock.now()
         )
+        self._writing.wake_within(_FLUSH_S)
 
     def _is_over(self, credential: Credential) -> bool:
         return credential.expires_at is not None and credential.expires_at <= self._clock.now()

@@ -11,10 +11,13 @@ from typing import NamedTuple
 
 from proof.core.clock import Clock
 from proof.core.errors import QuotaExceededError
+from proof.core.loop import SAFETY_S, Loop
 from proof.db import Connection, Database
 from proof.partners.types import Limits, PartnerEnvironment
 
 UNLIMITED = 2**53 - 1
+
+_FLUSH_S = 1.0
 
 
 class UsageKind(StrEnum):
@@ -66,11 +69,17 @@ class Meter:
         self._database = database
         self._clock = clock
         self._unwritten: Counter[tuple[int, date, UsageKind]] = Counter()
+        self._writing = Loop("usage", self._write, SAFETY_S)
+
+    async def run(self) -> None:
+        """Write what is counted, until cancelled."""
+        await self._writing.run()
 
     async def count(self, owner: PartnerEnvironment, kind: UsageKind) -> None:
         """One call that only reads. Raises QuotaExceededError when the month's limit is reached."""
         await self.require(owner, kind)
         self._unwritten[owner.id, _month(self._clock.now()), kind] += 1
+        self._writing.wake_within(_FLUSH_S)
 
     async def require(self, owner: PartnerEnvironment, kind: UsageKind) -> None:
         """Raises QuotaExceededError when nothing of the month's limit is left."""
@@ -105,6 +114,10 @@ class Meter:
             MonthUsage(at.year, at.month, *(used.get((at, kind), 0) for kind in UsageKind))
             for at in months
         ]
+
+    async def _write(self) -> bool:
+        await self.flush()
+        return False
 
     async def flush(self) -> None:
         """Write what was counted since the last flush."""
