@@ -24,7 +24,9 @@ def _check(value: object) -> None:
         for key, member in value.items():
             if not isinstance(key, str) or not key.isascii():
                 raise TypeError(f"a canonical key is ASCII text, not {key!r}")
-            _check(member)
+            # Most members are texts, and a call for each would be most of the time.
+            if type(member) is not str:
+                _check(member)
     elif isinstance(value, list | tuple):
         for member in value:
             _check(member)
