@@ -179,7 +179,7 @@ async def _backlog(settings: Settings, account: UUID, count: int) -> float:
     client = OutboundClient(OutboundPolicy(()))
     adapters = Providers(Reach(client, database, clock))
     async with database.transaction() as tx:
-        names = await add_transactions(tx, count)
+        names = await add_transactions(tx, vault, count)
         await _store(tx, vault, account, names)
     started, applied = time.perf_counter(), 0
     while done := await process(database, vault, adapters, clock):

@@ -37,7 +37,7 @@ def run(options: Options) -> list[Figure]:
 async def _measure(served: Served, options: Options, sockets: int, changes: int) -> list[Figure]:
     database = await Database.open(arguments(served.settings, "app"))
     vault = open_vault(served.settings)
-    transactions = await _transactions(database, sockets)
+    transactions = await _transactions(database, vault, sockets)
     before_kib, started = _memory_kib(served.port), time.perf_counter()
     parts = spread([str(transaction) for transaction in transactions], _GENERATORS)
     watchers = [
@@ -121,9 +121,9 @@ def _figures(
     ]
 
 
-async def _transactions(database: Database, count: int) -> list[UUID]:
+async def _transactions(database: Database, vault: Vault, count: int) -> list[UUID]:
     async with database.transaction() as tx:
-        return await add_transactions(tx, count)
+        return await add_transactions(tx, vault, count)
 
 
 def _memory_kib(port: int) -> int:
