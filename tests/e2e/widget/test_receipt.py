@@ -14,7 +14,7 @@ import pytest
 from playwright.sync_api import Page, Request, Route, expect
 from tests.e2e.widget.conftest import ON_A_PHONE, Tab, redirect_url
 from tests.e2e.widget.driving import card, pay
-from tests.e2e.widget.test_people import LANGUAGES, violations
+from tests.e2e.widget.test_people import LANGUAGES, shown, violations
 from tests.support.receipts_lab import Bought
 from tests.support.widget_truth import claims
 from tests.support.widgets import SANDBOX, WidgetPartner, WidgetServer
@@ -159,6 +159,43 @@ def test_who_cancelled_is_told_so_and_never_that_anything_was_paid(
     expect(page.get_by_text("Ordered")).to_be_visible()
     path = saved(page, tmp_path)
     assert verifier([str(path), *keys(server, tmp_path)]) == 0
+
+
+@pytest.mark.parametrize(
+    ("state", "heading", "made", "total"),
+    [
+        # Of a delay no record tells, nor that anything is on its way.
+        ("review", "Payment received", {"paid"}, "You paid"),
+        ("failed", "Sale failed", {"failed"}, ""),
+        ("identity-failed", "Identity not confirmed", {"failed", "free"}, ""),
+        ("sold", "Sale complete", {"paid", "complete"}, "You got"),
+    ],
+)
+def test_it_says_of_every_end_what_is_so(
+    page: Page, server: WidgetServer, state: str, heading: str, made: set[str], total: str
+) -> None:
+    if state == "sold":
+        partner = server.partner()
+        page.goto(
+            redirect_url(
+                server, partner.open(type="sell", currency="USDT", network="TRC20", amount="100")
+            )
+        )
+        page.get_by_role("button", name="Show deposit address").click()
+        partner.later(60)
+        expect(page.get_by_role("heading", name=heading, level=1)).to_be_visible()
+    else:
+        shown(page, server, state)
+    if state != "review":
+        expect(page.locator(".details")).to_contain_text("Time")
+    url = page.evaluate(_LINK)
+    page.goto(url)
+    expect(page.get_by_role("heading", name=heading, level=1)).to_be_visible()
+    picture(page, f"end-{state}")
+    text = page.locator("body").inner_text()
+    assert claims(text) == made
+    assert ("€" in text) == bool(total)
+    assert total in text
 
 
 def test_a_receipt_that_grows_says_so(

@@ -189,7 +189,7 @@ def test_every_word_of_a_receipt_that_the_server_names_is_there() -> None:
     for kind in TransactionType:
         for end in (status for status in Status if status.terminal):
             assert f"outcome.{kind}.{end}.text" in english
-        assert f"processing.{kind}" in english
+        assert f"processing.{kind}.paid" in english
     kinds = {kind.value.rpartition(".")[2] for kind in RecordKind}
     assert kinds == {"opened", "callback", "resolution", "refund", "status"}
     assert all(f'kind === "{kind}"' in script for kind in kinds - {"status"})

@@ -91,9 +91,9 @@ class Receipt {
   }
 
   title() {
-    const { type, paid } = this.facts;
     if (this.name) return this.say(this.name);
-    return this.say(paid ? (type === "buy" ? "processing.buy" : "processing.sell") : "receipt.pending");
+    // What was paid for may be delayed, which no record tells.
+    return this.facts.paid ? this.received() : this.say("receipt.pending");
   }
 
   lead() {
@@ -166,8 +166,11 @@ class Receipt {
     if (kind === "callback") return this.say("receipt.step.callback");
     if (kind === "resolution") return this.say("receipt.step.resolution");
     if (kind === "refund") return this.say(REFUNDS[status]);
+    return status === "processing" ? this.received() : this.say(endOf({ ...this.facts, end: status }));
+  }
+
+  received() {
     const { type, crypto_amount, currency } = this.facts;
-    if (status !== "processing") return this.say(endOf({ ...this.facts, end: status }));
     if (type === "buy") return this.say("processing.buy.paid");
     return this.say("processing.sell.paid", { amount: this.words.crypto(crypto_amount, currency) });
   }
