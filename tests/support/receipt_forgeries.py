@@ -45,6 +45,14 @@ FORGED: dict[str, tuple[type[RefusedError], Callable[[], Records]]] = {
         errors.RecordVersionError,
         lambda: with_members(BUY, 3, version="3"),
     ),
+    "a version that is true": (
+        errors.RecordVersionError,
+        lambda: with_members(STORIES["begun-with-version-1"].records[:1], 1, version=True),
+    ),
+    "a kind that is a list": (
+        errors.RecordVersionError,
+        lambda: with_members(BUY, 2, kind=["provider.callback"]),
+    ),
     "an unknown kind": (errors.RecordVersionError, lambda: with_members(BUY, 2, kind="user.note")),
     "an unknown member": (errors.RecordMemberError, lambda: with_members(BUY, 3, note="gift")),
     "a missing member": (errors.RecordMemberError, lambda: lacking(BUY, 3, "rate")),

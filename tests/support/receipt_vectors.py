@@ -49,6 +49,7 @@ def _good() -> dict[str, Json]:
     bitcoin = receipts.receipt(BUY, NOON)
     bitcoin["records"][-1]["proofs"].append(receipts.bitcoin_proof(hashes_of(BUY)[-1]).payload)
     made["with-bitcoin"] = bitcoin
+    made["dated-by-its-statement-alone"] = with_statement(unproved=len(BUY))
     made["signed-by-a-former-key"] = receipts.receipt(BUY, NOON, sign=_signed_by(FORMER_KEY))
     story = STORIES["buy-completed"]
     made["disclosed"] = receipts.receipt(BUY, NOON) | {
@@ -75,11 +76,10 @@ def _untied() -> dict[str, Json]:
     }
 
 
-def with_statement() -> Json:
+def with_statement(unproved: int = 0) -> Json:
     """A receipt of the day after, with its path into the statement."""
-    return receipts.receipt(
-        BUY, NEXT_DAY, statement=receipts.statement(receipts.statement_leaf(BUY), START)
-    )
+    statement = receipts.statement(receipts.statement_leaf(BUY), START)
+    return receipts.receipt(BUY, NEXT_DAY, statement=statement, unproved=unproved)
 
 
 def refused() -> Iterator[tuple[str, str, bytes]]:
@@ -342,6 +342,8 @@ _REFUSED: dict[str, tuple[str, Build]] = {
         lambda: _disclosed(field="previous", sequence=2),
     ),
     "a-record-disclosed-that-is-none": ("DisclosureError", lambda: _disclosed(sequence=6)),
+    "a-record-disclosed-as-true": ("DisclosureError", lambda: _disclosed(sequence=True)),
+    "a-record-disclosed-as-text": ("DisclosureError", lambda: _disclosed(sequence="1")),
     "a-salt-too-short": ("HexError", lambda: _disclosed(salt="00")),
 }
 

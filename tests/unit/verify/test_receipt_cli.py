@@ -11,12 +11,15 @@ import pytest
 from tests.support import receipt_vectors, receipts
 from tests.support.receipt_forgeries import BUY, STORIES
 from tests.support.receipt_vectors import FOLDER
-from tests.support.receipts import Story, canonical
+from tests.support.receipts import FORMER_KEY, KEY, LOG, Story, canonical
+from tests.support.signer import Signer
 from typer.testing import CliRunner
 
 from proof.main.commands import application
 from proof.main.installation import LocalInstallation
 from proof.verify.cli import main
+from proof.verify.evidence.log.note import COSIGNER_KEY
+from proof.verify.receipts.signature import is_receipts_key
 from proof.verify.receipts.webhooks import MAX_FINDINGS, MAX_LINE_BYTES
 
 KEYS = ("--receipt-key", "receipts.key", "--log-key", "log.key")
@@ -268,3 +271,16 @@ def test_no_receipt_no_code_of_receipts() -> None:
         "sys.exit(any(name.startswith('proof.verify.receipts') for name in sys.modules))"
     )
     assert subprocess.run([sys.executable, "-c", program]).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("key", "found"),
+    [
+        (KEY, True),
+        (FORMER_KEY, True),
+        (LOG, False),
+        (Signer.named("witness.example/receipts", COSIGNER_KEY), False),
+    ],
+)
+def test_only_the_key_of_receipts_is_taken_for_one(key: Signer, found: bool) -> None:
+    assert is_receipts_key(key.key) is found

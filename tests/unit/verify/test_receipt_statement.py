@@ -74,6 +74,7 @@ def test_a_leaf_in_another_place_is_refused(changed: Json) -> None:
         ("csv_sha256", None),
         ("totals", {}),
         ("totals", [{"transactions": 7}]),
+        ("totals", ["7"]),
         ("note", ""),
     ],
 )
