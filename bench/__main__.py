@@ -16,6 +16,7 @@ from bench import (
     idle,
     neighbours,
     published,
+    receipts,
     restart,
     sessions,
     single,
@@ -39,6 +40,7 @@ BENCHMARKS: dict[str, Callable[[Options], list[Figure]]] = {
     "gate": gate.run,
     "neighbours": neighbours.run,
     "published": published.run,
+    "receipt": receipts.run,
     "restart": restart.run,
     "calendar": calendar.run,
     "tsa": tsa.run,
@@ -55,7 +57,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(BENCHMARKS))
     parser.add_argument("--quick", action="store_true", help="small sizes: a smoke test, no figure")
-    parser.add_argument("--rows", type=int, help="stored leaves for growth, 10,000,000 by default")
+    parser.add_argument(
+        "--rows",
+        type=int,
+        help="stored leaves for growth, records for receipt; 10,000,000 by default",
+    )
     parser.add_argument("--only", default="", help="neighbours: attacks whose name contains it")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     asked = parser.parse_args()
