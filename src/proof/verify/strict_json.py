@@ -7,6 +7,7 @@ import json
 import re
 from binascii import unhexlify
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Final, NoReturn
 
 from proof.verify.errors import (
@@ -27,7 +28,8 @@ MAX_RECEIPT_BYTES: Final = 16 * MAX_BYTES
 MAX_NESTING: Final = 100
 """A branch of 64 levels needs 66; the parser itself recurses, so this comes before it."""
 _NOT_OPENING: Final = bytes(each for each in range(256) if each not in b"{[")
-_tokens = re.compile(rb'\\.|["{}\[\]]', re.DOTALL).finditer
+_NOT_BRACKETS: Final = bytes(each for each in range(256) if each not in b"{}[]")
+_without_strings = partial(re.compile(rb'\\.|"[^"\\]*(?:\\.[^"\\]*)*"?', re.DOTALL).sub, b"")
 MAX_TEXT_CHARS: Final = 1024
 _MAX_EXACT: Final = 2**53 - 1
 _HASH_BYTES: Final = 32
@@ -90,17 +92,11 @@ def _check_nesting(raw: bytes, what: str) -> None:
     # Fewer opening brackets than levels cannot nest too deep: true of every ordinary proof.
     if len(raw.translate(None, _NOT_OPENING)) <= MAX_NESTING:
         return
-    depth, in_string = 0, False
-    for token in _tokens(raw):
-        mark = token.group()
-        if mark == b'"':
-            in_string = not in_string
-        elif not in_string and mark in b"{[":
-            depth += 1
-            if depth > MAX_NESTING:
-                raise NestingError(f"{what} nests deeper than {MAX_NESTING} levels")
-        elif not in_string and mark in b"}]":
-            depth -= 1
+    depth = 0
+    for mark in _without_strings(raw).translate(None, _NOT_BRACKETS):
+        depth += 1 if mark in b"{[" else -1
+        if depth > MAX_NESTING:
+            raise NestingError(f"{what} nests deeper than {MAX_NESTING} levels")
 
 
 def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:

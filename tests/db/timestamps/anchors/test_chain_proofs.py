@@ -9,6 +9,7 @@ from tests.support.fake_chain import FakeChain, FakeNetwork
 from tests.support.partners import tamper
 from tests.support.pipeline import lost, owner, work
 
+from proof.core.canonical import canonical_json
 from proof.timestamps.proofs.audit import fsck
 from proof.timestamps.proofs.errors import (
     NotInChainError,
@@ -20,6 +21,7 @@ from proof.timestamps.proofs.service import Proofs
 from proof.timestamps.submissions.committer import Committer
 from proof.timestamps.trees.sealing import LeafMissingError
 from proof.timestamps.types import Currency, Roots, SubmitStatus
+from proof.verify import verify_payload
 
 Run = Callable[[Any], Any]
 BTC = Currency.BTC
@@ -77,6 +79,32 @@ async def test_a_chain_that_is_disabled_goes_on_proving(
     assert await without.proof(owner(), digest, BTC)
     with pytest.raises(UnknownCurrencyError):
         await without.currency(owner(), 1)
+
+
+async def test_the_proofs_of_many_hashes_are_those_of_each(
+    anchorage: Anchorage, network: FakeNetwork
+) -> None:
+    anchored, logged, unknown = map(digest_of, ("anchored", "logged", "unknown"))
+    await anchorage.anchored(anchored, network)
+    await anchorage.submit(logged)
+    await work(anchorage.database, anchorage.folder)
+    asked = [logged, unknown, anchored]
+    found = await anchorage.proofs.proofs(owner(), asked)
+    bundle = await anchorage.proofs.bundle(owner(), asked)
+    assert found == bundle.payloads
+    assert {
+        digest: [canonical_json(each) for each in payloads] for digest, payloads in found.items()
+    } == {
+        logged: [await anchorage.proofs.proof(owner(), logged, Currency.LOG)],
+        anchored: [
+            await anchorage.proofs.proof(owner(), anchored, currency)
+            for currency in (Currency.LOG, BTC)
+        ],
+    }
+    for payload in [*found[anchored], *found[logged]]:
+        raw = canonical_json(payload)
+        assert verify_payload(raw, log_keys=bundle.log_keys, chains=bundle.chains).tied
+    assert await anchorage.proofs.proofs(owner(), []) == {}
 
 
 def test_who_is_early_is_told_when_to_ask_again(
