@@ -45,6 +45,7 @@ from proof.ramp.sessions.widget import Widgets
 from proof.ramp.transactions.updates import Updates
 from proof.receipts import keys as receipt_keys
 from proof.receipts.service import Receipts
+from proof.receipts.statements import Statements
 from proof.timestamps.anchors.health import Part, parts
 from proof.timestamps.anchors.log.mark import Marks
 from proof.timestamps.anchors.log.service import LogWriter, ensure_log
@@ -101,7 +102,8 @@ class Answer:
 class _Exchange:
     """One request's two callables."""
 
-    def __init__(self, chunks: Sequence[bytes]) -> None:
+    def __init__(self, method: str, chunks: Sequence[bytes]) -> None:
+        self._is_head = method == "HEAD"
         self._chunks = list(chunks)
         self.read = 0
         self.sent: list[Any] = []
@@ -117,14 +119,18 @@ class _Exchange:
         self.sent.append(message)
 
     def answer(self) -> Answer:
-        start, end = self.sent
-        assert (start["type"], end["type"]) == ("http.response.start", "http.response.body")
-        assert not end.get("more_body")
+        start, *parts = self.sent
+        assert start["type"] == "http.response.start"
+        assert {part["type"] for part in parts} == {"http.response.body"}
+        assert [part.get("more_body", False) for part in parts] == [True] * (len(parts) - 1) + [
+            False
+        ]
+        body = b"".join(part["body"] for part in parts)
         names = [name.decode() for name, _ in start["headers"]]
         assert len(names) == len(set(names)), f"repeated headers: {names}"
         headers = {name.decode(): value.decode() for name, value in start["headers"]}
-        assert headers["content-length"] == str(len(end["body"]))
-        return Answer(start["status"], headers, end["body"], self.read)
+        assert headers["content-length"] == str(len(body)) or (self._is_head and not body)
+        return Answer(start["status"], headers, body, self.read)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +156,7 @@ class Client:
         raw = (
             b"" if body is None else body if isinstance(body, bytes) else msgspec.json.encode(body)
         )
-        exchange = _Exchange([raw] if chunks is None else chunks)
+        exchange = _Exchange(method, [raw] if chunks is None else chunks)
         sent = [("host", "proof.example"), *headers]
         if chunks is None:
             sent.append(("content-length", str(len(raw) if announced is None else announced)))
@@ -294,6 +300,7 @@ class Platform:
             widgets=Widgets(self.database, self.vault, self.clock, providers),
             proofs=proofs,
             receipts=Receipts(self.database, self.vault, self.clock, proofs),
+            statements=Statements(self.database, self.vault, proofs),
             meter=meter,
             outbound=outbound,
             policy=POLICY,

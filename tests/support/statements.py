@@ -218,7 +218,7 @@ def tamperings() -> Iterator[tuple[str, str, Json, bytes]]:
         good | {"proofs": file(other_day)["proofs"]},
         cells,
     )
-    yield "signature-dropped", "ReceiptSignatureError", good | {"signature": ""}, cells
+    yield "signature-dropped", "NoteFormatError", good | {"signature": ""}, cells
     broken = good["signature"][:-10] + "AAAAAAAA" + good["signature"][-2:]
     yield "signature-altered", "ReceiptSignatureError", good | {"signature": broken}, cells
 

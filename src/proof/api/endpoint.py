@@ -1,8 +1,8 @@
 """From a matched route to its handler: gate, body, call, answer."""
 
 import re
-from collections.abc import Hashable, Mapping
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Hashable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -104,6 +104,8 @@ class Endpoint:
             reply = terms.errors.reply(error, edge.request_id)
             await hold_back(error)
         self._count(scope["method"], reply.status)
+        if scope["method"] == "HEAD":
+            reply = replace(reply, pieces=None)
         private = self._gated and scope["method"] in _CACHEABLE
         if (private or reply.status >= _FIRST_ERROR) and NOT_KEPT not in reply.headers:
             terms.notices.append(NOT_KEPT)
@@ -146,9 +148,13 @@ class Endpoint:
         share = _share_of(operation.family.access, call)
         with working_for(share):
             if share is None or not operation.in_turn:
-                return await operation.handler(call)
-            async with self._turns.turn(share):
-                return await operation.handler(call)
+                reply = await operation.handler(call)
+            else:
+                async with self._turns.turn(share):
+                    reply = await operation.handler(call)
+        if reply.pieces is None:
+            return reply
+        return replace(reply, pieces=_worked_for(share, reply.pieces))
 
     async def _counted(self, scope: Scope, edge: Edge, access: Anybody) -> Hashable:
         """Count a call that the gate does not, unless its caller is known. Given back is the name under
@@ -215,6 +221,16 @@ class Endpoint:
             self._operators.several_tokens(edge.address, edge.request_id)
             raise
         return await self._operators.admit(token, needed, edge.address, edge.request_id)
+
+
+async def _worked_for(share: Share | None, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The same pieces, each made within the caller's share of the database."""
+    while True:
+        with working_for(share):
+            piece = await anext(pieces, None)
+        if piece is None:
+            return
+        yield piece
 
 
 def _share_of(access: Access, call: Call) -> Share | None:

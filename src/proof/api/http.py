@@ -4,17 +4,18 @@ A class-based endpoint with a reply of plain bytes is a quarter faster than Requ
 objects, and stamping hashes is all about requests.
 """
 
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from functools import lru_cache
 from typing import Any
 
+import structlog
 from starlette.datastructures import Headers as RequestHeaders
 from starlette.types import Message, Receive, Scope, Send
 
-from proof.core.errors import InvalidInputError, TooLargeError
+from proof.core.errors import InvalidInputError, ProofError, TooLargeError
 from proof.partners.access.buckets import Rate
 from proof.partners.access.credentials import Credential
 from proof.partners.access.networks import Address
@@ -33,6 +34,7 @@ Headers = tuple[tuple[bytes, bytes], ...]
 # The caller of an operation; None where anybody may call.
 Caller = PartnerEnvironment | Credential | Operator | None
 _LENGTH_DIGITS = 18
+_log = structlog.get_logger()
 _NAMES = {each: each.value.encode() for each in CallClass}
 
 
@@ -82,12 +84,19 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An answer."""
+    """An answer. One that is too long to be held has `pieces` in place of a body, `size` bytes in all."""
 
     status: int
     body: bytes = b""
     content_type: bytes = JSON
     headers: Headers = field(default=())
+    pieces: AsyncIterator[bytes] | None = None
+    size: int | None = None
+
+    @property
+    def length(self) -> int:
+        """In bytes."""
+        return len(self.body) if self.size is None else self.size
 
 
 async def send_reply(
@@ -100,7 +109,7 @@ async def send_reply(
             "status": reply.status,
             "headers": [
                 (b"content-type", reply.content_type),
-                (b"content-length", b"%d" % len(reply.body)),
+                (b"content-length", b"%d" % reply.length),
                 (b"x-request-id", request_id.encode()),
                 NOSNIFF,
                 *reply.headers,
@@ -108,7 +117,20 @@ async def send_reply(
             ],
         }
     )
-    await send({"type": "http.response.body", "body": reply.body})
+    if reply.pieces is None or await _are_sent(reply.pieces, request_id, send):
+        await send({"type": "http.response.body", "body": reply.body})
+
+
+async def _are_sent(pieces: AsyncIterator[bytes], request_id: str, send: Send) -> bool:
+    """Send each once the one before it is on its way; whether all were. A fault after the head cannot be
+    answered any more: the server breaks the connection off, which a reader sees by the length."""
+    try:
+        async for piece in pieces:
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+    except ProofError as error:
+        _log.warning("reply.broken_off", request_id=request_id, error=error.message)
+        return False
+    return True
 
 
 def refusing(send: Send) -> Send:

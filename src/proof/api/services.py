@@ -19,6 +19,7 @@ from proof.ramp.providers.registry import Providers
 from proof.ramp.sessions.service import Sessions
 from proof.ramp.sessions.widget import Widgets
 from proof.receipts.service import Receipts
+from proof.receipts.statements import Statements
 from proof.timestamps.anchors.health import Part
 from proof.timestamps.calendar import Calendar
 from proof.timestamps.proofs.service import Proofs
@@ -43,6 +44,7 @@ class Services:
     widgets: Widgets
     proofs: Proofs
     receipts: Receipts
+    statements: Statements
     meter: Meter
     outbound: OutboundClient
     policy: OutboundPolicy

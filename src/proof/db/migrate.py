@@ -36,6 +36,8 @@ _APPEND_ONLY = (
     "log_checkpoints",
     "ramp_records",
     "log_policies",
+    "statements",
+    "statement_tiles",
 )
 
 

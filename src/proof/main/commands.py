@@ -47,6 +47,7 @@ MODULES = {
     "keys": "server.keys",
     "secrets": "server.secrets",
     "tx": "ramp.tx",
+    "statement": "ramp.statement",
     "user": "ramp.user",
 }
 # Their commands need no installation of one's own.

@@ -1,7 +1,10 @@
 """Receipts of transactions, and disclosing what records have of a person as hashes alone."""
 
 import asyncio
+from typing import Any
 from uuid import UUID
+
+import msgspec
 
 from proof.core.clock import Clock
 from proof.core.errors import ProofError
@@ -14,6 +17,7 @@ from proof.ramp.transactions.chains import disclose, owner_of, read_chain
 from proof.receipts.keys import ReceiptKeys
 from proof.receipts.receipt import Receipt, digests_of, disclosure_file
 from proof.receipts.stamping import OWNERS
+from proof.receipts.statements import StatementLeaf, newest_with, signature
 from proof.timestamps.proofs.service import ProofBundle, Proofs
 from proof.verify import RefusedError
 from proof.verify.receipts.receipt import EstablishedReceipt, verify_receipt
@@ -37,12 +41,16 @@ class Receipts:
         """The receipt of a transaction as it is now. Raises NotFoundError for one that this partner
         environment does not have, and for one without a record."""
         async with self._database.connection() as connection:
+            # Before the chain, which then holds whatever the statement counts.
+            stated = await newest_with(connection, partner_environment_id, transaction_id)
             chain = await read_chain(connection, partner_environment_id, transaction_id)
             key = await self._keys.signer(connection, chain.environment)
         # What is said of the chain is said as of a moment before the proofs are looked for.
         as_of, digests = self._clock.now(), digests_of(chain)
-        bundle = await self._proofs.bundle(OWNERS[chain.environment], digests)
-        receipt = Receipt(chain, digests, bundle.payloads, as_of, statement=None)
+        also = () if stated is None else (stated.sha256,)
+        bundle = await self._proofs.bundle(OWNERS[chain.environment], (*digests, *also))
+        statement = None if stated is None else _part(stated, key, bundle)
+        receipt = Receipt(chain, digests, bundle.payloads, as_of, statement)
         # A receipt with proofs in blocks takes milliseconds that other calls need not wait for.
         return await asyncio.to_thread(_sound, receipt, key, bundle)
 
@@ -68,6 +76,18 @@ class Receipts:
         after = {"merchant_transaction_id": str(transaction_id), "fields": list(fields)}
         await audit.record(tx, actor, "transaction.disclose", chain.partner_id, after=after)
         return disclosure_file(chain, found)
+
+
+def _part(stated: StatementLeaf, key: SigningKey, bundle: ProofBundle) -> dict[str, Any]:
+    """What ties a receipt to the newest statement that its transaction is in."""
+    return {
+        "statement": msgspec.Raw(stated.statement),
+        "signature": signature(key, stated.statement, stated.sha256),
+        "leaf": stated.leaf,
+        "index": stated.position,
+        "path": [node.hex() for node in stated.path],
+        "proofs": bundle.payloads.get(stated.sha256, ()),
+    }
 
 
 def _sound(receipt: Receipt, key: SigningKey, bundle: ProofBundle) -> bytes:

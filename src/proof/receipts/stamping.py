@@ -19,6 +19,7 @@ from proof.ramp.transactions import unstamped
 from proof.ramp.transactions.unstamped import UnstampedRecord
 from proof.receipts import maturing
 from proof.receipts.maturing import StampedChain
+from proof.receipts.statement_queries import open_day
 from proof.timestamps.submissions.committer import Committer
 from proof.timestamps.types import NO_CHAINS, Chains, TreeRef
 
@@ -40,11 +41,16 @@ LOCK = 0x5354_414D_50
 _PAUSE_S = 0.2
 _QUIET_S = 1.0
 
+# The queue has no order, so an older record may be stamped a day after a newer one: as far as statements
+# count, its chain did not change then.
 _CHANGED = """
 INSERT INTO ramp_chain_days AS known (partner_environment_id, day, transaction_id, records, head)
 SELECT owner, $1, transaction_id, records, head
 FROM unnest($2::integer[], $3::uuid[], $4::integer[], $5::bytea[])
     AS chain (owner, transaction_id, records, head)
+WHERE NOT EXISTS (SELECT FROM ramp_chain_days earlier
+                  WHERE earlier.transaction_id = chain.transaction_id AND earlier.day < $1
+                    AND earlier.records >= chain.records)
 ORDER BY owner, transaction_id
 ON CONFLICT (partner_environment_id, day, transaction_id) DO UPDATE
 SET records = excluded.records, head = excluded.head WHERE known.records < excluded.records
@@ -86,8 +92,8 @@ class Stamper:
                 trees = await self._submitted(tx, OWNERS[environment], records)
                 if trees is not None:
                     await unstamped.remove(tx, records)
-                    chains = _changed(records)
-                    await _note_changed(tx, self._clock.now().astimezone(UTC).date(), chains)
+                    chains, today = _changed(records), self._clock.now().astimezone(UTC).date()
+                    await _note_changed(tx, await open_day(tx, today), chains)
                     await maturing.watch(tx, chains, trees)
                     return len(records)
             # The round was closed meanwhile, so nothing was written; the next one is another.

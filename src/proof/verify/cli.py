@@ -52,6 +52,11 @@ _REPEATED: Final = _OF_PROOFS | {
     for name, (metavar, about) in _OF_RECEIPTS.items()
 }
 
+_OF_STATEMENTS: Final = {
+    "--against": "of a statement with its CSV: your own list (CSV), to find what differs",
+    "--previous": "of a statement: that of the day before, to find that no day was left out",
+}
+
 _NAMING_FILES: Final = [name for name, (metavar, _) in _REPEATED.items() if "FILE" in metavar]
 
 _DESCRIPTION: Final = """\
@@ -66,7 +71,8 @@ of an entry of the audit log stands by itself, without a file.
 
 A receipt stands by itself too: all that the operator said of one transaction, in order
 and complete, with a proof of each record. Its signature ties it to the operator, by a
-receipts key that you trust."""
+receipts key that you trust. So does a day's statement, with the list of its
+transactions behind it."""
 
 _EPILOG: Final = """\
 examples:
@@ -89,6 +95,11 @@ examples:
       a receipt of a transaction: what was said, when, and whether all of it is there
   %(prog)s receipt.json --receipt-key receipts.key --log-key log.key --webhooks bodies.ndjson
       the same, and whether the webhook bodies you kept, one a line, are what was recorded
+  %(prog)s statement.json statement.csv --receipt-key receipts.key --log-key log.key
+      a day's statement, and whether the list of its transactions is its own
+  %(prog)s statement.json statement.csv ... --against own.csv
+      the same, and which transactions your own list (CSV with a column
+      merchant_transaction_id, and any others of the statement's) has otherwise
   curl ... | %(prog)s report.pdf - --log-key log.key
       the proof from standard input; a file named - is ./-
 
@@ -101,7 +112,7 @@ exit codes:
   0  the proof holds, and its time is signed by a key or certificate, or in a block,
      that you gave; a receipt is signed, and each of its records has such a time
   1  refused: the proof is wrong, or is about something else; a webhook body is not
-     what was recorded
+     what was recorded, or your own list differs from a statement
   2  wrong usage, or a file that cannot be read
   3  consistent, but not tied to anything you trust; the output says what remains
 """
@@ -131,12 +142,16 @@ def main(argv: Sequence[str] | None = None, *, prog: str = "proof-verify") -> in
     try:
         subject, proof_path = _subject_and_proof(options)
         named = [path for option in _NAMING_FILES for path in _given(options, option)]
-        _require_one_input(subject, proof_path, options.policy, options.webhooks, *named)
+        _require_one_input(
+            subject, proof_path, options.policy, options.webhooks, *named, *_beside(options)
+        )
         raw = files.read(proof_path, MAX_RECEIPT_BYTES + 1)
         policy = files.read_trust(options.log_key, options.policy)
         chains = _chains(options)
         if files.looks_like_receipt(raw):
             return _verify_receipt(raw, policy, chains, options)
+        if stated := _statement_and_list(raw, subject, proof_path):
+            return _verify_statement(*stated, policy, chains, options)
         raw = raw[: MAX_BYTES + 1]
         digest = _subject_digest(subject, options.sha256, _operation(raw))
         if files.looks_like_audit_proof(raw):
@@ -174,6 +189,64 @@ def _require_none(options: argparse.Namespace, proof_path: str, of_receipts: Seq
     given = [name for name in of_receipts if _given(options, name)]
     if given:
         raise UsageError(f"{given[0]} is of a receipt, and {quoted(proof_path)} is none")
+    _require_no_statement(options, proof_path)
+
+
+def _require_no_statement(options: argparse.Namespace, path: str) -> None:
+    given = [name for name in _OF_STATEMENTS if _given(options, name)]
+    if given:
+        raise UsageError(f"{given[0]} is of a statement, and {quoted(path)} is none")
+
+
+def _beside(options: argparse.Namespace) -> list[str | None]:
+    return [options.against, options.previous]
+
+
+def _statement_and_list(
+    raw: bytes, subject: str | None, proof_path: str
+) -> tuple[bytes, str | None] | None:
+    """A statement, and the path of the list of its transactions, in whichever order they were given; None
+    where neither is one."""
+    if files.looks_like_statement(raw):
+        return raw, subject
+    if subject in {None, files.STANDARD_INPUT} or files.looks_like_proof(raw):
+        return None
+    stated = files.read(subject, MAX_RECEIPT_BYTES + 1)
+    if not files.looks_like_statement(stated):
+        return None
+    if proof_path == files.STANDARD_INPUT:
+        raise UsageError("name the statement's list as a file; standard input takes the statement")
+    return stated, proof_path
+
+
+def _verify_statement(
+    raw: bytes,
+    lines: str | None,
+    policy: Policy,
+    chains: ChainTrust,
+    options: argparse.Namespace,
+) -> int:
+    from proof.verify.receipts import statement_report
+
+    for name in ("--disclosure", "--webhooks", "--sha256"):
+        if _given(options, name):
+            raise UsageError(f"{name} is of no statement")
+    beside = statement_report.Beside(options.receipt_key, lines, *_beside(options))
+    try:
+        found, compared = statement_report.check(raw, policy, chains, beside)
+    except RefusedError as error:
+        report.write(sys.stdout, report.refused(error, EXIT_REFUSED, as_json=options.json))
+        return EXIT_REFUSED
+    code = EXIT_TIED if found.tied else EXIT_UNTIED
+    if compared is not None and not compared.agrees:
+        code = EXIT_REFUSED
+    told = (
+        statement_report.as_json(found, compared, code)
+        if options.json
+        else statement_report.text(found, compared)
+    )
+    report.write(sys.stdout, told)
+    return code
 
 
 def _verify_receipt(
@@ -184,6 +257,7 @@ def _verify_receipt(
 
     if len(options.paths) > 1 or options.file is not None or options.sha256 is not None:
         raise UsageError("a receipt is about no file: give it alone")
+    _require_no_statement(options, options.paths[0])
     beside = report_receipt.Beside(options.receipt_key, options.disclosure, options.webhooks)
     try:
         found, compared = report_receipt.check(raw, policy, chains, beside)
@@ -329,7 +403,9 @@ def _parser(prog: str) -> argparse.ArgumentParser:
         prog=prog,
         usage="%(prog)s [FILE] PROOF [--file FILE | --sha256 HEX] [--policy FILE] [--headers FILE] "
         + " ".join(f"[{option} {said[0]}]" for option, said in _REPEATED.items())
-        + " [--webhooks FILE] [--json]",
+        + " [--webhooks FILE] "
+        + " ".join(f"[{option} FILE]" for option in _OF_STATEMENTS)
+        + " [--json]",
         description=_DESCRIPTION,
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -339,7 +415,8 @@ def _parser(prog: str) -> argparse.ArgumentParser:
         "paths",
         nargs="+",
         metavar="[FILE] PROOF",
-        help="the proof, after the file it is about; or a receipt alone",
+        help="the proof, after the file it is about; or a receipt alone,"
+        " or a statement and its list",
     )
     about = parser.add_mutually_exclusive_group()
     about.add_argument("--file", metavar="FILE", help="the file the proof should be about")
@@ -357,6 +434,8 @@ def _parser(prog: str) -> argparse.ArgumentParser:
         metavar="FILE",
         help="of a receipt: file of webhook bodies, one a line, to be what was recorded",
     )
+    for option, about_it in _OF_STATEMENTS.items():
+        parser.add_argument(option, metavar="FILE", help=about_it)
     parser.add_argument("--json", action="store_true", help="print the facts as JSON")
     return parser
 

@@ -74,6 +74,12 @@ def looks_like_audit_proof(raw: bytes) -> bool:
     return raw.lstrip()[:1] == b"{" and b'"proof-audit/1"' in raw
 
 
+def looks_like_statement(raw: bytes) -> bool:
+    """Whether the bytes are meant as a daily statement, right or not."""
+    begun = raw.removeprefix(BOM_UTF8).lstrip()[:1] == b"{"
+    return begun and b'"proof-statement/' in raw and not looks_like_receipt(raw)
+
+
 def digest(path: str, operation: str) -> str:
     """A file's digest in lower-case hex, by sha1, sha256, ripemd160 or keccak256. Raises UsageError."""
     if operation not in _SLOW_HASHES:

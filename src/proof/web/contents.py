@@ -49,6 +49,10 @@ CHAPTERS = (
                 "receipts",
                 "Everything that was said about a transaction, in one file that proves it",
             ),
+            Entry(
+                "statements",
+                "What each day came to, signed and provable, and comparing it with your books",
+            ),
             Entry("watching", "A transaction's status changes over a WebSocket"),
             Entry("sandbox", "Trying every path of the ramp: scripted outcomes, a clock to move"),
             Entry("webhooks", "Notices sent to you: headers, signatures, retries"),

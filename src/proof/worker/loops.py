@@ -29,6 +29,7 @@ from proof.ramp.transactions.reconciler import Reconciler
 from proof.ramp.transactions.unstamped import RECORDED
 from proof.receipts.maturing import WATCHED, Maturing
 from proof.receipts.stamping import Stamper
+from proof.receipts.statements import StatementMaker
 from proof.timestamps.anchors.anchoring import Anchorer
 from proof.timestamps.anchors.overview import EnabledChain
 from proof.timestamps.proofs.audit_heads import HeadSubmitter
@@ -49,6 +50,7 @@ _QUIET_S = 1.0
 # Transactions that are due one after the other are polled together.
 _TRANSACTIONS_S = 0.5
 _PRUNE_S = 60.0
+_STATEMENTS_S = 60.0
 _PRUNED_AT_ONCE = 1000
 
 
@@ -174,6 +176,12 @@ def maturing_loop(database: Database, base_urls: Mapping[Environment, str]) -> L
     """Telling who asked that receipts have matured; any number of workers may run it."""
     maturing = Maturing(database, base_urls)
     return Loop("maturing receipts", maturing.step, SAFETY_S, (WATCHED,))
+
+
+def statements_loop(database: Database, clock: Clock, chains: Chains) -> Loop:
+    """Closing days that are over, and making their statements; any number of workers may run it."""
+    maker = StatementMaker(database, clock, chains)
+    return Loop("statements", maker.step, _STATEMENTS_S)
 
 
 def provider_loops(backgrounds: Mapping[str, Background]) -> list[Loop]:

@@ -39,6 +39,9 @@ RAMP_TABLE: dict[str, RampEntry] = {
     "GET /widget/transactions/{merchant_transaction_id}/receipt": RampEntry(
         lambda made: f"/widget/transactions/{made.transaction_id}/receipt", named=True
     ),
+    "GET /widget/statements/{date}": RampEntry(
+        lambda _: "/widget/statements/2026-01-01", status=404
+    ),
     "GET /widget/users/{partner_user_id:path}/kyc-status": RampEntry(
         lambda made: f"/widget/users/{quote(made.user_id, safe='')}/kyc-status", named=True
     ),

@@ -17,6 +17,8 @@ APPEND_ONLY = [
     "log_entries",
     "log_checkpoints",
     "ramp_records",
+    "statements",
+    "statement_tiles",
 ]
 LOG = "INSERT INTO logs (environment, number, label, origin) VALUES ('e', 1, 'e', 'o')"
 TILE = "INSERT INTO log_tiles SELECT id, 0, 0, sha256('a') FROM logs"

@@ -23,7 +23,6 @@ from proof.verify.receipts.statement_file import (
     MAX_LINE_BYTES,
     EstablishedStatement,
     check_lines,
-    is_statement_file,
     verify_statement,
 )
 from proof.verify.receipts.statement_lines import COLUMNS, csv_row, value_of
@@ -188,10 +187,3 @@ def test_a_flipped_bit_is_never_accepted_as_another_statement() -> None:
             continue
         assert found.statement.sha256 == good.statement.sha256
         assert bytes(listed) == cells
-
-
-def test_a_statement_is_told_from_a_receipt() -> None:
-    assert is_statement_file(json.dumps(GOOD).encode())
-    assert not is_statement_file(
-        b'{"format":"proof-receipt/1","merchant_transaction_id":"csv_sha256"}'
-    )

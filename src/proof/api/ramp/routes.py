@@ -7,6 +7,7 @@ from proof.api.ramp.families import NOTHING
 from proof.api.ramp.receipt_page import receipt_page_routes
 from proof.api.ramp.sandbox import sandbox_routes
 from proof.api.ramp.sessions import session_routes
+from proof.api.ramp.statements import statement_routes
 from proof.api.ramp.websocket import websocket_routes
 from proof.api.ramp.widget import widget_routes
 from proof.api.services import Services
@@ -17,6 +18,7 @@ def ramp_routes(services: Services) -> list[Operation]:
     """All operations of the ramp; the order is the order of matching."""
     return [
         *session_routes(services),
+        *statement_routes(services),
         *widget_routes(services),
         *receipt_page_routes(services),
         *sandbox_routes(services),

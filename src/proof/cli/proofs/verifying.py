@@ -27,6 +27,7 @@ from proof.verify.files import (
     UsageError,
     looks_like_audit_proof,
     looks_like_receipt,
+    looks_like_statement,
     read,
 )
 from proof.verify.strict_json import MAX_RECEIPT_BYTES
@@ -103,13 +104,24 @@ def register(app: typer.Typer) -> None:
             Path | None,
             typer.Option(help="Of a receipt: webhook bodies, one a line, to be what was recorded."),
         ] = None,
+        against: Annotated[
+            Path | None,
+            typer.Option(
+                help="Of a statement with its CSV: your own list (CSV), to find what differs."
+            ),
+        ] = None,
+        previous: Annotated[
+            Path | None,
+            typer.Option(help="Of a statement: that of the day before; no day may be left out."),
+        ] = None,
         as_json: Json = False,
         **trusted: list[str] | None,
     ) -> None:
-        """Check a file and its proof, or a receipt; nothing is asked of any server.
+        """Check a file and its proof, a receipt or a statement; nothing is asked of any server.
 
         The proof is JSON or a .tlog-proof of ours, or an .ots file of anybody's. A receipt is given alone,
-        and so is the proof of an act from `proof audit prove`.
+        and so is the proof of an act from `proof audit prove`; a day's statement with the list of its
+        transactions behind it.
         Exits 0 when the time is signed by a key or certificate you gave or is that of a block you trust, 3
         when all is consistent but not tied to anything you trust, 1 when refused, 2 on wrong usage.
 
@@ -124,6 +136,8 @@ def register(app: typer.Typer) -> None:
             "--receipt-key": receipt_key,
             "--disclosure": disclosure,
             "--webhooks": webhooks and [webhooks],
+            "--against": against and [against],
+            "--previous": previous and [previous],
             **{f"--{name.replace('_', '-')}": values for name, values in trusted.items()},
         }
         options = [f"{name}={value}" for name, values in trust.items() for value in values or ()]
@@ -169,13 +183,15 @@ def _is_input(path: Path) -> bool:
 
 
 def _stands_alone(path: Path) -> bool:
-    """Whether the file is meant as a receipt or the proof of an act; one that cannot be read is told of
-    elsewhere."""
+    """Whether the file is meant as a receipt, a statement or the proof of an act; one that cannot be read
+    is told of elsewhere."""
     try:
         raw = read(str(path), MAX_RECEIPT_BYTES)
     except UsageError:
         return False
-    return looks_like_receipt(raw) or looks_like_audit_proof(raw)
+    return any(
+        meant(raw) for meant in (looks_like_receipt, looks_like_statement, looks_like_audit_proof)
+    )
 
 
 def _arguments(file: Path, proof: Path | None, options: list[str]) -> list[str]:

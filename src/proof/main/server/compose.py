@@ -35,6 +35,7 @@ from proof.ramp.sessions.service import Sessions
 from proof.ramp.sessions.widget import Widgets
 from proof.ramp.transactions.updates import Updates
 from proof.receipts.service import Receipts
+from proof.receipts.statements import Statements
 from proof.timestamps.anchors.health import Part, parts
 from proof.timestamps.calendar import Calendar
 from proof.timestamps.proofs.service import Proofs
@@ -136,6 +137,7 @@ async def _services(settings: Settings, database: Database) -> AsyncIterator[Ser
             widgets=Widgets(database, vault, clock, providers),
             proofs=proofs,
             receipts=Receipts(database, vault, clock, proofs),
+            statements=Statements(database, vault, proofs),
             meter=meter,
             outbound=trying,
             policy=policy,

@@ -45,6 +45,7 @@ from proof.worker.loops import (
     refusals_loop,
     signing_loop,
     stamping_loop,
+    statements_loop,
 )
 from proof.worker.run import Worker
 
@@ -108,6 +109,7 @@ async def _run(settings: Settings, stop: asyncio.Event) -> None:
             others += [
                 *ramp_loops(database, vault, providers, clock),
                 stamping_loop(database, clock, enabled_chains(settings)),
+                statements_loop(database, clock, enabled_chains(settings)),
                 ramp_pruning_loop(
                     database,
                     clock,

@@ -13,42 +13,39 @@ from hashlib import sha256
 from typing import Any, Final
 
 from proof.verify.errors import (
-    NoteFormatError,
-    NoteTooLargeError,
     RefusedError,
-    SignatureLineError,
     quoted,
 )
 from proof.verify.established import Established
 from proof.verify.evidence.log import ed25519, mldsa44
 from proof.verify.evidence.log.ed25519 import Ed25519Verify
 from proof.verify.evidence.log.mldsa44 import Mldsa44Verify
-from proof.verify.evidence.log.note import LOG_KEY, VerifierKey, parse_note
+from proof.verify.evidence.log.note import VerifierKey
 from proof.verify.evidence.log.policy import Policy
 from proof.verify.evidence.log.rfc6962 import EMPTY_ROOT, leaf_hash, node_hash
 from proof.verify.payload import verify_payload
 from proof.verify.receipts.errors import (
     ProofSubjectError,
-    ReceiptSignatureError,
     StatementDayError,
     StatementFormatError,
     StatementLinesError,
     StatementSumsError,
 )
+from proof.verify.receipts.signature import verify_signature
 from proof.verify.receipts.statement import FORMAT, Statement, read_statement
 from proof.verify.receipts.statement_lines import (
     COLUMNS,
     CSV_HEAD,
+    Line,
     Totals,
     csv_row,
     json_line,
     leaf,
     value_of,
 )
-from proof.verify.strict_json import parse_json
+from proof.verify.strict_json import MAX_RECEIPT_BYTES, parse_json
 from proof.verify.trust import NO_CHAINS, ChainTrust
 
-MAX_STATEMENT_BYTES: Final = 16 * 1024 * 1024
 MAX_PROOFS: Final = 16
 MAX_LINE_BYTES: Final = 64 * 1024
 
@@ -57,7 +54,6 @@ _JSON_BEGIN: Final = b"{"
 _HASH_DIGITS: Final = 64
 _ONE_DAY: Final = timedelta(days=1)
 
-Line = dict[str, str]
 SeeLine = Callable[[Line], None]
 
 
@@ -118,22 +114,12 @@ class EstablishedStatement:
         return tuple(found)
 
 
-def is_statement_file(raw: bytes) -> bool:
-    """Whether the bytes are meant as a statement's file, right or not."""
-    return (
-        raw.lstrip()[:1] == _JSON_BEGIN
-        and FORMAT.encode() in raw
-        and b'"csv_sha256"' in raw
-        and b'"merchant_transaction_id"' not in raw
-    )
-
-
 def read_statement_file(raw: bytes) -> StatementFile:
     """Parse the file, whose statement stands alone or with a signature and proofs.
 
     Raises StatementFormatError, and what `parse_json` and `read_statement` raise.
     """
-    value = parse_json(raw, limit=MAX_STATEMENT_BYTES, what="the statement")
+    value = parse_json(raw, limit=MAX_RECEIPT_BYTES, what="the statement")
     if type(value) is not dict or value.keys() != _MEMBERS or value["format"] != FORMAT:
         raise StatementFormatError(
             "the file has not the members of a statement's file: format, statement, signature, proofs"
@@ -178,7 +164,9 @@ def verify_statement(
     """
     file = read_statement_file(raw)
     statement = file.statement
-    signed_by = _signed_by(file, receipt_keys, ed25519_verify)
+    key = verify_signature(
+        file.signature, statement.signed_text, "the statement", receipt_keys, ed25519_verify
+    )
     proofs = tuple(
         _proof(statement, each, policy, ed25519_verify, mldsa44_verify, chains)
         for each in file.proofs
@@ -186,7 +174,9 @@ def verify_statement(
     form = None if lines is None else check_lines(statement, lines, see)
     if previous is not None:
         _check_previous(statement, read_statement_file(previous).statement)
-    return EstablishedStatement(statement, signed_by, proofs, form, previous is not None)
+    return EstablishedStatement(
+        statement, None if key is None else key.name, proofs, form, previous is not None
+    )
 
 
 def check_lines(statement: Statement, lines: Iterable[bytes], see: SeeLine | None = None) -> str:
@@ -366,29 +356,6 @@ class _Tree:
         for _, node in reversed(self._nodes[:-1]):
             root = node_hash(node, root)
         return root
-
-
-def _signed_by(
-    file: StatementFile, keys: Sequence[VerifierKey], ed25519_verify: Ed25519Verify
-) -> str | None:
-    """The name of the trusted key that signed it. Raises ReceiptSignatureError."""
-    try:
-        note = parse_note(file.signature.encode("utf-8", "surrogatepass"))
-    except (NoteFormatError, NoteTooLargeError, SignatureLineError) as error:
-        raise ReceiptSignatureError("the statement's signature is no signed note") from error
-    if note.body != file.statement.signed_text:
-        raise ReceiptSignatureError("the signature is over another statement than the file's")
-    signed_by = None
-    for key in keys:
-        for line in note.signatures:
-            if key.key_type != LOG_KEY or (line.name, line.key_hash) != (key.name, key.key_hash):
-                continue
-            if ed25519_verify(key.public_key, note.body, line.payload) is not True:
-                raise ReceiptSignatureError(
-                    f"the signature of {quoted(key.name)} is not by that key"
-                )
-            signed_by = key.name
-    return signed_by
 
 
 def _proof(

@@ -59,6 +59,8 @@ _QUOTED: Final = re.compile(r'[",\r\n]').search
 _FORMULA: Final = re.compile(r"[=+\-@\t\r']").match
 _encode: Final = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode
 
+Line = dict[str, str]
+
 CSV_HEAD: Final = (",".join(COLUMNS) + "\r\n").encode()
 
 

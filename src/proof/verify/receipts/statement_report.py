@@ -1,16 +1,84 @@
 """What the verifier tells of a daily statement, and of a list that was compared with it."""
 
 import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
+from proof.verify import files
 from proof.verify.errors import quoted
 from proof.verify.established import utc_text
 from proof.verify.evidence.account import time_witness
-from proof.verify.receipts.reconciliation import Reconciliation
-from proof.verify.receipts.statement_file import EstablishedStatement
+from proof.verify.evidence.log.policy import Policy
+from proof.verify.files import UsageError
+from proof.verify.receipts.reconciliation import OwnList, OwnListError, Reconciliation
+from proof.verify.receipts.report import read_receipts_keys
+from proof.verify.receipts.statement_file import (
+    MAX_LINE_BYTES,
+    EstablishedStatement,
+    verify_statement,
+)
+from proof.verify.strict_json import MAX_RECEIPT_BYTES
+from proof.verify.trust import ChainTrust
 
-SHOWN: Final = 50
-"""How many differences of a kind are printed; as JSON there are all."""
+_SHOWN: Final = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """The paths of what is given beside a statement: files of keys, the list of its transactions, a list of
+    one's own to compare with it, and the statement of the day before."""
+
+    receipt_keys: Sequence[str] = ()
+    lines: str | None = None
+    against: str | None = None
+    previous: str | None = None
+
+
+def check(
+    raw: bytes, policy: Policy, chains: ChainTrust, beside: Beside
+) -> tuple[EstablishedStatement, Reconciliation | None]:
+    """What a statement establishes by what the caller trusts, and how the list of one's own differs.
+
+    Raises RefusedError, UsageError.
+    """
+    if beside.against is not None and beside.lines is None:
+        raise UsageError(
+            "--against compares with the list of the statement's transactions: name its CSV behind the"
+            " statement"
+        )
+    own = None if beside.against is None else _own_list(beside.against)
+    found = verify_statement(
+        raw,
+        lines=None if beside.lines is None else _lines(beside.lines),
+        see=None if own is None else own.see,
+        previous=None if beside.previous is None else _read(beside.previous),
+        receipt_keys=[key for path in beside.receipt_keys for key in read_receipts_keys(path)],
+        policy=policy,
+        chains=chains,
+    )
+    return found, None if own is None else own.result()
+
+
+def _read(path: str) -> bytes:
+    return files.read(path, MAX_RECEIPT_BYTES + 1)
+
+
+def _own_list(path: str) -> OwnList:
+    try:
+        return OwnList(_lines(path))
+    except OwnListError as error:
+        raise UsageError(f"{quoted(path)} cannot be compared: {error}") from error
+
+
+def _lines(path: str) -> Iterator[bytes]:
+    """The lines of a file with their ends; of one that is too long, more than is allowed."""
+    try:
+        with files.opened(path) as file:
+            while line := file.readline(MAX_LINE_BYTES + 1):
+                yield line
+    except (OSError, ValueError) as error:
+        raise files.unreadable(path, error) from error
 
 
 def text(found: EstablishedStatement, compared: Reconciliation | None) -> str:
@@ -26,10 +94,13 @@ def text(found: EstablishedStatement, compared: Reconciliation | None) -> str:
 def as_json(found: EstablishedStatement, compared: Reconciliation | None, exit_code: int) -> str:
     """The same facts as one JSON object; hashes in hex, times in milliseconds since 1970 UTC."""
     statement = found.statement
+    result = "tied" if found.tied else "untied"
+    if compared is not None and not compared.agrees:
+        result = "refused"
     facts: dict[str, Any] = {
-        "result": "tied" if found.tied else "untied",
+        "result": result,
         "exitCode": exit_code,
-        "format": "proof-statement/1",
+        "format": "statement",
         "partnerId": statement.partner_id,
         "environment": statement.environment,
         "date": statement.date,
@@ -118,9 +189,9 @@ def _compared(found: Reconciliation) -> list[str]:
 
 
 def _some(label: str, items: list[str]) -> list[str]:
-    lines = [f"{label}: {each}" for each in items[:SHOWN]]
-    if len(items) > SHOWN:
-        lines.append(f"{label}: {len(items) - SHOWN} more; --json has them all")
+    lines = [f"{label}: {each}" for each in items[:_SHOWN]]
+    if len(items) > _SHOWN:
+        lines.append(f"{label}: {len(items) - _SHOWN} more; --json has them all")
     return lines
 
 

@@ -1,11 +1,9 @@
 """The links under which users find their receipts: SHA-256 of each one's token."""
 
-from pathlib import Path
-
 from alembic import op
 
 revision = "0025"
-down_revision = "0024" if [*Path(__file__).parent.glob("0024_*.py")] else "0023"
+down_revision = "0024"
 
 STATEMENTS = """
 CREATE TABLE ramp_receipt_links (
