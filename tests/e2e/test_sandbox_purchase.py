@@ -86,9 +86,34 @@ def heard(server: Server, wanted: int) -> list[tuple[str, int, int]]:
         time.sleep(0.1)
 
 
+def ask_for_receipts(server: Server, partner_id: str) -> None:
+    """A webhook that nobody hears; its events are read at /events."""
+    where = ("--environment", "sandbox", "--webhook", "https://127.0.0.1:8443/")
+    assert server.run("partner", "edit", partner_id, *where).returncode == 0, server.log()
+    of_sandbox = ("--partner", partner_id, "--env", "sandbox", "--json")
+    (endpoint,) = json.loads(server.run("webhook", "endpoints", *of_sandbox).stdout)
+    change = ("webhook", "change", partner_id, "--env", "sandbox", "--endpoint", endpoint["id"])
+    events = "transaction.status,transaction.receipt"
+    assert server.run(*change, "--events", events).returncode == 0
+
+
+def matured(server: Server, token: str, records: int) -> Any:
+    """What is told once the log proves that many records; the server's worker tells by itself."""
+    deadline = time.monotonic() + _GIVE_UP_S
+    while True:
+        events = call(server, token, "GET", "/events")["events"]
+        for event in events:
+            body = event["body"]
+            if event["type"] == "transaction.receipt" and body["records"] == str(records):
+                return body
+        assert time.monotonic() < deadline, (events, server.log())
+        time.sleep(0.1)
+
+
 def test_a_purchase_is_simulated_to_its_end_over_http(server: Server) -> None:
     partner = server.add_partner(sandbox_ip="127.0.0.1")
     token = partner["sandbox"]["client_token"]
+    ask_for_receipts(server, partner["partner_id"])
     name = call(server, token, "POST", "/widget/session", _SESSION)["merchant_transaction_id"]
     call(server, token, "POST", f"/simulate/{name}", {"outcome": "success"})
     call(server, token, "POST", "/clock/advance", {"seconds": 60})
@@ -104,6 +129,9 @@ def test_a_purchase_is_simulated_to_its_end_over_http(server: Server) -> None:
     assert kinds[0] == ("session.opened", "")
     changes = [kind for kind in kinds if kind[0] == "transaction.status"]
     assert changes == [("transaction.status", "processing"), ("transaction.status", "completed")]
+    newest = matured(server, token, len(told.records))
+    assert newest["record_sha256"] == told.records[-1].record.sha256.hex()
+    assert newest["receipt_url"].endswith(f"/sandbox/widget/transactions/{name}/receipt")
 
 
 def test_production_has_no_simulator(server: Server) -> None:
