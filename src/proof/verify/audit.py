@@ -221,7 +221,7 @@ def account(established: EstablishedAudit, subject: report.Subject) -> str:
         _signature_step(established.signed_by),
         f"ok  That is what each of the {len(established.proofs)} proofs is about.",
         *(step for proof in established.proofs for step in evidence_steps(proof)),
-        report.subject_step(subject),
+        *([] if subject.sha256 is None else [report.subject_step(subject)]),
     ]
     lines = [f" {number}. {line}" for number, line in enumerate(steps, 1)]
     lines += ["", f"Established: {_sentence(established)}", *_told(established.entry)]

@@ -187,6 +187,7 @@ def test_the_program_tells_the_entry_and_obeys_no_terminal_code(
     assert "by cli:anna@host" in told
     assert "'log.example/receipts' signed that the operator's audit log holds it." in told
     assert "Not established: That what the entry says is true" in told
+    assert "No file was compared" not in told
     assert "\x07" not in told
     assert "\u2028" not in told
     assert main([*arguments, "--json"]) == 0
