@@ -91,3 +91,6 @@ def test_each_chain_counts_its_proofs_and_names_its_latest_time() -> None:
     found = summarise(msgspec.json.encode(file))
     assert [(each.chain, each.records) for each in found.proved] == [("LOG", 2), ("BTC", 1)]
     assert found.proved[1] == ProvedIn("BTC", 1, proof["tree"]["timestamp"])
+    assert found.statement == ""
+    file["statement"] = {"statement": {"date": "2026-03-01"}}
+    assert summarise(msgspec.json.encode(file)).statement == "2026-03-01"
