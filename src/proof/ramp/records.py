@@ -15,7 +15,9 @@ from enum import StrEnum
 from typing import NamedTuple
 from uuid import UUID, uuid4
 
-from proof.core.canonical import canonical_json
+import msgspec
+from msgspec import Struct
+
 from proof.core.clock import moment_text
 from proof.partners.types import Environment
 
@@ -24,6 +26,9 @@ RECORD_VERSION = 3
 
 # A session's price with its fee is shown in the widget before the user pays.
 FEE_TERMS = "quoted_in_widget"
+
+# Canonical (RFC 8785) for texts and small integers, which are all the members that records have.
+_encode = msgspec.json.Encoder(order="sorted").encode
 
 _SALT_BYTES = 32
 # What records of version 1 and 2 hash, each with one salt for all of a transaction's records.
@@ -75,9 +80,10 @@ class Chain:
     def append(
         self, kind: RecordKind, recorded_at: datetime, members: Mapping[str, object]
     ) -> Record:
-        """The next record, at a moment of the transaction's environment."""
+        """The next record, at a moment of the transaction's environment. Members are texts and small
+        integers, and their names ASCII."""
         sequence, identifier = self.length + 1, uuid4()
-        content = canonical_json(
+        content = _encode(
             {
                 **members,
                 "version": RECORD_VERSION,
@@ -98,8 +104,7 @@ class Chain:
         return record
 
 
-@dataclass(frozen=True, slots=True)
-class Opening:
+class Opening(Struct, frozen=True):
     """What was signed when a session was opened: amounts as texts, people's values as they are. Values that
     are not there are empty."""
 
@@ -108,10 +113,13 @@ class Opening:
     network: str
     crypto_amount: str
     fiat_currency: str
-    partner_user_id: str = field(repr=False)
-    partner_reference: str = field(repr=False)
-    user_email: str = field(repr=False)
-    address: str = field(repr=False)
+    partner_user_id: str
+    partner_reference: str
+    user_email: str
+    address: str
+
+    def __repr__(self) -> str:
+        return f"Opening({self.type} {self.crypto_amount} {self.currency})"
 
     def append_to(self, chain: Chain, created_at: datetime, recorded_at: datetime) -> Record:
         """The record of an opening at `created_at`; both moments are of the environment."""
