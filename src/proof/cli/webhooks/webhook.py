@@ -190,7 +190,7 @@ def _subscriptions(text: str) -> tuple[Subscription, ...]:
         return tuple(Subscription(word.strip()) for word in text.split(","))
     except ValueError:
         raise InvalidInputError(
-            f"--events: {printable(text)} is not among {', '.join(Subscription)}"
+            f"--events: {printable(text)} is no event; name some of {', '.join(Subscription)}"
         ) from None
 
 
