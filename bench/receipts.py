@@ -38,6 +38,7 @@ from proof.ramp.transactions.service import Statement, observe_all, resolve
 from proof.ramp.types import Status
 from proof.receipts.service import Receipts
 from proof.receipts.stamping import Stamper
+from proof.receipts.statements import StatementMaker
 from proof.timestamps.anchors.anchoring import Anchorer, Schedule
 from proof.timestamps.anchors.log.mark import Marks
 from proof.timestamps.anchors.log.service import LogWriter
@@ -117,6 +118,7 @@ class _Scene:
     clock: HandClock
     network: FakeNetwork
     stamper: Stamper
+    maker: StatementMaker
     anchorer: Anchorer
     writer: LogWriter
 
@@ -134,6 +136,12 @@ class _Scene:
             async with self.database.transaction() as tx:
                 how = (Status.COMPLETED, "checked", Actor("cli:bench"), BEGUN)
                 await resolve(tx, self.vault, transaction, *how)
+
+    async def state(self) -> None:
+        """The day is over, and has a statement."""
+        self.clock.pass_(timedelta(days=1))
+        while await self.maker.step():
+            pass
 
     async def prove(self) -> None:
         """Everything recorded is stamped, logged, and in a block with three upon it."""
@@ -166,6 +174,8 @@ async def _measured(settings: Settings, records: int, options: Options) -> list[
             await scene.prove()
         await scene.confirm(transactions)
         await scene.prove()
+        await scene.state()
+        await scene.prove()
         started = time.perf_counter()
         await _fill(settings, scene.owner, records)
         await scene.log()
@@ -180,6 +190,7 @@ async def _measured(settings: Settings, records: int, options: Options) -> list[
         ]
         processor_ms = (time.process_time() - before) * 1000 / len(again)
         raw = await receipts.receipt(scene.owner, transactions[0])
+        assert b'"statement":{' in raw
         options.say(f"  a receipt has {len(raw):,} bytes")
     name = f"receipt among {records:,} records"
     return [
@@ -206,6 +217,7 @@ async def _scene(settings: Settings, database: Database) -> _Scene:
         clock,
         network,
         Stamper(database, clock, chains),
+        StatementMaker(database, clock, chains),
         Anchorer(database, clock, _PRODUCTION, chain, _SCHEDULE),
         LogWriter(database, vault, clock, _PRODUCTION, Marks(Path(settings.data_dir) / "keys")),
     )

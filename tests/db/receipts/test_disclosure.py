@@ -17,6 +17,8 @@ from proof.ramp.transactions.chains import FIELDS, ErasedError
 from proof.ramp.transactions.erasure import erase_user
 from proof.receipts.service import Receipts
 from proof.timestamps.proofs.service import Proofs
+from proof.verify.receipts.errors import DisclosureError
+from proof.verify.receipts.receipt import verify_receipt
 
 OPERATOR = Actor("cli:anna@desk")
 USER = str(BODY["partner_user_id"])
@@ -57,6 +59,12 @@ async def test_one_field_is_shown_and_nothing_of_the_others(platform: Platform, 
     salts = [each["salt"] for each in disclosure["disclosures"]]
     assert len(set(salts)) == len(salts)
     text = json.dumps(disclosure)
+    raw = (await purchase.answer()).body
+    established = verify_receipt(raw, disclosures=[text.encode()])
+    assert [(each.sequence, each.field, each.value) for each in established.disclosures] == found
+    disclosure["disclosures"][0]["value"] += "?"
+    with pytest.raises(DisclosureError):
+        verify_receipt(raw, disclosures=[json.dumps(disclosure).encode()])
     assert not [value for name, value in VALUES.items() if name != field and value in text]
 
 
