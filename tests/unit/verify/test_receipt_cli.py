@@ -19,6 +19,7 @@ from proof.main.commands import application
 from proof.main.installation import LocalInstallation
 from proof.verify.cli import main
 from proof.verify.evidence.log.note import COSIGNER_KEY
+from proof.verify.receipts.receipt import MAX_PROOFS
 from proof.verify.receipts.signature import is_receipts_key
 from proof.verify.receipts.webhooks import MAX_FINDINGS, MAX_LINE_BYTES
 
@@ -104,6 +105,11 @@ def test_the_facts_as_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert told["claimed"] == {"personal": "held"}
     assert told["statement"]["date"] == "2026-03-01"
     assert told["webhooks"] is None
+    assert told["partnerId"] == receipts.PARTNER
+    assert told["head"] == told["records"][-1]["sha256"] == told["statement"]["head"]
+    assert told["records"][1]["proofs"] == [
+        {"currency": "LOG", "transaction": "1", "timestamp": told["records"][1]["existedBy"]}
+    ]
     stored = json.loads(Path(RECEIPT).read_text())
     assert [each["record"] for each in told["records"]] == [
         each["record"] for each in stored["records"]
@@ -234,6 +240,20 @@ def test_wrong_usage_says_what_to_do(
     code, out, error = run(capsys, *arguments)
     assert (code, out) == (2, "")
     assert said in error
+
+
+def test_a_record_has_so_many_proofs_and_no_more(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    path = tmp_path / "receipt.json"
+    stored = json.loads(Path("tied/cancelled.json").read_text())
+    stored["records"][0]["proofs"] *= MAX_PROOFS
+    path.write_bytes(canonical(stored))
+    assert run(capsys, str(path), *KEYS)[0] == 0
+    stored["records"][0]["proofs"] += stored["records"][0]["proofs"][:1]
+    path.write_bytes(canonical(stored))
+    code, told = facts(capsys, str(path), *KEYS)
+    assert (code, told["error"]) == (1, "ReceiptFormatError")
 
 
 def test_a_receipt_comes_from_standard_input(

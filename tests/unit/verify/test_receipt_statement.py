@@ -83,6 +83,11 @@ def test_a_statement_of_another_form_is_refused(name: str, value: Any) -> None:
         read_statement(CONTENT | {name: value})
 
 
+def test_a_day_may_have_no_transaction() -> None:
+    quiet = CONTENT | {"tree_size": 0, "transactions": 0, "totals": []}
+    assert read_statement(quiet).tree_size == 0
+
+
 @pytest.mark.parametrize("value", [None, [], {}, "text", {**CONTENT, "totals": None}])
 def test_what_is_no_statement_is_refused(value: Any) -> None:
     with pytest.raises(StatementFormatError):

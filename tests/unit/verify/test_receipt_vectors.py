@@ -121,3 +121,4 @@ def test_a_disclosure_beside_a_receipt_is_checked() -> None:
     said = EXPECTED["disclosure"]
     found = verified("tied", said["receipt"], (FOLDER / "disclosure.json").read_bytes())
     assert [[each.sequence, each.field] for each in found.disclosures] == said["disclosed"]
+    assert [each.value for each in found.disclosures if each.value in repr(found)] == []
