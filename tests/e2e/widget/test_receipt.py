@@ -8,7 +8,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from playwright.sync_api import Page, Request, Route, expect
@@ -19,7 +19,10 @@ from tests.support.receipts_lab import Bought
 from tests.support.widget_truth import claims
 from tests.support.widgets import SANDBOX, WidgetPartner, WidgetServer
 
+from proof.core.clock import SystemClock
+from proof.partners.audit import Actor
 from proof.ramp.providers.outcomes import Name
+from proof.ramp.transactions.erasure import erase_user
 from proof.verify.cli import main as verifier
 from proof.web.widget.assets import static
 
@@ -218,6 +221,33 @@ _LINK = """async () => {
   const reply = await fetch("api/receipt", { method: "POST", headers, body: "{}" });
   return (await reply.json()).url;
 }"""
+
+
+def test_who_was_erased_keeps_the_receipt_and_is_not_on_it(
+    page: Page, server: WidgetServer, partner: WidgetPartner, tmp_path: Path
+) -> None:
+    user = f"user {uuid4()}"
+    answer = partner.open(partner_user_id=user)
+    page.goto(redirect_url(server, answer))
+    page.get_by_role("button", name="Cancel payment").click()
+    page.get_by_role("button", name="Yes, cancel").click()
+    expect(page.locator(".details")).to_contain_text("Time")
+    url = address(page)
+
+    async def erased() -> None:
+        at, clock = server.platform, SystemClock()
+        async with at.database.transaction() as tx:
+            partner_id = partner.shop.partner.partner_id
+            await erase_user(tx, at.vault, partner_id, user, Actor("cli"), clock.now())
+
+    server.run(erased())
+    stamp(server, partner, url)
+    page.goto(url)
+    expect(page.get_by_role("heading", name="Payment cancelled", level=1)).to_be_visible()
+    expect(page.get_by_text("The personal details behind it were erased.")).to_be_visible()
+    assert "bc1q" not in page.locator("body").inner_text()
+    path = saved(page, tmp_path)
+    assert verifier([str(path), *keys(server, tmp_path)]) == 0
 
 
 @pytest.mark.parametrize("guess", ["token", "transaction", "none"])
