@@ -12,16 +12,16 @@ from msgspec import Struct
 from proof.verify.receipts.statement_lines import Line
 
 
-class _Status(Struct):
-    """What a line takes from a status record of any version."""
+class _Said(Struct):
+    """What a line takes from a status record of any version, or from the opening of a session."""
 
     type: str
-    status: str
     currency: str
     network: str
     crypto_amount: str
     created_at: str
-    updated_at: str
+    status: str = "pending"
+    updated_at: str = ""
     fiat_currency: str = ""
     fiat_amount: str = ""
     fiat_fee: str = ""
@@ -31,14 +31,6 @@ class _Status(Struct):
     chain_transaction: str = ""
 
 
-class _Opening(Struct):
-    type: str
-    currency: str
-    network: str
-    crypto_amount: str
-    created_at: str
-
-
 class _Refund(Struct):
     refund_status: str
     refund_amount: str
@@ -46,15 +38,14 @@ class _Refund(Struct):
     refunded_at: str
 
 
-_status = msgspec.json.Decoder(_Status).decode
-_opening = msgspec.json.Decoder(_Opening).decode
+_said = msgspec.json.Decoder(_Said).decode
 _refund = msgspec.json.Decoder(_Refund).decode
 _NO_REFUND = _Refund("none", "", "", "")
 
 
 def line_of(row: Any) -> Line:
     """The line of a row of `statement_queries.lines`."""
-    said = _status(row["status"]) if row["status"] is not None else _opened(row["opening"])
+    said = _said(row["said"])
     refund = _NO_REFUND if row["refund"] is None else _refund(row["refund"])
     return {
         "merchant_transaction_id": str(row["transaction_id"]),
@@ -63,7 +54,7 @@ def line_of(row: Any) -> Line:
         "currency": said.currency,
         "network": said.network,
         "crypto_amount": said.crypto_amount,
-        "fiat_currency": said.fiat_currency,
+        "fiat_currency": said.fiat_currency if said.fiat_amount else "",
         "fiat_amount": said.fiat_amount,
         "fiat_fee": said.fiat_fee,
         "rate": said.rate,
@@ -75,16 +66,7 @@ def line_of(row: Any) -> Line:
         "refund_currency": refund.fiat_currency,
         "refunded_at": refund.refunded_at,
         "created_at": said.created_at,
-        "updated_at": said.updated_at,
+        "updated_at": said.updated_at or said.created_at,
         "records": str(row["records"]),
         "head": row["head"].hex(),
     }
-
-
-def _opened(record: bytes) -> _Status:
-    """A transaction that only its session's opening tells of."""
-    said = _opening(record)
-    return _Status(
-        said.type, "pending", said.currency, said.network, said.crypto_amount, said.created_at,
-        said.created_at,
-    )  # fmt: skip

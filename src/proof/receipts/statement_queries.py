@@ -32,14 +32,16 @@ ORDER BY day, owner LIMIT 1
 # then, or its opening where it had no status yet.
 _LINES = """
 SELECT chain.transaction_id, chain.records, chain.head,
+    coalesce(
+        (SELECT record FROM ramp_records
+         WHERE transaction_id = chain.transaction_id AND sequence <= chain.records
+           AND kind = 'transaction.status' ORDER BY sequence DESC LIMIT 1),
+        (SELECT record FROM ramp_records
+         WHERE transaction_id = chain.transaction_id AND sequence = 1 AND kind = 'session.opened')
+    ) AS said,
     (SELECT record FROM ramp_records
      WHERE transaction_id = chain.transaction_id AND sequence <= chain.records
-       AND kind = 'transaction.status' ORDER BY sequence DESC LIMIT 1) AS status,
-    (SELECT record FROM ramp_records
-     WHERE transaction_id = chain.transaction_id AND sequence <= chain.records
-       AND kind = 'transaction.refund' ORDER BY sequence DESC LIMIT 1) AS refund,
-    (SELECT record FROM ramp_records
-     WHERE transaction_id = chain.transaction_id AND sequence = 1 AND kind = 'session.opened') AS opening
+       AND kind = 'transaction.refund' ORDER BY sequence DESC LIMIT 1) AS refund
 FROM ramp_chain_days chain
 WHERE chain.partner_environment_id = $1 AND chain.day = $2 AND chain.transaction_id > $3
 ORDER BY chain.transaction_id LIMIT $4

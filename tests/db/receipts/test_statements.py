@@ -225,12 +225,13 @@ async def test_lines_tell_of_openings_refunds_and_records_of_every_version(
     """The newest among the records that the chain had when the day ended."""
     told = {"type": "sell", "currency": "BTC", "network": "BTC", "crypto_amount": "0.5"}
     told |= {"created_at": "2026-05-04T01:00:00Z"}
+    opening = told | {"fiat_currency": "EUR"}
     state = told | {"status": "completed", "updated_at": "2026-05-04T02:00:00Z"}
     money = {"fiat_currency": "EUR", "fiat_amount": "9.00", "fiat_fee": "1.00", "rate": "20"}
     refund = {"refund_status": "refunded", "refund_amount": "9.00", "fiat_currency": "EUR"}
     refund |= {"refunded_at": "2026-05-04T03:00:00Z"}
     stories: list[list[tuple[str, dict[str, Any]]]] = [
-        [("session.opened", told)],
+        [("session.opened", opening)],
         [("transaction.status", state | {"version": 1})],
         [("session.opened", told), ("transaction.status", state | money)],
         [("transaction.status", state | money), ("transaction.refund", refund)],
@@ -242,6 +243,7 @@ async def test_lines_tell_of_openings_refunds_and_records_of_every_version(
     await installation.turn()
     opened, first, settled, refunded = await installation.lines()
     assert (opened["status"], opened["updated_at"]) == ("pending", told["created_at"])
+    assert opened["fiat_currency"] == ""
     assert (first["status"], first["fiat_amount"], first["rate"]) == ("completed", "", "")
     assert (settled["fiat_amount"], settled["refund_status"]) == ("9.00", "none")
     assert (refunded["refund_status"], refunded["refund_amount"]) == ("refunded", "9.00")
