@@ -19,8 +19,11 @@ from tests.support.ramp import ADDRESS, EMAIL, USER, chain_of, hear, make_transa
 
 from proof.core.secrets import Vault
 from proof.db import Connection, Database
+from proof.partners.audit import Actor
+from proof.partners.environments import environment_names
 from proof.partners.types import Environment
 from proof.ramp.providers.protocols import ProviderStatus
+from proof.ramp.transactions.erasure import erase_user
 from proof.receipts import statement_queries
 from proof.receipts.stamping import OWNERS, Stamper
 from proof.receipts.statement_queries import TILE_WIDTH
@@ -217,6 +220,20 @@ async def test_it_is_stamped_and_holds_nothing_personal(installation: Installati
     }
     assert hashes
     assert not any(each in text for each in (EMAIL, ADDRESS, USER, *hashes))
+
+
+async def test_erasing_a_person_changes_no_statement(installation: Installation) -> None:
+    await installation.traded(None, PAID, DELIVERED)
+    await installation.turn()
+    stated, lines = await installation.statement(), await installation.lines()
+    async with installation.database.transaction() as tx:
+        names = await environment_names(tx)
+        partner_id, actor = names[installation.owner][0], Actor("cli:test")
+        await erase_user(tx, installation.vault, partner_id, USER, actor, installation.clock.now())
+    await installation.stamp()
+    await installation.turn()
+    assert (await installation.statement(), await installation.lines()) == (stated, lines)
+    assert await installation.lines(DAY + ONE_DAY) == []
 
 
 async def test_lines_tell_of_openings_refunds_and_records_of_every_version(
