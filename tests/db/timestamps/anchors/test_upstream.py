@@ -2,7 +2,7 @@
 
 import json
 import secrets
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -201,60 +201,72 @@ async def test_a_key_that_is_revoked_stops_its_trees_until_there_is_another(
         assert await lower.status(digest) is SubmitStatus.VERIFIED
 
 
-async def test_the_proof_of_the_upstreams_bitcoin_takes_the_place_of_its_logs(
-    database: Database, tmp_path: Path
-) -> None:
+@dataclass
+class Below:
+    """A tree of `lower` with the digest in it, whose root an upstream in memory has put into its log; its
+    Bitcoin is to come."""
+
+    lab: UpstreamLab
+    upstream: FakeUpstream
+    lower: Anchorage
+    digest: bytes
+
+
+@asynccontextmanager
+async def below(database: Database, folder: Path, label: str) -> AsyncIterator[Below]:
     with fake_lab() as lab:
         assert isinstance(lab.upstream, FakeUpstream)
-        async with anchorage(database, tmp_path, lab, currency=Currency.BTC) as lower:
-            digest = digest_of("deeper")
+        async with anchorage(database, folder, lab, currency=Currency.BTC) as lower:
+            digest = digest_of(label)
             await lower.submit(digest)
             await lower.turn()
             lab.upstream.publish()
             await lower.anchorer.step()
-            first = await proof(lower, digest)
-            assert first["evidence"]["proof"]["evidence"]["type"] == "log"
-            await lower.anchorer.step()
-            assert await proof(lower, digest) == first
-            lab.upstream.confirm()
-            await lower.anchorer.step()
-            second = await proof(lower, digest)
-            assert second["evidence"]["proof"]["evidence"]["type"] == "bitcoin"
-            assert second["branch"] == first["branch"]
-            assert second["tree"]["transaction"] == first["tree"]["transaction"]
-            events = await lower.fetch("SELECT 1 FROM outbox WHERE type = 'timestamp.tree'")
-            assert len(events) == 2
-            settled = await lower.fetch("SELECT settled FROM trees WHERE evidence IS NOT NULL")
-            assert [row["settled"] for row in settled] == [True]
-            lower.clock.pass_(timedelta(days=1))
-            asked = len(lab.between.asked)
-            await lower.anchorer.step()
-            assert len(lab.between.asked) == asked
+            yield Below(lab, lab.upstream, lower, digest)
+
+
+async def test_the_proof_of_the_upstreams_bitcoin_takes_the_place_of_its_logs(
+    database: Database, tmp_path: Path
+) -> None:
+    async with below(database, tmp_path, "deeper") as made:
+        lower, digest = made.lower, made.digest
+        first = await proof(lower, digest)
+        assert first["evidence"]["proof"]["evidence"]["type"] == "log"
+        await lower.anchorer.step()
+        assert await proof(lower, digest) == first
+        made.upstream.confirm()
+        await lower.anchorer.step()
+        second = await proof(lower, digest)
+        assert second["evidence"]["proof"]["evidence"]["type"] == "bitcoin"
+        assert second["branch"] == first["branch"]
+        assert second["tree"]["transaction"] == first["tree"]["transaction"]
+        events = await lower.fetch("SELECT 1 FROM outbox WHERE type = 'timestamp.tree'")
+        assert len(events) == 2
+        settled = await lower.fetch("SELECT settled FROM trees WHERE evidence IS NOT NULL")
+        assert [row["settled"] for row in settled] == [True]
+        lower.clock.pass_(timedelta(days=1))
+        asked = len(made.lab.between.asked)
+        await lower.anchorer.step()
+        assert len(made.lab.between.asked) == asked
 
 
 async def test_another_worker_asks_again_and_finds_the_same(
     database: Database, tmp_path: Path
 ) -> None:
     """It remembers nothing of the proof in the log, and publishes nothing twice."""
-    with fake_lab() as lab:
-        assert isinstance(lab.upstream, FakeUpstream)
-        async with anchorage(database, tmp_path, lab, currency=Currency.BTC) as lower:
-            digest = digest_of("two workers")
-            await lower.submit(digest)
-            await lower.turn()
-            lab.upstream.publish()
-            await lower.anchorer.step()
-            async with opened(lab.chain(currency=Currency.BTC)) as chain:
-                another = lower.another(chain)
-                await another.step()
-                await another.step()
-                lab.upstream.confirm()
-                await another.step()
-            await lower.anchorer.step()
-            events = await lower.fetch("SELECT 1 FROM outbox WHERE type = 'timestamp.tree'")
-            assert len(events) == 2
-            found = await proof(lower, digest)
-            assert found["evidence"]["proof"]["evidence"]["type"] == "bitcoin"
+    async with below(database, tmp_path, "two workers") as made:
+        lower = made.lower
+        async with opened(made.lab.chain(currency=Currency.BTC)) as chain:
+            another = lower.another(chain)
+            await another.step()
+            await another.step()
+            made.upstream.confirm()
+            await another.step()
+        await lower.anchorer.step()
+        events = await lower.fetch("SELECT 1 FROM outbox WHERE type = 'timestamp.tree'")
+        assert len(events) == 2
+        found = await proof(lower, made.digest)
+        assert found["evidence"]["proof"]["evidence"]["type"] == "bitcoin"
 
 
 async def proof(lower: Anchorage, digest: bytes) -> Any:
