@@ -20,6 +20,7 @@ from proof.core.secrets import Vault
 from proof.db import Database
 from proof.partners.types import Environment
 from proof.ramp.providers.protocols import ProviderStatus
+from proof.ramp.transactions import unstamped
 from proof.receipts import stamping
 from proof.receipts.stamping import Stamper
 from proof.timestamps.trees.sealing import close_due
@@ -97,6 +98,26 @@ async def test_a_round_that_is_closed_meanwhile_is_followed_by_another(
         assert await stamp_all(database, stamper) == 3
         await close_due(database, 0)
     assert (await stamps_of(database)).problems() == []
+
+
+async def test_a_few_records_are_looked_up_among_many_transactions(
+    database: Database, owners: list[int]
+) -> None:
+    """Whatever PostgreSQL last counted of the tables: here nothing."""
+    async with database.connection() as connection:
+        await connection.execute(
+            "INSERT INTO ramp_transactions (id, partner_environment_id, user_id, type, currency, network,"
+            " crypto_amount, created_at, updated_at) SELECT gen_random_uuid(), $1, 1, 'buy', 'USDT',"
+            " 'TRC20', 1, now(), now() FROM generate_series(1, 20000)",
+            owners[0],
+        )
+        await connection.execute(
+            "INSERT INTO ramp_unstamped SELECT id, 1 FROM ramp_transactions LIMIT 20"
+        )
+        rows = await connection.fetch(f"EXPLAIN {unstamped._WAITING}", stamping.BATCH)
+    plan = "\n".join(row[0] for row in rows)
+    assert "Index Scan using ramp_transactions_pkey" in plan
+    assert "Seq Scan on ramp_transactions" not in plan
 
 
 async def test_any_number_stamp_at_once(

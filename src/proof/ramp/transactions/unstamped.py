@@ -14,12 +14,16 @@ from proof.partners.types import Environment
 RECORDED = "proof_ramp_recorded"
 """What PostgreSQL notifies when a record is written while the queue is empty."""
 
+# Each is looked up by its key: the queue's size is never what was last counted, and a plan made for
+# a larger one reads all transactions instead.
 _WAITING = """
-SELECT queued.place, queued.transaction_id, queued.sequence, sha256(record) AS sha256,
+SELECT queued.place, queued.transaction_id, queued.sequence, kept.sha256,
     transaction.partner_environment_id, owner.environment
 FROM (SELECT ctid AS place, transaction_id, sequence FROM ramp_unstamped LIMIT $1) queued
-JOIN ramp_records USING (transaction_id, sequence)
-JOIN ramp_transactions transaction ON transaction.id = queued.transaction_id
+CROSS JOIN LATERAL (SELECT sha256(record) AS sha256 FROM ramp_records
+    WHERE transaction_id = queued.transaction_id AND sequence = queued.sequence LIMIT 1) kept
+CROSS JOIN LATERAL (SELECT partner_environment_id FROM ramp_transactions
+    WHERE id = queued.transaction_id LIMIT 1) transaction
 JOIN partner_environments owner ON owner.id = transaction.partner_environment_id
 """
 
