@@ -208,12 +208,19 @@ class _DrawnUp:
 
 
 async def _drawn_up(tx: Connection, owner: int, day: date) -> _DrawnUp:
-    found, after = _DrawnUp(), _FIRST
+    found, page = _DrawnUp(), await queries.lines(tx, owner, day, _FIRST)
     found.csv.add(CSV_HEAD)
-    while rows := await queries.lines(tx, owner, day, after):
-        for row in rows:
-            found.add(row["transaction_id"], row["records"], line_of(row))
-        after = rows[-1]["transaction_id"]
+    while page:
+        # PostgreSQL reads the next page while this one is worked on.
+        last = page[-1]["transaction_id"]
+        following = asyncio.create_task(queries.lines(tx, owner, day, last))
+        await asyncio.sleep(0)
+        try:
+            for row in page:
+                found.add(row["transaction_id"], row["records"], line_of(row))
+        finally:
+            # Whatever happened, the connection is free again only once it has answered.
+            page = await following
     found.finish()
     return found
 

@@ -287,14 +287,30 @@ async def _chain(
     )
 
 
-@pytest.mark.parametrize("size", [1, 2, TILE_WIDTH - 1, TILE_WIDTH, TILE_WIDTH + 1, 700])
-async def test_every_leaf_leads_to_the_root(installation: Installation, size: int) -> None:
+async def _opened(installation: Installation, size: int) -> list[UUID]:
+    """So many transactions of which only the opening is known, in their order."""
     ids = sorted(uuid4() for _ in range(size))
     opened = b'{"type":"buy","currency":"BTC","network":"BTC","crypto_amount":"1","created_at":""}'
     async with installation.database.transaction() as tx:
         await tx.executemany(_RECORD, [(each, 1, opened, "session.opened") for each in ids])
         await tx.execute("DELETE FROM ramp_unstamped")
         await tx.execute(_CHAIN, installation.owner, DAY, ids)
+    return ids
+
+
+async def test_pages_are_read_one_after_the_other(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(statement_queries, "PAGE", 3)
+    ids = await _opened(installation, 6)
+    await installation.turn()
+    lines = await installation.lines()
+    assert [line["merchant_transaction_id"] for line in lines] == list(map(str, ids))
+
+
+@pytest.mark.parametrize("size", [1, 2, TILE_WIDTH - 1, TILE_WIDTH, TILE_WIDTH + 1, 700])
+async def test_every_leaf_leads_to_the_root(installation: Installation, size: int) -> None:
+    ids = await _opened(installation, size)
     await installation.turn()
     stated = read_statement(await installation.statement())
     assert stated.tree_size == size
