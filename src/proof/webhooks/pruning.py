@@ -1,10 +1,11 @@
-"""Forgetting payloads that are old, in batches that hold nobody up.
+"""Forgetting payloads: those that are old, in batches that hold nobody up, and what tells of a person.
 
 An event's body and the replies to it go together, when the event is older than the age set. The rows
 stay: what was sent where and when, and what came of it, can be looked up as before. Nothing that may
 still have to be sent is touched.
 """
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from proof.core.clock import Clock
@@ -58,6 +59,19 @@ WITH pruned AS (
 SELECT count(*) FROM pruned
 """
 
+# Every delivery, also one without a reply yet, whose outcome may come in a moment.
+_FORGET_REPLIES = """
+WITH held AS (
+    SELECT delivery.id FROM outbox event
+    JOIN webhook_endpoints endpoint USING (partner_environment_id)
+    JOIN webhook_deliveries delivery
+      ON delivery.endpoint_id = endpoint.id AND delivery.event_cursor = event.cursor
+    WHERE event.partner_environment_id = $1 AND event.subject = ANY($2::text[])
+    ORDER BY delivery.id FOR UPDATE OF delivery
+)
+UPDATE webhook_deliveries delivery SET last_body = ''::bytea FROM held WHERE delivery.id = held.id
+"""
+
 
 async def prune_batch(tx: Connection, before: datetime, limit: int = BATCH) -> int:
     """Drop the payloads of at most `limit` events from before that moment; how many, in the caller's
@@ -68,6 +82,14 @@ async def prune_batch(tx: Connection, before: datetime, limit: int = BATCH) -> i
         return 0
     pruned: int = await tx.fetchval(_PRUNE, held)
     return pruned
+
+
+async def forget_replies(
+    tx: Connection, partner_environment_id: int, subjects: Sequence[str]
+) -> None:
+    """Keep nothing of what receivers answered, and will answer, to deliveries that there are of these
+    subjects' events: a reply may repeat what was sent."""
+    await tx.execute(_FORGET_REPLIES, partner_environment_id, list(subjects))
 
 
 def pruning_loop(database: Database, clock: Clock, age: timedelta) -> Loop:

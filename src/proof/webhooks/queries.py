@@ -153,8 +153,9 @@ WHERE delivery.ctid = locked.place
 RETURNING {_CLAIMED}, locked.failed_probes
 """
 
-# Rows are locked in one order, so that two recorders cannot deadlock. The outcome of an attempt whose lease
-# ran out does not replace that of the attempt after it, unless it was delivered.
+# Rows are locked in one order, so that two recorders cannot deadlock. An empty reply is one that was
+# forgotten, and so is whatever is answered to an attempt that was under way then. The outcome of an attempt
+# whose lease ran out does not replace that of the attempt after it, unless it was delivered.
 _RECORD = """
 WITH outcome AS (
     SELECT outcome.*
@@ -173,7 +174,8 @@ SET state = outcome.state, last_outcome = outcome.text,
     delivered_at = CASE outcome.state
                    WHEN 'delivered' THEN outcome.at ELSE delivery.delivered_at END,
     attempts = delivery.attempts - outcome.uncounted, last_attempt_at = outcome.made_at,
-    last_status = outcome.status, last_body = outcome.body, last_elapsed_ms = outcome.elapsed_ms
+    last_status = outcome.status, last_elapsed_ms = outcome.elapsed_ms,
+    last_body = CASE WHEN delivery.last_body = ''::bytea THEN ''::bytea ELSE outcome.body END
 FROM outcome
 WHERE delivery.id = outcome.delivery_id
   AND (delivery.state = 'pending' AND delivery.attempts = outcome.attempt

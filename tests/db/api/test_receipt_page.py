@@ -18,6 +18,7 @@ from proof.partners.types import Environment
 from proof.ramp.providers.protocols import ProviderStatus
 from proof.ramp.sessions.receipt_links import make_link
 from proof.ramp.transactions.erasure import erase_user
+from proof.webhooks.pruning import forget_replies
 
 ABOVE_ANY = "A" * 43
 
@@ -131,7 +132,7 @@ async def test_an_erased_user_keeps_the_link_that_was_made_and_the_page_shows_no
             assert owner is not None
             partner, user = owner
             now = platform.clock.now()
-            await erase_user(tx, platform.vault, partner, user, Actor("cli"), now)
+            await erase_user(tx, platform.vault, partner, user, Actor("cli"), now, forget_replies)
     answer = await read(platform, transaction, token)
     assert answer.status == 200
     assert (answer.json["address"], answer.json["summary"]["erased"]) == ("", True)

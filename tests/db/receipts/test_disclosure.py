@@ -19,6 +19,7 @@ from proof.receipts.service import Receipts
 from proof.timestamps.proofs.service import Proofs
 from proof.verify.receipts.errors import DisclosureError
 from proof.verify.receipts.receipt import verify_receipt
+from proof.webhooks.pruning import forget_replies
 
 OPERATOR = Actor("cli:anna@desk")
 USER = str(BODY["partner_user_id"])
@@ -99,6 +100,7 @@ async def test_after_erasure_nothing_can_be_shown(platform: Platform, field: str
     purchase = await bought(platform)
     async with platform.database.transaction() as tx:
         partner_id = purchase.shop.partner.partner_id
-        await erase_user(tx, platform.vault, partner_id, USER, OPERATOR, platform.clock.now())
+        how = (OPERATOR, platform.clock.now(), forget_replies)
+        await erase_user(tx, platform.vault, partner_id, USER, *how)
     with pytest.raises(ErasedError, match="erased"):
         await disclosed(purchase, field)

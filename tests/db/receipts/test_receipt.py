@@ -21,6 +21,7 @@ from proof.ramp.providers.protocols import ProviderStatus
 from proof.ramp.transactions.erasure import erase_user
 from proof.verify import verify_payload
 from proof.verify.receipts.receipt import verify_receipt
+from proof.webhooks.pruning import forget_replies
 
 PAID, DELIVERED = ProviderStatus.PROCESSING, ProviderStatus.COMPLETED
 
@@ -113,7 +114,7 @@ async def test_an_erased_person_is_gone_and_the_records_stay(platform: Platform)
     before = await purchase.receipt()
     user, partner_id = str(BODY["partner_user_id"]), purchase.shop.partner.partner_id
     async with platform.database.transaction() as tx:
-        how = (partner_id, user, Actor("operator"), platform.clock.now())
+        how = (partner_id, user, Actor("operator"), platform.clock.now(), forget_replies)
         await erase_user(tx, platform.vault, *how)
     after = await purchase.receipt()
     assert (before["personal"], after["personal"]) == ("held", "erased")

@@ -20,6 +20,7 @@ from proof.receipts.service import Receipts
 from proof.timestamps.proofs.service import Proofs
 from proof.verify.receipts.receipt import EstablishedReceipt, verify_receipt
 from proof.verify.receipts.webhooks import compare
+from proof.webhooks.pruning import forget_replies
 
 OPERATOR = Actor("cli:anna@desk")
 PAID, DELIVERED = ProviderStatus.PROCESSING, ProviderStatus.COMPLETED
@@ -92,7 +93,8 @@ async def test_what_is_disclosed_is_verified_and_so_is_what_was_erased(platform:
     partner_id = purchase.shop.partner.partner_id
     async with platform.database.transaction() as tx:
         user = str(BODY["partner_user_id"])
-        await erase_user(tx, platform.vault, partner_id, user, OPERATOR, platform.clock.now())
+        how = (OPERATOR, platform.clock.now(), forget_replies)
+        await erase_user(tx, platform.vault, partner_id, user, *how)
     await purchase.happen(said(purchase.transaction, DELIVERED))
     await purchase.stamp()
     erased = await verified(purchase)

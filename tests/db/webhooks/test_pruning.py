@@ -18,7 +18,7 @@ from tests.db.webhooks.scene import (
 
 from proof.db import Database
 from proof.outbound import OutboundReply
-from proof.webhooks.pruning import prune_batch, pruning_loop
+from proof.webhooks.pruning import forget_replies, prune_batch, pruning_loop
 from proof.webhooks.replay import replay_delivery
 
 
@@ -122,3 +122,28 @@ async def test_the_loop_prunes_by_age(database: Database) -> None:
     await until(done)
     loop.stop()
     await task
+
+
+async def test_replies_about_a_subject_are_forgotten_and_later_ones_not_kept(
+    database: Database,
+) -> None:
+    """Also the reply to an attempt that is under way meanwhile: nothing of it is known yet."""
+    clock = TurnedClock()
+    await sent(database, clock, 3, answer=500)
+    owner = (await records(database, subject="s2"))[0]
+    async with database.transaction() as tx:
+        partner_environment_id = await tx.fetchval(
+            "SELECT partner_environment_id FROM webhook_endpoints WHERE id = $1", owner.endpoint_id
+        )
+        await forget_replies(tx, partner_environment_id, ["s2", "unheard of"])
+        await forget_replies(tx, partner_environment_id + 1, ["s1"])
+    assert await replies(database) == [b"said", b"said", b""]
+    clock.turn(3600)
+    client = FakeClient(answers={"one.example": OutboundReply(200, b"said again", False, 0)})
+    await deliverer(database, client, clock).run_once()
+    assert await states(database) == {"delivered": 3}
+    assert await replies(database) == [b"said again", b"said again", b""]
+
+
+async def replies(database: Database) -> list[bytes | None]:
+    return [(await records(database, subject=f"s{n}"))[0].last_body for n in range(3)]

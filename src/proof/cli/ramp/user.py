@@ -12,6 +12,7 @@ from proof.cli.output import FAILED, Json, out, print_json, stated_errors
 from proof.core.clock import SystemClock
 from proof.db import Database
 from proof.ramp.transactions.erasure import ErasureCounts, erase_user
+from proof.webhooks.pruning import forget_replies
 
 
 def register(app: typer.Typer, open_installation: Opener) -> None:
@@ -43,7 +44,8 @@ def register(app: typer.Typer, open_installation: Opener) -> None:
         async def act(database: Database) -> ErasureCounts:
             async with database.transaction() as tx:
                 now = SystemClock().now()
-                return await erase_user(tx, vault, partner, user_id, invoker(), now)
+                how = (invoker(), now, forget_replies)
+                return await erase_user(tx, vault, partner, user_id, *how)
 
         with stated_errors(FAILED):
             installation = open_installation(ServerOptions(data))

@@ -5,6 +5,7 @@ somebody was erased; bodies of events that are kept name the made-up user too. T
 so a partner that sends it again begins anew.
 """
 
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -22,6 +23,10 @@ from proof.ramp.sessions import erasure as sessions
 from proof.ramp.transactions import queries
 from proof.ramp.transactions.events import without_person
 from proof.ramp.users import User
+
+ForgetReplies = Callable[[Connection, int, Sequence[str]], Awaitable[None]]
+"""Forgets what was answered to the webhooks about a partner environment's subjects: a receiver may repeat
+what it was sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +46,7 @@ async def erase_user(
     partner_user_id: str,
     actor: Actor,
     now: datetime,
+    forget_replies: ForgetReplies,
 ) -> ErasureCounts:
     """Erase a partner's user in both environments, in the caller's transaction. Audited under the made-up
     name, since the audit log is kept for ever.
@@ -53,7 +59,7 @@ async def erase_user(
         raise NotFoundError(f"{partner_id} never sent this user, or the user is erased already")
     total = ErasureCounts(0, 0, 0, 0)
     for user in named:
-        erase = await _erase(tx, vault, user, partner_user_id, now)
+        erase = await _erase(tx, vault, user, partner_user_id, now, forget_replies)
         environment = owners[user.partner_environment_id][1].value
         after = {"environment": environment, "transactions": erase.transactions}
         await audit.record(tx, actor, "user.erase", partner_id, after=after)
@@ -67,21 +73,23 @@ async def erase_user(
 
 
 async def _erase(
-    tx: Connection, vault: Vault, user: User, partner_user_id: str, now: datetime
+    tx: Connection,
+    vault: Vault,
+    user: User,
+    partner_user_id: str,
+    now: datetime,
+    forget_replies: ForgetReplies,
 ) -> ErasureCounts:
     ids = await queries.transactions_of(tx, user.id)
     words = {partner_user_id, *map(str, ids)}
     for each in ids:
         words.update((await personal.read(tx, vault, each)).values())
     name = await users.erase(tx, user.id, now)
-    await rewrite_bodies(
-        tx,
-        user.partner_environment_id,
-        list(map(str, ids)),
-        lambda body: without_person(body, name),
-    )
+    owner, subjects = user.partner_environment_id, list(map(str, ids))
+    await rewrite_bodies(tx, owner, subjects, lambda body: without_person(body, name))
+    await forget_replies(tx, owner, subjects)
     values = await personal.erase(tx, ids)
     await sessions.forget(tx, ids)
     bodies = await callbacks.forget(tx, ids)
-    bodies += await forget_naming(tx, vault, user.partner_environment_id, words)
+    bodies += await forget_naming(tx, vault, owner, words)
     return ErasureCounts(1, len(ids), values, bodies)

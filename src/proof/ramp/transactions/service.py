@@ -5,6 +5,7 @@ their rows in the outbox are there together or not at all. Whatever comes twice,
 status that was reached is not left again but along the table of transitions.
 """
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -18,6 +19,7 @@ from proof.partners import audit
 from proof.partners.audit import Actor
 from proof.partners.environments import names_of
 from proof.partners.types import Environment
+from proof.ramp import personal
 from proof.ramp.providers.callbacks import StoredCallback
 from proof.ramp.providers.protocols import Observation
 from proof.ramp.transactions import polling, queries
@@ -39,6 +41,9 @@ from proof.ramp.types import FailureReason, Status, TransactionType
 from proof.ramp.wire import explorer_url
 
 LONGEST_REASON = 500
+
+# Shorter ones are words of any sentence, and tell nobody who it was.
+_TELLING = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,8 +147,8 @@ async def resolve(
     its alert is cleared. Audited.
 
     Raises NotFoundError, ConflictError when it ended otherwise, and InvalidInputError for another status
-    or a reason that is empty or over LONGEST_REASON characters. The audit log is never erased: that the
-    reason holds no personal data is not checked.
+    or a reason that is empty, over LONGEST_REASON characters or holds what the transaction knows of its
+    person: the audit log is never erased. That it holds nothing else of a person is not checked.
     """
     if status not in {Status.COMPLETED, Status.FAILED}:
         raise InvalidInputError("status: a transaction is resolved as completed or failed")
@@ -155,6 +160,7 @@ async def resolve(
     was = locked.state.status
     if was.terminal and was is not status:
         raise ConflictError(f"{transaction_id} is {was} for good; only that can be confirmed")
+    await _require_nobody(tx, vault, locked, reason)
     statuses, word = path(was, status), Resolution(status, actor.name, reason)
     if statuses:
         step = _step(locked, statuses, now, _resolved_as(locked))
@@ -252,6 +258,24 @@ async def _record_confirmation(
     record_cause(identity, word, locked.recorded_at(now))
     await queries.add_records(tx, identity.chain.new)
     await queries.lengthen(tx, identity.chain)
+
+
+async def _require_nobody(
+    tx: Connection, vault: Vault, locked: LockedTransaction, reason: str
+) -> None:
+    known = await personal.read(tx, vault, locked.id)
+    about = {kind.value: value for kind, value in known.items()} | {
+        "partner_user_id": locked.partner_user_id,
+        "partner_reference": locked.partner_reference,
+    }
+    for name, value in about.items():
+        if len(value) >= _TELLING and re.search(
+            rf"(?<!\w){re.escape(value)}(?!\w)", reason, re.IGNORECASE
+        ):
+            raise InvalidInputError(
+                f"reason: it holds the transaction's {name}, and the audit log is never erased; say it"
+                " without"
+            )
 
 
 def _link(change: _Change, environment: Environment) -> None:

@@ -14,6 +14,7 @@ from proof.ramp.personal import Kind
 from proof.ramp.providers.accounts import account_of
 from proof.ramp.sessions import widget_queries
 from proof.ramp.transactions.erasure import erase_user
+from proof.webhooks.pruning import forget_replies
 
 NOW = datetime.now(UTC)
 
@@ -35,7 +36,7 @@ async def test_a_session_opened_during_an_erasure_is_a_new_users(platform: Platf
         return bool((await platform.fetch(_WAITING))[0][0])
 
     async with platform.database.transaction() as tx:
-        await erase_user(tx, platform.vault, *user, Actor("cli"), NOW)
+        await erase_user(tx, platform.vault, *user, Actor("cli"), NOW, forget_replies)
         opening = asyncio.create_task(open_session(platform, shop))
         await until(waits)
     answer = await opening
@@ -48,7 +49,7 @@ async def test_a_session_opened_during_an_erasure_is_a_new_users(platform: Platf
         known = await personal.read(connection, platform.vault, made)
     assert known[Kind.EMAIL] == EMAIL
     async with platform.database.transaction() as tx:
-        await erase_user(tx, platform.vault, *user, Actor("cli"), NOW)
+        await erase_user(tx, platform.vault, *user, Actor("cli"), NOW, forget_replies)
         assert await personal.read(tx, platform.vault, made) == {}
 
 

@@ -47,6 +47,7 @@ from proof.ramp.providers.callbacks import REFUSED_IDENTITY
 from proof.ramp.providers.protocols import ProviderStatus
 from proof.ramp.transactions.erasure import ErasureCounts, erase_user
 from proof.ramp.transactions.processing import process
+from proof.webhooks.pruning import forget_replies
 from proof.worker.loops import prune
 
 REDIRECT = "https://partner.example/back?who=ada"
@@ -72,7 +73,8 @@ def everywhere(run: Run[Any], database: Database, vault: Vault) -> Everywhere:
 def erase(run: Run[Any], database: Database, vault: Vault, partner_id: str) -> ErasureCounts:
     async def act() -> ErasureCounts:
         async with database.transaction() as tx:
-            return await erase_user(tx, vault, partner_id, USER, Actor("cli"), START)
+            how = (Actor("cli"), START, forget_replies)
+            return await erase_user(tx, vault, partner_id, USER, *how)
 
     erased: ErasureCounts = run(act())
     return erased
@@ -176,7 +178,8 @@ def test_a_change_during_the_erasure_hashes_nothing(
 
     async def at_once() -> None:
         async with database.transaction() as tx:
-            await erase_user(tx, vault, partner.partner_id, USER, Actor("cli"), START)
+            how = (Actor("cli"), START, forget_replies)
+            await erase_user(tx, vault, partner.partner_id, USER, *how)
             moving = asyncio.create_task(
                 hear(database, vault, said(made, ProviderStatus.PROCESSING))
             )

@@ -14,6 +14,7 @@ from tests.conftest import Run
 from tests.support.ramp import (
     ADDRESS,
     BEGUN,
+    CLIENT_IP,
     EMAIL,
     USER,
     chain_of,
@@ -379,6 +380,30 @@ async def test_what_an_operator_ends_says_what_did_not_come(
     await act()
     row = await row_of(database, made)
     assert (row["status"], row["failure_reason"]) == ("failed", expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    {
+        "email": f"{EMAIL.upper()} asked for it",
+        "address": f"sent by hand to {ADDRESS}.",
+        "client_ip": f"called from ({CLIENT_IP})",
+        "partner_user_id": f"for {USER}",
+    }.items(),
+)
+async def test_a_reason_that_says_whose_it_is_is_refused(
+    database: Database, vault: Vault, transaction: UUID, name: str, reason: str
+) -> None:
+    """The audit log is never erased."""
+
+    async def act(reason: str) -> None:
+        async with database.transaction() as tx:
+            await resolve(tx, vault, transaction, Status.FAILED, reason, Actor("cli"), NOW)
+
+    with pytest.raises(InvalidInputError, match=f"the transaction's {name}"):
+        await act(reason)
+    assert (await row_of(database, transaction))["status"] == "pending"
+    await act("sent by hand, ticket 4711")
 
 
 @pytest.mark.parametrize(
