@@ -32,6 +32,7 @@ from proof.timestamps.proofs.service import Proofs
 from proof.verify.receipts.statement import check_path, read_leaf, read_statement
 from proof.verify.receipts.statement_file import check_lines
 from proof.verify.receipts.statement_lines import Line
+from proof.webhooks.pruning import forget_replies
 
 DAY = date(2026, 5, 4)
 NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
@@ -229,7 +230,8 @@ async def test_erasing_a_person_changes_no_statement(installation: Installation)
     async with installation.database.transaction() as tx:
         names = await environment_names(tx)
         partner_id, actor = names[installation.owner][0], Actor("cli:test")
-        await erase_user(tx, installation.vault, partner_id, USER, actor, installation.clock.now())
+        how = (actor, installation.clock.now(), forget_replies)
+        await erase_user(tx, installation.vault, partner_id, USER, *how)
     await installation.stamp()
     await installation.turn()
     assert (await installation.statement(), await installation.lines()) == (stated, lines)

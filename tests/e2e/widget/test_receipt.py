@@ -25,6 +25,7 @@ from proof.ramp.providers.outcomes import Name
 from proof.ramp.transactions.erasure import erase_user
 from proof.verify.cli import main as verifier
 from proof.web.widget.assets import static
+from proof.webhooks.pruning import forget_replies
 
 # Pictures to look at are kept where this names a folder.
 PICTURES = os.environ.get("PROOF_TEST_PICTURES")
@@ -238,7 +239,8 @@ def test_who_was_erased_keeps_the_receipt_and_is_not_on_it(
         at, clock = server.platform, SystemClock()
         async with at.database.transaction() as tx:
             partner_id = partner.shop.partner.partner_id
-            await erase_user(tx, at.vault, partner_id, user, Actor("cli"), clock.now())
+            how = (Actor("cli"), clock.now(), forget_replies)
+            await erase_user(tx, at.vault, partner_id, user, *how)
 
     server.run(erased())
     stamp(server, partner, url)
