@@ -2,6 +2,7 @@
 
 import copy
 import json
+import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
 from hashlib import sha256
@@ -297,6 +298,10 @@ TEXTS: dict[str, tuple[type[RefusedError], bytes]] = {
         errors.NestingError,
         b'{"a\\"]]]": "}}}", "b": ' + b"[" * (MAX_NESTING + 1),
     ),
+    "nested past strings that end in backslashes": (
+        errors.NestingError,
+        b'{"a": "\\\\", "b": "]\\\\\\"]", "c": ' + b"[" * (MAX_NESTING + 1),
+    ),
 }
 
 
@@ -382,3 +387,15 @@ def test_any_deletion(index: int, length: int) -> None:
 def test_every_bit_of_the_payload() -> None:
     for index, byte in enumerate(RAW):
         no_more_than_established(RAW[:index] + bytes([byte ^ 1]) + RAW[index + 1 :])
+
+
+def test_escapes_cost_no_more_memory_than_text() -> None:
+    """Sixty times as much is a gigabyte for the largest receipt."""
+    raw = b"[" + b"[]," * (MAX_NESTING + 1) + b'"' + b"\\n" * 300_000 + b'"]'
+    tracemalloc.start()
+    try:
+        parse_json(raw)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 10 * len(raw)
