@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 from proof.core.errors import DatabaseUnavailableError
 from proof.db import Connection, Database
@@ -24,6 +25,26 @@ class FaultyDatabase(Database):
             yield connection
         if fails:
             raise DatabaseUnavailableError("away after it acted")
+
+
+class LoggedDatabase(Database):
+    """A database that keeps in `statements` what it was asked, by whoever has this object alone."""
+
+    def __init__(self, real: Database) -> None:
+        super().__init__(real._pool, real._arguments)
+        self.statements: list[str] = []
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Connection]:
+        def note(record: Any) -> None:
+            self.statements.append(record.query)
+
+        async with super().connection() as connection:
+            connection.add_query_logger(note)
+            try:
+                yield connection
+            finally:
+                connection.remove_query_logger(note)
 
 
 class HangingDatabase(FaultyDatabase):
