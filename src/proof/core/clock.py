@@ -3,6 +3,8 @@
 from datetime import UTC, datetime
 from typing import Protocol
 
+import msgspec
+
 
 class Clock(Protocol):
     """A source of the present moment."""
@@ -22,7 +24,8 @@ class SystemClock:
 def moment_text(moment: datetime) -> str:
     """ISO 8601 in UTC with a Z, e.g. 2026-01-02T03:04:05.678901Z; a whole second has no fraction, as in
     msgspec's answers."""
-    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    # Five times as fast as `isoformat`.
+    return str(msgspec.to_builtins(moment.astimezone(UTC)))
 
 
 def second_text(moment: datetime) -> str:

@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, NamedTuple
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from proof.core.secrets import Vault
-from proof.db import Connection
+from proof.db import Connection, random_id
 
 # The associated data of a sealed record of ramp_personal, from the table's columns.
 IDENTITY = "personal {kind} {id}"
@@ -71,7 +71,7 @@ class SealedValue(NamedTuple):
 def seal(vault: Vault, kind: Kind, value: str | bytes) -> SealedValue:
     """The value (text as UTF-8) sealed for a new row; whoever calls writes it, with `created_at` in the
     clock's own time, never a sandbox's."""
-    row_id = uuid4()
+    row_id = random_id()
     secret = value.encode() if isinstance(value, str) else value
     return SealedValue(row_id, kind, vault.seal(secret, IDENTITY.format(kind=kind, id=row_id)))
 

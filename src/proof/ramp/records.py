@@ -13,12 +13,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import msgspec
 from msgspec import Struct
 
 from proof.core.clock import moment_text
+from proof.db import random_id
 from proof.partners.types import Environment
 
 # Records of version 1 and 2 tell of status changes only, and stay as they are.
@@ -82,7 +83,7 @@ class Chain:
     ) -> Record:
         """The next record, at a moment of the transaction's environment. Members are texts and small
         integers, and their names ASCII."""
-        sequence, identifier = self.length + 1, uuid4()
+        sequence, identifier = self.length + 1, random_id()
         content = _encode(
             {
                 **members,

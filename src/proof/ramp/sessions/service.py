@@ -12,14 +12,14 @@ import secrets
 import time
 from datetime import timedelta
 from typing import NamedTuple
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import msgspec
 
 from proof.core.clock import Clock, moment_text
 from proof.core.errors import CallerError, InvalidInputError, NotFoundError
 from proof.core.secrets import Vault
-from proof.db import Connection, Database
+from proof.db import Connection, Database, random_id
 from proof.partners.keys import session_signing
 from proof.partners.keys.session_signing import Ring
 from proof.partners.types import Environment, PartnerEnvironment, SessionTerms
@@ -186,7 +186,7 @@ class Sessions:
         ring: Ring,
         key: queries.Key | None,
     ) -> tuple[queries.NewSession, WidgetParameters]:
-        transaction_id, session_id = uuid4(), secrets.token_bytes(SESSION_ID_BYTES)
+        transaction_id, session_id = random_id(), secrets.token_bytes(SESSION_ID_BYTES)
         signature = ring.sign(
             session_signing.SessionParameters(terms.address, terms.client_ip, str(transaction_id))
         )
@@ -329,7 +329,7 @@ def _offered(shown: tuple[str, ...], text: str) -> tuple[str, ...]:
 
 
 def _answer(stored: StoredParameters, address: str, token: str) -> WidgetParameters:
-    kept = {name: getattr(stored, name) for name in StoredParameters.__struct_fields__}
+    kept = msgspec.structs.asdict(stored)
     return WidgetParameters(
         **kept, address=address, init_token=token, fix_network=(stored.network,)
     )
