@@ -44,9 +44,10 @@ from proof.ramp.sessions.service import Sessions
 from proof.ramp.sessions.widget import Widgets
 from proof.ramp.transactions.updates import Updates
 from proof.receipts import keys as receipt_keys
+from proof.receipts.health import parts
 from proof.receipts.service import Receipts
 from proof.receipts.statements import Statements
-from proof.timestamps.anchors.health import Part, parts
+from proof.timestamps.anchors.health import Part
 from proof.timestamps.anchors.log.mark import Marks
 from proof.timestamps.anchors.log.service import LogWriter, ensure_log
 from proof.timestamps.calendar import Calendar

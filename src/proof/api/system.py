@@ -20,6 +20,7 @@ from proof.api.services import Services
 from proof.api.wire import Health, PartStatus, StatusAnswer
 from proof.core.coalescing import Coalesced
 from proof.partners.types import Environment
+from proof.ramp.transactions import unstamped
 from proof.timestamps.anchors.health import log_witnesses
 
 # The supervisor of several processes sets it before they import the library.
@@ -84,7 +85,24 @@ class SystemHandlers:
         for part in await self._services.parts():
             gauge.labels(part.name).set(part.reason is None)
         await self._gauge_witnesses(registry)
+        await self._gauge_stamping(registry)
         return registry
+
+    async def _gauge_stamping(self, registry: CollectorRegistry) -> None:
+        records = Gauge(
+            "proof_unstamped_records",
+            "Records of transactions that wait to be stamped",
+            registry=registry,
+        )
+        age = Gauge(
+            "proof_unstamped_seconds",
+            "For how long the oldest of them has waited; 0 without any",
+            registry=registry,
+        )
+        async with self._services.database.connection() as connection:
+            backlog = await unstamped.backlog(connection)
+        records.set(backlog.records)
+        age.set(backlog.age_s)
 
     async def _gauge_witnesses(self, registry: CollectorRegistry) -> None:
         labels = ["environment", "witness"]

@@ -30,13 +30,13 @@ def health(url: str, folder: Path, *options: str) -> Result:
 @pytest.mark.parametrize(
     ("failing", "code", "reasons"),
     [
-        ({}, 0, {"workers": None, "work": None}),
+        ({}, 0, {"workers": None, "work": None, "stamping": None}),
         (
             {"signing keys": "the key is \x1b[31mgone"},
             1,
-            {"workers": None, "work": "signing keys: the key is \x1b[31mgone"},
+            {"workers": None, "work": "signing keys: the key is \x1b[31mgone", "stamping": None},
         ),
-        (None, 1, {"workers": NOBODY}),
+        (None, 1, {"workers": NOBODY, "stamping": None}),
     ],
 )
 def test_the_exit_code_says_whether_every_part_works(
@@ -65,7 +65,7 @@ def test_the_exit_code_says_whether_every_part_works(
         ],
     }
     assert text.stdout.splitlines() == [
-        f"{part:7}  {'works' if reason is None else printable(reason)}"
+        f"{part:8}  {'works' if reason is None else printable(reason)}"
         for part, reason in reasons.items()
     ]
     assert "\x1b" not in told.stdout + text.stdout, "what a worker says moves no terminal"

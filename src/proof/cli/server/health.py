@@ -5,7 +5,7 @@ import typer
 from proof.cli.arguments import Data
 from proof.cli.installation import Opener, ServerOptions
 from proof.cli.output import FAILED, Json, out, print_json, printable, stated_errors
-from proof.timestamps.anchors.health import parts
+from proof.receipts.health import parts
 
 
 def register(app: typer.Typer, open_installation: Opener) -> None:
@@ -13,7 +13,7 @@ def register(app: typer.Typer, open_installation: Opener) -> None:
 
     @app.command()
     def health(data: Data = None, as_json: Json = False) -> None:
-        """Tell of each part whether it works: workers, their work, the logs, the chains.
+        """Tell of each part whether it works: workers, their work, the logs, the chains, stamping.
 
         Exits 0 when all do, 1 when one is stopped, 4 when the database cannot be reached.
         """

@@ -34,9 +34,10 @@ from proof.ramp.providers.registry import Providers
 from proof.ramp.sessions.service import Sessions
 from proof.ramp.sessions.widget import Widgets
 from proof.ramp.transactions.updates import Updates
+from proof.receipts.health import parts
 from proof.receipts.service import Receipts
 from proof.receipts.statements import Statements
-from proof.timestamps.anchors.health import Part, parts
+from proof.timestamps.anchors.health import Part
 from proof.timestamps.calendar import Calendar
 from proof.timestamps.proofs.service import Proofs
 from proof.timestamps.submissions.committer import Committer

@@ -28,6 +28,20 @@ JOIN partner_environments owner ON owner.id = transaction.partner_environment_id
 """
 
 
+_BACKLOG = """
+SELECT count(*) AS records,
+    coalesce(greatest(extract(epoch FROM now() - min(queued_at)), 0), 0)::int AS age_s
+FROM ramp_unstamped
+"""
+
+
+class Backlog(NamedTuple):
+    """How many records wait, and for how long the oldest has, by the database's clock; 0 without any."""
+
+    records: int
+    age_s: int
+
+
 class UnstampedRecord(NamedTuple):
     """A record by its hash; `place` is where it stands in the queue."""
 
@@ -43,6 +57,12 @@ async def any_waiting(connection: Connection) -> bool:
     """Whether the queue holds a record."""
     found: bool = await connection.fetchval("SELECT EXISTS (SELECT FROM ramp_unstamped)")
     return found
+
+
+async def backlog(connection: Connection) -> Backlog:
+    """What waits, of both environments."""
+    [row] = await connection.fetch(_BACKLOG)
+    return Backlog(**dict(row))
 
 
 async def waiting(connection: Connection, limit: int) -> list[UnstampedRecord]:

@@ -48,7 +48,9 @@ async def test_an_upgrade_pins_every_chain_and_has_its_records_stamped(
         assert [tuple(row) for row in records] == [
             (moved, sequence, RECORD, "transaction.status") for sequence in (1, 2)
         ]
-        queued = await connection.fetch("SELECT * FROM ramp_unstamped ORDER BY sequence")
+        queued = await connection.fetch(
+            "SELECT transaction_id, sequence FROM ramp_unstamped ORDER BY sequence"
+        )
         assert [tuple(row) for row in queued] == [(moved, 1), (moved, 2)]
     finally:
         await connection.close()
