@@ -42,7 +42,7 @@ from proof.outbound.errors import Reason as NoReply
 from proof.partners.access.operators import OperatorScope
 from proof.partners.access.refusals import Reason as Refused
 from proof.partners.keys.webhook_secrets import webhook_secret_text
-from proof.ramp.transactions.events import EVENT_TYPE
+from proof.ramp.transactions.events import EVENT_TYPE, REFUND_EVENT
 from proof.ramp.transactions.transitions import Alert
 from proof.receipts.maturing import RECEIPT_EVENT
 from proof.timestamps.anchors.notices import TREE_EVENT
@@ -388,7 +388,7 @@ def test_every_code_of_the_ramp_is_explained(
 def test_the_document_describes_every_webhook() -> None:
     found = json.loads(SITE.sources.openapi)
     assert found["webhooks"].keys() == {
-        *(EVENT_TYPE, RECEIPT_EVENT, PROOF_EVENT, TREE_EVENT, TEST_EVENT)
+        *(EVENT_TYPE, REFUND_EVENT, RECEIPT_EVENT, PROOF_EVENT, TREE_EVENT, TEST_EVENT)
     }
     for webhook in found["webhooks"].values():
         names = {item["name"] for item in webhook["post"]["parameters"]}

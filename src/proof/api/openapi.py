@@ -22,7 +22,7 @@ from proof.api.ramp.errors import RampError
 from proof.api.wire import Message, ProofPayload, TimestampData
 from proof.partners.types import CredentialKind, Environment
 from proof.ramp.sessions.types import TransactionView
-from proof.ramp.transactions.events import EVENT_TYPE
+from proof.ramp.transactions.events import EVENT_TYPE, REFUND_EVENT
 from proof.receipts.maturing import RECEIPT_EVENT
 from proof.timestamps.anchors.notices import TREE_EVENT
 from proof.timestamps.proofs.service import PROOF_EVENT
@@ -74,6 +74,13 @@ class TransactionNotice(TransactionView, frozen=True, kw_only=True):
     event: Literal["transaction.status"]
 
 
+class RefundNotice(TransactionView, frozen=True, kw_only=True):
+    """How far a payment has gone back, with the transaction as polling told it then; `record_sha256` is of
+    the refund's record."""
+
+    event: Literal["transaction.refunded"]
+
+
 class ReceiptNotice(Struct):
     """One more chain proves a transaction's records, or more of them."""
 
@@ -94,6 +101,7 @@ class TestNotice(Struct):
 
 WEBHOOKS: tuple[tuple[str, str, type[Struct]], ...] = (
     (EVENT_TYPE, "A transaction's status changed", TransactionNotice),
+    (REFUND_EVENT, "A payment goes back; to those who asked for it", RefundNotice),
     (RECEIPT_EVENT, "A receipt has matured; to those who asked for it", ReceiptNotice),
     (PROOF_EVENT, "A proof that was asked for", ProofPayload),
     (TREE_EVENT, "A tree with hashes of yours is verified", TimestampData),

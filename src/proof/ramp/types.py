@@ -41,6 +41,15 @@ class KycStatus(StrEnum):
     FAILED = "failed"
 
 
+class RefundStatus(StrEnum):
+    """How far a payment has gone back; the status of its transaction stays."""
+
+    NONE = "none"
+    REQUESTED = "requested"
+    REFUNDED = "refunded"
+    CHARGED_BACK = "charged_back"
+
+
 class FailureReason(StrEnum):
     """Why a transaction failed. The list is closed, since partners decide by it; what each member means is
     told in the page on sessions."""

@@ -3,12 +3,12 @@ more"). All values are strings."""
 
 from collections.abc import Callable, Mapping
 from decimal import Decimal
-from typing import Any, Literal, TypedDict
+from typing import Any, TypedDict
 
 from proof.core.clock import moment_text
 from proof.partners.types import Environment
 from proof.ramp.amounts import amount_text, fiat_text
-from proof.ramp.types import FailureReason
+from proof.ramp.types import FailureReason, RefundStatus
 
 # The explorer in which anybody can look a transaction up, by its network.
 _EXPLORERS: Mapping[str, str] = {
@@ -39,13 +39,9 @@ class MoneyFields(TypedDict):
 class RefundFields(TypedDict):
     """What was given back."""
 
-    refund_status: Literal["none", "requested", "refunded", "charged_back"]
+    refund_status: RefundStatus
     refund_amount: str
     refunded_at: str
-
-
-# No provider's statements tell of refunds.
-NO_REFUND: RefundFields = {"refund_status": "none", "refund_amount": "", "refunded_at": ""}
 
 
 def money_fields(value: Callable[[str], Any]) -> MoneyFields:
@@ -65,6 +61,16 @@ def money_fields(value: Callable[[str], Any]) -> MoneyFields:
         "chain_transaction_url": value("chain_transaction_url"),
         "updated_at": moment,
         "occurred_at": moment,
+    }
+
+
+def refund_fields(value: Callable[[str], Any]) -> RefundFields:
+    """`value` gives a column of the transaction by its name, as for `money_fields`."""
+    amount, moment = value("refund_amount"), value("refunded_at")
+    return {
+        "refund_status": RefundStatus(value("refund_status")),
+        "refund_amount": "" if amount is None else fiat_text(amount),
+        "refunded_at": "" if moment is None else moment_text(moment),
     }
 
 

@@ -46,11 +46,13 @@ class Subscription(StrEnum):
 
     STATUS = "transaction.status"
     RECEIPT = "transaction.receipt"
+    REFUNDED = "transaction.refunded"
 
 
 SUBSCRIPTIONS: Mapping[str, Subscription] = {
     "transaction.updated": Subscription.STATUS,
     "transaction.receipt": Subscription.RECEIPT,
+    "transaction.refunded": Subscription.REFUNDED,
 }
 """By the type of an event what an endpoint must have asked for; events of other types come unasked."""
 

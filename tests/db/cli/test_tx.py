@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime
+from decimal import Decimal
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -55,7 +56,9 @@ def made(local: Local, partner_id: str) -> UUID:
 
     async def act(database: Database) -> UUID:
         transaction = await make_transaction(database, local.secrets, row["id"])
-        stuck = said(transaction, ProviderStatus.UNDELIVERABLE, said="withdraw: failed\x1b[31m")
+        paid = {"fiat_currency": "EUR", "fiat_amount": Decimal("46.10")}
+        how = {"said": "withdraw: failed\x1b[31m", **paid}
+        stuck = said(transaction, ProviderStatus.UNDELIVERABLE, **how)
         await hear(database, local.secrets, stuck)
         return transaction
 
@@ -104,6 +107,27 @@ def test_an_operator_decides(ramp: Proof, made: UUID, local: Local) -> None:
     assert "failed for good" in refused.stderr
 
 
+def test_an_operator_tells_of_a_refund(ramp: Proof, made: UUID, local: Local) -> None:
+    how = ("tx", "refund", str(made), "--reason", "ticket 4711")
+    told = output(ramp(*how, "--status", "requested", "--amount", "46.1", "--json"))
+    assert told == {
+        "merchant_transaction_id": str(made),
+        "refund_status": "requested",
+        "refund_amount": "46.10",
+        "refunded_at": "",
+    }
+    said = done(ramp(*how, "--status", "refunded", "--amount", "46.10"))
+    assert said == f"{made} stays processing; refunded: 46.10 EUR\n"
+    shown = output(ramp("tx", "show", str(made), "--json"))["transaction"]
+    assert (shown["refund_status"], shown["refund_amount"]) == ("refunded", "46.10")
+    assert "46.10" in done(ramp("tx", "show", str(made)))
+    entry, _ = local.rows("SELECT * FROM audit_log WHERE action = 'transaction.refund'")
+    assert (entry["actor"], json.loads(entry["after"])["reason"]) == (invoker().name, "ticket 4711")
+    refused = ramp(*how, "--status", "requested", "--amount", "1")
+    assert refused.exit_code == 1
+    assert "only charged_back can follow" in refused.stderr
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -114,6 +138,8 @@ def test_an_operator_decides(ramp: Proof, made: UUID, local: Local) -> None:
         ("disclose", str(uuid4()), "--field", "address"),
         ("resolve", str(uuid4()), "failed", "--reason", "why"),
         ("resolve", str(uuid4()), "pending", "--reason", "why"),
+        ("refund", str(uuid4()), "--status", "requested", "--amount", "1", "--reason", "why"),
+        ("refund", str(uuid4()), "--status", "requested", "--amount", "1,5", "--reason", "why"),
         ("list", "--partner", "ptr_nobody"),
     ],
 )

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections import Counter
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -18,8 +19,11 @@ from tests.support.sessions import ramp_partner
 
 from proof.events import publish, relay
 from proof.outbound import OutboundPolicy
+from proof.partners.audit import Actor
 from proof.partners.types import Environment
 from proof.ramp.providers.protocols import ProviderStatus
+from proof.ramp.transactions.service import refund
+from proof.ramp.types import RefundStatus
 from proof.receipts import maturing
 from proof.receipts.maturing import RECEIPT_EVENT, Maturing, StampedChain, watch
 from proof.receipts.stamping import Stamper
@@ -29,7 +33,7 @@ from proof.webhooks.types import Subscription
 
 PROGRAM = "tests.db.receipts.mature_until_killed"
 SANDBOX = Environment.SANDBOX
-STATUS, RECEIPT = Subscription.STATUS, Subscription.RECEIPT
+STATUS, RECEIPT, REFUNDED = Subscription
 Told = list[tuple[str, str, str]]
 
 
@@ -124,13 +128,19 @@ async def test_who_did_not_ask_costs_no_row(
         ((STATUS,), {"transaction.updated"}),
         ((RECEIPT,), {"transaction.receipt"}),
         ((STATUS, RECEIPT), {"transaction.updated", "transaction.receipt"}),
+        ((STATUS, REFUNDED), {"transaction.updated", "transaction.refunded"}),
     ],
 )
 async def test_an_endpoint_gets_what_it_asked_for(
     platform: Platform, events: Sequence[Subscription], types: set[str]
 ) -> None:
     purchase = await subscribed(platform, *events)
-    await purchase.happen(said(purchase.transaction, ProviderStatus.COMPLETED))
+    paid = {"fiat_currency": "EUR", "fiat_amount": Decimal("46.10")}
+    await purchase.happen(said(purchase.transaction, ProviderStatus.COMPLETED, **paid))
+    async with platform.database.transaction() as tx:
+        how = (RefundStatus.REQUESTED, Decimal(5), "ticket 4711", Actor("cli"))
+        now = platform.clock.now()
+        await refund(tx, platform.vault, purchase.transaction, *how, now)
     owner = await owner_of(platform.database, purchase.shop.partner, SANDBOX)
     async with platform.database.transaction() as tx:
         # Whether or not it asked when the records were stamped.

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from hashlib import sha256
 from itertools import count, pairwise
 from pathlib import Path
@@ -24,6 +25,8 @@ from proof.partners.environments import environment_names
 from proof.partners.types import Environment
 from proof.ramp.providers.protocols import ProviderStatus
 from proof.ramp.transactions.erasure import erase_user
+from proof.ramp.transactions.service import refund
+from proof.ramp.types import RefundStatus
 from proof.receipts import statement_queries
 from proof.receipts.stamping import OWNERS, Stamper
 from proof.receipts.statement_queries import TILE_WIDTH
@@ -272,6 +275,27 @@ async def test_lines_tell_of_openings_refunds_and_records_of_every_version(
         await tx.execute(_RECORD, ids[2], 3, json.dumps(later).encode(), "transaction.status")
         await tx.execute(_RECORD, ids[2], 4, json.dumps(refund).encode(), "transaction.refund")
     assert (await installation.lines())[2] == settled
+
+
+async def test_a_refund_is_counted_on_its_day(installation: Installation) -> None:
+    made = await make_transaction(installation.database, installation.vault, installation.owner)
+    paid = said(made, DELIVERED, fiat_currency="EUR", fiat_amount=Decimal("46.10"))
+    await hear(installation.database, installation.vault, paid)
+    await installation.stamp()
+    await installation.turn()
+    for status in (RefundStatus.REQUESTED, RefundStatus.REFUNDED):
+        async with installation.database.transaction() as tx:
+            how = (status, Decimal("6.1"), "ticket 4711", Actor("cli"), installation.clock.now())
+            await refund(tx, installation.vault, made, *how)
+    await installation.stamp()
+    await installation.turn()
+    [before], [after] = await installation.lines(), await installation.lines(DAY + ONE_DAY)
+    assert (before["refund_status"], before["refund_amount"]) == ("none", "")
+    assert (after["status"], after["refund_status"]) == ("completed", "refunded")
+    assert (after["refund_amount"], after["refund_currency"]) == ("6.10", "EUR")
+    (total,) = (await installation.statement(DAY + ONE_DAY))["totals"]
+    assert (total["refund_status"], total["refund_currency"]) == ("refunded", "EUR")
+    assert (total["transactions"], Decimal(total["refund_amount"])) == ("1", Decimal("6.10"))
 
 
 async def _chain(

@@ -1,6 +1,7 @@
 """What the server gives out, read by the verifier that knows nothing of it."""
 
 import json
+from decimal import Decimal
 from hashlib import sha256
 
 import pytest
@@ -14,8 +15,8 @@ from proof.partners.audit import Actor
 from proof.partners.types import Environment
 from proof.ramp.providers.protocols import ProviderStatus
 from proof.ramp.transactions.erasure import erase_user
-from proof.ramp.transactions.service import resolve
-from proof.ramp.types import Status
+from proof.ramp.transactions.service import refund, resolve
+from proof.ramp.types import RefundStatus, Status
 from proof.receipts.service import Receipts
 from proof.timestamps.proofs.service import Proofs
 from proof.verify.receipts.receipt import EstablishedReceipt, verify_receipt
@@ -75,6 +76,35 @@ async def test_what_an_operator_resolved_is_verified(platform: Platform) -> None
         "transaction.status",
         "operator.resolution",
     ]
+
+
+async def test_a_refunded_purchase_is_verified(platform: Platform) -> None:
+    purchase = await bought(platform)
+    paid = {"fiat_currency": "EUR", "fiat_amount": Decimal("46.10")}
+    await purchase.happen(said(purchase.transaction, PAID, **paid))
+    await purchase.happen(said(purchase.transaction, DELIVERED))
+    for status in (RefundStatus.REQUESTED, RefundStatus.REFUNDED, RefundStatus.CHARGED_BACK):
+        async with platform.database.transaction() as tx:
+            what = (purchase.transaction, status, Decimal("46.1"), "ticket 4711", OPERATOR)
+            await refund(tx, platform.vault, *what, platform.clock.now())
+    await purchase.stamp()
+    found = await verified(purchase)
+    assert (found.chain.status, found.chain.refund_status) == ("completed", "charged_back")
+    assert (found.tied, found.remaining) == (True, ())
+    rows = await platform.fetch(
+        "SELECT body FROM outbox WHERE subject = $1 ORDER BY position",
+        f"{purchase.transaction}/refund",
+    )
+    bodies = [row["body"] for row in rows]
+    told = compare(bodies, found.chain)
+    assert (told.matching, told.differing, told.others) == (3, 0, 0)
+    assert not compare([bodies[1].replace(b'"46.10"', b'"46.09"')], found.chain).agrees
+    path = f"/widget/transactions/{purchase.transaction}"
+    view = (await purchase.shop.call(platform, purchase.environment, "GET", path)).json
+    record = found.chain.records[-1]
+    for name in ("refund_status", "refund_amount", "refunded_at"):
+        assert view[name] == record.text(name)
+    assert view["record_sha256"] == found.chain.records[2].sha256.hex()
 
 
 async def test_what_is_disclosed_is_verified_and_so_is_what_was_erased(platform: Platform) -> None:

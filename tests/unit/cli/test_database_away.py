@@ -70,6 +70,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "tx disclose": (NAME, "--field", "address"),
     "tx list": (),
     "tx resolve": (NAME, "failed", "--reason", "the bank said so"),
+    "tx refund": (NAME, *("--status", "requested", "--amount", "5", "--reason", "ticket 4711")),
     "tx watch": (NAME,),
     "statement list": (PARTNER, "--env", "sandbox"),
     "statement export": (PARTNER, "2026-11-21", "--env", "sandbox"),

@@ -4,6 +4,7 @@ import asyncio
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
@@ -31,6 +32,7 @@ from proof.core.errors import InvalidInputError, UnavailableError
 from proof.core.secrets import Vault
 from proof.db import Database
 from proof.partners.types import Environment
+from proof.ramp.amounts import fiat_text, parse_amount
 from proof.ramp.transactions.chains import FIELDS
 from proof.ramp.transactions.reading import (
     LIST_AT_MOST,
@@ -39,9 +41,11 @@ from proof.ramp.transactions.reading import (
     list_transactions,
     show_transaction,
 )
-from proof.ramp.transactions.service import ObservationResult, resolve
+from proof.ramp.transactions.service import ObservationResult, refund, resolve
+from proof.ramp.transactions.state import TransactionState
 from proof.ramp.transactions.updates import Update, Updates
-from proof.ramp.types import Status
+from proof.ramp.types import RefundStatus, Status
+from proof.ramp.wire import refund_fields
 
 if TYPE_CHECKING:
     # Only for type checkers: it brings the timestamps, which the other commands do without.
@@ -66,6 +70,7 @@ def register(app: typer.Typer, open_installation: Opener) -> None:
     _register_show(tx, open_installation)
     _register_list(tx, open_installation)
     _register_resolve(tx, open_installation)
+    _register_refund(tx, open_installation)
     _register_watch(tx, open_installation)
     _register_receipt(tx, open_installation)
     _register_disclose(tx, open_installation)
@@ -167,6 +172,51 @@ def _register_resolve(tx: typer.Typer, open_installation: Opener) -> None:
             return
         said = "is" if outcome.statuses else "was already"
         out.print(f"{transaction_id} {said} {status}; its alert is cleared", markup=False)
+
+
+def _register_refund(tx: typer.Typer, open_installation: Opener) -> None:
+    @tx.command("refund")
+    def refund_one(
+        transaction: Transaction,
+        status: Annotated[
+            RefundStatus,
+            typer.Option(metavar="requested|refunded|charged_back", help="How far it is."),
+        ],
+        amount: Annotated[
+            str, typer.Option(help="How much, in the currency that was paid; at most all of it.")
+        ],
+        reason: Annotated[
+            str, typer.Option(help="Why, for the audit log, which is never erased: name no person.")
+        ],
+        data: Data = None,
+        as_json: Json = False,
+    ) -> None:
+        """Tell that a buy's payment goes back. It moves no money: do that at the provider. Audited.
+
+        First `requested`, then `refunded`; `charged_back`, by the payer's bank, at any time, and then
+        nothing more. The transaction's status stays. Every step is a record of its own in the receipt;
+        polling and the statement tell of it, and so does `transaction.refunded` at endpoints that asked for
+        it (`proof webhook change --events`).
+
+        Example: proof tx refund 5b2c… --status requested --amount 46.10 --reason "ticket 4711"
+        """
+
+        async def act(database: Database) -> TransactionState:
+            async with database.transaction() as unit:
+                how = (status, exact, reason, invoker(), SystemClock().now())
+                return await refund(unit, vault, transaction_id, *how)
+
+        with stated_errors(FAILED):
+            transaction_id, exact = _id(transaction), parse_amount(amount)
+            installation = open_installation(ServerOptions(data))
+            vault = installation.vault()
+            state = installation.with_database(act)
+        if as_json:
+            told = refund_fields(partial(getattr, state))
+            print_json({"merchant_transaction_id": str(transaction_id), **told})
+            return
+        money = f"{fiat_text(exact)} {printable(state.fiat_currency)}"
+        out.print(f"{transaction_id} stays {state.status}; {status}: {money}", markup=False)
 
 
 def _register_receipt(tx: typer.Typer, open_installation: Opener) -> None:

@@ -101,6 +101,7 @@ _TRANSACTION = """
 SELECT t.id, u.partner_user_id, t.type, t.status, t.currency, t.network, t.crypto_amount,
        t.fiat_currency, t.fiat_amount, t.fiat_fee, t.rate, t.payment_method, t.failure_reason,
        t.chain_transaction, t.chain_transaction_url, t.event_sha256, t.created_at,
+       t.refund_status, t.refund_amount, t.refunded_at,
        t.updated_at, coalesce(s.partner_reference, '') AS partner_reference
 FROM ramp_transactions t JOIN ramp_users u ON u.id = t.user_id
 LEFT JOIN ramp_sessions s ON s.transaction_id = t.id

@@ -48,7 +48,7 @@ from proof.ramp.sessions.types import (
     WidgetParameters,
 )
 from proof.ramp.types import Status, TransactionType
-from proof.ramp.wire import NO_REFUND, money_fields
+from proof.ramp.wire import money_fields, refund_fields
 
 INIT_LIFETIME = timedelta(hours=1)
 
@@ -139,7 +139,7 @@ class Sessions:
             created_at=moment_text(row["created_at"]),
             record_sha256=(row["event_sha256"] or b"").hex(),
             **money_fields(row.__getitem__),
-            **NO_REFUND,
+            **refund_fields(row.__getitem__),
         )
 
     async def kyc_status(self, owner: PartnerEnvironment, partner_user_id: str) -> KycView:

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from proof.ramp.types import FailureReason, KycStatus, Status, TransactionType
+from proof.ramp.types import FailureReason, KycStatus, RefundStatus, Status, TransactionType
 
 # The most characters that a user id and a reference of a partner may have.
 USER_ID_MAX = 255
@@ -111,9 +111,13 @@ class TransactionView(Struct, frozen=True, kw_only=True):
         str, Meta(description="the one on the chain: of a buy's delivery, of a sale's deposit")
     ]
     chain_transaction_url: Annotated[str, Meta(description="where to look it up")]
-    refund_status: Literal["none", "requested", "refunded", "charged_back"]
-    refund_amount: str
-    refunded_at: str
+    refund_status: RefundStatus
+    refund_amount: Annotated[
+        str, Meta(description="in `fiat_currency`; empty as long as `refund_status` is `none`")
+    ]
+    refunded_at: Annotated[
+        str, Meta(description="when the money went back; empty for `none` and `requested`")
+    ]
     created_at: str
     updated_at: Annotated[str, Meta(description="of the last change of status")]
     occurred_at: Annotated[str, Meta(description="the same")]

@@ -21,7 +21,7 @@ from proof.ramp.providers import callbacks
 from proof.ramp.providers.callbacks import forget_naming
 from proof.ramp.sessions import erasure as sessions
 from proof.ramp.transactions import queries
-from proof.ramp.transactions.events import without_person
+from proof.ramp.transactions.events import refund_subject, without_person
 from proof.ramp.users import User
 
 ForgetReplies = Callable[[Connection, int, Sequence[str]], Awaitable[None]]
@@ -85,7 +85,8 @@ async def _erase(
     for each in ids:
         words.update((await personal.read(tx, vault, each)).values())
     name = await users.erase(tx, user.id, now)
-    owner, subjects = user.partner_environment_id, list(map(str, ids))
+    owner = user.partner_environment_id
+    subjects = [subject for each in ids for subject in (str(each), refund_subject(each))]
     await rewrite_bodies(tx, owner, subjects, lambda body: without_person(body, name))
     await forget_replies(tx, owner, subjects)
     values = await personal.erase(tx, ids)

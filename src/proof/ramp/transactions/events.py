@@ -20,13 +20,15 @@ from proof.ramp.providers.callbacks import StoredCallback
 from proof.ramp.records import Chain, Record, RecordKind
 from proof.ramp.transactions.state import TransactionState
 from proof.ramp.types import Status, TransactionType
-from proof.ramp.wire import NO_REFUND, money_fields
+from proof.ramp.wire import money_fields, refund_fields
 
 EVENT_TYPE = "transaction.updated"
 # Bodies of version 1 stay as they are: they have only the ten fields of the ramp API contract.
 BODY_VERSION = 2
-# The `event` of a body; the types of the outbox are others.
+# The `event` of a body; the type in the outbox is another.
 _BODY_EVENT = "transaction.status"
+# Of refunds it is the same.
+REFUND_EVENT = "transaction.refunded"
 
 
 class CausedBy(StrEnum):
@@ -107,13 +109,34 @@ def status_event(
             "address_sha256": chain.hashed("address", identity.address),
         },
     )
-    body = told | {
-        "event": _BODY_EVENT,
-        "partner_user_id": identity.partner_user_id,
-        "partner_reference": identity.partner_reference,
-        "record_sha256": record.sha256.hex(),
+    body = _body(_BODY_EVENT, identity, told, record)
+    return StatusEvent(identity.partner_environment_id, record, body)
+
+
+def refund_event(
+    identity: Identity, state: TransactionState, caused_by: CausedBy, recorded_at: datetime
+) -> Event:
+    """The event that `state` tells of another refund than before; its record is appended to the chain."""
+    told = _told(identity, state)
+    members = refund_fields(partial(getattr, state)) | {
+        "fiat_currency": told["fiat_currency"],
+        "caused_by": caused_by.value,
     }
-    return StatusEvent(identity.partner_environment_id, record, canonical_json(body))
+    record = identity.chain.append(RecordKind.REFUND, recorded_at, members)
+    return Event(
+        identity.partner_environment_id,
+        REFUND_EVENT,
+        refund_subject(identity.id),
+        _body(REFUND_EVENT, identity, told, record),
+        BODY_VERSION,
+        record.id,
+    )
+
+
+def refund_subject(transaction_id: UUID) -> str:
+    """Refunds are an object of their own in the outbox: the events of the transaction itself keep their
+    numbers without gaps for endpoints that did not ask for these."""
+    return f"{transaction_id}/refund"
 
 
 def record_cause(identity: Identity, cause: Cause, recorded_at: datetime) -> None:
@@ -143,6 +166,18 @@ def without_person(body: bytes, name: str) -> bytes:
     return canonical_json(told)
 
 
+def _body(event: str, identity: Identity, told: dict[str, object], record: Record) -> bytes:
+    return canonical_json(
+        told
+        | {
+            "event": event,
+            "partner_user_id": identity.partner_user_id,
+            "partner_reference": identity.partner_reference,
+            "record_sha256": record.sha256.hex(),
+        }
+    )
+
+
 def _caused_by(cause: Cause) -> CausedBy:
     if isinstance(cause, StoredCallback):
         return CausedBy.CALLBACK
@@ -159,5 +194,5 @@ def _told(identity: Identity, state: TransactionState) -> dict[str, object]:
         "network": identity.network,
         "created_at": moment_text(identity.created_at),
         **money_fields(partial(getattr, state)),
-        **NO_REFUND,
+        **refund_fields(partial(getattr, state)),
     }

@@ -10,8 +10,8 @@ from proof.db import Connection
 from proof.ramp.providers.protocols import Observation
 from proof.ramp.records import Chain, Record
 from proof.ramp.transactions.state import TransactionState
-from proof.ramp.transactions.transitions import ALLOWED, Alert
-from proof.ramp.types import FailureReason, Status, TransactionType
+from proof.ramp.transactions.transitions import ALLOWED, REFUND_AFTER, Alert
+from proof.ramp.types import FailureReason, RefundStatus, Status, TransactionType
 
 # How long an alert waits for others to share a mail.
 GATHERED = timedelta(minutes=1)
@@ -25,6 +25,8 @@ transaction.crypto_amount,
 transaction.fiat_currency, transaction.fiat_amount, transaction.payment_method,
 transaction.provider_reference, transaction.updated_at, transaction.fiat_fee, transaction.rate,
 transaction.failure_reason, transaction.chain_transaction, transaction.chain_transaction_url,
+transaction.refund_status, transaction.refund_amount, transaction.refunded_at,
+transaction.chain_recorded_at,
 coalesce(session.partner_reference, '') AS partner_reference, person.partner_user_id,
 person.erased_at IS NOT NULL AS erased, coalesce(clock.offset_s, 0) AS offset_s
 """
@@ -75,7 +77,16 @@ WHERE transaction.id = said.id AND transaction.provider_reference IS DISTINCT FR
 
 
 _LENGTHEN = """
-UPDATE ramp_transactions SET chain_length = $2, chain_sha256 = $3 WHERE id = $1 AND chain_length < $2
+UPDATE ramp_transactions SET chain_length = $2, chain_sha256 = $3, chain_recorded_at = $4
+WHERE id = $1 AND chain_length < $2
+"""
+
+
+# Whatever was computed, a refund is written only where the table of what may follow allows it.
+_REFUND = """
+UPDATE ramp_transactions SET refund_status = $2, refund_amount = $3, refunded_at = $4
+WHERE id = $1 AND refund_status = $5 AND ($5, $2) IN (SELECT * FROM unnest($6::text[], $7::text[]))
+RETURNING id
 """
 
 
@@ -143,11 +154,13 @@ class LockedTransaction:
     erased: bool
     offset: timedelta
     state: TransactionState
+    chain_recorded_at: datetime | None
 
     def recorded_at(self, now: datetime) -> datetime:
         """The moment of a record made at the clock's `now`: of the environment, and before nothing that was
         recorded."""
-        return max(now + self.offset, self.state.updated_at)
+        before = self.chain_recorded_at or self.state.updated_at
+        return max(now + self.offset, self.state.updated_at, before)
 
 
 async def lock(tx: Connection, transaction_ids: Collection[UUID]) -> dict[UUID, LockedTransaction]:
@@ -194,9 +207,27 @@ async def write_references(tx: Connection, references: Mapping[UUID, str]) -> No
     await tx.execute(_REFER, list(references), list(references.values()))
 
 
-async def lengthen(tx: Connection, chain: Chain) -> None:
-    """Keep how long a chain is where its records moved nothing."""
-    await tx.execute(_LENGTHEN, chain.transaction_id, chain.length, chain.sha256)
+async def lengthen(tx: Connection, chain: Chain, recorded_at: datetime) -> None:
+    """Keep how long a chain is where its newest record, of this moment, moved no status."""
+    await tx.execute(_LENGTHEN, chain.transaction_id, chain.length, chain.sha256, recorded_at)
+
+
+async def write_refund(
+    tx: Connection, locked: LockedTransaction, refunded: TransactionState
+) -> bool:
+    """Bring the refund of a transaction from where it was locked to its new state; whether it did."""
+    allowed = [(before, after) for before, all_of in REFUND_AFTER.items() for after in all_of]
+    written = await tx.fetchval(
+        _REFUND,
+        locked.id,
+        refunded.refund_status,
+        refunded.refund_amount,
+        refunded.refunded_at,
+        locked.state.refund_status,
+        [before for before, _ in allowed],
+        [after for _, after in allowed],
+    )
+    return written is not None
 
 
 async def add_records(tx: Connection, records: Sequence[Record]) -> None:
@@ -277,6 +308,9 @@ def _locked(row: Any) -> LockedTransaction:
         FailureReason(row["failure_reason"]),
         row["chain_transaction"],
         row["chain_transaction_url"],
+        RefundStatus(row["refund_status"]),
+        row["refund_amount"],
+        row["refunded_at"],
     )
     return LockedTransaction(
         row["id"],
@@ -295,4 +329,5 @@ def _locked(row: Any) -> LockedTransaction:
         row["erased"],
         timedelta(seconds=row["offset_s"]),
         state,
+        row["chain_recorded_at"],
     )

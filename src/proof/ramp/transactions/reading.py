@@ -12,8 +12,8 @@ from proof.db import Connection
 from proof.partners.environments import environment_names, names_of
 from proof.partners.types import Environment
 from proof.ramp.amounts import amount_text
-from proof.ramp.types import Status
-from proof.ramp.wire import fiat_texts
+from proof.ramp.types import RefundStatus, Status
+from proof.ramp.wire import fiat_texts, refund_fields
 
 LIST_AT_MOST = 1_000
 
@@ -67,6 +67,9 @@ class TransactionSummary:
     updated_at: datetime
     alert: str | None
     alerted_at: datetime | None
+    refund_status: RefundStatus
+    refund_amount: str
+    refunded_at: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,4 +158,5 @@ def _listed(row: Any, name: tuple[str, Environment]) -> TransactionSummary:
         row["updated_at"],
         row["alert"],
         row["alerted_at"],
+        **refund_fields(row.__getitem__),
     )

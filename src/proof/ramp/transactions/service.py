@@ -9,6 +9,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from decimal import Decimal
+from functools import partial
 from uuid import UUID
 
 from proof.core.errors import ConflictError, InvalidInputError, NotFoundError
@@ -31,14 +33,21 @@ from proof.ramp.transactions.events import (
     Resolution,
     StatusEvent,
     record_cause,
+    refund_event,
     status_event,
 )
 from proof.ramp.transactions.identities import identities
 from proof.ramp.transactions.queries import LockedTransaction
-from proof.ramp.transactions.state import StateChanges, TransactionState, advanced, observed
+from proof.ramp.transactions.state import (
+    StateChanges,
+    TransactionState,
+    advanced,
+    observed,
+    refunded,
+)
 from proof.ramp.transactions.transitions import Alert, path
-from proof.ramp.types import FailureReason, Status, TransactionType
-from proof.ramp.wire import explorer_url
+from proof.ramp.types import FailureReason, RefundStatus, Status, TransactionType
+from proof.ramp.wire import explorer_url, refund_fields
 
 LONGEST_REASON = 500
 
@@ -152,11 +161,7 @@ async def resolve(
     """
     if status not in {Status.COMPLETED, Status.FAILED}:
         raise InvalidInputError("status: a transaction is resolved as completed or failed")
-    if not reason.strip() or len(reason) > LONGEST_REASON:
-        raise InvalidInputError(f"reason: it has 1 to {LONGEST_REASON} characters")
-    locked = (await queries.lock(tx, [transaction_id])).get(transaction_id)
-    if locked is None:
-        raise NotFoundError(f"there is no transaction {transaction_id}")
+    locked = await _lock_for_operator(tx, transaction_id, reason)
     was = locked.state.status
     if was.terminal and was is not status:
         raise ConflictError(f"{transaction_id} is {was} for good; only that can be confirmed")
@@ -168,8 +173,43 @@ async def resolve(
     else:
         await _record_confirmation(tx, vault, locked, word, now)
     await queries.clear_alert(tx, transaction_id)
-    await _audit(tx, locked, status, reason, actor)
+    before = {"status": was.value, "alert": locked.alert}
+    after = {"status": status.value, "reason": reason}
+    await _audit(tx, locked, "transaction.resolve", before, after, actor)
     return ObservationResult(statuses)
+
+
+async def refund(
+    tx: Connection,
+    vault: Vault,
+    transaction_id: UUID,
+    status: RefundStatus,
+    amount: Decimal,
+    reason: str,
+    actor: Actor,
+    now: datetime,
+) -> TransactionState:
+    """Tell by an operator's word that a buy's payment is asked back, was given back or charged back;
+    `amount` is in the transaction's currency. Its status and its alert stay. Audited.
+
+    Raises NotFoundError, what `refunded` raises, and InvalidInputError for a reason that `resolve` does not
+    take.
+    """
+    locked = await _lock_for_operator(tx, transaction_id, reason)
+    recorded_at = locked.recorded_at(now)
+    state = refunded(locked.state, locked.type, status, amount, recorded_at)
+    await _require_nobody(tx, vault, locked, reason)
+    identity = await _identity(tx, vault, locked, now)
+    event = refund_event(identity, state, CausedBy.OPERATOR, recorded_at)
+    if not await queries.write_refund(tx, locked, state):
+        raise RuntimeError("a transaction changed although it was locked; nothing was written")
+    await queries.add_records(tx, identity.chain.new)
+    await queries.lengthen(tx, identity.chain, recorded_at)
+    await publish(tx, [event])
+    told = refund_fields(partial(getattr, state)) | {"reason": reason}
+    before = refund_fields(partial(getattr, locked.state))
+    await _audit(tx, locked, "transaction.refund", before, told, actor)
+    return state
 
 
 def _apply(
@@ -253,11 +293,29 @@ def _events(change: _Change, identity: Identity, now: datetime) -> list[StatusEv
 async def _record_confirmation(
     tx: Connection, vault: Vault, locked: LockedTransaction, word: Resolution, now: datetime
 ) -> None:
-    names = await names_of(tx, [locked.partner_environment_id])
-    identity = (await identities(tx, vault, [locked], names, now))[locked.id]
-    record_cause(identity, word, locked.recorded_at(now))
+    identity = await _identity(tx, vault, locked, now)
+    recorded_at = locked.recorded_at(now)
+    record_cause(identity, word, recorded_at)
     await queries.add_records(tx, identity.chain.new)
-    await queries.lengthen(tx, identity.chain)
+    await queries.lengthen(tx, identity.chain, recorded_at)
+
+
+async def _identity(
+    tx: Connection, vault: Vault, locked: LockedTransaction, now: datetime
+) -> Identity:
+    names = await names_of(tx, [locked.partner_environment_id])
+    return (await identities(tx, vault, [locked], names, now))[locked.id]
+
+
+async def _lock_for_operator(
+    tx: Connection, transaction_id: UUID, reason: str
+) -> LockedTransaction:
+    if not reason.strip() or len(reason) > LONGEST_REASON:
+        raise InvalidInputError(f"reason: it has 1 to {LONGEST_REASON} characters")
+    locked = (await queries.lock(tx, [transaction_id])).get(transaction_id)
+    if locked is None:
+        raise NotFoundError(f"there is no transaction {transaction_id}")
+    return locked
 
 
 async def _require_nobody(
@@ -326,15 +384,14 @@ async def _show_deposits(
 
 
 async def _audit(
-    tx: Connection, locked: LockedTransaction, status: Status, reason: str, actor: Actor
+    tx: Connection,
+    locked: LockedTransaction,
+    action: str,
+    before: Mapping[str, object],
+    after: Mapping[str, object],
+    actor: Actor,
 ) -> None:
     names = await names_of(tx, [locked.partner_environment_id])
     partner_id, environment = names[locked.partner_environment_id]
-    before = {"status": locked.state.status.value, "alert": locked.alert}
-    after = {
-        "merchant_transaction_id": str(locked.id),
-        "environment": environment.value,
-        "status": status.value,
-        "reason": reason,
-    }
-    await audit.record(tx, actor, "transaction.resolve", partner_id, before=before, after=after)
+    named = {"merchant_transaction_id": str(locked.id), "environment": environment.value}
+    await audit.record(tx, actor, action, partner_id, before=before, after={**named, **after})

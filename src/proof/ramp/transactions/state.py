@@ -6,11 +6,12 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import NamedTuple
 
+from proof.core.errors import ConflictError, InvalidInputError
 from proof.partners.records.checks import is_https_url
-from proof.ramp.amounts import rate_of
+from proof.ramp.amounts import amount_text, decimals, fiat_text, rate_of
 from proof.ramp.providers.protocols import Observation
-from proof.ramp.transactions.transitions import Alert, move
-from proof.ramp.types import FailureReason, Status, TransactionType
+from proof.ramp.transactions.transitions import REFUND_AFTER, Alert, move
+from proof.ramp.types import FailureReason, RefundStatus, Status, TransactionType
 
 # The least difference that the database and the wire format hold.
 _TICK = timedelta(microseconds=1)
@@ -36,6 +37,9 @@ class TransactionState:
     failure_reason: FailureReason = FailureReason.NONE
     chain_transaction: str = ""
     chain_transaction_url: str = ""
+    refund_status: RefundStatus = RefundStatus.NONE
+    refund_amount: Decimal | None = None
+    refunded_at: datetime | None = None
 
     @property
     def captured(self) -> bool:
@@ -95,6 +99,44 @@ def advanced(
             state = replace(state, fiat_amount=None, fiat_fee=None, rate=None)
         states.append(state)
     return StateChanges(tuple(states), state, None)
+
+
+def refunded(
+    state: TransactionState,
+    kind: TransactionType,
+    status: RefundStatus,
+    amount: Decimal,
+    now: datetime,
+) -> TransactionState:
+    """The state once `amount`, in the transaction's currency, is asked back, was given back or charged back
+    at `now`. The status stays.
+
+    Raises ConflictError where nothing that was paid is known, or where `status` cannot follow;
+    InvalidInputError for an amount that is not over zero, or over what the user paid.
+    """
+    if kind is TransactionType.SELL:
+        raise ConflictError("it is a sale: its user paid coins, and only a buy's payment goes back")
+    if not state.captured:
+        raise ConflictError(f"it is {state.status} and was never paid; nothing can go back")
+    if state.fiat_amount is None:
+        raise ConflictError(
+            "its provider has not told what was paid; a refund is told once the amount is known"
+        )
+    if status not in REFUND_AFTER[state.refund_status]:
+        raise ConflictError(_cannot_follow(state.refund_status, status))
+    paid = f"{fiat_text(state.fiat_amount)} {state.fiat_currency}"
+    if not _is_amount(amount) or amount > state.fiat_amount:
+        raise InvalidInputError(f"amount: it is over zero and at most what was paid, {paid}")
+    if (places := decimals(fiat_text(state.fiat_amount))) < decimals(amount_text(amount)):
+        raise InvalidInputError(f"amount: {paid} was paid, so it has at most {places} decimals")
+    given = None if status is RefundStatus.REQUESTED else now
+    return replace(state, refund_status=status, refund_amount=amount, refunded_at=given)
+
+
+def _cannot_follow(present: RefundStatus, status: RefundStatus) -> str:
+    following = " or ".join(REFUND_AFTER[present])
+    then = f"only {following} can follow" if following else "which is final"
+    return f"its refund_status is {present}, {then}; it cannot become {status}"
 
 
 def _with_amounts(

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from proof.ramp.providers.protocols import ProviderStatus
-from proof.ramp.types import Status
+from proof.ramp.types import RefundStatus, Status
 
 ALLOWED: Mapping[Status, tuple[Status, ...]] = {
     Status.PENDING: (Status.PROCESSING, Status.FAILED, Status.CANCELLED),
@@ -16,6 +16,14 @@ ALLOWED: Mapping[Status, tuple[Status, ...]] = {
     Status.COMPLETED: (),
     Status.FAILED: (),
     Status.CANCELLED: (),
+}
+
+# Money is asked back and given back, or the payer's bank takes it; what is told once is not taken back.
+REFUND_AFTER: Mapping[RefundStatus, tuple[RefundStatus, ...]] = {
+    RefundStatus.NONE: (RefundStatus.REQUESTED, RefundStatus.CHARGED_BACK),
+    RefundStatus.REQUESTED: (RefundStatus.REFUNDED, RefundStatus.CHARGED_BACK),
+    RefundStatus.REFUNDED: (RefundStatus.CHARGED_BACK,),
+    RefundStatus.CHARGED_BACK: (),
 }
 
 # The status that a provider's verdict leads to. A declined attempt can be retried, and coins that cannot be

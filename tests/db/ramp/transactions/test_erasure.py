@@ -5,6 +5,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -47,6 +48,8 @@ from proof.ramp.providers.callbacks import REFUSED_IDENTITY
 from proof.ramp.providers.protocols import ProviderStatus
 from proof.ramp.transactions.erasure import ErasureCounts, erase_user
 from proof.ramp.transactions.processing import process
+from proof.ramp.transactions.service import refund
+from proof.ramp.types import RefundStatus
 from proof.webhooks.pruning import forget_replies
 from proof.worker.loops import prune
 
@@ -138,6 +141,36 @@ def test_an_erased_person_is_nowhere(
     assert body["record_sha256"] == hashlib.sha256(before[-1]).hexdigest()
     with pytest.raises(NotFoundError):
         erase(run, database, vault, partner.partner_id)
+
+
+def test_of_an_erased_person_a_refund_says_nothing(
+    run: Run[Any],
+    database: Database,
+    vault: Vault,
+    sandbox: int,
+    partner: OnboardedPartner,
+    everywhere: Everywhere,
+) -> None:
+    async def give_back(status: RefundStatus) -> list[Any]:
+        async with database.transaction() as tx:
+            how = (status, Decimal(5), "ticket 4711", Actor("cli"), START)
+            await refund(tx, vault, made, *how)
+        async with database.connection() as connection:
+            return await connection.fetch(
+                "SELECT body FROM outbox WHERE subject = $1 ORDER BY position", f"{made}/refund"
+            )
+
+    made = lived(run, database, vault, sandbox)
+    [told] = run(give_back(RefundStatus.REQUESTED))
+    assert json.loads(told["body"])["partner_user_id"] == USER
+    erase(run, database, vault, partner.partner_id)
+    bodies = [json.loads(row["body"]) for row in run(give_back(RefundStatus.REFUNDED))]
+    assert [body["refund_status"] for body in bodies] == ["requested", "refunded"]
+    for body in bodies:
+        assert body["partner_user_id"].startswith("erased-")
+        assert body["partner_reference"] == ""
+    found = everywhere()
+    assert {text: found.holding(text) for text in PERSONAL} == {text: set() for text in PERSONAL}
 
 
 def test_what_comes_afterwards_is_not_kept_either(

@@ -4,7 +4,7 @@ import hashlib
 import hmac
 import json
 import secrets
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import UUID, uuid4
@@ -317,6 +317,7 @@ async def test_confirming_an_end_is_recorded_alone(
         told = json.loads(chain[-1])
         assert (told["kind"], told["sequence"]) == ("operator.resolution", 3 + times)
         pinned = {"chain_length": 3 + times, "chain_sha256": hashlib.sha256(chain[-1]).digest()}
+        pinned["chain_recorded_at"] = datetime.fromisoformat(told["recorded_at"])
         assert await row_of(database, transaction) == before | pinned
     assert len(await published_of(database, transaction)) == 2
 

@@ -10,12 +10,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proof.core.errors import ConflictError, InvalidInputError
 from proof.partners.types import Environment
 from proof.ramp.amounts import price_at
 from proof.ramp.providers.protocols import Observation, ProviderStatus
-from proof.ramp.transactions.state import StateChanges, TransactionState, advanced, observed
-from proof.ramp.transactions.transitions import Alert
-from proof.ramp.types import FailureReason, Status, TransactionType
+from proof.ramp.transactions.state import (
+    StateChanges,
+    TransactionState,
+    advanced,
+    observed,
+    refunded,
+)
+from proof.ramp.transactions.transitions import REFUND_AFTER, Alert
+from proof.ramp.types import FailureReason, RefundStatus, Status, TransactionType
 from proof.ramp.wire import explorer_url, money_fields
 
 NAME = UUID(int=7)
@@ -164,3 +171,59 @@ def test_a_main_chains_transaction_can_be_looked_up(network: str) -> None:
     assert url.endswith("/ab12")
     assert explorer_url(network, Environment.SANDBOX, "ab12") == ""
     assert explorer_url(network, Environment.PRODUCTION, "") == ""
+
+
+REQUESTED = RefundStatus.REQUESTED
+BOUGHT = heard(NEW, BUY, said(ProviderStatus.COMPLETED, **PAID)).final
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(RefundStatus),
+            st.decimals(min_value="-1", max_value="50", places=2) | st.just(Decimal("46.10")),
+        )
+    ),
+    st.sampled_from([ProviderStatus.PROCESSING, ProviderStatus.COMPLETED, ProviderStatus.FAILED]),
+)
+def test_however_often_a_payment_goes_back_it_walks_the_table_and_the_rest_stays(
+    words: list[tuple[RefundStatus, Decimal]], verdict: ProviderStatus
+) -> None:
+    paid = heard(NEW, BUY, said(ProviderStatus.PROCESSING, **PAID), said(verdict, **PAID)).final
+    state = paid
+    for status, amount in words:
+        possible = status in REFUND_AFTER[state.refund_status]
+        before = state
+        if possible and 0 < amount <= Decimal("46.10"):
+            state = refunded(state, BUY, status, amount, NOW)
+            assert (state.refund_status, state.refund_amount) == (status, amount)
+            assert (state.refunded_at is None) == (status is REQUESTED)
+        else:
+            with pytest.raises(InvalidInputError if possible else ConflictError):
+                refunded(state, BUY, status, amount, NOW)
+            assert state == before
+    told = replace(state, refund_status=RefundStatus.NONE, refund_amount=None, refunded_at=None)
+    assert told == paid
+
+
+@pytest.mark.parametrize(
+    ("state", "kind", "why"),
+    [
+        (NEW, BUY, "never paid"),
+        (replace(NEW, status=Status.FAILED, event_count=1), BUY, "never paid"),
+        (replace(NEW, status=Status.CANCELLED, event_count=1), BUY, "never paid"),
+        (heard(NEW, BUY, said(ProviderStatus.COMPLETED)).final, BUY, "not told what was paid"),
+        (heard(NEW, SELL, said(ProviderStatus.COMPLETED, **PAID)).final, SELL, "a sale"),
+    ],
+)
+def test_nothing_goes_back_that_is_not_known_to_be_paid(
+    state: TransactionState, kind: TransactionType, why: str
+) -> None:
+    with pytest.raises(ConflictError, match=why):
+        refunded(state, kind, REQUESTED, Decimal(1), NOW)
+
+
+@pytest.mark.parametrize("amount", ["0", "-1", "46.11", "1.005", "NaN", "Infinity"])
+def test_no_amount_goes_back_that_cannot_have_been_paid(amount: str) -> None:
+    with pytest.raises(InvalidInputError, match=r"amount: .*46\.10 EUR"):
+        refunded(BOUGHT, BUY, REQUESTED, Decimal(amount), NOW)

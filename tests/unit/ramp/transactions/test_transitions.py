@@ -5,8 +5,8 @@ import itertools
 import pytest
 
 from proof.ramp.providers.protocols import ProviderStatus
-from proof.ramp.transactions.transitions import ALLOWED, Alert, Move, move, path
-from proof.ramp.types import Status
+from proof.ramp.transactions.transitions import ALLOWED, REFUND_AFTER, Alert, Move, move, path
+from proof.ramp.types import RefundStatus, Status
 
 P, R, C, F, X = (
     Status.PENDING,
@@ -23,6 +23,14 @@ WAYS = {(P, R), (R, C), (R, F), (P, F), (P, X)}
 def test_only_the_ways_of_the_contract_are_allowed() -> None:
     assert {(item, each) for item, all_of in ALLOWED.items() for each in all_of} == WAYS
     assert set(ALLOWED) == set(Status)
+
+
+def test_only_the_ways_of_the_contract_lead_a_payment_back() -> None:
+    none, asked = RefundStatus.NONE, RefundStatus.REQUESTED
+    given, charged = RefundStatus.REFUNDED, RefundStatus.CHARGED_BACK
+    ways = {(none, asked), (asked, given), (none, charged), (asked, charged), (given, charged)}
+    assert {(item, each) for item, all_of in REFUND_AFTER.items() for each in all_of} == ways
+    assert set(REFUND_AFTER) == set(RefundStatus)
 
 
 @pytest.mark.parametrize("status", [status for status in Status if status.terminal])
