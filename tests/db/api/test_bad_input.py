@@ -212,6 +212,7 @@ BODIES = {
     "POST /w/api/kyc": {"document": "passport", "liveness": True},
     "POST /w/api/pay": {"attempt_id": UUID, "method": "card"},
     "POST /w/api/challenge": {"attempt_id": UUID, "passed": True},
+    "POST /r/api/receipt": {"merchant_transaction_id": UUID, "token": "x"},
 }
 EVERY = OPERATIONS | RAMP_OPERATIONS | OPERATOR_OPERATIONS
 
