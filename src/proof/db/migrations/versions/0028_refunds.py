@@ -2,8 +2,8 @@
 
 from alembic import op
 
-revision = "0027"
-down_revision = "0026"
+revision = "0028"
+down_revision = "0027"
 
 # A change of status pins its record's moment by `updated_at`; `chain_recorded_at` does for refunds and for
 # operators' confirmations, so that the next record is never dated before them.
