@@ -150,14 +150,17 @@ def test_bodies_that_are_not_what_was_recorded_are_listed(
     assert [each["line"] for each in told["webhooks"]["findings"]] == [6, 7, 8, 9, 11, 12]
 
 
-def test_a_record_without_a_body_is_named(
+def test_a_record_without_a_body_that_says_the_same_is_named(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     bodies = tmp_path / "bodies.ndjson"
-    bodies.write_bytes(canonical(receipts.webhook_body(BUY[2])))
-    code, out, _ = run(capsys, "tied/buy-completed.json", *KEYS, "--webhooks", str(bodies))
-    assert code == 0
-    assert "No webhook body in the file spoke of record 5." in out
+    altered = receipts.webhook_body(BUY[4]) | {"fiat_amount": "2692.00"}
+    for lines, expected in (([], 0), ([altered], 1)):
+        whole = [receipts.webhook_body(BUY[2]), *lines]
+        bodies.write_bytes(b"\n".join(map(canonical, whole)))
+        code, out, _ = run(capsys, "tied/buy-completed.json", *KEYS, "--webhooks", str(bodies))
+        assert code == expected
+        assert "No webhook body in the file says what was recorded in record 5." in out
 
 
 def test_bodies_of_version_1_are_compared_without_a_hash(

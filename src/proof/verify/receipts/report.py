@@ -258,7 +258,7 @@ def _differences(compared: Comparison | None) -> Iterator[str]:
         yield f"And {compared.differing - _SHOWN_FINDINGS} more; --json lists up to 1,000 of them."
     if compared.untold:
         places = ", ".join(map(str, compared.untold[:_SHOWN_FINDINGS]))
-        yield f"No webhook body in the file spoke of record {places}."
+        yield f"No webhook body in the file says what was recorded in record {places}."
 
 
 def _money(amount: str, currency: str) -> str:

@@ -52,8 +52,8 @@ class Finding:
 class Comparison:
     """How bodies stand to a receipt. `matching` counts the lines that are what was recorded, `others` those
     that speak of no record of this transaction, `differing` those that are not; `findings` says why of the
-    first 1,000 of these. `untold`: the records of status changes that no body spoke of, by their places
-    from 1."""
+    first 1,000 of these. `untold`: the records of status changes that no matching body speaks of, by
+    their places from 1."""
 
     matching: int = 0
     others: int = 0
