@@ -8,8 +8,8 @@ from typing import Any
 import asyncpg
 import structlog
 
-from proof.core.errors import BusyError, DatabaseUnavailableError, ProofError
-from proof.db.outages import CANNOT_CONNECT, outage, stated_outages
+from proof.core.errors import BusyError, ProofError
+from proof.db.outages import CANNOT_CONNECT, outage, stated_outages, unreached
 from proof.db.session import ROLE_LIMITS, migration_arguments
 from proof.db.types import Connection
 
@@ -63,7 +63,7 @@ async def migrate(owner: dict[str, Any], application_user: str) -> None:
     try:
         lock = await asyncpg.connect(**owner)
     except CANNOT_CONNECT as error:
-        raise DatabaseUnavailableError(f"PostgreSQL cannot be reached: {error}") from None
+        raise unreached(error) from None
     try:
         with stated_outages(lock):
             # The lock is waited for without limit: another process may be in a long migration.
@@ -151,7 +151,7 @@ async def _upgrade_once(owner: dict[str, Any]) -> None:
         try:
             connection: asyncpg.Connection[asyncpg.Record] = await asyncpg.connect(**owner)
         except CANNOT_CONNECT as error:
-            raise DatabaseUnavailableError(f"PostgreSQL cannot be reached: {error}") from None
+            raise unreached(error) from None
         return connection
 
     def run(connection: SyncConnection) -> None:

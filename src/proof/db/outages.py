@@ -39,6 +39,13 @@ CANNOT_CONNECT = (
 )
 
 
+def unreached(error: BaseException) -> DatabaseUnavailableError:
+    """No connection was made because of this error, one of CANNOT_CONNECT."""
+    # A TimeoutError of the driver has no words.
+    reason = str(error) or "no answer in time"
+    return DatabaseUnavailableError(f"PostgreSQL cannot be reached: {reason}")
+
+
 def outage(error: BaseException, connection: Connection) -> UnavailableError | None:
     """What PostgreSQL did that ended the use of a connection with this error; None when it did nothing.
 

@@ -6,8 +6,7 @@ from typing import Any, Self
 
 import asyncpg
 
-from proof.core.errors import DatabaseUnavailableError
-from proof.db.outages import CANNOT_CONNECT, stated_outages
+from proof.db.outages import CANNOT_CONNECT, stated_outages, unreached
 from proof.db.session import OF_COMMANDS, Patience, connect_arguments, prepare
 from proof.db.shares import Bounds, Turns, current_share
 from proof.db.types import Connection
@@ -67,7 +66,7 @@ class Database:
                 reset=_leave_as_is,
             )
         except CANNOT_CONNECT as error:
-            raise DatabaseUnavailableError(f"PostgreSQL cannot be reached: {error}") from None
+            raise unreached(error) from None
         return cls(pool, arguments, patience, None if shares is None else Turns(shares))
 
     async def close(self) -> None:
@@ -81,7 +80,7 @@ class Database:
             )
             return await prepare(connection, self._patience)
         except CANNOT_CONNECT as error:
-            raise DatabaseUnavailableError(f"PostgreSQL cannot be reached: {error}") from None
+            raise unreached(error) from None
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
@@ -103,7 +102,7 @@ class Database:
         try:
             connection = await self._pool.acquire(timeout=_ACQUIRE_S)
         except CANNOT_CONNECT as error:
-            raise DatabaseUnavailableError(f"PostgreSQL cannot be reached: {error!r}") from error
+            raise unreached(error) from error
         try:
             with stated_outages(connection):
                 yield connection

@@ -20,7 +20,7 @@ from proof.core.errors import DatabaseUnavailableError, UnavailableError
 from proof.db import Database
 from proof.db.embedded import EmbeddedCluster, KeysMissingError, RunningCluster
 from proof.db.migrate import current_revision, limit_role, migrate, newest_revision
-from proof.db.outages import CANNOT_CONNECT, stated_outages
+from proof.db.outages import CANNOT_CONNECT, stated_outages, unreached
 from proof.db.session import OF_COMMANDS, Patience, connect_arguments
 from proof.db.shares import Bounds
 from proof.main.parts.keys import usable_folder
@@ -199,7 +199,7 @@ async def connected(
     except _REFUSED as error:
         raise _refused(role, error) from None
     except CANNOT_CONNECT as error:
-        raise DatabaseUnavailableError(f"PostgreSQL cannot be reached: {error}") from None
+        raise unreached(error) from None
     try:
         with stated_outages(found):
             yield found
