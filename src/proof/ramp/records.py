@@ -28,7 +28,8 @@ RECORD_VERSION = 3
 # A session's price with its fee is shown in the widget before the user pays.
 FEE_TERMS = "quoted_in_widget"
 
-# Canonical (RFC 8785) for texts and small integers, which are all the members that records have.
+# Canonical (RFC 8785) for texts, names of a closed list and small integers, which are all the members that
+# records have.
 _encode = msgspec.json.Encoder(order="sorted").encode
 
 _SALT_BYTES = 32
@@ -88,11 +89,11 @@ class Chain:
             {
                 **members,
                 "version": RECORD_VERSION,
-                "kind": kind.value,
+                "kind": kind,
                 "id": str(identifier),
                 "merchant_transaction_id": str(self.transaction_id),
                 "partner_id": self.partner_id,
-                "environment": self.environment.value,
+                "environment": self.environment,
                 "sequence": sequence,
                 "previous_sha256": (self.sha256 or b"").hex(),
                 "recorded_at": moment_text(recorded_at),

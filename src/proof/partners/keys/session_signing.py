@@ -67,14 +67,21 @@ class Ring:
 
     _keys: tuple[bytes, ...] = field(repr=False)
     ids: tuple[UUID, ...] = field(default=(), repr=False)
+    _derived: dict[tuple[UUID, bytes], bytes] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     def derived(self, key_id: UUID, label: bytes) -> bytes:
         """A 32-byte key of its own for another use, from the key of that id: HMAC-SHA256 over the label
         (RFC 5869's expand step for one block). Raises NoSigningKeyError when the ring has no such key."""
-        for found, key in zip(self.ids, self._keys, strict=True):
-            if found == key_id:
-                return hmac.digest(key, label + b"\x01", "sha256")
-        raise NoSigningKeyError(f"the session signing key {key_id} is gone")
+        derived = self._derived.get((key_id, label))
+        if derived is None:
+            if key_id not in self.ids:
+                raise NoSigningKeyError(f"the session signing key {key_id} is gone")
+            key = self._keys[self.ids.index(key_id)]
+            derived = hmac.digest(key, label + b"\x01", "sha256")
+            self._derived[key_id, label] = derived
+        return derived
 
     def sign(self, parameters: SessionParameters) -> str:
         """`v2:` and the HMAC-SHA512 under the newest key as 128 hex digits."""
