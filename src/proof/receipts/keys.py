@@ -33,8 +33,8 @@ class ReceiptKeyError(ProofError):
     """The public half that is served is not that of the key that signs."""
 
 
-class NoReceiptKeyError(LookupError):
-    """The environment has no key yet: the installation was not prepared."""
+class NoReceiptKeyError(ProofError):
+    """The environment has no key that signs: the installation was not prepared, or a key was lost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,10 @@ class ReceiptKeys:
         """The key that signs now. Raises NoReceiptKeyError, SealError, ReceiptKeyError."""
         row = await _current(connection, environment)
         if row is None:
-            raise NoReceiptKeyError(f"there is no receipts key of {environment}")
+            raise NoReceiptKeyError(
+                f"no receipts key of {environment} signs; make one with `proof keys receipts rotate --env"
+                f" {environment}`, and have those who verify fetch the keys anew"
+            )
         key = self._opened.get(row["id"])
         if key is None:
             identity = IDENTITY.format(id=row["id"], environment=environment)

@@ -7,6 +7,7 @@ import asyncpg
 import pytest
 from tests.support.application import Platform
 
+from proof.core.errors import ProofError
 from proof.core.secrets import SealError, Vault
 from proof.partners.audit import Actor
 from proof.partners.types import Environment
@@ -104,8 +105,11 @@ async def test_another_vault_and_another_row_open_nothing(platform: Platform) ->
         await connection.execute(
             "UPDATE receipt_keys SET retired_at = now(), sealed = NULL WHERE retired_at IS NULL"
         )
-        with pytest.raises(NoReceiptKeyError, match="production"):
+        with pytest.raises(
+            NoReceiptKeyError, match="keys receipts rotate --env production"
+        ) as told:
             await ReceiptKeys(platform.vault).signer(connection, PRODUCTION)
+        assert isinstance(told.value, ProofError), "a command says it in a line"
         await connection.execute("ROLLBACK")
 
 
