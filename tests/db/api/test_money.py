@@ -54,6 +54,7 @@ REASONS = {
     (SALE, Name.DEPOSIT_NEVER_ARRIVES): "deposit_expired",
     (SALE, Name.DELIVERY_FAILED): "payout_failed",
 }
+REFUNDS = {Name.REFUNDED: ["requested", "refunded"], Name.CHARGED_BACK: ["charged_back"]}
 # Sums that a fee or a rate does not divide evenly, on each network there is a wallet for.
 MONEY = [
     ("USDT", "TRC20", "33.333333", "EUR"),
@@ -73,6 +74,7 @@ class Surfaces:
     socket: dict[str, Any]
     page: dict[str, Any]
     events: list[dict[str, Any]]
+    refunds: list[dict[str, Any]]
 
 
 @pytest.fixture(scope="module")
@@ -150,6 +152,9 @@ def test_the_sums_hold_on_every_surface_at_every_moment(
             check(last, kind, reference)
         assert last is not None
         assert last.polled["status"] != "pending"
+        steps = REFUNDS.get(outcome, [])
+        assert [body["refund_status"] for body in last.refunds] == steps
+        assert last.polled["refund_status"] == (steps or ["none"])[-1]
         assert last.polled["failure_reason"] == REASONS.get((kind, outcome), "")
         records = await records_of(platform.database, UUID(made))
         hashes = [hashlib.sha256(record).hexdigest() for record in records]
@@ -176,12 +181,14 @@ async def read(stage: Stage, shop: Shop, page: Page, made: str) -> Surfaces:
         await relay(tx, 1000)
     listed = await shop.call(platform, SANDBOX, "GET", "/events?limit=1000")
     events = [item for item in listed.json["events"] if item["subject"] == made]
-    assert {event["version"] for event in events} <= {2}
+    refunds = [item for item in listed.json["events"] if item["subject"] == f"{made}/refund"]
+    assert {event["version"] for event in events + refunds} <= {2}
     return Surfaces(
         polled.json,
         msgspec.json.decode(update.message),
         await page.state(),
         [event["body"] for event in events],
+        [event["body"] for event in refunds],
     )
 
 
@@ -189,14 +196,16 @@ def check(seen: Surfaces, kind: TransactionType, reference: str) -> None:
     polled = seen.polled
     assert polled.keys() == COMMON | BACKEND
     assert all(isinstance(value, str) for value in polled.values())
-    assert (polled["partner_reference"], polled["refund_status"]) == (reference, "none")
+    assert polled["partner_reference"] == reference
+    refunded = seen.refunds[-1]["refund_status"] if seen.refunds else "none"
+    assert polled["refund_status"] == refunded
     assert polled["occurred_at"] == polled["updated_at"]
     equal(seen, polled)
     sums(polled, kind)
     moments = [parsed(item["occurred_at"]) for item in seen.events]
     assert moments == sorted(set(moments))
     assert all(moment > parsed(polled["created_at"]) for moment in moments)
-    for event in seen.events:
+    for event in seen.events + seen.refunds:
         assert event.keys() == COMMON | BACKEND | {"event"}
         sums(event, kind)
 
@@ -204,8 +213,11 @@ def check(seen: Surfaces, kind: TransactionType, reference: str) -> None:
 def equal(seen: Surfaces, polled: dict[str, Any]) -> None:
     """Each surface says of the present what polling says."""
     if seen.events:
-        newest = {name: event for name, event in seen.events[-1].items() if name != "event"}
-        assert newest == polled
+        # What went back came after the last status, whose record polling names.
+        told = {**(seen.events + seen.refunds)[-1]}
+        told["record_sha256"] = seen.events[-1]["record_sha256"]
+        assert told.pop("event") == f"transaction.{'refunded' if seen.refunds else 'status'}"
+        assert told == polled
     else:
         assert (polled["status"], polled["record_sha256"]) == ("pending", "")
     socket = {"payment_method": "", **seen.socket}

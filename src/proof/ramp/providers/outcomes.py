@@ -28,6 +28,8 @@ class Name(StrEnum):
     CALLBACK_TWICE = "callback_twice"
     CALLBACK_LATE = "callback_late"
     CALLBACKS_OUT_OF_ORDER = "callbacks_out_of_order"
+    REFUNDED = "refunded"
+    CHARGED_BACK = "charged_back"
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +113,14 @@ OUTCOMES = (
     _outcome(
         Name.CALLBACKS_OUT_OF_ORDER, "4000 0000 0000 0283", "100.12", _BOTH, Status.COMPLETED,
         "Goes well, and the last callback comes before the others.",
+    ),
+    _outcome(
+        Name.REFUNDED, "4000 0000 0000 0291", "100.13", _BUY, Status.COMPLETED,
+        "Goes well; seconds later a refund of all that was paid is requested, and then paid.",
+    ),
+    _outcome(
+        Name.CHARGED_BACK, "4000 0000 0000 0309", "100.14", _BUY, Status.COMPLETED,
+        "Goes well; seconds later the payer's bank charges the payment back.",
     ),
 )  # fmt: skip
 

@@ -17,7 +17,7 @@ from proof.core.clock import Clock
 from proof.db import Connection, Database
 from proof.outbound import OutboundClient
 from proof.partners.types import Environment
-from proof.ramp.types import FailureReason, KycStatus, TransactionType
+from proof.ramp.types import FailureReason, KycStatus, RefundStatus, TransactionType
 
 
 class ProviderStatus(StrEnum):
@@ -48,7 +48,8 @@ class Observation:
     transaction on the chain are None where it said nothing of them; `chain_transaction_url` is for a
     provider that has a place of its own to look it up. `reference` is the provider's id of the operation.
     `awaits_deposit`: the user of a sell was shown where to send the coins, at `occurred_at` if this is the
-    first to say so.
+    first to say so. `refund_status` is None in words that are not of a payment that goes back, and
+    `refund_amount` where they name no amount: it is all of it then.
     """
 
     merchant_transaction_id: UUID
@@ -66,6 +67,8 @@ class Observation:
     chain_transaction: str | None = None
     chain_transaction_url: str | None = None
     awaits_deposit: bool = False
+    refund_status: RefundStatus | None = None
+    refund_amount: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -114,13 +114,13 @@ def status_event(
 
 
 def refund_event(
-    identity: Identity, state: TransactionState, caused_by: CausedBy, recorded_at: datetime
+    identity: Identity, state: TransactionState, cause: Cause, recorded_at: datetime
 ) -> Event:
     """The event that `state` tells of another refund than before; its record is appended to the chain."""
     told = _told(identity, state)
     members = refund_fields(partial(getattr, state)) | {
         "fiat_currency": told["fiat_currency"],
-        "caused_by": caused_by.value,
+        "caused_by": _caused_by(cause).value,
     }
     record = identity.chain.append(RecordKind.REFUND, recorded_at, members)
     return Event(

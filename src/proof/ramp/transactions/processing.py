@@ -166,7 +166,7 @@ def _read(adapters: Adapters, callback: StoredCallback) -> _ParsedCallback:
 
 
 def _applied(callback: _ParsedCallback, outcome: ObservationResult) -> CallbackResult:
-    words = [*outcome.statuses, *([outcome.alert] if outcome.alert else [])]
+    words = [*outcome.statuses, *outcome.refunds, *([outcome.alert] if outcome.alert else [])]
     return _concluded(callback, " ".join(words) or "nothing new", outcome.known)
 
 

@@ -213,17 +213,17 @@ async def lengthen(tx: Connection, chain: Chain, recorded_at: datetime) -> None:
 
 
 async def write_refund(
-    tx: Connection, locked: LockedTransaction, refunded: TransactionState
+    tx: Connection, transaction_id: UUID, was: RefundStatus, refunded: TransactionState
 ) -> bool:
-    """Bring the refund of a transaction from where it was locked to its new state; whether it did."""
+    """Bring the refund of a locked transaction from where it was to its new state; whether it did."""
     allowed = [(before, after) for before, all_of in REFUND_AFTER.items() for after in all_of]
     written = await tx.fetchval(
         _REFUND,
-        locked.id,
+        transaction_id,
         refunded.refund_status,
         refunded.refund_amount,
         refunded.refunded_at,
-        locked.state.refund_status,
+        was,
         [before for before, _ in allowed],
         [after for _, after in allowed],
     )

@@ -45,7 +45,7 @@ from proof.ramp.transactions.state import (
     observed,
     refunded,
 )
-from proof.ramp.transactions.transitions import Alert, path
+from proof.ramp.transactions.transitions import Alert, path, refund_path
 from proof.ramp.types import FailureReason, RefundStatus, Status, TransactionType
 from proof.ramp.wire import explorer_url, refund_fields
 
@@ -68,11 +68,12 @@ class Statement:
 
 @dataclass(frozen=True, slots=True)
 class ObservationResult:
-    """What a statement did: the statuses taken, in order. `known` is false when the account has no such
-    transaction, `erased` true when its user asked to be forgotten."""
+    """What a statement did: the statuses and the steps of a refund taken, in order. `known` is false when
+    the account has no such transaction, `erased` true when its user asked to be forgotten."""
 
     statuses: tuple[Status, ...] = ()
     alert: Alert | None = None
+    refunds: tuple[RefundStatus, ...] = ()
     known: bool = True
     erased: bool = False
 
@@ -108,14 +109,22 @@ async def observe_all(
         for transaction_id, transaction in locked.items()
     }
     outcomes = [_apply(changes, statement, now) for statement in statements]
-    heard = [
-        (statement.observation, outcome.alert)
+    spoken_of = {
+        statement.observation.merchant_transaction_id
         for statement, outcome in zip(statements, outcomes, strict=True)
         if outcome.known
-    ]
-    if heard:
-        spoken_of = {observation.merchant_transaction_id for observation, _ in heard}
+    }
+    if spoken_of:
         await _write(tx, vault, [changes[each] for each in sorted(spoken_of)], now)
+        outcomes = [
+            await _hear_refund(tx, vault, statement, outcome, now)
+            for statement, outcome in zip(statements, outcomes, strict=True)
+        ]
+        heard = [
+            (statement.observation, outcome.alert)
+            for statement, outcome in zip(statements, outcomes, strict=True)
+            if outcome.known
+        ]
         await _keep(tx, heard, now)
         awaiting = [observation for observation, _ in heard if observation.awaits_deposit]
         await _show_deposits(tx, changes, awaiting, now)
@@ -199,17 +208,57 @@ async def refund(
     recorded_at = locked.recorded_at(now)
     state = refunded(locked.state, locked.type, status, amount, recorded_at)
     await _require_nobody(tx, vault, locked, reason)
-    identity = await _identity(tx, vault, locked, now)
-    event = refund_event(identity, state, CausedBy.OPERATOR, recorded_at)
-    if not await queries.write_refund(tx, locked, state):
-        raise RuntimeError("a transaction changed although it was locked; nothing was written")
-    await queries.add_records(tx, identity.chain.new)
-    await queries.lengthen(tx, identity.chain, recorded_at)
-    await publish(tx, [event])
+    await _give_back(tx, vault, locked, [state], CausedBy.OPERATOR, now)
     told = refund_fields(partial(getattr, state)) | {"reason": reason}
     before = refund_fields(partial(getattr, locked.state))
     await _audit(tx, locked, "transaction.refund", before, told, actor)
     return state
+
+
+async def _hear_refund(
+    tx: Connection, vault: Vault, statement: Statement, outcome: ObservationResult, now: datetime
+) -> ObservationResult:
+    """What a statement does to the refund, once every status is written; what it cannot have given back
+    alerts."""
+    said = statement.observation
+    if said.refund_status is None or not outcome.known:
+        return outcome
+    locked = (await queries.lock(tx, [said.merchant_transaction_id]))[said.merchant_transaction_id]
+    state, states = locked.state, []
+    steps = refund_path(state.refund_status, said.refund_status)
+    amount = said.refund_amount or state.refund_amount or state.fiat_amount or Decimal(0)
+    try:
+        for step in steps:
+            state = refunded(state, locked.type, step, amount, locked.recorded_at(now))
+            states.append(state)
+    except ConflictError:
+        return replace(outcome, alert=Alert.CONTRADICTION)
+    except InvalidInputError:
+        return replace(outcome, alert=Alert.AMOUNT_DIFFERS)
+    if states:
+        await _give_back(tx, vault, locked, states, statement.callback or CausedBy.PROVIDER, now)
+    return replace(outcome, refunds=steps)
+
+
+async def _give_back(
+    tx: Connection,
+    vault: Vault,
+    locked: LockedTransaction,
+    states: Sequence[TransactionState],
+    cause: Cause,
+    now: datetime,
+) -> None:
+    identity, recorded_at = await _identity(tx, vault, locked, now), locked.recorded_at(now)
+    record_cause(identity, cause, recorded_at)
+    events = [refund_event(identity, state, cause, recorded_at) for state in states]
+    was = locked.state.refund_status
+    for state in states:
+        if not await queries.write_refund(tx, locked.id, was, state):
+            raise RuntimeError("a transaction changed although it was locked; nothing was written")
+        was = state.refund_status
+    await queries.add_records(tx, identity.chain.new)
+    await queries.lengthen(tx, identity.chain, recorded_at)
+    await publish(tx, events)
 
 
 def _apply(

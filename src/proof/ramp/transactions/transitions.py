@@ -68,6 +68,17 @@ def path(status: Status, target: Status) -> tuple[Status, ...]:
     return ()
 
 
+def refund_path(present: RefundStatus, target: RefundStatus) -> tuple[RefundStatus, ...]:
+    """The steps from `present`, without it, to `target`; empty when there is no way, as for what was told
+    before."""
+    if target in REFUND_AFTER[present]:
+        return (target,)
+    through = RefundStatus.REQUESTED
+    if through in REFUND_AFTER[present] and target is RefundStatus.REFUNDED:
+        return (through, target)
+    return ()
+
+
 def move(status: Status, captured: bool, verdict: ProviderStatus) -> Move:
     """What a statement does to a transaction that is at `status`; `captured` says whether it was ever
     processing.

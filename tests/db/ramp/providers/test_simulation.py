@@ -55,6 +55,8 @@ def test_an_outcome_comes_to_its_end(
     assert row["kyc"] == ("failed" if outcome is Name.KYC_FAILED else "verified")
     undelivered = (kind, outcome) == (TransactionType.BUY, Name.DELIVERY_FAILED)
     assert row["alert"] == ("undeliverable" if undelivered else None)
+    refunds = {Name.REFUNDED: "refunded", Name.CHARGED_BACK: "charged_back"}
+    assert row["refund_status"] == refunds.get(outcome, "none")
     answers = scene.world.client.answers(made)
     assert bool(answers) is not lost
     assert set(answers) <= {200}

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -9,6 +10,7 @@ from uuid import UUID, uuid4
 
 import pytest
 from tests.conftest import Run
+from tests.db.ramp.transactions.scene import TurnedClock, call_back, callbacks, providers
 from tests.support.ramp import (
     BEGUN,
     EMAIL,
@@ -27,6 +29,7 @@ from proof.db import Database
 from proof.partners.audit import Actor, newest_entries
 from proof.partners.types import OnboardedPartner
 from proof.ramp.providers.protocols import ProviderStatus
+from proof.ramp.transactions.processing import process
 from proof.ramp.transactions.service import refund, resolve
 from proof.ramp.transactions.state import TransactionState
 from proof.ramp.types import RefundStatus, Status
@@ -197,3 +200,70 @@ async def test_of_two_at_once_the_second_sees_the_first(
 async def test_refunding_what_there_is_not(database: Database, vault: Vault) -> None:
     with pytest.raises(NotFoundError):
         await give_back(database, vault, uuid4())
+
+
+@pytest.mark.parametrize(
+    ("words", "steps"),
+    [
+        (("requested", "refunded"), ("requested", "refunded")),
+        (("requested", "requested"), ("requested",)),
+        (("refunded", "requested"), ("requested", "refunded")),
+        (("charged_back", "refunded"), ("charged_back",)),
+        (("refunded", "charged_back"), ("requested", "refunded", "charged_back")),
+    ],
+)
+async def test_a_provider_moves_it_by_its_callbacks(
+    database: Database, vault: Vault, sandbox: int, words: Sequence[str], steps: Sequence[str]
+) -> None:
+    made = await make_transaction(database, vault, sandbox)
+    before = ("payment captured", "delivery delivered")
+    await call_back(database, vault, sandbox, made, *before, *(f"refund {each}" for each in words))
+    await process(database, vault, providers(database), TurnedClock())
+    records = list(map(json.loads, await chain_of(database, made)))
+    found = read_chain(records)
+    assert (found.status, found.refund_status) == ("completed", steps[-1])
+    told = [each for each in records if each["kind"] == "transaction.refund"]
+    assert tuple(each["refund_status"] for each in told) == tuple(steps)
+    assert {(each["caused_by"], each["refund_amount"]) for each in told} == {("callback", "46.10")}
+    bodies = [body for _, body in await events_of(database, made)]
+    assert [body["refund_status"] for body in bodies] == list(steps)
+    assert (await row_of(database, made))["alert"] is None
+    waiting = await callbacks(database)
+    assert " ".join(each["outcome"] for each in waiting[2:]).replace("nothing new", "").split() == [
+        *steps
+    ]
+
+
+@pytest.mark.parametrize(
+    ("captured", "amount", "alert"),
+    [(False, "46.10", "contradiction"), (True, "46.11", "amount_differs")],
+)
+async def test_what_cannot_have_gone_back_alerts_and_changes_nothing(
+    database: Database,
+    vault: Vault,
+    owner: int,
+    captured: bool,
+    amount: str,
+    alert: str,
+) -> None:
+    made = await make_transaction(database, vault, owner)
+    if captured:
+        await hear(database, vault, said(made, ProviderStatus.PROCESSING, **PAID))
+    before = await row_of(database, made), await chain_of(database, made)
+    word = {"refund_status": REFUNDED, "refund_amount": Decimal(amount)}
+    await hear(database, vault, said(made, ProviderStatus.PENDING, **word))
+    after = await row_of(database, made)
+    assert after["alert"] == alert
+    assert after["refund_status"] == "none"
+    assert (after["status"], await chain_of(database, made)) == (before[0]["status"], before[1])
+
+
+async def test_a_provider_that_was_asked_is_named_as_the_cause(
+    database: Database, vault: Vault, bought: UUID
+) -> None:
+    word = said(bought, ProviderStatus.PENDING, refund_status=CHARGED_BACK)
+    await hear(database, vault, said(bought, ProviderStatus.COMPLETED), word)
+    records = list(map(json.loads, await chain_of(database, bought)))
+    found = read_chain(records)
+    assert (found.status, found.refund_status) == ("completed", "charged_back")
+    assert (records[-1]["caused_by"], records[-1]["refund_amount"]) == ("provider", "46.10")

@@ -73,7 +73,7 @@ def every_case() -> Iterator[tuple[TransactionType, Name]]:
 @pytest.mark.parametrize(("kind", "outcome"), sorted(every_case()))
 def test_simulating_an_outcome_ends_as_the_table_says(kind: TransactionType, outcome: Name) -> None:
     play = scripted(kind, outcome)
-    end = play.operation.said[-1]
+    end = [item for item in play.operation.said if item.leg is not Leg.REFUND][-1]
     expected = next(item.ends for item in OUTCOMES if item.name is outcome)
     if (kind, outcome) == (SELL, Name.DELIVERY_FAILED):
         expected = Status.FAILED
@@ -90,6 +90,21 @@ def test_a_purchase_has_two_legs_in_their_order() -> None:
     moments = [item.at for item in play.operation.said]
     assert moments == sorted(moments)
     assert [statement.leg for statement in play.operation.newest()] == [Leg.PAYMENT, Leg.DELIVERY]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "steps"),
+    [
+        (Name.REFUNDED, ["refund: requested", "refund: refunded"]),
+        (Name.CHARGED_BACK, ["refund: charged_back"]),
+    ],
+)
+def test_a_payment_goes_back_after_its_purchase_went_well(outcome: Name, steps: list[str]) -> None:
+    play = scripted(BUY, outcome)
+    assert said(play) == [*said(scripted(BUY, Name.SUCCESS)), *steps]
+    moments = [item.at for item in play.operation.said]
+    assert moments == sorted(set(moments))
+    assert play.operation.end is ProviderStatus.COMPLETED
 
 
 def test_a_sale_waits_for_the_deposit_and_pays_out() -> None:
@@ -256,7 +271,11 @@ def test_no_sequence_ends_twice_or_is_paid_and_given_up(
         except ConflictError:
             assert play.operation == before
     play.run_due(now + timedelta(days=2))
-    found = [VERDICTS[item.leg, item.status] for item in play.operation.said]
+    found = [
+        VERDICTS[item.leg, item.status]
+        for item in play.operation.said
+        if item.leg is not Leg.REFUND
+    ]
     final = [item for item in found if item in ENDS]
     assert len(final) <= 1
     assert not final or found[-1] in ENDS

@@ -5,7 +5,15 @@ import itertools
 import pytest
 
 from proof.ramp.providers.protocols import ProviderStatus
-from proof.ramp.transactions.transitions import ALLOWED, REFUND_AFTER, Alert, Move, move, path
+from proof.ramp.transactions.transitions import (
+    ALLOWED,
+    REFUND_AFTER,
+    Alert,
+    Move,
+    move,
+    path,
+    refund_path,
+)
 from proof.ramp.types import RefundStatus, Status
 
 P, R, C, F, X = (
@@ -31,6 +39,11 @@ def test_only_the_ways_of_the_contract_lead_a_payment_back() -> None:
     ways = {(none, asked), (asked, given), (none, charged), (asked, charged), (given, charged)}
     assert {(item, each) for item, all_of in REFUND_AFTER.items() for each in all_of} == ways
     assert set(REFUND_AFTER) == set(RefundStatus)
+    for present, target in itertools.product(RefundStatus, RefundStatus):
+        steps = (present, *refund_path(present, target))
+        assert all(pair in ways for pair in itertools.pairwise(steps))
+        assert len(steps) == 1 or steps[-1] is target
+    assert refund_path(none, given) == (asked, given)
 
 
 @pytest.mark.parametrize("status", [status for status in Status if status.terminal])

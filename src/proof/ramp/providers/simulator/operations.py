@@ -178,6 +178,7 @@ def callback(operation: Operation, transaction_id: UUID, post: Post) -> Callback
         _failure_reason(operation, statement),
         moved,
         f"{_EXPLORER}/{moved}" if moved else "",
+        operation.fiat_amount if statement.leg is Leg.REFUND else "",
     )
 
 

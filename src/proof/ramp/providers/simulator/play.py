@@ -14,7 +14,7 @@ from proof.core.errors import ConflictError
 from proof.ramp.providers.outcomes import Name
 from proof.ramp.providers.protocols import Attempt, AttemptResult, PaymentMethod, ProviderStatus
 from proof.ramp.providers.simulator.wire import VERDICTS, Leg, Statement
-from proof.ramp.types import KycStatus, TransactionType
+from proof.ramp.types import KycStatus, RefundStatus, TransactionType
 
 DEPOSIT_WINDOW = timedelta(hours=6)
 
@@ -29,6 +29,11 @@ _FIRST_LEG_S = 1
 _SECOND_LEG_S = 2
 
 _END_S = 4
+
+# Counted from the payment: after the coins were delivered.
+_REFUND_S = 6
+
+_REFUNDED_S = 8
 
 _LATE_S = 600
 
@@ -263,6 +268,7 @@ class Play:
             self._plan_legs(
                 now, (Leg.PAYMENT, "captured"), Leg.DELIVERY, "failed" if failed else "delivered"
             )
+            self._plan_refund(now)
 
     def _plan_legs(self, now: datetime, first: tuple[Leg, str], leg: Leg, end: str) -> None:
         self._plan(
@@ -270,6 +276,16 @@ class Play:
             ScheduledStatement(now + timedelta(seconds=_SECOND_LEG_S), leg, "sent"),
             ScheduledStatement(now + timedelta(seconds=_END_S), leg, end),
         )
+
+    def _plan_refund(self, now: datetime) -> None:
+        first, second = now + timedelta(seconds=_REFUND_S), now + timedelta(seconds=_REFUNDED_S)
+        if self.operation.outcome is Name.REFUNDED:
+            self._plan(
+                ScheduledStatement(first, Leg.REFUND, RefundStatus.REQUESTED.value),
+                ScheduledStatement(second, Leg.REFUND, RefundStatus.REFUNDED.value),
+            )
+        elif self.operation.outcome is Name.CHARGED_BACK:
+            self._plan(ScheduledStatement(first, Leg.REFUND, RefundStatus.CHARGED_BACK.value))
 
     def _plan(self, *steps: ScheduledStatement) -> None:
         self.operation = replace(self.operation, steps=(*self.operation.steps, *steps))

@@ -19,7 +19,7 @@ from proof.core.canonical import canonical_json
 from proof.core.json_members import RepeatedMemberError, require_distinct
 from proof.ramp.errors import CallbackRefusedError
 from proof.ramp.providers.protocols import Observation, PaymentMethod, ProviderStatus
-from proof.ramp.types import FailureReason
+from proof.ramp.types import FailureReason, RefundStatus
 
 SIGNATURE_HEADER = "x-signature"
 # The largest amount of coins has 20 digits before the point; in fiat money it has some more.
@@ -27,12 +27,13 @@ _AMOUNT = re.compile(r"[0-9]{1,30}(?:\.[0-9]{1,40})?")
 
 
 class Leg(StrEnum):
-    """A buy is paid, then delivered; a sell is deposited, then paid out."""
+    """A buy is paid, then delivered, and its payment may go back; a sell is deposited, then paid out."""
 
     PAYMENT = "payment"
     DELIVERY = "delivery"
     DEPOSIT = "deposit"
     PAYOUT = "payout"
+    REFUND = "refund"
 
 
 class Statement(msgspec.Struct, frozen=True):
@@ -42,6 +43,8 @@ class Statement(msgspec.Struct, frozen=True):
     status: str
     at: datetime
 
+
+REFUNDS = (RefundStatus.REQUESTED, RefundStatus.REFUNDED, RefundStatus.CHARGED_BACK)
 
 VERDICTS: Mapping[tuple[Leg, str], ProviderStatus] = {
     (Leg.PAYMENT, "challenge"): ProviderStatus.PENDING,
@@ -60,6 +63,8 @@ VERDICTS: Mapping[tuple[Leg, str], ProviderStatus] = {
     (Leg.PAYOUT, "sent"): ProviderStatus.PROCESSING,
     (Leg.PAYOUT, "paid"): ProviderStatus.COMPLETED,
     (Leg.PAYOUT, "failed"): ProviderStatus.FAILED,
+    # What becomes of the payment moves no status.
+    **{(Leg.REFUND, status.value): ProviderStatus.PENDING for status in REFUNDS},
 }
 
 
@@ -81,6 +86,7 @@ class CallbackBody(msgspec.Struct, frozen=True, omit_defaults=True):
     failure_reason: str = ""
     chain_transaction: str = ""
     chain_transaction_url: str = ""
+    refund_amount: str = ""
 
 
 _decoder = msgspec.json.Decoder(CallbackBody)
@@ -136,6 +142,8 @@ def observation(body: CallbackBody) -> Observation:
         failure_reason=_reason(body.failure_reason),
         chain_transaction=body.chain_transaction or None,
         chain_transaction_url=body.chain_transaction_url or None,
+        refund_status=_refund(body.leg, body.status),
+        refund_amount=_amount(body.refund_amount),
     )
 
 
@@ -146,6 +154,11 @@ def _verdict(leg: str, status: str) -> ProviderStatus:
         if known
         else ProviderStatus.UNKNOWN
     )
+
+
+def _refund(leg: str, status: str) -> RefundStatus | None:
+    known = leg == Leg.REFUND and status in REFUNDS
+    return RefundStatus(status) if known else None
 
 
 def _decoded(body: bytes) -> CallbackBody:
