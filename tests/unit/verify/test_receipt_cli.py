@@ -60,6 +60,19 @@ def test_a_tied_receipt_reads_as_a_story(capsys: pytest.CaptureFixture[str]) -> 
     assert "Not established" not in out
 
 
+def test_a_receipt_of_an_opening_alone_speaks_of_one_record(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    path = tmp_path / "receipt.json"
+    path.write_bytes(canonical(receipts.receipt(BUY[:1], receipt_vectors.NOON)))
+    name, by = BUY[0]["merchant_transaction_id"], "'log.example/receipts-vectors/receipts'"
+    _, out, _ = run(capsys, str(path), *KEYS)
+    assert "ok  Its one record is whole, and the first." in out
+    assert f"the holder of {by} said this one record of {name} and no other, as of " in out
+    _, out, _ = run(capsys, str(path), *KEYS[2:])
+    assert f"Established: this is the first record of {name}, whoever said it." in out
+
+
 def test_without_a_receipts_key_nobody_has_said_it(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = run(capsys, RECEIPT, "--log-key", "log.key")
     assert code == 3

@@ -141,7 +141,10 @@ def _steps(found: EstablishedReceipt, compared: Comparison | None) -> Iterator[s
     chain = found.chain
     count = len(chain.records)
     yield "ok  The receipt is strict JSON."
-    yield f"ok  Its {count} records are whole, in their order, and each names the one before it."
+    if count == 1:
+        yield "ok  Its one record is whole, and the first."
+    else:
+        yield f"ok  Its {count} records are whole, in their order, and each names the one before it."
     yield "ok  They keep the rules of statuses, causes, refunds and amounts."
     if found.signed_by is None:
         yield "--  No signature was checked under a receipts key you gave."
@@ -237,11 +240,13 @@ def _sentence(found: EstablishedReceipt) -> str:
     first, count = found.chain.first, len(found.chain.records)
     name = first.text("merchant_transaction_id")
     if found.signed_by is None:
+        if count == 1:
+            return f"this is the first record of {name}, whoever said it."
         return f"these {count} records of {name} belong together, whoever said them."
-    return (
-        f"the holder of {quoted(found.signed_by)} said these {count} records of {name}, in this order and"
-        f" no others, as of {found.as_of}."
-    )
+    said = f"these {count} records of {name}, in this order and no others"
+    if count == 1:
+        said = f"this one record of {name} and no other"
+    return f"the holder of {quoted(found.signed_by)} said {said}, as of {found.as_of}."
 
 
 def _claims(found: EstablishedReceipt) -> Iterator[str]:
