@@ -92,7 +92,7 @@ async def test_who_does_not_ask_is_not(database: Database, vault: Vault) -> None
     async with database.transaction() as tx:
         await ensure_signing_key(tx, vault, 1)
     signatures = (await sent(database, vault, client))["webhook-signature"].split()
-    assert [signature.partition(",")[0] for signature in signatures] == ["v1"]
+    assert {signature.partition(",")[0] for signature in signatures} == {"v1"}
 
 
 async def test_during_a_rotation_both_keys_sign(database: Database, vault: Vault) -> None:
